@@ -1,0 +1,174 @@
+//! The operations that the rule adds to a burn backend.
+//!
+//! [`ZorBackend`] extends burn's `Backend`. Every operation has a body in burn's own primitives
+//! (`primitives`), so that any backend works; a backend that can do better overrides it. `flex` does so for the
+//! CPU: in place, fused, in parallel, into buffers that are passed in.
+//!
+//! All tensors are `f32` of shape `[rows, columns]`. An argument called `buffer` only lends its memory: its contents
+//! are not read, and a backend without use for it drops it. Users meet these operations as plain functions on
+//! tensors in [`crate::ops`].
+
+#[cfg(feature = "flex")]
+mod flex;
+mod primitives;
+
+use burn::backend::Backend;
+use burn::backend::backend_extension;
+use burn::backend::tensor::FloatTensor;
+
+/// Added to norms that divide, so that a silent unit divides by something (`golden` traces: 1e-8).
+pub const NORM_EPSILON: f32 = 1e-8;
+
+/// Which operand of a product is used transposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transposed {
+    /// `left @ right`.
+    Neither,
+    /// `left^T @ right`.
+    Left,
+    /// `left @ right^T`.
+    Right,
+}
+
+/// How the analog-spike gate turns an input into an output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GateSettings {
+    /// A unit fires when its charge is strictly above this.
+    pub threshold: f32,
+    /// Charges below this are forgotten before the next input.
+    pub min_charge: f32,
+    /// Whether charges carry over from one step to the next.
+    pub stateful: bool,
+}
+
+/// One step of AdamW, its schedule and bias corrections resolved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate divided by `1 - beta_1^t`.
+    pub rate: f32,
+    /// Decay rate of the first moment.
+    pub beta_1: f32,
+    /// Decay rate of the second moment.
+    pub beta_2: f32,
+    /// `1 / (1 - beta_2^t)`.
+    pub correction_2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// What the weight is multiplied by first: `1 - learning_rate * weight_decay`.
+    pub decay: f32,
+    /// Weights are kept within ± this; infinite for no limit.
+    pub limit: f32,
+}
+
+/// Sums over the elements of `target - output`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ErrorSums {
+    /// Sum of absolute values.
+    pub absolute: f64,
+    /// Sum of squares.
+    pub squared: f64,
+}
+
+/// burn's backend, extended by what the local rule needs.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(any(feature = "wgpu", feature = "cuda"))
+)]
+pub trait ZorBackend: Backend {
+    /// The analog-spike gate; see [`crate::ops::spike_gate`]. Returns output, spikes and charge.
+    fn spike_gate(
+        input: FloatTensor<Self>,
+        charge: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        settings: GateSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        primitives::spike_gate::<Self>(input, charge, buffer, settings)
+    }
+
+    /// Unit normalisation with clamp; see [`crate::ops::unit_normalize`].
+    fn unit_normalize(signal: FloatTensor<Self>) -> FloatTensor<Self> {
+        primitives::unit_normalize::<Self>(signal)
+    }
+
+    /// The signal times the normalised spikes; see [`crate::ops::gate_signal`].
+    fn gate_signal(
+        signal: FloatTensor<Self>,
+        spikes: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        primitives::gate_signal::<Self>(signal, spikes, buffer)
+    }
+
+    /// Elementwise product in place of the first; see [`crate::ops::multiply`].
+    fn multiply(tensor: FloatTensor<Self>, by: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_mul(tensor, by)
+    }
+
+    /// A matrix product into a buffer; see [`crate::ops::product`].
+    fn product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        transposed: Transposed,
+    ) -> FloatTensor<Self> {
+        primitives::product::<Self>(left, right, buffer, transposed)
+    }
+
+    /// Presynaptic activity times signal; see [`crate::ops::correlate`].
+    fn correlate(
+        presynaptic: FloatTensor<Self>,
+        signal: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        normalize: bool,
+    ) -> FloatTensor<Self> {
+        primitives::correlate::<Self>(presynaptic, signal, buffer, normalize)
+    }
+
+    /// `target - output` in place of the output, and its sums; see [`crate::ops::error_signal`].
+    fn error_signal(
+        target: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, ErrorSums) {
+        primitives::error_signal::<Self>(target, output)
+    }
+
+    /// `clamp(decay * weight + rate * direction)`; see [`crate::ops::move_weight`].
+    fn move_weight(
+        weight: FloatTensor<Self>,
+        direction: FloatTensor<Self>,
+        decay: f32,
+        rate: f32,
+        limit: f32,
+    ) -> FloatTensor<Self> {
+        primitives::move_weight::<Self>(weight, direction, decay, rate, limit)
+    }
+
+    /// Divides by the Frobenius norm; see [`crate::ops::frobenius_normalize`].
+    fn frobenius_normalize(matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        primitives::frobenius_normalize::<Self>(matrix)
+    }
+
+    /// Adds a number to the diagonal; see [`crate::ops::add_to_diagonal`].
+    fn add_to_diagonal(matrix: FloatTensor<Self>, value: f32) -> FloatTensor<Self> {
+        primitives::add_to_diagonal::<Self>(matrix, value)
+    }
+
+    /// One AdamW step with the weight limit; see [`crate::ops::adam_step`]. Returns weight and both moments.
+    fn adam_step(
+        weight: FloatTensor<Self>,
+        correlation: FloatTensor<Self>,
+        moment_1: FloatTensor<Self>,
+        moment_2: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        primitives::adam_step::<Self>(weight, correlation, moment_1, moment_2, step)
+    }
+}
+
+#[cfg(feature = "ndarray")]
+#[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
+impl ZorBackend for burn::backend::NdArray {}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+impl ZorBackend for burn::backend::Cube {}

@@ -1,0 +1,185 @@
+//! A fully connected layer without a bias.
+//!
+//! Forward `y = x W`. With the signal `s` at its output, its gated form `s'` and `p = x`, each column of `x` divided by its norm over the batch if
+//! the rule says so: the weight moves along `p^T s'`, and `s W^T` goes on down, with `W` from before the step.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::ops::{self, Transposed};
+use crate::parameter::Parameter;
+use crate::random::Random;
+use crate::rule::Rule;
+use crate::workspace::{Memory, Workspace};
+
+/// Settings of a [`Dense`] layer. What is not set comes from the network's [`Rule`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenseConfig {
+    /// Number of output units.
+    pub units: usize,
+    /// Overrides [`Rule::normalize_presynaptic`].
+    #[serde(default)]
+    pub normalize_presynaptic: Option<bool>,
+    /// Overrides [`Rule::weight_limit`].
+    #[serde(default)]
+    pub weight_limit: Option<f32>,
+    /// Overrides [`Rule::initial_scale`].
+    #[serde(default)]
+    pub initial_scale: Option<f32>,
+}
+
+impl DenseConfig {
+    /// A layer of so many output units, all else from the rule.
+    pub fn new(units: usize) -> Self {
+        Self { units, normalize_presynaptic: None, weight_limit: None, initial_scale: None }
+    }
+}
+
+/// Fully connected weights.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    weight: Parameter,
+    output_shape: [usize; 1],
+    normalize_presynaptic: bool,
+    initial_scale: f32,
+}
+
+/// The forward pass's input, kept for the correlation.
+const PRESYNAPTIC: &str = "presynaptic";
+
+impl Dense {
+    /// The weight matrix, `[inputs, units]`.
+    pub fn weight(&self) -> &Parameter {
+        &self.weight
+    }
+}
+
+impl Layer for Dense {
+    fn kind(&self) -> &'static str {
+        "dense"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let [rows, _] = input.dims();
+        let buffer = workspace.take([rows, self.output_shape[0]]);
+        let output = ops::product(input.clone(), self.weight.value(), buffer, Transposed::Neither);
+        match mode {
+            Mode::Train => {
+                if let Some(unused) = memory.keep(PRESYNAPTIC, input) {
+                    workspace.give(unused);
+                }
+            }
+            Mode::Evaluate => workspace.give(input),
+        }
+        output
+    }
+
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let Some(presynaptic) = memory.take(PRESYNAPTIC) else {
+            return signal;
+        };
+        let Signal { values, gated } = signal;
+        let buffer = learning.workspace.take(self.weight.shape());
+        let correlation = ops::correlate(
+            presynaptic.clone(),
+            gated.as_ref().unwrap_or(&values).clone(),
+            buffer,
+            self.normalize_presynaptic,
+        );
+        if let Some(gated) = gated {
+            learning.workspace.give(gated);
+        }
+        let below = if learning.signal_is_wanted {
+            // The presynaptic activity has done its work, and the signal has its shape.
+            let below = ops::product(
+                values.clone(),
+                self.weight.value(),
+                presynaptic,
+                Transposed::Right,
+            );
+            learning.workspace.give(values);
+            below
+        } else {
+            learning.workspace.give(presynaptic);
+            values
+        };
+        learning.optimizer.step(&mut self.weight, correlation, learning.workspace);
+        Signal::new(below)
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        vec![&self.weight]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        vec![&mut self.weight]
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        let [inputs, units] = self.weight.shape();
+        inputs as u64 * units as u64
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        let config = DenseConfig {
+            units: self.output_shape[0],
+            normalize_presynaptic: Some(self.normalize_presynaptic),
+            // JSON has no infinity: no limit is told by an absent one, and the rule stands beside it.
+            weight_limit: Some(self.weight.limit()).filter(|limit| limit.is_finite()),
+            initial_scale: Some(self.initial_scale),
+        };
+        serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl LayerConfig for DenseConfig {
+    fn build(
+        &self,
+        input_shape: &[usize],
+        rule: &Rule,
+        random: &mut Random,
+        device: &Device,
+    ) -> Result<Box<dyn Layer>> {
+        let inputs: usize = input_shape.iter().product();
+        if self.units == 0 {
+            return Err(Error::setting("a dense layer needs at least one unit"));
+        }
+        let limit = self.weight_limit.unwrap_or(rule.weight_limit);
+        if limit.is_nan() || limit <= 0.0 {
+            return Err(Error::setting(format!("weight_limit is {limit}; it must be above zero")));
+        }
+        let scale = self.initial_scale.unwrap_or(rule.initial_scale);
+        let deviation = scale * (2.0 / (inputs + self.units) as f32).sqrt();
+        let shape = [inputs, self.units];
+        Ok(Box::new(Dense {
+            weight: Parameter::normal("weight", shape, deviation, random, device).with_limit(limit),
+            output_shape: [self.units],
+            normalize_presynaptic: self
+                .normalize_presynaptic
+                .unwrap_or(rule.normalize_presynaptic),
+            initial_scale: scale,
+        }))
+    }
+}

@@ -1,0 +1,216 @@
+//! The analog-spike gate: a binary decision about an analog value.
+//!
+//! Forward: `charge += x; spike = charge > threshold; y = f(charge * spike); charge = 0 where spike`.
+//!
+//! Learning, with the signal `s` at its output: gated on the way down, `s = s * spike`; normalised, `s = clamp(s / ||s||, ±1)` with the norm of each unit
+//! over the batch. Where the gate acts in the correlation alone, the weights below learn from
+//! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::ops::{self, GateSettings};
+use crate::random::Random;
+use crate::rule::{Rule, SignalGate};
+use crate::workspace::{Memory, Workspace};
+
+/// Where in the network a gate stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Before the first weights.
+    Input,
+    /// Between weights.
+    #[default]
+    Hidden,
+    /// After the last weights. Spikes only in training; a prediction is the bare value.
+    Output,
+}
+
+/// Settings of a [`Gate`]. What is not set comes from the network's [`Rule`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateConfig {
+    /// Where it stands.
+    pub place: Place,
+    /// Overrides [`Rule::threshold`].
+    pub threshold: Option<f32>,
+    /// Overrides whether it spikes at all: true for hidden gates, the rule's choice for input and output.
+    pub spikes: Option<bool>,
+    /// Applied to the gated charge.
+    pub activation: Activation,
+    /// Overrides [`Rule::signal_gate`].
+    pub signal_gate: Option<SignalGate>,
+    /// Overrides [`Rule::normalize_signal`].
+    pub normalize_signal: Option<bool>,
+    /// Overrides [`Rule::stateful`].
+    pub stateful: Option<bool>,
+    /// Overrides [`Rule::min_charge`].
+    pub min_charge: Option<f32>,
+}
+
+impl GateConfig {
+    /// A gate at a place, all else from the rule.
+    pub fn at(place: Place) -> Self {
+        Self { place, ..Self::default() }
+    }
+}
+
+/// Units that spike.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    shape: Vec<usize>,
+    place: Place,
+    spikes: bool,
+    settings: GateSettings,
+    activation: Activation,
+    signal_gate: SignalGate,
+    normalize_signal: bool,
+}
+
+/// Spikes of the last training pass, 0.0 or 1.0: `[batch, units]`.
+pub(crate) const SPIKES: &str = "spikes";
+/// What did not fire: `[batch, units]`.
+pub(crate) const CHARGE: &str = "charge";
+
+impl Gate {
+    /// Whether its units spike, or pass every value.
+    pub fn spikes(&self) -> bool {
+        self.spikes
+    }
+
+    /// Threshold, floor of the charge and whether it carries over.
+    pub fn settings(&self) -> GateSettings {
+        self.settings
+    }
+
+    fn charge(&self, memory: &mut Memory, workspace: &mut Workspace, shape: [usize; 2]) -> Tensor<2> {
+        match memory.take(CHARGE) {
+            Some(charge) if charge.dims() == shape => charge,
+            _ if self.settings.stateful => Tensor::zeros(shape, workspace.device()),
+            _ => workspace.take(shape),
+        }
+    }
+}
+
+impl Layer for Gate {
+    fn kind(&self) -> &'static str {
+        "gate"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let bare = self.place == Place::Output && mode == Mode::Evaluate;
+        if !self.spikes || bare {
+            return self.activation.apply(input);
+        }
+        let shape = input.dims();
+        let charge = self.charge(memory, workspace, shape);
+        // Spikes are those of the last training pass: an evaluation leaves them alone.
+        let last = if mode == Mode::Train { memory.take(SPIKES) } else { None };
+        let buffer = match last {
+            Some(spikes) if spikes.dims() == shape => spikes,
+            _ => workspace.take(shape),
+        };
+        let (output, spikes, charge) = ops::spike_gate(input, charge, buffer, self.settings);
+        memory.keep(CHARGE, charge);
+        match mode {
+            Mode::Train => drop(memory.keep(SPIKES, spikes)),
+            Mode::Evaluate => workspace.give(spikes),
+        }
+        self.activation.apply(output)
+    }
+
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let Signal { mut values, .. } = signal;
+        let spikes = memory.get(SPIKES).filter(|_| self.spikes);
+        if let (Some(spikes), SignalGate::OnTheWayDown) = (spikes, self.signal_gate) {
+            values = ops::multiply(values, spikes.clone());
+        }
+        if self.normalize_signal {
+            values = ops::unit_normalize(values);
+        }
+        let gated = match (spikes, self.signal_gate) {
+            (Some(spikes), SignalGate::InCorrelation) => {
+                let buffer = learning.workspace.take(values.dims());
+                Some(ops::gate_signal(values.clone(), spikes.clone(), buffer))
+            }
+            _ => None,
+        };
+        Signal { values, gated }
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        if let Activation::Custom(_) = self.activation {
+            return Err(Error::setting(format!(
+                "the activation function '{}' is your own and cannot be saved with the model",
+                self.activation.name()
+            )));
+        }
+        let config = GateConfig {
+            place: self.place,
+            threshold: Some(self.settings.threshold).filter(|t| t.is_finite()),
+            spikes: Some(self.spikes),
+            activation: self.activation.clone(),
+            signal_gate: Some(self.signal_gate),
+            normalize_signal: Some(self.normalize_signal),
+            stateful: Some(self.settings.stateful),
+            min_charge: Some(self.settings.min_charge).filter(|c| c.is_finite()),
+        };
+        serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl LayerConfig for GateConfig {
+    fn build(
+        &self,
+        input_shape: &[usize],
+        rule: &Rule,
+        _random: &mut Random,
+        _device: &Device,
+    ) -> Result<Box<dyn Layer>> {
+        let threshold = self.threshold.unwrap_or(rule.threshold);
+        if threshold.is_nan() {
+            return Err(Error::setting("the threshold is not a number"));
+        }
+        let spikes = self.spikes.unwrap_or(match self.place {
+            Place::Input => rule.gate_input,
+            Place::Hidden => true,
+            Place::Output => rule.gate_output,
+        });
+        Ok(Box::new(Gate {
+            shape: input_shape.to_vec(),
+            place: self.place,
+            spikes,
+            settings: GateSettings {
+                threshold,
+                min_charge: self.min_charge.unwrap_or(rule.min_charge),
+                stateful: self.stateful.unwrap_or(rule.stateful),
+            },
+            activation: self.activation.clone(),
+            signal_gate: self.signal_gate.unwrap_or(rule.signal_gate),
+            normalize_signal: self.normalize_signal.unwrap_or(rule.normalize_signal),
+        }))
+    }
+}

@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+pub mod ops;
+pub mod step;
+
+mod activation;
+mod backend;
+mod error;
+mod layer;
+mod layers;
+mod network;
+mod parameter;
+mod random;
+mod rule;
+mod workspace;
+
+pub use activation::{Activation, CustomActivation};
+pub use backend::ZorBackend;
+pub use burn;
+pub use error::{Error, ErrorKind, Result};
+pub use layer::{Layer, LayerConfig, Learning, Mode, Signal};
+pub use layers::{Dense, DenseConfig, Gate, GateConfig, Place};
+pub use network::{Network, NetworkBuilder, Summary};
+pub use parameter::{Optimizer, OptimizerState, Parameter};
+pub use random::Random;
+pub use rule::{Rule, SignalGate};
+pub use step::{Deviation, State, Target};
+pub use workspace::{Memory, Workspace};

@@ -1,0 +1,327 @@
+//! A stack of layers that learns: build, train, predict, evaluate.
+
+use std::fmt;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Mode};
+use crate::layers::{DenseConfig, GateConfig, Place};
+use crate::layers::gate::{CHARGE, SPIKES};
+use crate::parameter::Optimizer;
+use crate::random::Random;
+use crate::rule::Rule;
+use crate::step::{self, Deviation, State, Target};
+
+/// Layers in a row, with their state and the history of their training.
+///
+/// ```
+/// use zor_core::burn::tensor::{Device, Tensor};
+/// use zor_core::Network;
+///
+/// let device = Device::flex();
+/// let network = Network::dense(&[6, 3, 6]).build(&device)?;
+/// let output = network.predict(Tensor::ones([2, 6], &device))?;
+/// assert_eq!(output.dims(), [2, 6]);
+/// # Ok::<(), zor_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Network {
+    input_shape: Vec<usize>,
+    rule: Rule,
+    layers: Vec<Box<dyn Layer>>,
+    state: State,
+    history: Vec<f32>,
+}
+
+/// A network's drawing: the shape of its input, the rule, the layers.
+#[derive(Debug)]
+pub struct NetworkBuilder {
+    input_shape: Vec<usize>,
+    rule: Rule,
+    layers: Vec<Box<dyn LayerConfig>>,
+    seed: u64,
+    error: Option<Error>,
+}
+
+impl NetworkBuilder {
+    /// The rule that layers follow where their own settings say nothing else.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rule = rule;
+        self
+    }
+
+    /// Adds a layer on top.
+    #[must_use]
+    pub fn layer(mut self, config: impl LayerConfig + 'static) -> Self {
+        self.layers.push(Box::new(config));
+        self
+    }
+
+    /// The seed of the initial weights; 0 if never set.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Builds the layers, from the input up.
+    ///
+    /// # Errors
+    /// Names the layer by position and what does not fit.
+    pub fn build(self, device: &Device) -> Result<Network> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.rule.check()?;
+        if self.input_shape.iter().product::<usize>() == 0 || self.input_shape.is_empty() {
+            return Err(Error::shape(format!("an input of shape {:?} is empty", self.input_shape)));
+        }
+        let mut random = Random::seeded(self.seed);
+        let mut shape = self.input_shape.clone();
+        let mut layers: Vec<Box<dyn Layer>> = Vec::with_capacity(self.layers.len());
+        for (position, config) in self.layers.iter().enumerate() {
+            let layer = config
+                .build(&shape, &self.rule, &mut random, device)
+                .map_err(|error| error.at(format_args!("layer {position} ({config:?})")))?;
+            shape = layer.output_shape().to_vec();
+            layers.push(layer);
+        }
+        if layers.is_empty() {
+            return Err(Error::setting("a network needs at least one layer"));
+        }
+        Ok(Network::from_layers(self.input_shape, self.rule, layers, device))
+    }
+}
+
+impl Network {
+    /// Starts a network for samples of this shape, channels last.
+    pub fn builder(input_shape: &[usize]) -> NetworkBuilder {
+        NetworkBuilder {
+            input_shape: input_shape.to_vec(),
+            rule: Rule::default(),
+            layers: Vec::new(),
+            seed: 0,
+            error: None,
+        }
+    }
+
+    /// Starts a network of dense layers of these sizes, input first, with a gate at every size.
+    pub fn dense(sizes: &[usize]) -> NetworkBuilder {
+        Self::dense_with(sizes, &vec![Activation::None; sizes.len()])
+    }
+
+    /// The same with an activation function at every size, the input's included.
+    pub fn dense_with(sizes: &[usize], activations: &[Activation]) -> NetworkBuilder {
+        let mut builder = Self::builder(&sizes[..sizes.len().min(1)]);
+        if sizes.len() < 2 || sizes.len() != activations.len() {
+            builder.error = Some(Error::setting(format!(
+                "a dense network needs two sizes or more, with one activation each; here are {} and {}",
+                sizes.len(),
+                activations.len()
+            )));
+            return builder;
+        }
+        for (index, activation) in activations.iter().enumerate() {
+            let place = match index {
+                0 => Place::Input,
+                _ if index == sizes.len() - 1 => Place::Output,
+                _ => Place::Hidden,
+            };
+            if index > 0 {
+                builder = builder.layer(DenseConfig::new(sizes[index]));
+            }
+            builder = builder
+                .layer(GateConfig { activation: activation.clone(), ..GateConfig::at(place) });
+        }
+        builder
+    }
+
+    /// A network of layers that exist already, such as those of a saved model.
+    pub fn from_layers(
+        input_shape: Vec<usize>,
+        rule: Rule,
+        layers: Vec<Box<dyn Layer>>,
+        device: &Device,
+    ) -> Self {
+        let state = State::new(layers.len(), device);
+        Self { input_shape, rule, layers, state, history: Vec::new() }
+    }
+
+    /// Learns from one batch. Returns how far the outputs were off before learning.
+    ///
+    /// # Shapes
+    /// `[batch, inputs]`, and a target `[batch, outputs]` or one class per row.
+    ///
+    /// # Errors
+    /// When shapes do not fit or values are not finite; the weights are as before then.
+    pub fn train_batch(
+        &mut self,
+        optimizer: &dyn Optimizer,
+        input: Tensor<2>,
+        target: impl Into<Target>,
+    ) -> Result<Deviation> {
+        optimizer.check()?;
+        self.check_input(&input)?;
+        let deviation =
+            step::train(&mut self.layers, input, target.into(), optimizer, &mut self.state)?;
+        self.history.push(deviation.accuracy() as f32);
+        Ok(deviation)
+    }
+
+    /// The outputs for a batch, from zero charges; training state stays as it is.
+    ///
+    /// # Shapes
+    /// `[batch, inputs]` -> `[batch, outputs]`.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    pub fn predict(&self, input: Tensor<2>) -> Result<Tensor<2>> {
+        self.check_input(&input)?;
+        let mut state = State::new(self.layers.len(), self.device());
+        Ok(step::forward(&self.layers, input, &mut state, Mode::Evaluate))
+    }
+
+    /// How far [`Network::predict`] is from a target.
+    ///
+    /// # Errors
+    /// When input or target does not fit.
+    pub fn evaluate(&self, input: Tensor<2>, target: impl Into<Target>) -> Result<Deviation> {
+        let output = self.predict(input)?;
+        step::top_signal(target.into(), output).map(|(_, deviation)| deviation)
+    }
+
+    /// The outputs for a batch that continues the rows seen so far: the charges of hidden layers move as in training (or
+    /// start at zero when the batch has another size), while spikes and weights stay.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    pub fn predict_stateful(&mut self, input: Tensor<2>) -> Result<Tensor<2>> {
+        self.check_input(&input)?;
+        Ok(step::forward(&self.layers, input, &mut self.state, Mode::Evaluate))
+    }
+
+    /// The outputs that [`Network::train_batch`] would compare with its target, output gate and charges included; nothing changes.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    pub fn preview(&self, input: Tensor<2>) -> Result<Tensor<2>> {
+        self.check_input(&input)?;
+        let mut state = State::new(self.layers.len(), self.device());
+        state.memories.clone_from(&self.state.memories);
+        Ok(step::forward(&self.layers, input, &mut state, Mode::Train))
+    }
+
+    /// Accuracy (1 - mean absolute error) of every training step so far.
+    pub fn history(&self) -> &[f32] {
+        &self.history
+    }
+
+    /// Share of units that fired in the last training batch, for each layer that spikes: (position, rate).
+    pub fn spike_rates(&self) -> Vec<(usize, f32)> {
+        let rate = |index: usize| {
+            let spikes = self.state.memories[index].get(SPIKES)?.clone();
+            spikes.mean().into_data().iter::<f32>().next().map(|rate| (index, rate))
+        };
+        (0..self.layers.len()).filter_map(rate).collect()
+    }
+
+    /// The charge left in each layer that spikes after the last batch: (position, `[batch, units]`).
+    pub fn charges(&self) -> Vec<(usize, Tensor<2>)> {
+        let memories = self.state.memories.iter().enumerate();
+        memories.filter_map(|(i, memory)| Some((i, memory.get(CHARGE)?.clone()))).collect()
+    }
+
+    /// Forgets charges and spikes, as before the first batch.
+    pub fn reset(&mut self) {
+        self.state = State::new(self.layers.len(), &self.device().clone());
+    }
+
+    /// Number of trainable values.
+    pub fn n_parameters(&self) -> usize {
+        self.layers.iter().map(|layer| count(layer.as_ref())).sum()
+    }
+
+    /// The shape of one input sample.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// The shape of one output sample.
+    pub fn output_shape(&self) -> &[usize] {
+        self.layers.last().map_or(&self.input_shape, |layer| layer.output_shape())
+    }
+
+    /// The rule it was built with.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// Its layers, from the input up.
+    pub fn layers(&self) -> &[Box<dyn Layer>] {
+        &self.layers
+    }
+
+    /// The same, to be changed.
+    pub fn layers_mut(&mut self) -> &mut [Box<dyn Layer>] {
+        &mut self.layers
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> &Device {
+        self.state.workspace.device()
+    }
+
+    /// A table of layers with shapes, parameters and multiply-adds, to be printed.
+    pub fn summary(&self) -> Summary<'_> {
+        Summary(self)
+    }
+
+    fn check_input(&self, input: &Tensor<2>) -> Result<()> {
+        let expected: usize = self.input_shape.iter().product();
+        match input.dims() {
+            [0, _] => Err(Error::shape("the batch has no rows")),
+            [_, columns] if columns == expected => Ok(()),
+            found => Err(Error::shape(format!(
+                "the input has shape {found:?}; this network takes [batch, {expected}]"
+            ))),
+        }
+    }
+}
+
+fn count(layer: &dyn Layer) -> usize {
+    layer.parameters().iter().map(|p| p.shape()[0] * p.shape()[1]).sum()
+}
+
+impl Clone for Network {
+    /// The same weights and history, with a state of its own.
+    fn clone(&self) -> Self {
+        let layers = self.layers.iter().map(|layer| layer.boxed_clone()).collect();
+        let mut clone =
+            Self::from_layers(self.input_shape.clone(), self.rule.clone(), layers, self.device());
+        clone.history = self.history.clone();
+        clone
+    }
+}
+
+/// A printable table; see [`Network::summary`].
+#[derive(Debug)]
+pub struct Summary<'a>(&'a Network);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = self.0;
+        let mut row = |layer: &str, shape: &[usize], parameters: usize, adds: u64| {
+            let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+            writeln!(f, "{layer:<12}{:>14}{parameters:>14}{adds:>16}", shape.join("x"))
+        };
+        row("input", &network.input_shape, 0, 0)?;
+        for layer in &network.layers {
+            row(layer.kind(), layer.output_shape(), count(layer.as_ref()), layer.multiply_adds())?;
+        }
+        let adds = network.layers.iter().map(|layer| layer.multiply_adds()).sum();
+        row("total", network.output_shape(), network.n_parameters(), adds)
+    }
+}

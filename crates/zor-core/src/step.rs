@@ -1,0 +1,183 @@
+//! One step of training or prediction as a function of layers and explicit state.
+//!
+//! [`crate::Network`] is a convenience on top: everything it does can be done with these functions and state of one's own.
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+
+use crate::error::{Error, Result};
+use crate::layer::{Layer, Learning, Mode, Signal};
+use crate::ops::{self, ErrorSums};
+use crate::parameter::Optimizer;
+use crate::workspace::{Memory, Workspace};
+
+/// What lies beside the weights of a network: each layer's memory, and buffers.
+#[derive(Debug)]
+pub struct State {
+    /// One memory for each layer.
+    pub memories: Vec<Memory>,
+    /// Buffers shared by all layers.
+    pub workspace: Workspace,
+}
+
+impl State {
+    /// The state of a network of so many layers that has not seen anything.
+    pub fn new(n_layers: usize, device: &Device) -> Self {
+        Self { memories: vec![Memory::default(); n_layers], workspace: Workspace::new(device) }
+    }
+}
+
+/// What a network should answer, and with it the signal at its top.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Values `[batch, outputs]`; the signal is `target - output`.
+    Values(Tensor<2>),
+    /// The class of each row; the signal is `onehot - softmax(output)`.
+    Classes(Vec<usize>),
+}
+
+impl From<Tensor<2>> for Target {
+    fn from(values: Tensor<2>) -> Self {
+        Self::Values(values)
+    }
+}
+
+/// How far a batch's outputs were from their targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Deviation {
+    /// Sums over all elements of `target - output`.
+    pub sums: ErrorSums,
+    /// Number of elements.
+    pub elements: usize,
+}
+
+impl Deviation {
+    /// Mean absolute error.
+    pub fn mean_absolute(&self) -> f64 {
+        self.sums.absolute / self.elements as f64
+    }
+
+    /// Mean squared error.
+    pub fn mean_squared(&self) -> f64 {
+        self.sums.squared / self.elements as f64
+    }
+
+    /// One minus the mean absolute error.
+    pub fn accuracy(&self) -> f64 {
+        1.0 - self.mean_absolute()
+    }
+
+    /// Peak signal-to-noise ratio in dB of values in [0, 1], outputs not clamped: `-10 log10(mean squared error)`.
+    pub fn psnr_db(&self) -> f64 {
+        -10.0 * self.mean_squared().log10()
+    }
+}
+
+impl std::ops::AddAssign for Deviation {
+    fn add_assign(&mut self, other: Self) {
+        self.sums.absolute += other.sums.absolute;
+        self.sums.squared += other.sums.squared;
+        self.elements += other.elements;
+    }
+}
+
+/// The output of a batch.
+///
+/// # Shapes
+/// `[batch, inputs]` -> `[batch, outputs]`.
+pub fn forward(
+    layers: &[Box<dyn Layer>],
+    input: Tensor<2>,
+    state: &mut State,
+    mode: Mode,
+) -> Tensor<2> {
+    layers.iter().zip(&mut state.memories).fold(input, |activity, (layer, memory)| {
+        layer.forward(activity, memory, &mut state.workspace, mode)
+    })
+}
+
+/// Sends a signal down from the output; every layer learns as it passes.
+///
+/// [`forward`] in [`Mode::Train`] comes before, with the same state.
+pub fn learn(
+    layers: &mut [Box<dyn Layer>],
+    signal: Tensor<2>,
+    optimizer: &dyn Optimizer,
+    state: &mut State,
+) {
+    let Some(lowest) = layers.iter().position(|layer| !layer.parameters().is_empty()) else {
+        return;
+    };
+    let mut signal = Signal::new(signal);
+    for (index, layer) in layers.iter_mut().enumerate().skip(lowest).rev() {
+        let mut learning = Learning {
+            optimizer,
+            workspace: &mut state.workspace,
+            signal_is_wanted: index > lowest,
+        };
+        signal = layer.learn(signal, &mut state.memories[index], &mut learning);
+    }
+    state.workspace.give(signal.values);
+}
+
+/// Forward, signal, learning: one step of training. Returns how far the outputs were off before the step.
+///
+/// # Errors
+/// When the target does not fit the output, or an error is not finite; the weights are as before then.
+pub fn train(
+    layers: &mut [Box<dyn Layer>],
+    input: Tensor<2>,
+    target: Target,
+    optimizer: &dyn Optimizer,
+    state: &mut State,
+) -> Result<Deviation> {
+    let output = forward(layers, input, state, Mode::Train);
+    let (signal, deviation) = top_signal(target, output)?;
+    learn(layers, signal, optimizer, state);
+    Ok(deviation)
+}
+
+/// The signal at the top of a network, in place of its output, and how large it is.
+///
+/// # Errors
+/// When the target does not fit the output, or is not finite.
+pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Deviation)> {
+    let (target, output) = match target {
+        Target::Values(values) => (values, output),
+        Target::Classes(classes) => {
+            (one_hot(&classes, output.dims(), &output.device())?, activation::softmax(output, 1))
+        }
+    };
+    if target.dims() != output.dims() {
+        return Err(Error::shape(format!(
+            "the target has shape {:?}, the output {:?}",
+            target.dims(),
+            output.dims()
+        )));
+    }
+    let [rows, columns] = output.dims();
+    let (signal, sums) = ops::error_signal(target, output);
+    if !sums.squared.is_finite() {
+        return Err(Error::not_finite(
+            "the error of this batch is not a finite number: look for NaN or infinity in the input or target, \
+             or lower the learning rate; the weights are as before this batch",
+        ));
+    }
+    Ok((signal, Deviation { sums, elements: rows * columns }))
+}
+
+fn one_hot(classes: &[usize], [rows, columns]: [usize; 2], device: &Device) -> Result<Tensor<2>> {
+    if classes.len() != rows {
+        return Err(Error::shape(format!("{} classes for a batch of {rows}", classes.len())));
+    }
+    let mut values = vec![0f32; rows * columns];
+    for (row, &class) in classes.iter().enumerate() {
+        if class >= columns {
+            return Err(Error::setting(format!(
+                "row {row} is of class {class}; the network has outputs for classes 0 to {}",
+                columns.saturating_sub(1)
+            )));
+        }
+        values[row * columns + class] = 1.0;
+    }
+    Ok(Tensor::from_data(TensorData::new(values, [rows, columns]), device))
+}

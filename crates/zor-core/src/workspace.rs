@@ -1,0 +1,100 @@
+//! What a step keeps outside the weights: buffers that are used again, and what each layer remembers.
+
+use burn::tensor::{Device, Tensor};
+
+/// Buffers that are given back and taken again, so that a steady training loop allocates none.
+///
+/// A taken buffer holds whatever was last in it. Giving back is never required: what is not given back is freed. Of each
+/// shape no more are kept than were ever missing, so that buffers which come from outside (a batch) do not pile up.
+#[derive(Debug)]
+pub struct Workspace {
+    device: Device,
+    shelves: Vec<Shelf>,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    shape: [usize; 2],
+    made: usize,
+    free: Vec<Tensor<2>>,
+}
+
+/// Shapes kept at once; a network that sees ever new batch sizes forgets the oldest.
+const SHELVES: usize = 256;
+
+impl Workspace {
+    /// An empty workspace on a device.
+    pub fn new(device: &Device) -> Self {
+        Self { device: device.clone(), shelves: Vec::new() }
+    }
+
+    /// The device of its buffers.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A buffer of shape `[rows, columns]` with any contents.
+    pub fn take(&mut self, shape: [usize; 2]) -> Tensor<2> {
+        let index = match self.shelves.iter().position(|shelf| shelf.shape == shape) {
+            Some(index) => index,
+            None => {
+                if self.shelves.len() == SHELVES {
+                    self.shelves.remove(0);
+                }
+                self.shelves.push(Shelf { shape, made: 0, free: Vec::new() });
+                self.shelves.len() - 1
+            }
+        };
+        let shelf = &mut self.shelves[index];
+        shelf.free.pop().unwrap_or_else(|| {
+            shelf.made += 1;
+            Tensor::empty(shape, &self.device)
+        })
+    }
+
+    /// Returns a buffer that nobody needs any longer.
+    pub fn give(&mut self, buffer: Tensor<2>) {
+        let shape = buffer.dims();
+        if let Some(shelf) = self.shelves.iter_mut().find(|shelf| shelf.shape == shape)
+            && shelf.free.len() < shelf.made
+        {
+            shelf.free.push(buffer);
+        }
+    }
+}
+
+/// What one layer remembers: state that lasts from step to step (charges), and the trace of the last forward pass
+/// that its learning needs. Layers made of layers keep one child for each.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    slots: Vec<(&'static str, Tensor<2>)>,
+    children: Vec<Memory>,
+}
+
+impl Memory {
+    /// Takes a tensor out, leaving its place empty.
+    pub fn take(&mut self, name: &'static str) -> Option<Tensor<2>> {
+        let index = self.slots.iter().position(|(slot, _)| *slot == name)?;
+        Some(self.slots.swap_remove(index).1)
+    }
+
+    /// Keeps a tensor under a name and returns the one that was there.
+    pub fn keep(&mut self, name: &'static str, tensor: Tensor<2>) -> Option<Tensor<2>> {
+        let before = self.take(name);
+        self.slots.push((name, tensor));
+        before
+    }
+
+    /// A look at a tensor.
+    pub fn get(&self, name: &str) -> Option<&Tensor<2>> {
+        self.slots.iter().find(|(slot, _)| *slot == name).map(|(_, tensor)| tensor)
+    }
+
+    /// The memory of a layer inside this one, made when first asked for.
+    pub fn child(&mut self, index: usize) -> &mut Memory {
+        if self.children.len() <= index {
+            self.children.resize_with(index + 1, Memory::default);
+        }
+        &mut self.children[index]
+    }
+}

@@ -1,0 +1,97 @@
+//! Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019), fused into one pass over memory.
+
+use serde::{Deserialize, Serialize};
+use zor_core::burn::tensor::Tensor;
+use zor_core::ops::{self, AdamStep};
+use zor_core::{Error, Optimizer, Parameter, Result, Workspace};
+
+use crate::Schedule;
+
+/// AdamW. Without weight decay it is Adam.
+///
+/// State: first and second moment of the correlation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdamW {
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// Decay rates of the two moments.
+    pub betas: (f32, f32),
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Each step first multiplies a weight by `1 - learning_rate * weight_decay`.
+    pub weight_decay: f32,
+}
+
+impl AdamW {
+    /// With this learning rate or schedule, and the rule's defaults otherwise.
+    pub fn new(schedule: impl Into<Schedule>) -> Self {
+        Self { schedule: schedule.into(), ..Self::default() }
+    }
+
+    /// Plain Adam: no weight decay.
+    pub fn adam(schedule: impl Into<Schedule>) -> Self {
+        Self::new(schedule).with_weight_decay(0.0)
+    }
+
+    /// Another weight decay.
+    #[must_use]
+    pub fn with_weight_decay(mut self, weight_decay: f32) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+}
+
+impl Default for AdamW {
+    /// The rule's: learning rate 1e-3, betas 0.9 and 0.999, epsilon 1e-8, weight decay 0.01.
+    fn default() -> Self {
+        Self {
+            schedule: Schedule::constant(1e-3),
+            betas: (0.9, 0.999),
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+        }
+    }
+}
+
+impl Optimizer for AdamW {
+    fn name(&self) -> &str {
+        if self.weight_decay == 0.0 { "adam" } else { "adamw" }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.schedule.check()?;
+        let betas = [self.betas.0, self.betas.1];
+        if betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
+            return Err(Error::setting(format!("betas are {betas:?}; both must be in [0, 1)")));
+        }
+        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
+            return Err(Error::setting(format!("epsilon is {}; it must be above zero", self.epsilon)));
+        }
+        crate::check_weight_decay(self.weight_decay)
+    }
+
+    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
+        let limit = parameter.limit();
+        parameter.update(|weight, state, step| {
+            let rate = self.schedule.rate(step);
+            let (beta_1, beta_2) = self.betas;
+            let correction = |beta: f32| 1.0 / (1.0 - f64::from(beta).powf(step as f64)) as f32;
+            let settings = AdamStep {
+                rate: rate * correction(beta_1),
+                beta_1,
+                beta_2,
+                correction_2: correction(beta_2),
+                epsilon: self.epsilon,
+                decay: 1.0 - rate * self.weight_decay,
+                limit,
+            };
+            let mut moment = || state.tensors.pop().unwrap_or_else(|| correlation.zeros_like());
+            let (second, first) = (moment(), moment());
+            let (weight, first, second) =
+                ops::adam_step(weight, correlation.clone(), first, second, settings);
+            state.tensors.extend([first, second]);
+            weight
+        });
+        workspace.give(correlation);
+    }
+}

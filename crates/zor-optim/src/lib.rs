@@ -1,0 +1,52 @@
+#![doc = include_str!("../README.md")]
+
+mod adam;
+mod from_burn;
+mod muon;
+mod schedule;
+mod sgd;
+
+pub use adam::AdamW;
+pub use from_burn::FromBurn;
+pub use muon::{Muon, orthogonalize};
+pub use schedule::{Decay, Schedule};
+pub use sgd::Sgd;
+
+use zor_core::burn::tensor::Tensor;
+use zor_core::{Error, OptimizerState, Result, ops};
+
+/// Adds the correlation to the momentum kept in the state. Returns the direction to go.
+fn accumulate(
+    state: &mut OptimizerState,
+    correlation: Tensor<2>,
+    momentum: f32,
+    nesterov: bool,
+) -> Tensor<2> {
+    if momentum == 0.0 {
+        return correlation;
+    }
+    let kept = match state.tensors.pop() {
+        Some(kept) => ops::move_weight(kept, correlation.clone(), momentum, 1.0, f32::INFINITY),
+        None => ops::move_weight(correlation.zeros_like(), correlation.clone(), 0.0, 1.0, f32::INFINITY),
+    };
+    let weights = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+    let direction = ops::move_weight(correlation, kept.clone(), weights.0, weights.1, f32::INFINITY);
+    state.tensors.push(kept);
+    direction
+}
+
+fn check_weight_decay(weight_decay: f32) -> Result<()> {
+    if weight_decay.is_finite() && weight_decay >= 0.0 {
+        Ok(())
+    } else {
+        Err(Error::setting(format!("weight_decay is {weight_decay}; it must be zero or above")))
+    }
+}
+
+fn check_momentum(momentum: f32) -> Result<()> {
+    if (0.0..1.0).contains(&momentum) {
+        Ok(())
+    } else {
+        Err(Error::setting(format!("momentum is {momentum}; it must be in [0, 1)")))
+    }
+}

@@ -1,0 +1,205 @@
+//! Muon: momentum whose direction is made orthogonal before it is applied (Jordan et al. 2024, "Muon: An optimizer for hidden
+//! layers in neural networks").
+//!
+//! Orthogonal means all singular values near one: `U S V^T` becomes `U V^T`. It is found by an odd polynomial applied
+//! a few times, `X <- a X + b (X X^T) X + c (X X^T)^2 X`. Every iterate is a polynomial of the Gram matrix
+//! `A = X X^T` of the smaller side times the first `X`, so the iteration runs on small square matrices, and the
+//! large one takes part in two products: the first Gram matrix and the result.
+
+use serde::{Deserialize, Serialize};
+use zor_core::burn::tensor::Tensor;
+use zor_core::ops::{self, Transposed};
+use zor_core::{Error, Optimizer, Parameter, Result, Workspace};
+
+use crate::{AdamW, Schedule, accumulate};
+
+/// Muon for matrices; vectors (one row or one column) take AdamW steps at a tenth of the rate.
+///
+/// State: the momentum (for vectors, AdamW's).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Muon {
+    /// The learning rate. A step changes a matrix by about this much in every direction that it acts on.
+    pub schedule: Schedule,
+    /// How much of the last step's direction stays.
+    pub momentum: f32,
+    /// Whether the direction looks one step ahead (Nesterov).
+    pub nesterov: bool,
+    /// Each step first multiplies a weight by `1 - learning_rate * weight_decay`.
+    pub weight_decay: f32,
+    /// Applications of the polynomial, 1 to 20.
+    pub iterations: u32,
+}
+
+/// Coefficients of the polynomial (Jordan et al.): they bring small singular values up fastest and leave all within
+/// about [0.7, 1.2].
+const POLYNOMIAL: (f32, f32, f32) = (3.4445, -4.7750, 2.0315);
+
+impl Muon {
+    /// With this learning rate or schedule, Nesterov momentum 0.9, five iterations, no weight decay.
+    pub fn new(schedule: impl Into<Schedule>) -> Self {
+        Self {
+            schedule: schedule.into(),
+            momentum: 0.9,
+            nesterov: true,
+            weight_decay: 0.0,
+            iterations: 5,
+        }
+    }
+
+    /// Another weight decay.
+    #[must_use]
+    pub fn with_weight_decay(mut self, weight_decay: f32) -> Self {
+        self.weight_decay = weight_decay;
+        self
+    }
+
+    /// Another momentum.
+    #[must_use]
+    pub fn with_momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+}
+
+impl Optimizer for Muon {
+    fn name(&self) -> &str {
+        "muon"
+    }
+
+    fn check(&self) -> Result<()> {
+        self.schedule.check()?;
+        crate::check_momentum(self.momentum)?;
+        if !(1..=20).contains(&self.iterations) {
+            return Err(Error::setting(format!(
+                "iterations is {}; Muon takes 1 to 20",
+                self.iterations
+            )));
+        }
+        crate::check_weight_decay(self.weight_decay)
+    }
+
+    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
+        let [rows, columns] = parameter.shape();
+        if rows.min(columns) == 1 {
+            let schedule = Schedule { peak: self.schedule.peak * 0.1, ..self.schedule };
+            let vector = AdamW::new(schedule).with_weight_decay(self.weight_decay);
+            return vector.step(parameter, correlation, workspace);
+        }
+        let limit = parameter.limit();
+        parameter.update(|weight, state, step| {
+            let rate = self.schedule.rate(step);
+            let decay = 1.0 - rate * self.weight_decay;
+            let direction = accumulate(state, correlation, self.momentum, self.nesterov);
+            let direction = orthogonalize(direction, self.iterations, workspace);
+            // Wide and tall matrices then move their outputs by as much (Jordan et al.).
+            let rate = rate * (rows as f32 / columns as f32).max(1.0).sqrt();
+            let weight = ops::move_weight(weight, direction.clone(), decay, rate, limit);
+            workspace.give(direction);
+            weight
+        });
+    }
+}
+
+/// The matrix with all its singular values brought close to one, in about its own memory.
+///
+/// # Shapes
+/// `[rows, columns]` -> the same.
+pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tensor<2> {
+    let [rows, columns] = matrix.dims();
+    let small = [rows.min(columns); 2];
+    let (a, b, c) = POLYNOMIAL;
+    let product = |left: &Tensor<2>, right: &Tensor<2>, buffer| {
+        ops::product(left.clone(), right.clone(), buffer, Transposed::Neither)
+    };
+
+    let matrix = ops::frobenius_normalize(matrix);
+    let side = if rows <= columns { Transposed::Right } else { Transposed::Left };
+    let mut gram = ops::product(matrix.clone(), matrix.clone(), workspace.take(small), side);
+    // The product of the polynomials so far: `matrix` times it is the iterate.
+    let mut total: Option<Tensor<2>> = None;
+    for iteration in 1..=iterations {
+        let square = product(&gram, &gram, workspace.take(small));
+        let polynomial = ops::move_weight(square, gram.clone(), c, b, f32::INFINITY);
+        let polynomial = ops::add_to_diagonal(polynomial, a);
+        if iteration < iterations {
+            // The next iterate's Gram matrix; all of these commute.
+            let half = product(&polynomial, &gram, workspace.take(small));
+            gram = product(&half, &polynomial, gram);
+            workspace.give(half);
+        }
+        total = Some(match total {
+            None => polynomial,
+            Some(total) => {
+                let next = product(&polynomial, &total, workspace.take(small));
+                workspace.give(polynomial);
+                workspace.give(total);
+                next
+            }
+        });
+    }
+    workspace.give(gram);
+    let Some(total) = total else { return matrix };
+    let buffer = workspace.take([rows, columns]);
+    let result = match side {
+        Transposed::Right => product(&total, &matrix, buffer),
+        _ => product(&matrix, &total, buffer),
+    };
+    workspace.give(total);
+    workspace.give(matrix);
+    result
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use zor_core::Random;
+    use zor_core::burn::tensor::{Device, TensorData};
+
+    /// Singular values of the result, from its Gram matrix applied to random vectors: `|Xv| / |v|` lies between them.
+    fn check(shape: [usize; 2]) {
+        let device = Device::flex();
+        let mut random = Random::seeded(1);
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| random.normal()).collect();
+        let matrix = Tensor::<2>::from_data(TensorData::new(values, shape), &device);
+        let mut workspace = Workspace::new(&device);
+        let result = orthogonalize(matrix.clone(), 5, &mut workspace);
+        assert_eq!(result.dims(), shape);
+        let small = shape[0].min(shape[1]);
+        let gram = if shape[0] <= shape[1] {
+            result.clone().matmul(result.clone().transpose())
+        } else {
+            result.clone().transpose().matmul(result.clone())
+        };
+        let gram: Vec<f32> = gram.into_data().iter::<f32>().collect();
+        for row in 0..small {
+            let diagonal = gram[row * small + row];
+            assert!((0.3..1.5).contains(&diagonal), "{shape:?}: {diagonal}");
+        }
+        // It keeps the direction: positive overlap with the matrix it came from.
+        assert!((result * matrix).sum().into_data().iter::<f32>().all(|overlap| overlap > 0.0));
+    }
+
+    #[test]
+    fn tall_wide_and_square_matrices_become_orthogonal() {
+        for shape in [[20, 5], [5, 20], [12, 12], [100, 33]] {
+            check(shape);
+        }
+    }
+
+    #[test]
+    fn the_gram_form_equals_the_plain_iteration() {
+        let device = Device::flex();
+        let mut random = Random::seeded(2);
+        let values: Vec<f32> = (0..30 * 70).map(|_| random.normal()).collect();
+        let matrix = Tensor::<2>::from_data(TensorData::new(values, [30, 70]), &device);
+        let mut x = ops::frobenius_normalize(matrix.clone());
+        for _ in 0..5 {
+            let gram = x.clone().matmul(x.clone().transpose());
+            let inner = gram.clone() * POLYNOMIAL.1 + gram.clone().matmul(gram) * POLYNOMIAL.2;
+            x = x.clone() * POLYNOMIAL.0 + inner.matmul(x);
+        }
+        let fast = orthogonalize(matrix, 5, &mut Workspace::new(&device));
+        let difference = (fast - x).abs().max().into_data().iter::<f32>().next();
+        assert!(difference.is_some_and(|d| d < 1e-4), "{difference:?}");
+    }
+}

@@ -1,0 +1,3 @@
+//! zor
+pub use zor_core as core;
+pub use zor_optim as optim;
