@@ -39,7 +39,7 @@ struct Config {
 
 /// The largest absolute differences found in one file, by what was compared.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     largest: BTreeMap<&'static str, f32>,
     failure: Option<String>,
     long: bool,
@@ -69,7 +69,7 @@ impl Report {
     }
 
     /// What went beyond the tolerance first, if anything did.
-    pub fn failure(&self) -> Option<&str> {
+    pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 }
@@ -84,7 +84,7 @@ impl std::fmt::Display for Report {
 }
 
 /// Replays one file.
-pub fn replay(path: &Path) -> Result<Report, String> {
+pub(crate) fn replay(path: &Path) -> Result<Report, String> {
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let bytes = std::fs::read(path).map_err(|e| at(&e))?;
     let trace = Trace::parse(&bytes).map_err(|e| at(&e))?;
@@ -168,7 +168,7 @@ impl<'a> Trace<'a> {
             threshold: config.threshold,
             min_charge: config.min_charge,
             stateful: !config.stateless,
-            weight_limit: config.max_weight,
+            weight_limit: Some(config.max_weight),
             ..Rule::classic()
         };
         let mut network = Network::dense_with(&config.sizes, &activations)

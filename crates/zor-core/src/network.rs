@@ -60,6 +60,13 @@ impl NetworkBuilder {
         self
     }
 
+    /// The same for settings whose type is known only when the program runs.
+    #[must_use]
+    pub fn boxed_layer(mut self, config: Box<dyn LayerConfig>) -> Self {
+        self.layers.push(config);
+        self
+    }
+
     /// The seed of the initial weights; 0 if never set.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {

@@ -35,8 +35,8 @@ pub struct Rule {
     pub normalize_signal: bool,
     /// Whether the activity of each presynaptic unit is divided by its norm over the batch.
     pub normalize_presynaptic: bool,
-    /// Weights stay within ± this; infinite for no limit.
-    pub weight_limit: f32,
+    /// Weights stay within ± this, if there is a limit.
+    pub weight_limit: Option<f32>,
     /// Initial weights are normal with deviation `initial_scale * sqrt(2 / (inputs + outputs))`.
     pub initial_scale: f32,
 }
@@ -63,7 +63,7 @@ impl Rule {
             signal_gate: SignalGate::InCorrelation,
             normalize_signal: true,
             normalize_presynaptic: true,
-            weight_limit: 1.0,
+            weight_limit: Some(1.0),
             initial_scale: 0.5,
         }
     }
@@ -74,7 +74,7 @@ impl Rule {
             threshold: 0.0,
             normalize_signal: false,
             normalize_presynaptic: false,
-            weight_limit: f32::INFINITY,
+            weight_limit: None,
             initial_scale: 1.0,
             ..Self::default()
         }
@@ -85,10 +85,11 @@ impl Rule {
     /// # Errors
     /// Names the option and what it must be.
     pub fn check(&self) -> Result<()> {
+        let limit = self.weight_limit.unwrap_or(f32::MAX);
         let numbers = [
-            ("min_charge", self.min_charge, !self.min_charge.is_nan(), "a number"),
-            ("threshold", self.threshold, !self.threshold.is_nan(), "a number"),
-            ("weight_limit", self.weight_limit, self.weight_limit > 0.0, "above zero"),
+            ("min_charge", self.min_charge, self.min_charge.is_finite(), "a finite number"),
+            ("threshold", self.threshold, self.threshold.is_finite(), "a finite number"),
+            ("weight_limit", limit, limit > 0.0, "above zero"),
             (
                 "initial_scale",
                 self.initial_scale,
@@ -117,7 +118,7 @@ impl Default for Rule {
             signal_gate: SignalGate::OnTheWayDown,
             normalize_signal: true,
             normalize_presynaptic: true,
-            weight_limit: f32::INFINITY,
+            weight_limit: None,
             initial_scale: 0.5,
         }
     }
@@ -138,7 +139,7 @@ mod tests {
     fn what_is_no_number_is_refused_by_name() {
         let cases = [
             (Rule { threshold: f32::NAN, ..Rule::default() }, "threshold"),
-            (Rule { weight_limit: 0.0, ..Rule::default() }, "weight_limit"),
+            (Rule { weight_limit: Some(0.0), ..Rule::default() }, "weight_limit"),
             (Rule { initial_scale: f32::INFINITY, ..Rule::default() }, "initial_scale"),
         ];
         for (rule, name) in cases {

@@ -142,8 +142,8 @@ impl Layer for Dense {
         let config = DenseConfig {
             units: self.output_shape[0],
             normalize_presynaptic: Some(self.normalize_presynaptic),
-            // JSON has no infinity: no limit is told by an absent one, and the rule stands beside it.
-            weight_limit: Some(self.weight.limit()).filter(|limit| limit.is_finite()),
+            // Text formats have no infinity; the largest number limits nothing either.
+            weight_limit: Some(self.weight.limit().min(f32::MAX)),
             initial_scale: Some(self.initial_scale),
         };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
@@ -166,7 +166,7 @@ impl LayerConfig for DenseConfig {
         if self.units == 0 {
             return Err(Error::setting("a dense layer needs at least one unit"));
         }
-        let limit = self.weight_limit.unwrap_or(rule.weight_limit);
+        let limit = self.weight_limit.or(rule.weight_limit).unwrap_or(f32::INFINITY);
         if limit.is_nan() || limit <= 0.0 {
             return Err(Error::setting(format!("weight_limit is {limit}; it must be above zero")));
         }

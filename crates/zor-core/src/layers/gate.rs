@@ -166,13 +166,14 @@ impl Layer for Gate {
         }
         let config = GateConfig {
             place: self.place,
-            threshold: Some(self.settings.threshold).filter(|t| t.is_finite()),
+            // Text formats have no infinity; no finite charge is beyond these.
+            threshold: Some(self.settings.threshold.clamp(f32::MIN, f32::MAX)),
             spikes: Some(self.spikes),
             activation: self.activation.clone(),
             signal_gate: Some(self.signal_gate),
             normalize_signal: Some(self.normalize_signal),
             stateful: Some(self.settings.stateful),
-            min_charge: Some(self.settings.min_charge).filter(|c| c.is_finite()),
+            min_charge: Some(self.settings.min_charge.clamp(f32::MIN, f32::MAX)),
         };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
     }
