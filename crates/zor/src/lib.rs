@@ -1,3 +1,18 @@
-//! zor
+#![doc = include_str!("../README.md")]
+
+pub mod baseline;
+pub mod fashion;
+pub mod options;
+pub mod prelude;
+pub mod train;
+
+mod device;
+mod error;
+mod presets;
+
+pub use device::device;
+pub use error::{Error, ErrorKind, Result};
 pub use zor_core as core;
+pub use zor_data as data;
+pub use zor_io as io;
 pub use zor_optim as optim;

@@ -1,0 +1,324 @@
+//! Changed copies of images, so that a few teach as much as they can.
+//!
+//! Geometry is one inverse affine map with bilinear sampling and zero outside; whole-pixel shifts and flips copy rows.
+
+use serde::{Deserialize, Serialize};
+use zor_core::Random;
+
+use crate::dataset::{Dataset, ImageShape};
+use crate::error::{Error, Result};
+
+/// Which changes are made, and how strong they may be. All are off by default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augment {
+    /// Whole pixels up, down, left or right, at most; what enters is zero.
+    pub shift: u32,
+    /// Mirrored left to right, half of the time.
+    pub flip: bool,
+    /// Mirrored top to bottom, half of the time.
+    pub flip_vertical: bool,
+    /// Degrees of rotation, at most, either way.
+    pub rotate: f32,
+    /// Width and height change by factors within `1 / (1 + stretch)` to `1 + stretch`, each its own.
+    pub stretch: f32,
+    /// Sideways lean per row and column, at most.
+    pub shear: f32,
+    /// Brightness is multiplied by a factor from this to 1.
+    pub dim: f32,
+    /// How often one side of a random straight cut is taken from another image, changed on its own.
+    pub splice: f32,
+    /// How often another image, changed on its own, is mixed in with a random share.
+    pub blend: f32,
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self {
+            shift: 0,
+            flip: false,
+            flip_vertical: false,
+            rotate: 0.0,
+            stretch: 0.0,
+            shear: 0.0,
+            dim: 1.0,
+            splice: 0.0,
+            blend: 0.0,
+        }
+    }
+}
+
+impl Augment {
+    /// Shifts of up to so many pixels, and left-right flips.
+    pub fn shifts_and_flips(shift: u32) -> Self {
+        Self { shift, flip: true, ..Self::default() }
+    }
+
+    /// Refuses strengths that make no sense.
+    ///
+    /// # Errors
+    /// Names the setting and what it must be.
+    pub fn check(&self) -> Result<()> {
+        let ranges = [
+            ("rotate", self.rotate, 0.0, 180.0),
+            ("stretch", self.stretch, 0.0, 10.0),
+            ("shear", self.shear, 0.0, 10.0),
+            ("dim", self.dim, 0.0, 1.0),
+            ("splice", self.splice, 0.0, 1.0),
+            ("blend", self.blend, 0.0, 1.0),
+        ];
+        for (name, value, low, high) in ranges {
+            if !(low..=high).contains(&value) {
+                return Err(Error::input(format!(
+                    "augmentation.{name} is {value}; it must be from {low} to {high}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a changed copy of an image, values divided by 255. `other` is memory for a second image, of the same length.
+    pub fn apply(
+        &self,
+        set: &Dataset,
+        index: usize,
+        random: &mut Random,
+        out: &mut [f32],
+        other: &mut Vec<f32>,
+    ) {
+        self.change(set, index, random, out);
+        if random_chance(self.splice, random) {
+            other.resize(out.len(), 0.0);
+            self.change(set, random.below(set.len()), random, other);
+            splice(set.shape(), random, out, other);
+        }
+        if random_chance(self.blend, random) {
+            other.resize(out.len(), 0.0);
+            self.change(set, random.below(set.len()), random, other);
+            let share = random.uniform();
+            for (out, other) in out.iter_mut().zip(other.iter()) {
+                *out += share * (other - *out);
+            }
+        }
+    }
+
+    /// Geometry and brightness of one image.
+    fn change(&self, set: &Dataset, index: usize, random: &mut Random, out: &mut [f32]) {
+        let image = set.image(index);
+        let shape = set.shape();
+        let span = 2 * self.shift as usize + 1;
+        let mut offset = || random.below(span) as i32 - self.shift as i32;
+        let (down, right) = (offset(), offset());
+        let mirror = (self.flip && random.chance(0.5), self.flip_vertical && random.chance(0.5));
+        let light = if self.dim < 1.0 { random.between(self.dim, 1.0) } else { 1.0 };
+        if self.rotate == 0.0 && self.stretch == 0.0 && self.shear == 0.0 {
+            copy(image, shape, (down, right), mirror, light, out);
+        } else {
+            let map = self.map(shape, (down, right), mirror, random);
+            warp(image, shape, &map, light, out);
+        }
+    }
+
+    /// From places in the changed image to places in the original.
+    fn map(
+        &self,
+        shape: ImageShape,
+        (down, right): (i32, i32),
+        mirror: (bool, bool),
+        random: &mut Random,
+    ) -> Affine {
+        let (sin, cos) = random.between(-self.rotate, self.rotate).to_radians().sin_cos();
+        let log = (1.0 + self.stretch).ln();
+        let mut factor = |mirrored: bool| {
+            random.between(-log, log).exp() * if mirrored { -1.0 } else { 1.0 }
+        };
+        let (width, height) = (factor(mirror.0), factor(mirror.1));
+        let mut lean = || random.between(-self.shear, self.shear);
+        let (lean_x, lean_y) = (lean(), lean());
+        // Stretch, then lean, then turn, about the centre.
+        let rows = [
+            [cos * height + sin * lean_x * width, sin * width + cos * lean_y * height],
+            [-sin * height + cos * lean_x * width, cos * width - sin * lean_y * height],
+        ];
+        let centre = [(shape.height as f32 - 1.0) / 2.0, (shape.width as f32 - 1.0) / 2.0];
+        let from = [centre[0] + down as f32, centre[1] + right as f32];
+        let start = |row: usize| centre[row] - rows[row][0] * from[0] - rows[row][1] * from[1];
+        Affine { rows, start: [start(0), start(1)] }
+    }
+}
+
+/// `original = rows @ (y, x) + start`.
+struct Affine {
+    rows: [[f32; 2]; 2],
+    start: [f32; 2],
+}
+
+/// No random number is drawn for what is off, so that turning one thing on changes nothing else.
+fn random_chance(probability: f32, random: &mut Random) -> bool {
+    probability > 0.0 && random.chance(probability)
+}
+
+fn copy(
+    image: &[u8],
+    shape: ImageShape,
+    (down, right): (i32, i32),
+    mirror: (bool, bool),
+    light: f32,
+    out: &mut [f32],
+) {
+    let ImageShape { height, width, channels } = shape;
+    // Columns of the result that have a source.
+    let first = right.clamp(0, width as i32) as usize;
+    let last = (width as i32 + right).clamp(0, width as i32) as usize;
+    for (y, row) in out.chunks_exact_mut(width * channels).enumerate() {
+        let source = y as i32 - down;
+        if !(0..height as i32).contains(&source) {
+            row.fill(0.0);
+            continue;
+        }
+        let source = if mirror.1 { height - 1 - source as usize } else { source as usize };
+        let line = &image[source * width * channels..][..width * channels];
+        row[..first * channels].fill(0.0);
+        row[last * channels..].fill(0.0);
+        let inside = &mut row[first * channels..last * channels];
+        let from = (first as i32 - right) as usize;
+        if mirror.0 {
+            let pixels = line.chunks_exact(channels).rev().skip(from);
+            for (out, pixel) in inside.chunks_exact_mut(channels).zip(pixels) {
+                for (out, value) in out.iter_mut().zip(pixel) {
+                    *out = f32::from(*value) / 255.0 * light;
+                }
+            }
+        } else {
+            for (out, value) in inside.iter_mut().zip(&line[from * channels..]) {
+                *out = f32::from(*value) / 255.0 * light;
+            }
+        }
+    }
+}
+
+fn warp(image: &[u8], shape: ImageShape, map: &Affine, light: f32, out: &mut [f32]) {
+    let ImageShape { height, width, channels } = shape;
+    let value = |y: i32, x: i32, c: usize| {
+        let inside = (0..height as i32).contains(&y) && (0..width as i32).contains(&x);
+        if inside { f32::from(image[(y as usize * width + x as usize) * channels + c]) } else { 0.0 }
+    };
+    for (row, line) in out.chunks_exact_mut(width * channels).enumerate() {
+        for (column, pixel) in line.chunks_exact_mut(channels).enumerate() {
+            let place = |r: usize| {
+                map.rows[r][0] * row as f32 + map.rows[r][1] * column as f32 + map.start[r]
+            };
+            let (y, x) = (place(0), place(1));
+            let (top, left) = (y.floor(), x.floor());
+            let (below, beside) = (y - top, x - left);
+            let (top, left) = (top as i32, left as i32);
+            for (c, out) in pixel.iter_mut().enumerate() {
+                let upper = value(top, left, c) * (1.0 - beside) + value(top, left + 1, c) * beside;
+                let lower =
+                    value(top + 1, left, c) * (1.0 - beside) + value(top + 1, left + 1, c) * beside;
+                *out = (upper * (1.0 - below) + lower * below) / 255.0 * light;
+            }
+        }
+    }
+}
+
+/// Takes what lies beyond a random row or column from the other image.
+fn splice(shape: ImageShape, random: &mut Random, out: &mut [f32], other: &[f32]) {
+    let row = shape.width * shape.channels;
+    if random.chance(0.5) {
+        let from = random.below(shape.height) * row;
+        out[from..].copy_from_slice(&other[from..]);
+    } else {
+        let from = random.below(shape.width) * shape.channels;
+        for (out, other) in out.chunks_exact_mut(row).zip(other.chunks_exact(row)) {
+            out[from..].copy_from_slice(&other[from..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(values: &[u8], width: usize) -> Dataset {
+        let shape = ImageShape { height: values.len() / width, width, channels: 1 };
+        Dataset::new("one", shape, values.to_vec(), vec![0], 1).unwrap()
+    }
+
+    fn applied(augment: &Augment, set: &Dataset, seed: u64) -> Vec<f32> {
+        let mut out = vec![f32::NAN; set.shape().len()];
+        augment.apply(set, 0, &mut Random::seeded(seed), &mut out, &mut Vec::new());
+        out
+    }
+
+    #[test]
+    fn nothing_is_changed_by_default() {
+        let set = one(&[0, 51, 102, 255], 2);
+        assert_eq!(applied(&Augment::default(), &set, 1), [0.0, 0.2, 0.4, 1.0]);
+    }
+
+    #[test]
+    fn shifts_and_flips_make_each_of_their_images_and_no_other() {
+        let set = one(&[255, 0, 0, 0, 0, 0, 0, 0, 51], 3);
+        let mut found = std::collections::BTreeSet::new();
+        for seed in 0..2000 {
+            let image = applied(&Augment::shifts_and_flips(1), &set, seed);
+            assert!(image.iter().all(|v| [0.0, 0.2, 1.0].contains(v)), "{image:?}");
+            found.insert(image.iter().map(|v| (v * 255.0).round() as u8).collect::<Vec<_>>());
+        }
+        // Nine shifts of two mirrored images; the two shifted fully apart keep no pixel in common.
+        assert_eq!(found.len(), 18);
+        assert!(found.contains(&vec![0, 0, 255, 0, 0, 0, 51, 0, 0]), "mirrored in place");
+        assert!(found.contains(&vec![0, 0, 0, 255, 0, 0, 0, 0, 0]), "one down");
+    }
+
+    #[test]
+    fn a_warp_without_strength_is_a_copy() {
+        let values: Vec<u8> = (0..30).map(|v| v * 8).collect();
+        let set = one(&values, 5);
+        let barely = Augment { rotate: 1e-6, ..Augment::default() };
+        for (a, b) in applied(&barely, &set, 1).iter().zip(set.pixels()) {
+            assert!((a - b).abs() < 1e-4, "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn warps_keep_the_middle_and_the_range() {
+        let mut values = vec![100; 81];
+        values[40] = 200;
+        let set = one(&values, 9);
+        let augment =
+            Augment { rotate: 30.0, stretch: 0.2, shear: 0.1, flip: true, ..Augment::default() };
+        for seed in 0..50 {
+            let image = applied(&augment, &set, seed);
+            assert!((image[40] - 200.0 / 255.0).abs() < 1e-3, "{}", image[40]);
+            assert!(image.iter().all(|v| (0.0..=1.0).contains(v)));
+        }
+    }
+
+    #[test]
+    fn splicing_and_blending_take_from_another_image() {
+        let shape = ImageShape { height: 4, width: 4, channels: 1 };
+        let mut images = vec![0; 16];
+        images.extend([255; 16]);
+        let set = Dataset::new("two", shape, images, vec![0, 0], 1).unwrap();
+        let mixed = |augment: &Augment| {
+            (0..50).filter(|&seed| applied(augment, &set, seed).iter().any(|v| *v > 0.0)).count()
+        };
+        assert!(mixed(&Augment { splice: 1.0, ..Augment::default() }) > 10);
+        assert!(mixed(&Augment { blend: 1.0, ..Augment::default() }) > 10);
+        assert_eq!(mixed(&Augment::default()), 0);
+    }
+
+    #[test]
+    fn strengths_out_of_range_are_refused_by_name() {
+        for (augment, name) in [
+            (Augment { rotate: f32::NAN, ..Augment::default() }, "rotate"),
+            (Augment { dim: 1.5, ..Augment::default() }, "dim"),
+            (Augment { blend: -0.1, ..Augment::default() }, "blend"),
+        ] {
+            assert!(augment.check().unwrap_err().to_string().contains(name));
+        }
+        assert!(Augment::shifts_and_flips(4).check().is_ok());
+    }
+}

@@ -1,0 +1,253 @@
+//! Batches as a function of seed and step: any step can be made without the ones before it, so a run can be
+//! prefetched, repeated, and resumed by its number.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use zor_core::Random;
+
+use crate::augment::Augment;
+use crate::dataset::Dataset;
+use crate::error::{Error, Result};
+
+/// Separates the uses of one seed.
+const ORDER_STREAM: u64 = 1 << 62;
+const IMAGE_STREAM: u64 = 1 << 63;
+
+/// In which order images come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Each image once an epoch, in an order that the seed and the epoch's number give. Batches run across epochs' ends.
+    Shuffled,
+    /// Each image drawn on its own.
+    Random,
+    /// As they are, from the start again after the end.
+    Sequential,
+    /// All images in every batch, as they are.
+    Full,
+}
+
+/// Images of one step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Values in [0, 1]: `[rows, pixels]`.
+    pub inputs: Vec<f32>,
+    /// Classes, one for each row.
+    pub labels: Vec<u8>,
+    /// Number of images.
+    pub rows: usize,
+}
+
+/// A plan of batches.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    set: Arc<Dataset>,
+    rows: usize,
+    order: Order,
+    augment: Option<Augment>,
+    seed: u64,
+}
+
+impl Batches {
+    /// Batches of `rows` images (all of them when the order is full).
+    ///
+    /// # Errors
+    /// When a batch or the set is empty, or the augmentation's settings make no sense.
+    pub fn new(
+        set: Arc<Dataset>,
+        rows: usize,
+        order: Order,
+        augment: Option<Augment>,
+        seed: u64,
+    ) -> Result<Self> {
+        if set.is_empty() {
+            return Err(Error::input(format!("{}: there are no images", set.name())));
+        }
+        if rows == 0 {
+            return Err(Error::input("the batch size is 0; it must be at least 1"));
+        }
+        if let Some(augment) = &augment {
+            augment.check()?;
+        }
+        let rows = if order == Order::Full { set.len() } else { rows };
+        Ok(Self { set, rows, order, augment, seed })
+    }
+
+    /// Images in a batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Makes the batch of a step, counted from 0, in the given memory.
+    pub fn fill(&self, step: u64, batch: &mut Batch) {
+        self.fill_with(step, batch, &mut Scratch::default());
+    }
+
+    fn fill_with(&self, step: u64, batch: &mut Batch, scratch: &mut Scratch) {
+        let pixels = self.set.shape().len();
+        batch.rows = self.rows;
+        batch.inputs.resize(self.rows * pixels, 0.0);
+        batch.labels.clear();
+        let mut draw = Random::stream(self.seed, ORDER_STREAM ^ step);
+        for (row, out) in batch.inputs.chunks_exact_mut(pixels).enumerate() {
+            let number = step * self.rows as u64 + row as u64;
+            let index = match self.order {
+                Order::Random => draw.below(self.set.len()),
+                Order::Sequential => (number % self.set.len() as u64) as usize,
+                Order::Full => row,
+                Order::Shuffled => scratch.shuffled(self, number),
+            };
+            batch.labels.push(self.set.label(index));
+            match &self.augment {
+                Some(augment) => {
+                    let mut random = Random::stream(self.seed, IMAGE_STREAM ^ number);
+                    augment.apply(&self.set, index, &mut random, out, &mut scratch.image);
+                }
+                None => {
+                    for (out, value) in out.iter_mut().zip(self.set.image(index)) {
+                        *out = f32::from(*value) / 255.0;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What making batches one after another uses again.
+#[derive(Debug, Default)]
+struct Scratch {
+    image: Vec<f32>,
+    epoch: Option<u64>,
+    order: Vec<usize>,
+}
+
+impl Scratch {
+    /// The image of a number, counted over all epochs.
+    fn shuffled(&mut self, plan: &Batches, number: u64) -> usize {
+        let n = plan.set.len() as u64;
+        let epoch = number / n;
+        if self.epoch != Some(epoch) {
+            self.order.clear();
+            self.order.extend(0..plan.set.len());
+            Random::stream(plan.seed, ORDER_STREAM | (1 << 61) ^ epoch).shuffle(&mut self.order);
+            self.epoch = Some(epoch);
+        }
+        self.order[(number % n) as usize]
+    }
+}
+
+/// A thread that makes batches ahead of their use: the same ones, sooner.
+#[derive(Debug)]
+pub struct Prefetch {
+    ready: Option<Receiver<Batch>>,
+    used: Sender<Batch>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Prefetch {
+    /// Starts with the batch of a step, at most `ahead` batches before they are asked for.
+    pub fn spawn(batches: Batches, first_step: u64, ahead: usize) -> Self {
+        let (send, ready): (SyncSender<Batch>, _) = sync_channel(ahead);
+        let (used, returned) = channel::<Batch>();
+        let worker = std::thread::spawn(move || {
+            let mut scratch = Scratch::default();
+            for step in first_step.. {
+                let mut batch = returned.try_recv().unwrap_or_default();
+                batches.fill_with(step, &mut batch, &mut scratch);
+                if send.send(batch).is_err() {
+                    // Nobody takes batches any longer.
+                    return;
+                }
+            }
+        });
+        Self { ready: Some(ready), used, worker: Some(worker) }
+    }
+
+    /// The next batch; waits until it is made.
+    #[allow(clippy::should_implement_trait, reason = "it never ends, and takes batches back")]
+    pub fn next(&mut self) -> Batch {
+        let batch = self.ready.as_ref().and_then(|ready| ready.recv().ok());
+        batch.expect("the worker makes batches until this is dropped")
+    }
+
+    /// Returns a batch whose memory can be used again.
+    pub fn recycle(&self, batch: Batch) {
+        // A worker that has ended needs no memory.
+        let _ = self.used.send(batch);
+    }
+}
+
+impl Drop for Prefetch {
+    fn drop(&mut self) {
+        // Closing the channel ends the worker's wait.
+        self.ready = None;
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::tests::numbered;
+
+    fn plan(rows: usize, order: Order, augment: Option<Augment>) -> Batches {
+        Batches::new(Arc::new(numbered(7)), rows, order, augment, 5).unwrap()
+    }
+
+    /// Which images a batch holds, told by their first values.
+    fn indices(plan: &Batches, step: u64) -> Vec<usize> {
+        let mut batch = Batch::default();
+        plan.fill(step, &mut batch);
+        assert_eq!((batch.rows, batch.labels.len()), (plan.rows(), plan.rows()));
+        batch.inputs.chunks(6).map(|image| (image[0] * 25.5).round() as usize).collect()
+    }
+
+    #[test]
+    fn each_order_gives_its_images() {
+        let sequential = plan(3, Order::Sequential, None);
+        assert_eq!([indices(&sequential, 0), indices(&sequential, 2)], [[0, 1, 2], [6, 0, 1]]);
+        assert_eq!(indices(&plan(3, Order::Full, None), 9), [0, 1, 2, 3, 4, 5, 6]);
+        let random = plan(3, Order::Random, None);
+        assert_ne!(indices(&random, 0), indices(&random, 1));
+        assert_eq!(indices(&random, 1), indices(&random, 1));
+    }
+
+    #[test]
+    fn a_shuffled_epoch_has_every_image_once() {
+        let shuffled = plan(3, Order::Shuffled, None);
+        let mut seen: Vec<usize> = (0..7).flat_map(|step| indices(&shuffled, step)).collect();
+        assert_ne!(seen[..7], seen[7..14]);
+        for epoch in seen.chunks_mut(7) {
+            epoch.sort_unstable();
+            assert_eq!(epoch, [0, 1, 2, 3, 4, 5, 6]);
+        }
+        let larger = plan(16, Order::Shuffled, None);
+        assert_eq!(indices(&larger, 0).len(), 16);
+    }
+
+    #[test]
+    fn prefetched_batches_are_the_same_from_any_step() {
+        let plan = plan(3, Order::Shuffled, Some(Augment::shifts_and_flips(1)));
+        for first in [0, 4] {
+            let mut prefetch = Prefetch::spawn(plan.clone(), first, 2);
+            for step in first..first + 9 {
+                let mut expected = Batch::default();
+                plan.fill(step, &mut expected);
+                let batch = prefetch.next();
+                assert_eq!(batch, expected, "step {step}");
+                prefetch.recycle(batch);
+            }
+        }
+    }
+
+    #[test]
+    fn empty_batches_and_sets_are_refused() {
+        let make = |set: Dataset, rows| Batches::new(Arc::new(set), rows, Order::Random, None, 0);
+        assert!(make(numbered(7), 0).unwrap_err().to_string().contains("batch size is 0"));
+        let empty = numbered(7).range(0..0).unwrap();
+        assert!(make(empty, 3).unwrap_err().to_string().contains("no images"));
+    }
+}
