@@ -1,2 +1,43 @@
-//! The command.
-fn main() {}
+//! The `zor` command. Thin: arguments become settings once, the library does the work, and what it says is shown.
+
+mod arguments;
+mod data;
+mod evaluate;
+mod pictures;
+mod report;
+mod train;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+use zor::{Error, ErrorKind};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Train(arguments) => train::run(arguments),
+        Command::Eval(arguments) => evaluate::run(arguments),
+        Command::Reconstruct(arguments) => pictures::reconstruct(&arguments),
+        Command::Info { file } => report::info(&file),
+        Command::Data(command) => data::run(command),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "zor", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let word = if error.kind() == ErrorKind::Interrupted { "stopped" } else { "error" };
+            eprintln!("{word}: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// An error of the file system at a path.
+fn file_error(path: &std::path::Path, doing: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::FileSystem, format!("{}: cannot {doing}: {error}", path.display()))
+}

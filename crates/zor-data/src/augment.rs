@@ -77,24 +77,25 @@ impl Augment {
         Ok(())
     }
 
-    /// Writes a changed copy of an image, values divided by 255. `other` is memory for a second image, of the same length.
+    /// Writes a changed copy of an image, values divided by 255. The canvas is memory that is used again.
     pub fn apply(
         &self,
         set: &Dataset,
         index: usize,
         random: &mut Random,
         out: &mut [f32],
-        other: &mut Vec<f32>,
+        canvas: &mut Canvas,
     ) {
-        self.change(set, index, random, out);
+        let Canvas { other, padded } = canvas;
+        self.change(set, index, random, out, padded);
         if random_chance(self.splice, random) {
             other.resize(out.len(), 0.0);
-            self.change(set, random.below(set.len()), random, other);
+            self.change(set, random.below(set.len()), random, other, padded);
             splice(set.shape(), random, out, other);
         }
         if random_chance(self.blend, random) {
             other.resize(out.len(), 0.0);
-            self.change(set, random.below(set.len()), random, other);
+            self.change(set, random.below(set.len()), random, other, padded);
             let share = random.uniform();
             for (out, other) in out.iter_mut().zip(other.iter()) {
                 *out += share * (other - *out);
@@ -103,7 +104,14 @@ impl Augment {
     }
 
     /// Geometry and brightness of one image.
-    fn change(&self, set: &Dataset, index: usize, random: &mut Random, out: &mut [f32]) {
+    fn change(
+        &self,
+        set: &Dataset,
+        index: usize,
+        random: &mut Random,
+        out: &mut [f32],
+        padded: &mut Vec<f32>,
+    ) {
         let image = set.image(index);
         let shape = set.shape();
         let span = 2 * self.shift as usize + 1;
@@ -115,7 +123,7 @@ impl Augment {
             copy(image, shape, (down, right), mirror, light, out);
         } else {
             let map = self.map(shape, (down, right), mirror, random);
-            warp(image, shape, &map, light, out);
+            warp(image, shape, &map, light, out, padded);
         }
     }
 
@@ -145,6 +153,13 @@ impl Augment {
         let start = |row: usize| centre[row] - rows[row][0] * from[0] - rows[row][1] * from[1];
         Affine { rows, start: [start(0), start(1)] }
     }
+}
+
+/// Memory that [`Augment::apply`] uses from image to image.
+#[derive(Clone, Debug, Default)]
+pub struct Canvas {
+    other: Vec<f32>,
+    padded: Vec<f32>,
 }
 
 /// `original = rows @ (y, x) + start`.
@@ -197,26 +212,42 @@ fn copy(
     }
 }
 
-fn warp(image: &[u8], shape: ImageShape, map: &Affine, light: f32, out: &mut [f32]) {
+fn warp(
+    image: &[u8],
+    shape: ImageShape,
+    map: &Affine,
+    light: f32,
+    out: &mut [f32],
+    padded: &mut Vec<f32>,
+) {
     let ImageShape { height, width, channels } = shape;
-    let value = |y: i32, x: i32, c: usize| {
-        let inside = (0..height as i32).contains(&y) && (0..width as i32).contains(&x);
-        if inside { f32::from(image[(y as usize * width + x as usize) * channels + c]) } else { 0.0 }
-    };
-    for (row, line) in out.chunks_exact_mut(width * channels).enumerate() {
-        for (column, pixel) in line.chunks_exact_mut(channels).enumerate() {
-            let place = |r: usize| {
-                map.rows[r][0] * row as f32 + map.rows[r][1] * column as f32 + map.start[r]
-            };
-            let (y, x) = (place(0), place(1));
-            let (top, left) = (y.floor(), x.floor());
-            let (below, beside) = (y - top, x - left);
-            let (top, left) = (top as i32, left as i32);
+    // A frame of zeros, so that every place that is sampled has its four neighbours.
+    let line = (width + 3) * channels;
+    padded.clear();
+    padded.resize((height + 3) * line, 0.0);
+    for (row, values) in image.chunks_exact(width * channels).enumerate() {
+        let to = &mut padded[(row + 1) * line + channels..][..width * channels];
+        for (to, value) in to.iter_mut().zip(values) {
+            *to = f32::from(*value) / 255.0 * light;
+        }
+    }
+    let [[y_by_row, y_by_column], [x_by_row, x_by_column]] = map.rows;
+    let (lowest, rightmost) = (height as f32, width as f32);
+    for (row, values) in out.chunks_exact_mut(width * channels).enumerate() {
+        let y_start = y_by_row * row as f32 + map.start[0];
+        let x_start = x_by_row * row as f32 + map.start[1];
+        for (column, pixel) in values.chunks_exact_mut(channels).enumerate() {
+            // One more than the place, so that the frame begins at zero and rounding down is a cast.
+            let y = (y_start + y_by_column * column as f32).clamp(-1.0, lowest) + 1.0;
+            let x = (x_start + x_by_column * column as f32).clamp(-1.0, rightmost) + 1.0;
+            let (top, left) = (y as usize, x as usize);
+            let (below, beside) = (y - top as f32, x - left as f32);
+            let upper = &padded[top * line + left * channels..][..2 * channels];
+            let lower = &padded[(top + 1) * line + left * channels..][..2 * channels];
             for (c, out) in pixel.iter_mut().enumerate() {
-                let upper = value(top, left, c) * (1.0 - beside) + value(top, left + 1, c) * beside;
-                let lower =
-                    value(top + 1, left, c) * (1.0 - beside) + value(top + 1, left + 1, c) * beside;
-                *out = (upper * (1.0 - below) + lower * below) / 255.0 * light;
+                let above = upper[c] + (upper[c + channels] - upper[c]) * beside;
+                let under = lower[c] + (lower[c + channels] - lower[c]) * beside;
+                *out = above + (under - above) * below;
             }
         }
     }
@@ -247,7 +278,7 @@ mod tests {
 
     fn applied(augment: &Augment, set: &Dataset, seed: u64) -> Vec<f32> {
         let mut out = vec![f32::NAN; set.shape().len()];
-        augment.apply(set, 0, &mut Random::seeded(seed), &mut out, &mut Vec::new());
+        augment.apply(set, 0, &mut Random::seeded(seed), &mut out, &mut Canvas::default());
         out
     }
 

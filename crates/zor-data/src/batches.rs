@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use zor_core::Random;
 
-use crate::augment::Augment;
+use crate::augment::{Augment, Canvas};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 
@@ -102,7 +102,7 @@ impl Batches {
             match &self.augment {
                 Some(augment) => {
                     let mut random = Random::stream(self.seed, IMAGE_STREAM ^ number);
-                    augment.apply(&self.set, index, &mut random, out, &mut scratch.image);
+                    augment.apply(&self.set, index, &mut random, out, &mut scratch.canvas);
                 }
                 None => {
                     for (out, value) in out.iter_mut().zip(self.set.image(index)) {
@@ -117,7 +117,7 @@ impl Batches {
 /// What making batches one after another uses again.
 #[derive(Debug, Default)]
 struct Scratch {
-    image: Vec<f32>,
+    canvas: Canvas,
     epoch: Option<u64>,
     order: Vec<usize>,
 }

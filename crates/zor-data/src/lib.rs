@@ -10,7 +10,7 @@ mod dataset;
 mod download;
 mod error;
 
-pub use augment::Augment;
+pub use augment::{Augment, Canvas};
 pub use batches::{Batch, Batches, Order, Prefetch};
 pub use dataset::{Dataset, ImageShape};
 pub use error::{Error, ErrorKind, Result};

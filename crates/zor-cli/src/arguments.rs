@@ -1,0 +1,186 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use zor::options::{Choice, Count, OptimizerName, Options, RuleName, TaskName};
+
+/// Networks of analog-spike gates that learn by a local correlation rule.
+#[derive(Debug, Parser)]
+#[command(name = "zor", version, about, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a task's network, show how well it does, and write it to a folder
+    Train(TrainArguments),
+    /// Evaluate a saved model on its task's images
+    Eval(EvalArguments),
+    /// Show what a saved model makes of your own images
+    Reconstruct(ReconstructArguments),
+    /// Print what a model file says about itself
+    Info {
+        /// The model file
+        file: PathBuf,
+    },
+    /// Find or fetch data sets
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArguments {
+    /// The task: fashion-reconstruction
+    pub(crate) task: Option<TaskName>,
+    /// A TOML file of settings; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The rule: default or classic
+    #[arg(long)]
+    rule: Option<RuleName>,
+    /// Training steps
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Images in a batch
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Highest learning rate
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f32>,
+    /// The optimizer: muon, adamw, adam or sgd
+    #[arg(long)]
+    optimizer: Option<OptimizerName>,
+    /// How many training images: a number or 'all'
+    #[arg(long, value_name = "N|all", conflicts_with = "samples_per_class")]
+    train_samples: Option<Count>,
+    /// How many training images of each class
+    #[arg(long, value_name = "N")]
+    samples_per_class: Option<usize>,
+    /// Which images those are: first, or random by the seed
+    #[arg(long, value_name = "first|random")]
+    samples: Option<Choice>,
+    /// Change images at random while learning
+    #[arg(long, conflicts_with = "no_augment")]
+    augment: bool,
+    /// Learn from the images as they are
+    #[arg(long)]
+    no_augment: bool,
+    /// Train two networks with backpropagation beside it
+    #[arg(long, conflicts_with = "no_baseline")]
+    baseline: bool,
+    /// Do not
+    #[arg(long)]
+    no_baseline: bool,
+    /// Seed of weights, batches and random choice
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Threads of the CPU [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// The device: auto, flex, ndarray, wgpu or cuda
+    #[arg(long)]
+    device: Option<String>,
+    /// The folder that has the data set
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the model, pictures and figures go [default: runs/TASK]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object as the last line of standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl TrainArguments {
+    /// The flags as options.
+    pub(crate) fn options(&self) -> Options {
+        let switch = |on: bool, off: bool| (on || off).then_some(on);
+        Options {
+            task: self.task,
+            rule: self.rule,
+            seed: self.seed,
+            steps: self.steps,
+            batch: self.batch,
+            learning_rate: self.learning_rate,
+            optimizer: self.optimizer,
+            train_samples: self.train_samples,
+            samples_per_class: self.samples_per_class,
+            samples: self.samples,
+            augment: switch(self.augment, self.no_augment),
+            baseline: switch(self.baseline, self.no_baseline),
+            threads: self.threads,
+            device: self.device.clone(),
+            data_dir: self.data_dir.clone(),
+            ..Options::default()
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArguments {
+    /// The model file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: PathBuf,
+    /// The folder that has the data set
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The device: auto, flex, ndarray, wgpu or cuda
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// Threads of the CPU [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Print one JSON object as the last line of standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReconstructArguments {
+    /// The model file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: PathBuf,
+    /// PNG or JPEG images of the model's size, light on black
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// The picture to write: inputs above, reconstructions below
+    #[arg(long, value_name = "FILE", default_value = "reconstructions.png")]
+    pub(crate) out: PathBuf,
+    /// The device: auto, flex, ndarray, wgpu or cuda
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Show where each data set is found
+    List {
+        /// The folder to look in
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Download a data set, check it, and keep it in the cache
+    Fetch {
+        /// The data set: fashion-mnist
+        name: String,
+        /// The folder to put it in [default: the user's cache]
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Print the folder of a data set
+    Path {
+        /// The data set: fashion-mnist
+        name: String,
+        /// The folder to look in
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+}

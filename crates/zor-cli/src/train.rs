@@ -1,0 +1,175 @@
+//! `zor train`: a task from settings to a folder with the model, its figures and pictures.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use zor::baseline::{self, Baseline, Output};
+use zor::fashion::{self, RunData};
+use zor::options::{Options, Settings};
+use zor::train::{self, Next, Trained};
+use zor::{Error, ErrorKind, Result, io};
+
+use crate::arguments::TrainArguments;
+use crate::{data, file_error, pictures, report};
+
+/// A finished run and what it is compared with.
+pub(crate) struct Run {
+    pub(crate) settings: Settings,
+    pub(crate) data: RunData,
+    pub(crate) trained: Trained,
+    pub(crate) baselines: Vec<Baseline>,
+    pub(crate) device: zor::prelude::Device,
+    pub(crate) device_name: String,
+}
+
+pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
+    let file = match &arguments.config {
+        Some(path) => read_config(path)?,
+        None => Options::default(),
+    };
+    let settings = Settings::resolve(&arguments.options().or(file))?;
+    let out = arguments.out.clone();
+    let out = out.unwrap_or_else(|| PathBuf::from("runs").join(settings.task.name()));
+    make_folder(&out)?;
+    set_threads(settings.threads)?;
+    let device = zor::device(&settings.device)?;
+    let set = data::load(&settings)?;
+    let run_data = fashion::choose(&set, &settings)?;
+    eprintln!(
+        "learning from {} of {}, evaluated on {} of {}",
+        images(run_data.train.len()),
+        set.source,
+        images(run_data.evaluation.len()),
+        run_data.evaluation_name,
+    );
+    let interrupted = watch_for_interrupts()?;
+
+    let bar = progress_bar(settings.steps, "zor");
+    let trained = train::reconstruction(&settings, &run_data, &device, &mut |progress| {
+        bar.set_position(progress.step);
+        if let Some(point) = progress.curve.last() {
+            bar.set_message(format!("{:.2} dB", point.evaluation.psnr_db()));
+        }
+        if interrupted.load(Ordering::Relaxed) { Next::Stop } else { Next::Continue }
+    })?;
+    bar.finish_and_clear();
+    let model = out.join(if trained.stopped { "checkpoint.zor" } else { "model.zor" });
+    io::save(&trained.network, &notes(&settings, &trained), &model)?;
+    write_config(&settings, &out)?;
+    if trained.stopped {
+        return Err(Error::new(
+            ErrorKind::Interrupted,
+            format!("after step {}; the network so far is in {}", trained.steps, model.display()),
+        ));
+    }
+
+    let mut baselines = Vec::new();
+    if settings.baseline {
+        for output in [Output::Sigmoid, Output::Linear] {
+            let bar = progress_bar(settings.steps, output.name());
+            baselines.push(baseline::train(&settings, &run_data, output, &device, &mut |step| {
+                bar.set_position(step);
+                if interrupted.load(Ordering::Relaxed) { Next::Stop } else { Next::Continue }
+            })?);
+            bar.finish_and_clear();
+            if interrupted.load(Ordering::Relaxed) {
+                let message = format!("the model is in {}; no pictures were drawn", model.display());
+                return Err(Error::new(ErrorKind::Interrupted, message));
+            }
+        }
+    }
+    let device_name = if settings.device == "auto" { "flex".to_owned() } else { settings.device.clone() };
+    let run = Run { settings, data: run_data, trained, baselines, device, device_name };
+    report::metrics_csv(&run, &out.join("metrics.csv"))?;
+    pictures::curve(&run, &out.join("curve.svg"))?;
+    pictures::reconstructions(&run, &out.join("reconstructions.png"))?;
+    report::table(&run, &out, arguments.json);
+    if arguments.json {
+        report::json(&run)?;
+    }
+    Ok(())
+}
+
+/// Uses so many threads for the whole process; all cores if not said.
+pub(crate) fn set_threads(threads: Option<usize>) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+    pool.build_global()
+        .map_err(|error| Error::new(ErrorKind::Device, format!("cannot start threads: {error}")))
+}
+
+fn images(n: usize) -> String {
+    format!("{n} image{}", if n == 1 { "" } else { "s" })
+}
+
+fn read_config(path: &Path) -> Result<Options> {
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::input(format!("{}: there is no such file", path.display()))
+        }
+        _ => file_error(path, "read it", &error),
+    })?;
+    // The parser's message spans lines; the first says where, the last what.
+    toml::from_str(&text).map_err(|error| {
+        let message = error.message().lines().collect::<Vec<_>>().join(" ");
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        Error::input(format!("{}, line {line}: {message}", path.display()))
+    })
+}
+
+fn write_config(settings: &Settings, out: &Path) -> Result<()> {
+    let path = out.join("config.toml");
+    let text = toml::to_string(&settings.to_options())
+        .map_err(|error| file_error(&path, "write the settings", &error))?;
+    Ok(io::atomic::write(&path, text.as_bytes())?)
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| file_error(path, "make the folder", &error))?;
+    // A folder that cannot be written is better known before the training than after it.
+    Ok(io::atomic::write(&path.join("metrics.csv"), b"")?)
+}
+
+fn notes(settings: &Settings, trained: &Trained) -> BTreeMap<String, String> {
+    let evaluation = trained.evaluation();
+    [
+        ("task", settings.task.to_string()),
+        ("rule", settings.rule_name.to_string()),
+        ("optimizer", settings.optimizer.to_string()),
+        ("seed", settings.seed.to_string()),
+        ("steps", trained.steps.to_string()),
+        ("psnr_db", format!("{:.3}", evaluation.psnr_db())),
+        ("zor", env!("CARGO_PKG_VERSION").to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+/// Ctrl-C and termination set the flag; a second one ends the process at once.
+fn watch_for_interrupts() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = flag.clone();
+    ctrlc::set_handler(move || {
+        if set.swap(true, Ordering::Relaxed) {
+            std::process::exit(1);
+        }
+    })
+    .map_err(|error| Error::new(ErrorKind::Device, format!("cannot watch for Ctrl-C: {error}")))?;
+    Ok(flag)
+}
+
+fn progress_bar(steps: u64, name: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{prefix:>12} {wide_bar} {pos}/{len} {eta:>4} {msg}");
+    let bar = ProgressBar::new(steps).with_prefix(name);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
