@@ -4,11 +4,23 @@
 //! argument called `buffer` lends its memory to the result (take it from a [`crate::Workspace`]); its contents do not matter.
 //! Results are written in place of the first argument when nobody else holds it.
 
-use burn::backend::Dispatch;
+use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
 use crate::backend::ZorBackend;
+use crate::workspace::Workspace;
 pub use crate::backend::{AdamStep, ErrorSums, GateSettings, NORM_EPSILON, Transposed};
+
+/// The tensor itself if nobody else holds its memory, else a copy in a buffer of the workspace: what follows can change it in place.
+pub fn exclusive(tensor: Tensor<2>, workspace: &mut Workspace) -> Tensor<2> {
+    let shape = tensor.dims();
+    let tensor = tensor.into_dispatch();
+    if tensor.can_mut() {
+        return Tensor::from_dispatch(tensor);
+    }
+    let buffer = workspace.take(shape);
+    Tensor::from_dispatch(Dispatch::copy(tensor, buffer.into_dispatch()))
+}
 
 /// The analog-spike gate: `charge += input; spike = charge > threshold; output = charge * spike; charge = 0 where spike`.
 ///

@@ -119,6 +119,13 @@ impl ZorBackend for Flex {
         tensor
     }
 
+    fn copy(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
+        let mut copy = reuse(buffer, size(&tensor));
+        let tensor = readable(tensor);
+        in_chunks(values_mut(&mut copy), values(&tensor), |to, from| *to = from);
+        copy
+    }
+
     fn product(
         left: FlexTensor,
         right: FlexTensor,

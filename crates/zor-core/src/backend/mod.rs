@@ -105,6 +105,11 @@ pub trait ZorBackend: Backend {
         Self::float_mul(tensor, by)
     }
 
+    /// The same values in the buffer's memory; see [`crate::ops::exclusive`].
+    fn copy(tensor: FloatTensor<Self>, buffer: FloatTensor<Self>) -> FloatTensor<Self> {
+        primitives::copy::<Self>(tensor, buffer)
+    }
+
     /// A matrix product into a buffer; see [`crate::ops::product`].
     fn product(
         left: FloatTensor<Self>,

@@ -66,6 +66,14 @@ pub(super) fn gate_signal<B: Backend>(
     B::float_mul(signal, B::float_abs(B::float_div(spikes, norms)))
 }
 
+pub(super) fn copy<B: Backend>(
+    tensor: FloatTensor<B>,
+    _buffer: FloatTensor<B>,
+) -> FloatTensor<B> {
+    // burn's operations copy what is shared before they change it.
+    tensor
+}
+
 pub(super) fn product<B: Backend>(
     left: FloatTensor<B>,
     right: FloatTensor<B>,

@@ -117,6 +117,7 @@ impl Layer for Gate {
             return self.activation.apply(input);
         }
         let shape = input.dims();
+        let input = ops::exclusive(input, workspace);
         let charge = self.charge(memory, workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
         let last = if mode == Mode::Train { memory.take(SPIKES) } else { None };

@@ -1,0 +1,112 @@
+//! Steady training of a dense network allocates no buffer. What is left are the handles that burn makes when a tensor is shared,
+//! and the packing space of the matrix products, which the test measures on their own and subtracts.
+
+#![cfg(feature = "flex")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use zor_core::burn::tensor::{Device, Tensor};
+use zor_core::ops::{self, Transposed};
+use zor_core::{Network, Optimizer, Parameter, Random, Rule, Workspace};
+use zor_optim::{AdamW, Muon, Sgd};
+
+/// Counts what is allocated by any thread.
+struct Counting;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+const ROWS: usize = 64;
+/// The smallest buffer of the networks below: a layer of 64 units, 4 bytes each.
+const SMALLEST_BUFFER: usize = ROWS * 64 * 4;
+
+// SAFETY: every call is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Bytes allocated by each of many calls, once the first have made the buffers.
+fn bytes_per_call(mut call: impl FnMut()) -> usize {
+    const CALLS: usize = 40;
+    (0..CALLS).for_each(|_| call());
+    let before = BYTES.load(Ordering::Relaxed);
+    (0..CALLS).for_each(|_| call());
+    (BYTES.load(Ordering::Relaxed) - before) / CALLS
+}
+
+fn random(shape: [usize; 2]) -> Tensor<2> {
+    let mut random = Random::seeded(1);
+    Parameter::normal("random", shape, 1.0, &mut random, &Device::flex()).value()
+}
+
+fn training(rule: Rule, optimizer: &dyn Optimizer, sizes: &[usize]) -> usize {
+    let mut network = Network::dense(sizes).rule(rule).build(&Device::flex()).unwrap();
+    let input = random([ROWS, sizes[0]]);
+    bytes_per_call(|| {
+        network.train_batch(optimizer, input.clone(), input.clone()).unwrap();
+    })
+}
+
+/// The matrix products of the same step and nothing else, into buffers that are there.
+fn products(orthogonal: bool, sizes: &[usize]) -> usize {
+    let mut workspace = Workspace::new(&Device::flex());
+    let pairs = || sizes.windows(2).map(|pair| [pair[0], pair[1]]);
+    bytes_per_call(|| {
+        for (index, [inputs, outputs]) in pairs().enumerate() {
+            let (x, w, s) = (random([ROWS, inputs]), random([inputs, outputs]), random([ROWS, outputs]));
+            let mut product = |left: &Tensor<2>, right: &Tensor<2>, shape, transposed| {
+                let buffer = workspace.take(shape);
+                let made = BYTES.load(Ordering::Relaxed);
+                let result = ops::product(left.clone(), right.clone(), buffer, transposed);
+                workspace.give(result);
+                PRODUCTS.fetch_add(BYTES.load(Ordering::Relaxed) - made, Ordering::Relaxed);
+            };
+            product(&x, &w, [ROWS, outputs], Transposed::Neither);
+            product(&x, &s, [inputs, outputs], Transposed::Left);
+            if index > 0 {
+                product(&s, &w, [ROWS, inputs], Transposed::Right);
+            }
+            if orthogonal {
+                let made = BYTES.load(Ordering::Relaxed);
+                let result = zor_optim::orthogonalize(w, 5, &mut workspace);
+                workspace.give(result);
+                PRODUCTS.fetch_add(BYTES.load(Ordering::Relaxed) - made, Ordering::Relaxed);
+            }
+        }
+    });
+    let bytes = PRODUCTS.swap(0, Ordering::Relaxed);
+    bytes / 80
+}
+
+/// Bytes that products allocated.
+static PRODUCTS: AtomicUsize = AtomicUsize::new(0);
+
+/// One test, since the counters are shared.
+#[test]
+fn a_steady_step_allocates_no_buffer() {
+    let optimizers: [&dyn Optimizer; 3] = [&AdamW::default(), &Muon::new(0.01), &Sgd::new(0.01)];
+    for sizes in [&[784, 64, 784][..], &[200, 128, 64, 200]] {
+        for optimizer in optimizers {
+            let name = optimizer.name();
+            let products = products(name == "muon", sizes);
+            for rule in [Rule::classic(), Rule::default()] {
+                let bytes = training(rule, optimizer, sizes);
+                println!("{sizes:?} {name}: {bytes} bytes a step, products {products}");
+                let rest = bytes.saturating_sub(products);
+                assert!(rest < SMALLEST_BUFFER, "{sizes:?} {name}: {rest} bytes beside products");
+            }
+        }
+    }
+}
