@@ -1,1 +1,1 @@
-//! Benchmarks.
+//! Timings, run with `cargo bench -p zor-benches`.

@@ -1,31 +1,70 @@
 //! Development tasks: `cargo xtask <task>`.
+//!
+//! - `check`: what CI runs beside the tests;
+//! - `figures [--long] [--write]`: every promised figure beside what is measured;
+//! - `parity FILE...`: replays traces of the classic rule;
+//! - `layers`: whether each crate depends only on crates below it.
 
+mod check;
+mod figures;
+mod layers;
 mod parity;
+mod tidy;
+mod weight;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+const USAGE: &str =
+    "usage: cargo xtask check | figures [--long] [--write] | parity FILE... | layers";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.split_first() {
-        Some((task, files)) if task == "parity" && !files.is_empty() => parity_of(files),
-        _ => ExitCode::from(2),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["check"] => check::run(),
+        ["layers"] => layers::run(),
+        ["parity", ref files @ ..] if !files.is_empty() => parity_of(files),
+        ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {
+            figures::run(flags.contains(&"--long"), flags.contains(&"--write"))
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn parity_of(files: &[String]) -> ExitCode {
-    let mut sound = true;
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_path_buf()
+}
+
+fn parity_of(files: &[&str]) -> Result<(), String> {
+    let mut off = 0;
     for file in files {
         match parity::replay(Path::new(file)) {
             Ok(report) => {
-                sound &= report.failure().is_none();
+                off += usize::from(report.failure().is_some());
                 println!("{file}: {report}");
             }
             Err(error) => {
-                sound = false;
+                off += 1;
                 println!("{error}");
             }
         }
     }
-    ExitCode::from(u8::from(!sound))
+    if off == 0 {
+        Ok(())
+    } else {
+        Err(format!("{off} of {} files are not followed", files.len()))
+    }
 }

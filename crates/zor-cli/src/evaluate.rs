@@ -19,7 +19,10 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
         )));
     }
     let set = FashionMnist::load(&Locations::from_environment(arguments.data_dir))?;
-    let mut sets = vec![("training images 2000 to 2999", set.train.range(fashion::VALIDATION)?)];
+    let mut sets = vec![(
+        "training images 2000 to 2999",
+        set.train.range(fashion::VALIDATION)?,
+    )];
     sets.extend(set.test.map(|test| ("the test set", test)));
     let mut last = None;
     for (name, images) in sets {
@@ -30,7 +33,11 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
             found.psnr_db(),
             100.0 * found.accuracy()
         );
-        if arguments.json { eprintln!("{line}") } else { println!("{line}") }
+        if arguments.json {
+            eprintln!("{line}")
+        } else {
+            println!("{line}")
+        }
         last = Some((found, images.len()));
     }
     if let (true, Some((found, n))) = (arguments.json, last) {

@@ -30,7 +30,11 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let word = if error.kind() == ErrorKind::Interrupted { "stopped" } else { "error" };
+            let word = if error.kind() == ErrorKind::Interrupted {
+                "stopped"
+            } else {
+                "error"
+            };
             eprintln!("{word}: {error}");
             ExitCode::from(error.exit_code())
         }
@@ -39,5 +43,8 @@ fn main() -> ExitCode {
 
 /// An error of the file system at a path.
 fn file_error(path: &std::path::Path, doing: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::new(ErrorKind::FileSystem, format!("{}: cannot {doing}: {error}", path.display()))
+    Error::new(
+        ErrorKind::FileSystem,
+        format!("{}: cannot {doing}: {error}", path.display()),
+    )
 }

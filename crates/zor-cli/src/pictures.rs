@@ -24,7 +24,11 @@ pub(crate) fn reconstructions(run: &Run, path: &Path) -> Result<()> {
     let shown = data.first(SHOWN.min(data.len()))?;
     let input = matrix(&shown.pixels(), shown.len(), &run.device);
     let mut rows = vec![input.clone(), run.trained.network.predict(input.clone())?];
-    rows.extend(run.baselines.iter().map(|baseline| baseline.predict(input.clone())));
+    rows.extend(
+        run.baselines
+            .iter()
+            .map(|baseline| baseline.predict(input.clone())),
+    );
     let rows: Vec<Vec<f32>> = rows.into_iter().map(values).collect();
     grid(&rows, data.shape().width, data.shape().height, path)
 }
@@ -49,8 +53,15 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
             squared += f64::from(input - output).powi(2);
         }
         let elements = height * width;
-        let sums = zor::core::ops::ErrorSums { absolute: 0.0, squared };
-        println!("{}: {:.2} dB", path.display(), Deviation { sums, elements }.psnr_db());
+        let sums = zor::core::ops::ErrorSums {
+            absolute: 0.0,
+            squared,
+        };
+        println!(
+            "{}: {:.2} dB",
+            path.display(),
+            Deviation { sums, elements }.psnr_db()
+        );
     }
     grid(&[inputs, outputs], width, height, &arguments.out)?;
     println!("written to {}", arguments.out.display());
@@ -73,7 +84,9 @@ fn gray_size(network: &Network, model: &PathBuf) -> Result<(usize, usize)> {
 /// An image file as values in [0, 1].
 fn read_gray(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let decoded = reader.map_err(ImageError::IoError).and_then(ImageReader::decode);
+    let decoded = reader
+        .map_err(ImageError::IoError)
+        .and_then(ImageReader::decode);
     let decoded = decoded.map_err(|error| match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Error::input(format!("{}: there is no such file", path.display()))
@@ -92,7 +105,12 @@ fn read_gray(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
             found.0
         )));
     }
-    Ok(decoded.to_luma8().into_raw().iter().map(|&value| f32::from(value) / 255.0).collect())
+    Ok(decoded
+        .to_luma8()
+        .into_raw()
+        .iter()
+        .map(|&value| f32::from(value) / 255.0)
+        .collect())
 }
 
 /// Draws rows of images, each of `width` x `height` values.
@@ -127,26 +145,47 @@ fn values(tensor: Tensor<2>) -> Vec<f32> {
 
 /// PSNR against steps, ours and the baselines', as SVG.
 pub(crate) fn curve(run: &Run, path: &Path) -> Result<()> {
-    let ours = run.trained.curve.iter().map(|point| (point.step, point.evaluation));
+    let ours = run
+        .trained
+        .curve
+        .iter()
+        .map(|point| (point.step, point.evaluation));
     let mut lines = vec![("Zor", "#c2410c", points(ours))];
     for (baseline, colour) in run.baselines.iter().zip(["#64748b", "#0f766e"]) {
-        lines.push((baseline.output.name(), colour, points(baseline.curve.iter().copied())));
+        lines.push((
+            baseline.output.name(),
+            colour,
+            points(baseline.curve.iter().copied()),
+        ));
     }
     Ok(io::atomic::write(path, svg(&lines).as_bytes())?)
 }
 
 fn points(curve: impl Iterator<Item = (u64, Deviation)>) -> Vec<(f64, f64)> {
-    curve.map(|(step, deviation)| (step as f64, deviation.psnr_db())).collect()
+    curve
+        .map(|(step, deviation)| (step as f64, deviation.psnr_db()))
+        .collect()
 }
 
 fn svg(lines: &[(&str, &str, Vec<(f64, f64)>)]) -> String {
     let (width, height, left, right, top, bottom) = (640.0, 360.0, 60.0, 620.0, 20.0, 315.0);
     let all = || lines.iter().flat_map(|(.., points)| points);
     let last = all().map(|p| p.0).fold(1.0, f64::max);
-    let low = all().map(|p| p.1).filter(|y| y.is_finite()).fold(f64::INFINITY, f64::min).floor();
-    let high = all().map(|p| p.1).filter(|y| y.is_finite()).fold(low + 1.0, f64::max).ceil();
+    let low = all()
+        .map(|p| p.1)
+        .filter(|y| y.is_finite())
+        .fold(f64::INFINITY, f64::min)
+        .floor();
+    let high = all()
+        .map(|p| p.1)
+        .filter(|y| y.is_finite())
+        .fold(low + 1.0, f64::max)
+        .ceil();
     let place = |(x, y): (f64, f64)| {
-        (left + (right - left) * x / last, bottom - (bottom - top) * (y - low) / (high - low))
+        (
+            left + (right - left) * x / last,
+            bottom - (bottom - top) * (y - low) / (high - low),
+        )
     };
     let mut text = format!(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>\n\
@@ -156,17 +195,33 @@ fn svg(lines: &[(&str, &str, Vec<(f64, f64)>)]) -> String {
     let mut y = low;
     while y <= high {
         let (_, at) = place((0.0, y));
-        let _ = writeln!(text, "<path d='M{left} {at:.1}H{right}' stroke='#e2e8f0'/><text x='{}' y='{:.1}' text-anchor='end'>{y}</text>", left - 8.0, at + 4.0);
+        let _ = writeln!(
+            text,
+            "<path d='M{left} {at:.1}H{right}' stroke='#e2e8f0'/><text x='{}' y='{:.1}' text-anchor='end'>{y}</text>",
+            left - 8.0,
+            at + 4.0
+        );
         y += ticks;
     }
     for quarter in 0..=4 {
         let x = last * f64::from(quarter) / 4.0;
         let (at, _) = place((x, low));
-        let _ = writeln!(text, "<text x='{at:.1}' y='{}' text-anchor='middle'>{x:.0}</text>", bottom + 18.0);
+        let _ = writeln!(
+            text,
+            "<text x='{at:.1}' y='{}' text-anchor='middle'>{x:.0}</text>",
+            bottom + 18.0
+        );
     }
     let middle = (left + right) / 2.0;
-    let _ = writeln!(text, "<text x='{middle}' y='{}' text-anchor='middle'>training steps</text>", height - 8.0);
-    let _ = writeln!(text, "<text transform='translate(16 170) rotate(-90)' text-anchor='middle'>PSNR of unseen images, dB</text>");
+    let _ = writeln!(
+        text,
+        "<text x='{middle}' y='{}' text-anchor='middle'>training steps</text>",
+        height - 8.0
+    );
+    let _ = writeln!(
+        text,
+        "<text transform='translate(16 170) rotate(-90)' text-anchor='middle'>PSNR of unseen images, dB</text>"
+    );
     for (index, (name, colour, points)) in lines.iter().enumerate() {
         let path: Vec<String> = points
             .iter()
@@ -174,9 +229,17 @@ fn svg(lines: &[(&str, &str, Vec<(f64, f64)>)]) -> String {
             .map(|&point| place(point))
             .map(|(x, y)| format!("{x:.1} {y:.1}"))
             .collect();
-        let _ = writeln!(text, "<path d='M{}' fill='none' stroke='{colour}' stroke-width='2'/>", path.join("L"));
+        let _ = writeln!(
+            text,
+            "<path d='M{}' fill='none' stroke='{colour}' stroke-width='2'/>",
+            path.join("L")
+        );
         let y = bottom - 14.0 - 16.0 * (lines.len() - 1 - index) as f64;
-        let _ = writeln!(text, "<text x='{}' y='{y}' text-anchor='end' fill='{colour}'>{name}</text>", right - 6.0);
+        let _ = writeln!(
+            text,
+            "<text x='{}' y='{y}' text-anchor='end' fill='{colour}'>{name}</text>",
+            right - 6.0
+        );
     }
     text.push_str("</svg>\n");
     text

@@ -55,16 +55,28 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
         if let Some(point) = progress.curve.last() {
             bar.set_message(format!("{:.2} dB", point.evaluation.psnr_db()));
         }
-        if interrupted.load(Ordering::Relaxed) { Next::Stop } else { Next::Continue }
+        if interrupted.load(Ordering::Relaxed) {
+            Next::Stop
+        } else {
+            Next::Continue
+        }
     })?;
     bar.finish_and_clear();
-    let model = out.join(if trained.stopped { "checkpoint.zor" } else { "model.zor" });
+    let model = out.join(if trained.stopped {
+        "checkpoint.zor"
+    } else {
+        "model.zor"
+    });
     io::save(&trained.network, &notes(&settings, &trained), &model)?;
     write_config(&settings, &out)?;
     if trained.stopped {
         return Err(Error::new(
             ErrorKind::Interrupted,
-            format!("after step {}; the network so far is in {}", trained.steps, model.display()),
+            format!(
+                "after step {}; the network so far is in {}",
+                trained.steps,
+                model.display()
+            ),
         ));
     }
 
@@ -72,19 +84,43 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     if settings.baseline {
         for output in [Output::Sigmoid, Output::Linear] {
             let bar = progress_bar(settings.steps, output.name());
-            baselines.push(baseline::train(&settings, &run_data, output, &device, &mut |step| {
-                bar.set_position(step);
-                if interrupted.load(Ordering::Relaxed) { Next::Stop } else { Next::Continue }
-            })?);
+            baselines.push(baseline::train(
+                &settings,
+                &run_data,
+                output,
+                &device,
+                &mut |step| {
+                    bar.set_position(step);
+                    if interrupted.load(Ordering::Relaxed) {
+                        Next::Stop
+                    } else {
+                        Next::Continue
+                    }
+                },
+            )?);
             bar.finish_and_clear();
             if interrupted.load(Ordering::Relaxed) {
-                let message = format!("the model is in {}; no pictures were drawn", model.display());
+                let message = format!(
+                    "the model is in {}; no pictures were drawn",
+                    model.display()
+                );
                 return Err(Error::new(ErrorKind::Interrupted, message));
             }
         }
     }
-    let device_name = if settings.device == "auto" { "flex".to_owned() } else { settings.device.clone() };
-    let run = Run { settings, data: run_data, trained, baselines, device, device_name };
+    let device_name = if settings.device == "auto" {
+        "flex".to_owned()
+    } else {
+        settings.device.clone()
+    };
+    let run = Run {
+        settings,
+        data: run_data,
+        trained,
+        baselines,
+        device,
+        device_name,
+    };
     report::metrics_csv(&run, &out.join("metrics.csv"))?;
     pictures::curve(&run, &out.join("curve.svg"))?;
     pictures::reconstructions(&run, &out.join("reconstructions.png"))?;
@@ -116,7 +152,9 @@ fn read_config(path: &Path) -> Result<Options> {
     // The parser's message spans lines; the first says where, the last what.
     toml::from_str(&text).map_err(|error| {
         let message = error.message().lines().collect::<Vec<_>>().join(" ");
-        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let line = error
+            .span()
+            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         Error::input(format!("{}, line {line}: {message}", path.display()))
     })
 }
@@ -158,7 +196,12 @@ fn watch_for_interrupts() -> Result<Arc<AtomicBool>> {
             std::process::exit(1);
         }
     })
-    .map_err(|error| Error::new(ErrorKind::Device, format!("cannot watch for Ctrl-C: {error}")))?;
+    .map_err(|error| {
+        Error::new(
+            ErrorKind::Device,
+            format!("cannot watch for Ctrl-C: {error}"),
+        )
+    })?;
     Ok(flag)
 }
 

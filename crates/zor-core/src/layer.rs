@@ -35,7 +35,10 @@ pub struct Signal {
 impl Signal {
     /// A signal that weights learn from as it is.
     pub fn new(values: Tensor<2>) -> Self {
-        Self { values, gated: None }
+        Self {
+            values,
+            gated: None,
+        }
     }
 }
 
@@ -76,12 +79,8 @@ pub trait Layer: fmt::Debug + Send + Sync {
     ///
     /// # Shapes
     /// `[batch, outputs]` -> `[batch, inputs]`.
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal;
+    fn learn(&mut self, signal: Signal, memory: &mut Memory, learning: &mut Learning<'_>)
+    -> Signal;
 
     /// Its trainable matrices, in a fixed order.
     fn parameters(&self) -> Vec<&Parameter> {

@@ -8,8 +8,8 @@ use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
 use crate::backend::ZorBackend;
-use crate::workspace::Workspace;
 pub use crate::backend::{AdamStep, ErrorSums, GateSettings, NORM_EPSILON, Transposed};
+use crate::workspace::Workspace;
 
 /// The tensor itself if nobody else holds its memory, else a copy in a buffer of the workspace: what follows can change it in place.
 pub fn exclusive(tensor: Tensor<2>, workspace: &mut Workspace) -> Tensor<2> {
@@ -41,7 +41,11 @@ pub fn spike_gate(
         buffer.into_dispatch(),
         settings,
     );
-    (Tensor::from_dispatch(output), Tensor::from_dispatch(spikes), Tensor::from_dispatch(charge))
+    (
+        Tensor::from_dispatch(output),
+        Tensor::from_dispatch(spikes),
+        Tensor::from_dispatch(charge),
+    )
 }
 
 /// Divides each column by its L2 norm over the batch, then clamps to [-1, 1]. A column of zeros stays zero.
@@ -66,7 +70,10 @@ pub fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> T
 
 /// The elementwise product, in place of the first tensor.
 pub fn multiply(tensor: Tensor<2>, by: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::multiply(tensor.into_dispatch(), by.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::multiply(
+        tensor.into_dispatch(),
+        by.into_dispatch(),
+    ))
 }
 
 /// A matrix product, written to the buffer.
@@ -163,5 +170,9 @@ pub fn adam_step(
         moment_2.into_dispatch(),
         step,
     );
-    (Tensor::from_dispatch(weight), Tensor::from_dispatch(moment_1), Tensor::from_dispatch(moment_2))
+    (
+        Tensor::from_dispatch(weight),
+        Tensor::from_dispatch(moment_1),
+        Tensor::from_dispatch(moment_2),
+    )
 }

@@ -35,7 +35,13 @@ pub struct OptimizerState {
 impl Parameter {
     /// A parameter of the given value.
     pub fn new(name: &'static str, value: Tensor<2>) -> Self {
-        Self { name, value: Some(value), limit: f32::INFINITY, state: OptimizerState::default(), steps: 0 }
+        Self {
+            name,
+            value: Some(value),
+            limit: f32::INFINITY,
+            state: OptimizerState::default(),
+            steps: 0,
+        }
     }
 
     /// Normally distributed values with mean zero.
@@ -46,9 +52,13 @@ impl Parameter {
         random: &mut Random,
         device: &Device,
     ) -> Self {
-        let values: Vec<f32> =
-            (0..shape[0] * shape[1]).map(|_| deviation * random.normal()).collect();
-        Self::new(name, Tensor::from_data(TensorData::new(values, shape), device))
+        let values: Vec<f32> = (0..shape[0] * shape[1])
+            .map(|_| deviation * random.normal())
+            .collect();
+        Self::new(
+            name,
+            Tensor::from_data(TensorData::new(values, shape), device),
+        )
     }
 
     /// Keeps every element within ± `limit` after each step; infinite for no limit.

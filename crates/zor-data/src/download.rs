@@ -90,7 +90,11 @@ fn transfer(address: &str, partial: &Path) -> Result<std::result::Result<(), Str
     };
     let mut options = OpenOptions::new();
     options.create(true).write(true);
-    let options = if continues { options.append(true) } else { options.truncate(true) };
+    let options = if continues {
+        options.append(true)
+    } else {
+        options.truncate(true)
+    };
     let mut file = options.open(partial).map_err(|error| refused(&error))?;
     let expected = response.headers().get("content-length");
     let expected: Option<u64> = expected.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -151,13 +155,18 @@ mod tests {
             for stream in listener.incoming().take(8) {
                 let mut stream = stream.unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let head: Vec<String> =
-                    lines.map(|line| line.unwrap()).take_while(|line| !line.is_empty()).collect();
+                let head: Vec<String> = lines
+                    .map(|line| line.unwrap())
+                    .take_while(|line| !line.is_empty())
+                    .collect();
                 let range = head.iter().find_map(|line| {
-                    line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned)
+                    line.to_lowercase()
+                        .strip_prefix("range: bytes=")
+                        .map(str::to_owned)
                 });
-                let from: usize =
-                    range.as_ref().map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
+                let from: usize = range
+                    .as_ref()
+                    .map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
                 seen.lock().unwrap().extend(range);
                 let mut body = body.to_vec();
                 let (status, from) = match answer {
@@ -170,8 +179,15 @@ mod tests {
                     body[30] ^= 1;
                 }
                 let rest = &body[from..];
-                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
-                let end = if let Answer::CutAfter(n) = answer { n.min(rest.len()) } else { rest.len() };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    rest.len()
+                );
+                let end = if let Answer::CutAfter(n) = answer {
+                    n.min(rest.len())
+                } else {
+                    rest.len()
+                };
                 // The client may hang up first.
                 let _ = stream.write_all(head.as_bytes());
                 let _ = stream.write_all(&rest[..end]);
@@ -204,7 +220,10 @@ mod tests {
         let (address, _) = serve(BODY, answer);
         let error = attempt(&[&address], None).1.unwrap_err();
         let message = error.to_string();
-        assert!(message.contains(words) && message.contains(&address), "{message}");
+        assert!(
+            message.contains(words) && message.contains(&address),
+            "{message}"
+        );
         assert!(message.contains("--data-dir"), "{message}");
         assert_eq!(error.kind(), ErrorKind::Network);
     }

@@ -15,7 +15,16 @@ use crate::idx;
 
 /// Names of the classes, by label.
 pub const CLASSES: [&str; 10] = [
-    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
 ];
 
 /// The official files, and the SHA-256 of what is in them once decompressed.
@@ -91,8 +100,14 @@ impl Locations {
     pub fn from_environment(data_dir: Option<PathBuf>) -> Self {
         use etcetera::BaseStrategy;
         let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        let cache = etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("zor"));
-        Self { data_dir, variable: variable.map(PathBuf::from), cache }
+        let cache = etcetera::choose_base_strategy()
+            .ok()
+            .map(|base| base.cache_dir().join("zor"));
+        Self {
+            data_dir,
+            variable: variable.map(PathBuf::from),
+            cache,
+        }
     }
 
     /// The folders that are looked at for a data set, in order, and what to call each.
@@ -103,8 +118,13 @@ impl Locations {
         if let Some(folder) = &self.variable {
             return vec![(VARIABLE.to_owned(), folder.clone())];
         }
-        let cache = self.cache.iter().map(|folder| ("the cache".to_owned(), folder.clone()));
-        cache.chain([("the system".to_owned(), PathBuf::from(DEBIAN))]).collect()
+        let cache = self
+            .cache
+            .iter()
+            .map(|folder| ("the cache".to_owned(), folder.clone()));
+        cache
+            .chain([("the system".to_owned(), PathBuf::from(DEBIAN))])
+            .collect()
     }
 }
 
@@ -148,7 +168,11 @@ impl FashionMnist {
         let labels = idx::labels(SAMPLE_LABELS).map_err(damaged)?;
         let name = "the Fashion-MNIST sample";
         let train = Dataset::new(name, shape, images, labels, CLASSES.len())?;
-        Ok(Self { train, test: None, source: Source::Sample })
+        Ok(Self {
+            train,
+            test: None,
+            source: Source::Sample,
+        })
     }
 
     /// Downloads what is missing to the cache, checks it, and returns the folder.
@@ -158,9 +182,8 @@ impl FashionMnist {
     #[cfg(feature = "download")]
     pub fn fetch(locations: &Locations) -> Result<PathBuf> {
         let cache = locations.data_dir.as_ref().or(locations.cache.as_ref());
-        let cache = cache.ok_or_else(|| {
-            Error::input("there is no cache folder; name one with --data-dir")
-        })?;
+        let cache = cache
+            .ok_or_else(|| Error::input("there is no cache folder; name one with --data-dir"))?;
         let folder = cache.join(FOLDER);
         for (name, digest) in FILES {
             let path = folder.join(format!("{name}.gz"));
@@ -181,8 +204,14 @@ pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
     let asked_for = locations.data_dir.is_some() || locations.variable.is_some();
     for (origin, base) in locations.search() {
         let inside = base.join(FOLDER);
-        let folder = if inside.is_dir() { inside } else { base.clone() };
-        let absent = FILES.iter().find(|(name, _)| in_folder(&folder, name).is_none());
+        let folder = if inside.is_dir() {
+            inside
+        } else {
+            base.clone()
+        };
+        let absent = FILES
+            .iter()
+            .find(|(name, _)| in_folder(&folder, name).is_none());
         match absent {
             None => {
                 // A user's own folder may hold a user's own images; what was fetched must be what was asked for.
@@ -205,13 +234,17 @@ pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
 }
 
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
-    [folder.join(format!("{name}.gz")), folder.join(name)].into_iter().find(|path| path.is_file())
+    [folder.join(format!("{name}.gz")), folder.join(name)]
+        .into_iter()
+        .find(|path| path.is_file())
 }
 
 fn missing(folder: &Path, name: &str, origin: &str) -> Error {
     Error::in_file(
         folder,
-        format!("there is no {name} or {name}.gz{origin}; put the four Fashion-MNIST files there, or name another folder"),
+        format!(
+            "there is no {name} or {name}.gz{origin}; put the four Fashion-MNIST files there, or name another folder"
+        ),
     )
 }
 
@@ -241,7 +274,11 @@ pub(crate) fn digest_of(bytes: &[u8]) -> std::result::Result<String, String> {
             Err(error) => return Err(format!("its gzip data is damaged or cut short: {error}")),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 #[cfg(test)]
@@ -259,7 +296,14 @@ mod tests {
         }
         let sample = FashionMnist::sample().unwrap();
         assert_eq!(sample.train.len(), 3000);
-        assert!(sample.train.range(0..2000).unwrap().first_per_class(100).is_ok());
+        assert!(
+            sample
+                .train
+                .range(0..2000)
+                .unwrap()
+                .first_per_class(100)
+                .is_ok()
+        );
         assert_eq!(sample.test, None);
     }
 
@@ -267,14 +311,20 @@ mod tests {
     const LABELS_DIGEST: &str = "d91bcde777777d8b779ccfade8da8df64050ef1cde830c67b3036ee13e26ec28";
 
     fn nowhere() -> Locations {
-        Locations { cache: Some(PathBuf::from("/nowhere")), ..Locations::default() }
+        Locations {
+            cache: Some(PathBuf::from("/nowhere")),
+            ..Locations::default()
+        }
     }
 
     #[test]
     fn without_any_folder_the_sample_is_loaded() {
         // Where Debian's package is installed, the set is found there instead.
         if !Path::new(DEBIAN).is_dir() {
-            assert_eq!(FashionMnist::load(&nowhere()).unwrap().source, Source::Sample);
+            assert_eq!(
+                FashionMnist::load(&nowhere()).unwrap().source,
+                Source::Sample
+            );
         }
     }
 
@@ -283,12 +333,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = Some(folder.path().to_path_buf());
         for locations in [
-            Locations { data_dir: data_dir.clone(), ..nowhere() },
-            Locations { variable: data_dir, ..nowhere() },
+            Locations {
+                data_dir: data_dir.clone(),
+                ..nowhere()
+            },
+            Locations {
+                variable: data_dir,
+                ..nowhere()
+            },
         ] {
             let message = FashionMnist::load(&locations).unwrap_err().to_string();
             assert!(message.contains("train-images-idx3-ubyte"), "{message}");
-            assert!(message.contains(&*folder.path().to_string_lossy()), "{message}");
+            assert!(
+                message.contains(&*folder.path().to_string_lossy()),
+                "{message}"
+            );
         }
     }
 
@@ -299,16 +358,24 @@ mod tests {
             let place = folder.path().join(inside);
             fs::create_dir_all(&place).unwrap();
             for (index, (name, _)) in FILES.into_iter().enumerate() {
-                let bytes = if index % 2 == 0 { SAMPLE_IMAGES } else { SAMPLE_LABELS };
+                let bytes = if index % 2 == 0 {
+                    SAMPLE_IMAGES
+                } else {
+                    SAMPLE_LABELS
+                };
                 fs::write(place.join(format!("{name}.gz")), bytes).unwrap();
             }
-            let locations =
-                Locations { data_dir: Some(folder.path().to_path_buf()), ..Locations::default() };
+            let locations = Locations {
+                data_dir: Some(folder.path().to_path_buf()),
+                ..Locations::default()
+            };
             let loaded = FashionMnist::load(&locations).unwrap();
             assert_eq!(loaded.test.map(|test| test.len()), Some(3000));
             // The same files in the cache are not the official ones.
-            let cached =
-                Locations { cache: Some(folder.path().to_path_buf()), ..Locations::default() };
+            let cached = Locations {
+                cache: Some(folder.path().to_path_buf()),
+                ..Locations::default()
+            };
             let message = FashionMnist::load(&cached).unwrap_err().to_string();
             assert!(message.contains("not the official ones"), "{message}");
         }

@@ -12,7 +12,9 @@ pub fn device(name: &str) -> Result<Device> {
     let absent = || {
         Error::new(
             ErrorKind::Device,
-            format!("this Zor was built without the device '{name}'; build it with --features {name}"),
+            format!(
+                "this Zor was built without the device '{name}'; build it with --features {name}"
+            ),
         )
     };
     match name {
@@ -30,7 +32,10 @@ pub fn device(name: &str) -> Result<Device> {
 macro_rules! optional_device {
     ($name:ident, $feature:literal, $make:expr) => {
         #[cfg(feature = $feature)]
-        #[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
+        #[allow(
+            deprecated,
+            reason = "burn keeps NdArray for users who need it, and so do we"
+        )]
         fn $name() -> Option<Device> {
             Some($make)
         }

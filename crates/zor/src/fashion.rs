@@ -33,14 +33,23 @@ pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
     let mut random = Random::stream(settings.seed, CHOICE_STREAM);
     let whole = &data.train;
     let validation = whole.range(VALIDATION)?;
-    let outside: Vec<usize> = (0..whole.len()).filter(|i| !VALIDATION.contains(i)).collect();
+    let outside: Vec<usize> = (0..whole.len())
+        .filter(|i| !VALIDATION.contains(i))
+        .collect();
     let few = matches!(settings.samples, Samples::PerClass(_));
     let (evaluation, evaluation_name) = match &data.test {
         Some(test) if !few => (test.clone(), "the test set"),
-        _ => (validation, "training images 2000 to 2999, which are not learned from"),
+        _ => (
+            validation,
+            "training images 2000 to 2999, which are not learned from",
+        ),
     };
     let learned_on_validation = std::ptr::eq(evaluation_name, "the test set");
-    let pool = if learned_on_validation { whole.clone() } else { whole.select(&outside)? };
+    let pool = if learned_on_validation {
+        whole.clone()
+    } else {
+        whole.select(&outside)?
+    };
     let train = match (settings.samples, settings.choice) {
         (Samples::PerClass(n), Choice::First) => pool.first_per_class(n)?,
         (Samples::PerClass(n), Choice::Random) => pool.random_per_class(n, &mut random)?,
@@ -51,5 +60,9 @@ pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
     if train.is_empty() {
         return Err(Error::input("there are no images to learn from"));
     }
-    Ok(RunData { train: Arc::new(train), evaluation, evaluation_name })
+    Ok(RunData {
+        train: Arc::new(train),
+        evaluation,
+        evaluation_name,
+    })
 }

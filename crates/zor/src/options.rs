@@ -138,7 +138,9 @@ impl std::str::FromStr for Count {
         match text {
             "all" => Ok(Self::All),
             _ => text.parse().map(Self::Number).map_err(|_| {
-                Error::input(format!("'{text}' is not a number of samples; give one, or 'all'"))
+                Error::input(format!(
+                    "'{text}' is not a number of samples; give one, or 'all'"
+                ))
             }),
         }
     }
@@ -223,7 +225,11 @@ impl Options {
         // Two ways to say how many samples: one of them here silences both there.
         let counted = self.train_samples.is_some() || self.samples_per_class.is_some();
         let others = if counted {
-            Self { train_samples: None, samples_per_class: None, ..others }
+            Self {
+                train_samples: None,
+                samples_per_class: None,
+                ..others
+            }
         } else {
             others
         };
@@ -301,7 +307,10 @@ impl Settings {
     /// When no task is named, or a value cannot be used.
     pub fn resolve(options: &Options) -> Result<Self> {
         let task = options.task.ok_or_else(|| {
-            Error::input(format!("no task is named; choose from {}", TaskName::NAMES.join(", ")))
+            Error::input(format!(
+                "no task is named; choose from {}",
+                TaskName::NAMES.join(", ")
+            ))
         })?;
         let samples = match (options.samples_per_class, options.train_samples) {
             (Some(_), Some(_)) => {
@@ -314,7 +323,9 @@ impl Settings {
             (None, Some(Count::All)) => Samples::All,
             (None, None) => Samples::PerClass(1),
         };
-        let augment = options.augment.unwrap_or(matches!(samples, Samples::PerClass(_)));
+        let augment = options
+            .augment
+            .unwrap_or(matches!(samples, Samples::PerClass(_)));
         let rule_name = options.rule.unwrap_or(RuleName::Default);
         let preset = match task {
             TaskName::FashionReconstruction => {
@@ -332,12 +343,20 @@ impl Settings {
         let settings = Self {
             task,
             rule_name,
-            rule: Rule { threshold, ..preset.rule },
+            rule: Rule {
+                threshold,
+                ..preset.rule
+            },
             seed: options.seed.unwrap_or(0),
             steps,
             batch: options.batch.unwrap_or(preset.batch),
             optimizer: options.optimizer.unwrap_or(preset.optimizer),
-            learning_rate: Schedule { peak, warm_up: 0, decay, steps },
+            learning_rate: Schedule {
+                peak,
+                warm_up: 0,
+                decay,
+                steps,
+            },
             weight_decay: options.weight_decay.unwrap_or(preset.weight_decay),
             hidden: options.hidden.unwrap_or(64),
             output_activation: options
@@ -346,8 +365,7 @@ impl Settings {
                 .unwrap_or(preset.output_activation),
             samples,
             choice: options.samples.unwrap_or(Choice::First),
-            augment: augment
-                .then(|| options.augmentation.clone().unwrap_or(preset.augmentation)),
+            augment: augment.then(|| options.augmentation.clone().unwrap_or(preset.augmentation)),
             baseline: options.baseline.unwrap_or(true),
             threads: options.threads,
             device: options.device.clone().unwrap_or_else(|| "auto".to_owned()),
@@ -405,9 +423,10 @@ impl Settings {
             OptimizerName::Muon => {
                 Box::new(Muon::new(schedule).with_weight_decay(self.weight_decay))
             }
-            OptimizerName::Sgd => {
-                Box::new(Sgd { weight_decay: self.weight_decay, ..Sgd::new(schedule) })
-            }
+            OptimizerName::Sgd => Box::new(Sgd {
+                weight_decay: self.weight_decay,
+                ..Sgd::new(schedule)
+            }),
         }
     }
 
@@ -455,7 +474,11 @@ mod tests {
 
     #[test]
     fn a_run_is_repeated_by_the_options_it_writes() {
-        for extra in ["", "train_samples = 'all'", "rule = 'classic'\naugment = false"] {
+        for extra in [
+            "",
+            "train_samples = 'all'",
+            "rule = 'classic'\naugment = false",
+        ] {
             let settings = resolve(&format!("{TASK}{extra}")).unwrap();
             let written = toml::to_string(&settings.to_options()).unwrap();
             assert_eq!(resolve(&written).unwrap(), settings, "{written}");
@@ -465,7 +488,10 @@ mod tests {
     #[test]
     fn flags_win_over_the_file() {
         let file: Options = toml::from_str("steps = 5\nsamples_per_class = 3").unwrap();
-        let flags = Options { train_samples: Some(Count::All), ..Options::default() };
+        let flags = Options {
+            train_samples: Some(Count::All),
+            ..Options::default()
+        };
         let both = flags.or(file);
         assert_eq!((both.steps, both.samples_per_class), (Some(5), None));
     }
@@ -477,12 +503,24 @@ mod tests {
         refused(&format!("{TASK}colour = 1"), &["colour"]);
         refused(&format!("{TASK}steps = 0"), &["steps", "at least 1"]);
         refused(&format!("{TASK}batch = 0"), &["batch"]);
-        refused(&format!("{TASK}samples_per_class = 0"), &["samples_per_class"]);
+        refused(
+            &format!("{TASK}samples_per_class = 0"),
+            &["samples_per_class"],
+        );
         refused(&format!("{TASK}train_samples = 0"), &["train_samples"]);
-        refused(&format!("{TASK}learning_rate = nan"), &["learning rate", "NaN"]);
-        refused(&format!("{TASK}learning_rate = inf"), &["learning rate", "inf"]);
+        refused(
+            &format!("{TASK}learning_rate = nan"),
+            &["learning rate", "NaN"],
+        );
+        refused(
+            &format!("{TASK}learning_rate = inf"),
+            &["learning rate", "inf"],
+        );
         refused(&format!("{TASK}optimizer = 'lion'"), &["lion", "muon"]);
         refused(&format!("{TASK}threshold = nan"), &["threshold"]);
-        refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclude"]);
+        refused(
+            &format!("{TASK}train_samples = 5\nsamples_per_class = 1"),
+            &["exclude"],
+        );
     }
 }

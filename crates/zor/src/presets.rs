@@ -61,6 +61,9 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
             ..muon
         },
         (true, true) => Preset { ..muon },
-        (false, _) => Preset { steps: 5000, ..muon },
+        (false, _) => Preset {
+            steps: 5000,
+            ..muon
+        },
     }
 }

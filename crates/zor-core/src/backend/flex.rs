@@ -28,13 +28,21 @@ impl ZorBackend for Flex {
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = size(&input);
         let mut output = writable(input);
-        let mut charge = if settings.stateful { writable(charge) } else { reuse(charge, shape) };
+        let mut charge = if settings.stateful {
+            writable(charge)
+        } else {
+            reuse(charge, shape)
+        };
         let mut spikes = reuse(buffer, shape);
         check_same(&output, &charge);
         let pass = |output: &mut [f32], charge: &mut [f32], spikes: &mut [f32]| {
             simd(|| {
                 for ((y, q), s) in output.iter_mut().zip(charge).zip(spikes) {
-                    let carried = if settings.stateful && *q >= settings.min_charge { *q } else { 0.0 };
+                    let carried = if settings.stateful && *q >= settings.min_charge {
+                        *q
+                    } else {
+                        0.0
+                    };
                     let total = carried + *y;
                     let fired = total > settings.threshold;
                     *s = if fired { 1.0 } else { 0.0 };
@@ -44,7 +52,11 @@ impl ZorBackend for Flex {
             });
         };
         {
-            let (y, q, s) = (values_mut(&mut output), values_mut(&mut charge), values_mut(&mut spikes));
+            let (y, q, s) = (
+                values_mut(&mut output),
+                values_mut(&mut charge),
+                values_mut(&mut spikes),
+            );
             if y.len() < PARALLEL_FROM {
                 pass(y, q, s);
             } else {
@@ -122,7 +134,9 @@ impl ZorBackend for Flex {
     fn copy(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
         let mut copy = reuse(buffer, size(&tensor));
         let tensor = readable(tensor);
-        in_chunks(values_mut(&mut copy), values(&tensor), |to, from| *to = from);
+        in_chunks(values_mut(&mut copy), values(&tensor), |to, from| {
+            *to = from
+        });
         copy
     }
 
@@ -236,7 +250,10 @@ impl ZorBackend for Flex {
     fn add_to_diagonal(matrix: FlexTensor, value: f32) -> FlexTensor {
         let columns = size(&matrix)[1];
         let mut matrix = writable(matrix);
-        values_mut(&mut matrix).iter_mut().step_by(columns + 1).for_each(|x| *x += value);
+        values_mut(&mut matrix)
+            .iter_mut()
+            .step_by(columns + 1)
+            .for_each(|x| *x += value);
         matrix
     }
 
@@ -303,7 +320,9 @@ fn in_chunks(to: &mut [f32], from: &[f32], change: impl Fn(&mut f32, f32) + Sync
     if to.len() < PARALLEL_FROM {
         pass(to, from);
     } else {
-        to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(t, f)| pass(t, f));
+        to.par_chunks_mut(CHUNK)
+            .zip(from.par_chunks(CHUNK))
+            .for_each(|(t, f)| pass(t, f));
     }
 }
 
@@ -322,7 +341,10 @@ fn sum_in_halves(
         || sum_in_halves(left, left_target, pass),
         || sum_in_halves(right, right_target, pass),
     );
-    ErrorSums { absolute: a.absolute + b.absolute, squared: a.squared + b.squared }
+    ErrorSums {
+        absolute: a.absolute + b.absolute,
+        squared: a.squared + b.squared,
+    }
 }
 
 /// Calls the task for every block of at most [`COLUMNS`] columns: (first column, width).
@@ -351,7 +373,11 @@ unsafe impl Sync for Grid {}
 
 impl Grid {
     fn new(values: &mut [f32], columns: usize) -> Self {
-        Self { start: values.as_mut_ptr(), len: values.len(), columns }
+        Self {
+            start: values.as_mut_ptr(),
+            len: values.len(),
+            columns,
+        }
     }
 
     /// `width` elements of row `r` from column `from` on.
@@ -359,7 +385,10 @@ impl Grid {
     /// # Safety
     /// The tensor outlives the grid's use, and no other slice of this part is alive.
     #[inline(always)]
-    #[allow(clippy::mut_from_ref, reason = "disjoint parts, promised by the caller")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "disjoint parts, promised by the caller"
+    )]
     unsafe fn row(&self, r: usize, from: usize, width: usize) -> &mut [f32] {
         let offset = r * self.columns + from;
         debug_assert!(offset + width <= self.len);
@@ -444,7 +473,11 @@ fn readable(tensor: FlexTensor) -> FlexTensor {
         DType::F32 => tensor,
         _ => <Flex as FloatTensorOps<Flex>>::float_cast(tensor, burn::tensor::FloatDType::F32),
     };
-    if is_plain(&tensor) { tensor } else { tensor.to_contiguous() }
+    if is_plain(&tensor) {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 /// The same, and nobody else's: a copy if the storage is shared.
@@ -490,7 +523,10 @@ mod tests {
         let (fused, reference) = (readable(fused), readable(reference));
         assert_eq!(size(&fused), size(&reference), "{name}");
         for (a, b) in values(&fused).iter().zip(values(&reference)) {
-            assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{name}: {a} and {b}");
+            assert!(
+                (a - b).abs() <= 1e-5 * b.abs().max(1.0),
+                "{name}: {a} and {b}"
+            );
         }
     }
 
@@ -498,7 +534,11 @@ mod tests {
     fn the_gate_agrees_with_primitives() {
         for shape in SIZES {
             for (stateful, threshold) in [(true, -0.5), (true, 0.5), (false, 0.0)] {
-                let settings = GateSettings { threshold, min_charge: -0.7, stateful };
+                let settings = GateSettings {
+                    threshold,
+                    min_charge: -0.7,
+                    stateful,
+                };
                 let make = || (random(shape, 1), random(shape, 2), random(shape, 3));
                 let (a, b, c) = make();
                 let fused = Flex::spike_gate(a, b, c, settings);
@@ -523,7 +563,11 @@ mod tests {
             };
             let fused = Flex::unit_normalize(make());
             assert_eq!(values(&fused)[0], 0.0);
-            check("normalised", fused, primitives::unit_normalize::<Flex>(make()));
+            check(
+                "normalised",
+                fused,
+                primitives::unit_normalize::<Flex>(make()),
+            );
         }
     }
 
@@ -532,7 +576,9 @@ mod tests {
         for shape in SIZES {
             let spikes = || {
                 let mut spikes = random(shape, 6);
-                values_mut(&mut spikes).iter_mut().for_each(|s| *s = f32::from(*s > 0.3));
+                values_mut(&mut spikes)
+                    .iter_mut()
+                    .for_each(|s| *s = f32::from(*s > 0.3));
                 spikes
             };
             let fused = Flex::gate_signal(random(shape, 5), spikes(), random(shape, 7));
@@ -555,14 +601,22 @@ mod tests {
                 let (a, b, c) = make();
                 let fused = Flex::product(a, b, c, transposed);
                 let (a, b, c) = make();
-                check("product", fused, primitives::product::<Flex>(a, b, c, transposed));
+                check(
+                    "product",
+                    fused,
+                    primitives::product::<Flex>(a, b, c, transposed),
+                );
             }
             for normalize in [true, false] {
                 let make = || (random([k, m], 8), random([k, n], 9), random([m, n], 10));
                 let (a, b, c) = make();
                 let fused = Flex::correlate(a, b, c, normalize);
                 let (a, b, c) = make();
-                check("correlation", fused, primitives::correlate::<Flex>(a, b, c, normalize));
+                check(
+                    "correlation",
+                    fused,
+                    primitives::correlate::<Flex>(a, b, c, normalize),
+                );
             }
         }
     }
@@ -584,7 +638,11 @@ mod tests {
         for shape in SIZES {
             let fused = Flex::move_weight(random(shape, 1), random(shape, 2), 0.9, 0.5, 0.4);
             let (w, d) = (random(shape, 1), random(shape, 2));
-            check("moved", fused, primitives::move_weight::<Flex>(w, d, 0.9, 0.5, 0.4));
+            check(
+                "moved",
+                fused,
+                primitives::move_weight::<Flex>(w, d, 0.9, 0.5, 0.4),
+            );
 
             let step = AdamStep {
                 rate: 0.01,
@@ -597,7 +655,9 @@ mod tests {
             };
             let make = || {
                 let mut second = random(shape, 4);
-                values_mut(&mut second).iter_mut().for_each(|v| *v = v.abs());
+                values_mut(&mut second)
+                    .iter_mut()
+                    .for_each(|v| *v = v.abs());
                 (random(shape, 1), random(shape, 2), random(shape, 3), second)
             };
             let (w, c, m, v) = make();
@@ -614,10 +674,18 @@ mod tests {
     fn frobenius_norm_and_diagonal_agree_with_primitives() {
         for shape in SIZES {
             let reference = primitives::frobenius_normalize::<Flex>(random(shape, 1));
-            check("normalised", Flex::frobenius_normalize(random(shape, 1)), reference);
+            check(
+                "normalised",
+                Flex::frobenius_normalize(random(shape, 1)),
+                reference,
+            );
             let square = [shape[0], shape[0]];
             let reference = primitives::add_to_diagonal::<Flex>(random(square, 2), 1.5);
-            check("diagonal", Flex::add_to_diagonal(random(square, 2), 1.5), reference);
+            check(
+                "diagonal",
+                Flex::add_to_diagonal(random(square, 2), 1.5),
+                reference,
+            );
         }
     }
 
@@ -626,7 +694,13 @@ mod tests {
         let device = burn::tensor::Device::flex();
         let shared = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
         let doubled = crate::ops::multiply(shared.clone().transpose(), shared.clone());
-        assert_eq!(doubled.into_data().iter::<f32>().collect::<Vec<_>>(), [1.0, 6.0, 6.0, 16.0]);
-        assert_eq!(shared.into_data().iter::<f32>().collect::<Vec<_>>(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(
+            doubled.into_data().iter::<f32>().collect::<Vec<_>>(),
+            [1.0, 6.0, 6.0, 16.0]
+        );
+        assert_eq!(
+            shared.into_data().iter::<f32>().collect::<Vec<_>>(),
+            [1.0, 2.0, 3.0, 4.0]
+        );
     }
 }

@@ -172,7 +172,10 @@ pub trait ZorBackend: Backend {
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
+#[allow(
+    deprecated,
+    reason = "burn keeps NdArray for users who need it, and so do we"
+)]
 impl ZorBackend for burn::backend::NdArray {}
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]

@@ -34,7 +34,12 @@ pub struct DenseConfig {
 impl DenseConfig {
     /// A layer of so many output units, all else from the rule.
     pub fn new(units: usize) -> Self {
-        Self { units, normalize_presynaptic: None, weight_limit: None, initial_scale: None }
+        Self {
+            units,
+            normalize_presynaptic: None,
+            weight_limit: None,
+            initial_scale: None,
+        }
     }
 }
 
@@ -75,7 +80,12 @@ impl Layer for Dense {
     ) -> Tensor<2> {
         let [rows, _] = input.dims();
         let buffer = workspace.take([rows, self.output_shape[0]]);
-        let output = ops::product(input.clone(), self.weight.value(), buffer, Transposed::Neither);
+        let output = ops::product(
+            input.clone(),
+            self.weight.value(),
+            buffer,
+            Transposed::Neither,
+        );
         match mode {
             Mode::Train => {
                 if let Some(unused) = memory.keep(PRESYNAPTIC, input) {
@@ -121,7 +131,9 @@ impl Layer for Dense {
             learning.workspace.give(presynaptic);
             values
         };
-        learning.optimizer.step(&mut self.weight, correlation, learning.workspace);
+        learning
+            .optimizer
+            .step(&mut self.weight, correlation, learning.workspace);
         Signal::new(below)
     }
 
@@ -166,9 +178,14 @@ impl LayerConfig for DenseConfig {
         if self.units == 0 {
             return Err(Error::setting("a dense layer needs at least one unit"));
         }
-        let limit = self.weight_limit.or(rule.weight_limit).unwrap_or(f32::INFINITY);
+        let limit = self
+            .weight_limit
+            .or(rule.weight_limit)
+            .unwrap_or(f32::INFINITY);
         if limit.is_nan() || limit <= 0.0 {
-            return Err(Error::setting(format!("weight_limit is {limit}; it must be above zero")));
+            return Err(Error::setting(format!(
+                "weight_limit is {limit}; it must be above zero"
+            )));
         }
         let scale = self.initial_scale.unwrap_or(rule.initial_scale);
         let deviation = scale * (2.0 / (inputs + self.units) as f32).sqrt();

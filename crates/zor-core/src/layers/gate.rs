@@ -55,7 +55,10 @@ pub struct GateConfig {
 impl GateConfig {
     /// A gate at a place, all else from the rule.
     pub fn at(place: Place) -> Self {
-        Self { place, ..Self::default() }
+        Self {
+            place,
+            ..Self::default()
+        }
     }
 }
 
@@ -87,7 +90,12 @@ impl Gate {
         self.settings
     }
 
-    fn charge(&self, memory: &mut Memory, workspace: &mut Workspace, shape: [usize; 2]) -> Tensor<2> {
+    fn charge(
+        &self,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        shape: [usize; 2],
+    ) -> Tensor<2> {
         match memory.take(CHARGE) {
             Some(charge) if charge.dims() == shape => charge,
             _ if self.settings.stateful => Tensor::zeros(shape, workspace.device()),
@@ -120,7 +128,11 @@ impl Layer for Gate {
         let input = ops::exclusive(input, workspace);
         let charge = self.charge(memory, workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
-        let last = if mode == Mode::Train { memory.take(SPIKES) } else { None };
+        let last = if mode == Mode::Train {
+            memory.take(SPIKES)
+        } else {
+            None
+        };
         let buffer = match last {
             Some(spikes) if spikes.dims() == shape => spikes,
             _ => workspace.take(shape),

@@ -1,0 +1,128 @@
+//! "Lightweight" is a promise: how many crates are built, how large the command is, how long zor-core is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use crate::root;
+
+/// Crates that `cargo install` of the command builds, Zor's own included.
+const MOST_CRATES: usize = 260;
+/// Bytes of the release binary.
+const LARGEST_BINARY: u64 = 16 << 20;
+/// Lines of code of zor-core, without comments, blank lines and tests.
+const MOST_LINES: usize = 2500;
+
+/// Prints the three numbers and fails when one is beyond its bound. Builds the command in release.
+pub(crate) fn run() -> Result<(), String> {
+    let measured = [
+        (
+            "crates built for the command",
+            crates()? as u64,
+            MOST_CRATES as u64,
+        ),
+        ("bytes of the release binary", binary()?, LARGEST_BINARY),
+        (
+            "lines of code in zor-core",
+            lines()? as u64,
+            MOST_LINES as u64,
+        ),
+    ];
+    let mut over = Vec::new();
+    for (what, found, most) in measured {
+        println!("{what:<32}{found:>12}   at most {most}");
+        if found > most {
+            over.push(format!("{found} {what}, more than {most}"));
+        }
+    }
+    if over.is_empty() {
+        Ok(())
+    } else {
+        Err(over.join("; "))
+    }
+}
+
+fn crates() -> Result<usize, String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--package",
+            "zor-cli",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+        ])
+        .current_dir(root())
+        .output()
+        .map_err(|e| format!("cargo tree: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let name = |line: &str| {
+        line.split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    Ok(text
+        .lines()
+        .map(name)
+        .filter(|name| !name.is_empty())
+        .collect::<BTreeSet<_>>()
+        .len())
+}
+
+fn binary() -> Result<u64, String> {
+    crate::check::cargo(
+        "release build",
+        &["build", "--release", "--package", "zor-cli"],
+    )?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), Into::into);
+    let path = target
+        .join("release")
+        .join(format!("zor{}", std::env::consts::EXE_SUFFIX));
+    fs::metadata(&path)
+        .map(|file| file.len())
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn lines() -> Result<usize, String> {
+    let mut sum = 0;
+    let mut folders = vec![root().join("crates/zor-core/src")];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text =
+                    fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+                sum += code_lines(&text);
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// Tests stand at the bottom of a file, from the first `cfg` of them on.
+fn code_lines(text: &str) -> usize {
+    let code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+    let is_test = |line: &str| line.starts_with("#[cfg") && line.contains("test");
+    text.lines()
+        .map(str::trim)
+        .take_while(|line| !is_test(line))
+        .filter(code)
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn comments_and_tests_are_no_lines_of_code() {
+        let text = "//! Doc\n\nfn a() {\n    // why\n}\n\n#[cfg(test)]\nmod tests {}\n";
+        assert_eq!(super::code_lines(text), 2);
+        assert_eq!(
+            super::code_lines("#[cfg(all(test, feature = \"flex\"))]\nmod tests {}"),
+            0
+        );
+    }
+}
