@@ -122,7 +122,7 @@ pub fn train(
         train_seconds += start.elapsed().as_secs_f64();
         let stop = tell(step) == Next::Stop;
         if step % every == 0 || step == settings.steps || stop {
-            let plain = network.clone().to_device(device);
+            let plain = network.clone().valid();
             let deviation = evaluate(&plain, output, &evaluation);
             curve.push((step, deviation));
             if best
@@ -137,7 +137,7 @@ pub fn train(
         }
     }
     let (best, best_step, network) =
-        best.unwrap_or_else(|| (Deviation::default(), 0, network.to_device(device)));
+        best.unwrap_or_else(|| (Deviation::default(), 0, network.valid()));
     Ok(Baseline {
         output,
         best,

@@ -60,7 +60,20 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
             weight_decay: 1.0,
             ..muon
         },
-        (true, true) => Preset { ..muon },
+        // Parts of stretched images, put together: more kinds of clothing than the few that were seen.
+        (true, true) => Preset {
+            steps: 1200,
+            batch: 128,
+            augmentation: Augment {
+                shift: 2,
+                flip: true,
+                stretch: 0.5,
+                splice: 0.8,
+                dim: 0.5,
+                ..Augment::default()
+            },
+            ..muon
+        },
         (false, _) => Preset {
             steps: 5000,
             ..muon

@@ -1,0 +1,388 @@
+//! The command run as a user runs it: what it writes, what it says, and how it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Runs `zor` in a folder of its own, with data from the sample alone.
+fn zor(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zor"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("ZOR_DATA_DIR")
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .output()
+        .unwrap()
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+const SHORT: [&str; 8] = [
+    "train",
+    "fashion-reconstruction",
+    "--steps",
+    "12",
+    "--batch",
+    "8",
+    "--threads",
+    "1",
+];
+
+/// Runs a short training and returns the last line of standard output as JSON.
+fn train(folder: &Path, more: &[&str]) -> serde_json::Value {
+    let output = zor(folder, &[&SHORT[..], &["--json"], more].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn a_training_writes_all_its_files_and_one_json_object() {
+    let folder = folder();
+    let object = train(folder.path(), &[]);
+    for key in [
+        "task",
+        "rule",
+        "model",
+        "device",
+        "seed",
+        "parameters",
+        "train_samples",
+        "eval_samples",
+        "steps",
+        "samples_seen",
+        "train_seconds",
+        "psnr_db",
+        "mae",
+        "accuracy",
+    ] {
+        assert!(object.get(key).is_some(), "{key} is missing in {object}");
+    }
+    assert_eq!(object["eval_samples"], 1000);
+    assert_eq!(object["samples_seen"], 96);
+    let accuracy = object["accuracy"].as_f64().unwrap();
+    assert!((accuracy + object["mae"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+    let out = folder.path().join("runs/fashion-reconstruction");
+    let mut files: Vec<_> = fs::read_dir(&out)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    files.sort();
+    let expected = [
+        "config.toml",
+        "curve.svg",
+        "metrics.csv",
+        "model.zor",
+        "reconstructions.png",
+    ];
+    assert_eq!(files, expected);
+    assert!(
+        fs::read_to_string(out.join("metrics.csv"))
+            .unwrap()
+            .lines()
+            .count()
+            > 5
+    );
+}
+
+#[test]
+fn the_written_settings_repeat_the_run_to_the_bit() {
+    let folder = folder();
+    let first = train(
+        folder.path(),
+        &["--no-baseline", "--seed", "7", "--out", "one"],
+    );
+    let again = zor(
+        folder.path(),
+        &["train", "--config", "one/config.toml", "--out", "two"],
+    );
+    assert_eq!(again.status.code(), Some(0));
+    let model = |name: &str| fs::read(folder.path().join(name).join("model.zor")).unwrap();
+    assert_eq!(model("one"), model("two"));
+    let other = train(
+        folder.path(),
+        &["--no-baseline", "--seed", "8", "--out", "three"],
+    );
+    assert_ne!(first["psnr_db"], other["psnr_db"]);
+    assert_ne!(model("one"), model("three"));
+}
+
+#[test]
+fn a_saved_model_is_evaluated_described_and_used_on_images() {
+    let folder = folder();
+    let trained = train(folder.path(), &["--no-baseline", "--out", "run"]);
+    let model = "run/model.zor";
+    let output = zor(folder.path(), &["eval", "--model", model, "--json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let evaluated: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(evaluated["eval_samples"], 1000);
+    // Another process sums in the same order: the same figure but for the last digits.
+    let difference = evaluated["psnr_db"].as_f64().unwrap() - trained["psnr_db"].as_f64().unwrap();
+    assert!(difference.abs() < 1e-6, "{difference}");
+
+    let output = zor(folder.path(), &["info", model]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("dense") && text.contains("task: fashion-reconstruction"),
+        "{text}"
+    );
+
+    image::GrayImage::new(28, 28)
+        .save(folder.path().join("own.png"))
+        .unwrap();
+    let output = zor(folder.path(), &["reconstruct", "--model", model, "own.png"]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let picture = image::open(folder.path().join("reconstructions.png")).unwrap();
+    assert!(picture.height() > 2 * 28);
+}
+
+/// A call that fails with this code and one line that has these words.
+fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
+    let output = zor(folder, arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    for word in words {
+        assert!(
+            stderr.contains(word),
+            "{arguments:?}: '{word}' is not in: {stderr}"
+        );
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn wrong_usage_ends_with_two_and_names_the_place() {
+    let folder = folder();
+    let at = folder.path();
+    let task = "fashion-reconstruction";
+    refused(at, &["train"], 2, &["no task", task]);
+    refused(at, &["train", "knitting"], 2, &["knitting", task]);
+    refused(at, &["train", task, "--colour", "red"], 2, &["--colour"]);
+    refused(
+        at,
+        &["train", task, "--steps", "0"],
+        2,
+        &["steps", "at least 1"],
+    );
+    refused(at, &["train", task, "--batch", "0"], 2, &["batch"]);
+    refused(at, &["train", task, "--threads", "0"], 2, &["threads"]);
+    refused(
+        at,
+        &["train", task, "--samples-per-class", "0"],
+        2,
+        &["samples_per_class"],
+    );
+    refused(
+        at,
+        &["train", task, "--samples-per-class", "9999"],
+        2,
+        &["fewer than the 9999"],
+    );
+    refused(
+        at,
+        &["train", task, "--train-samples", "0"],
+        2,
+        &["train_samples"],
+    );
+    refused(
+        at,
+        &["train", task, "--train-samples", "many"],
+        2,
+        &["many"],
+    );
+    refused(
+        at,
+        &["train", task, "--learning-rate", "nan"],
+        2,
+        &["learning rate", "NaN"],
+    );
+    refused(
+        at,
+        &["train", task, "--learning-rate", "inf"],
+        2,
+        &["learning rate", "inf"],
+    );
+    refused(
+        at,
+        &["train", task, "--optimizer", "lion"],
+        2,
+        &["lion", "muon"],
+    );
+    refused(
+        at,
+        &["train", task, "--device", "abacus"],
+        2,
+        &["abacus", "flex"],
+    );
+    refused(
+        at,
+        &["train", task, "--device", "cuda"],
+        1,
+        &["cuda", "--features"],
+    );
+    refused(
+        at,
+        &["train", task, "--data-dir", "nowhere"],
+        2,
+        &["nowhere", "train-images"],
+    );
+    refused(
+        at,
+        &["train", "--config", "no.toml"],
+        2,
+        &["no.toml", "no such file"],
+    );
+    fs::write(
+        at.join("bad.toml"),
+        "task = 'fashion-reconstruction'\n\ncolour = 1\n",
+    )
+    .unwrap();
+    refused(
+        at,
+        &["train", "--config", "bad.toml"],
+        2,
+        &["bad.toml, line 3", "colour"],
+    );
+    fs::write(at.join("worse.toml"), "steps = 'many'").unwrap();
+    refused(
+        at,
+        &["train", "--config", "worse.toml"],
+        2,
+        &["worse.toml, line 1"],
+    );
+    refused(
+        at,
+        &["data", "fetch", "imagenet"],
+        2,
+        &["imagenet", "fashion-mnist"],
+    );
+}
+
+#[test]
+fn damaged_data_and_models_end_with_two_and_name_the_file() {
+    let folder = folder();
+    let at = folder.path();
+    let names = [
+        "train-images-idx3",
+        "train-labels-idx1",
+        "t10k-images-idx3",
+        "t10k-labels-idx1",
+    ];
+    for name in names {
+        fs::write(at.join(format!("{name}-ubyte")), [0, 0, 8, 3, 0, 0]).unwrap();
+    }
+    let train = ["train", "fashion-reconstruction", "--data-dir", "."];
+    refused(
+        at,
+        &train,
+        2,
+        &["train-images-idx3-ubyte", "ends inside its header"],
+    );
+
+    fs::write(at.join("model.zor"), b"ZORMODEL and nothing more").unwrap();
+    refused(at, &["info", "model.zor"], 2, &["model.zor"]);
+    refused(
+        at,
+        &["eval", "--model", "absent.zor"],
+        2,
+        &["absent.zor", "no such file"],
+    );
+    refused(
+        at,
+        &["reconstruct", "--model", "absent.zor", "x.png"],
+        2,
+        &["absent.zor"],
+    );
+}
+
+#[test]
+fn images_that_do_not_fit_are_named() {
+    let folder = folder();
+    let at = folder.path();
+    train(at, &["--no-baseline", "--out", "run"]);
+    let reconstruct = |image| ["reconstruct", "--model", "run/model.zor", image];
+    image::GrayImage::new(20, 30)
+        .save(at.join("small.png"))
+        .unwrap();
+    fs::write(at.join("text.png"), "not a picture").unwrap();
+    refused(
+        at,
+        &reconstruct("small.png"),
+        2,
+        &["small.png", "20x30", "28x28"],
+    );
+    refused(
+        at,
+        &reconstruct("text.png"),
+        2,
+        &["text.png", "PNG or JPEG"],
+    );
+    refused(
+        at,
+        &reconstruct("absent.png"),
+        2,
+        &["absent.png", "no such file"],
+    );
+    assert!(!at.join("reconstructions.png").exists());
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_made_ends_with_one() {
+    let folder = folder();
+    fs::write(folder.path().join("taken"), "a file").unwrap();
+    let arguments = [&SHORT[..], &["--out", "taken/run"]].concat();
+    refused(folder.path(), &arguments, 1, &["taken/run"]);
+}
+
+#[test]
+fn completions_and_data_paths_are_printed() {
+    let folder = folder();
+    let output = zor(folder.path(), &["completions", "bash"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("zor"));
+    let output = zor(folder.path(), &["data", "list"]);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("fashion-mnist"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_saves_a_checkpoint_and_says_where() {
+    let folder = folder();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_zor"))
+        .args([
+            "train",
+            "fashion-reconstruction",
+            "--steps",
+            "1000000",
+            "--out",
+            "run",
+        ])
+        .current_dir(folder.path())
+        .env_remove("ZOR_DATA_DIR")
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Training has begun when its first line is out; the handler is installed right after.
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    std::io::BufRead::read_line(&mut stderr, &mut text).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let interrupt = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+    assert!(text.contains("checkpoint.zor"), "{text}");
+    let output = zor(folder.path(), &["info", "run/checkpoint.zor"]);
+    assert_eq!(output.status.code(), Some(0));
+}
