@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Mode};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::{DenseConfig, GateConfig, Place};
+use crate::ops;
 use crate::parameter::Optimizer;
 use crate::random::Random;
 use crate::rule::Rule;
@@ -83,6 +84,12 @@ impl NetworkBuilder {
             return Err(error);
         }
         self.rule.check()?;
+        if device.is_autodiff() {
+            return Err(Error::setting(
+                "the device records a graph for autodiff, which the local rule has no use for; \
+                 give its plain form, device.inner()",
+            ));
+        }
         if self.input_shape.iter().product::<usize>() == 0 || self.input_shape.is_empty() {
             return Err(Error::shape(format!(
                 "an input of shape {:?} is empty",
@@ -327,10 +334,26 @@ impl Network {
     }
 
     fn check_input(&self, input: &Tensor<2>) -> Result<()> {
+        if input.device() != *self.device() {
+            return Err(Error::setting(format!(
+                "the input is on {:?}, the network on {:?}; move the input with to_device",
+                input.device(),
+                self.device()
+            )));
+        }
         let expected: usize = self.input_shape.iter().product();
         match input.dims() {
             [0, _] => Err(Error::shape("the batch has no rows")),
-            [_, columns] if columns == expected => Ok(()),
+            [_, columns] if columns == expected => {
+                // A gate would hide them: NaN fires no unit, and the weights below would learn from it.
+                if ops::all_finite(input) {
+                    Ok(())
+                } else {
+                    Err(Error::not_finite(
+                        "the input has values that are NaN or infinite; the network is as before",
+                    ))
+                }
+            }
             found => Err(Error::shape(format!(
                 "the input has shape {found:?}; this network takes [batch, {expected}]"
             ))),

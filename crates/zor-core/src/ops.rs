@@ -122,6 +122,11 @@ pub fn error_signal(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, ErrorSu
     (Tensor::from_dispatch(signal), sums)
 }
 
+/// Whether every element is a finite number. Reads the device.
+pub fn all_finite(tensor: &Tensor<2>) -> bool {
+    Dispatch::all_finite(tensor.clone().into_dispatch())
+}
+
 /// `clamp(decay * weight + rate * direction, ±limit)`, in place of the weight.
 ///
 /// With `limit` infinite it is the scaled sum of two tensors of any meaning.

@@ -30,6 +30,10 @@ pub struct Augment {
     pub splice: f32,
     /// How often another image, changed on its own, is mixed in with a random share.
     pub blend: f32,
+    /// How often light and dark change places inside what is not black.
+    pub invert: f32,
+    /// How often the image becomes symmetric: the brighter of each pixel and its mirror image's.
+    pub fold: f32,
 }
 
 impl Default for Augment {
@@ -44,6 +48,8 @@ impl Default for Augment {
             dim: 1.0,
             splice: 0.0,
             blend: 0.0,
+            invert: 0.0,
+            fold: 0.0,
         }
     }
 }
@@ -70,6 +76,8 @@ impl Augment {
             ("dim", self.dim, 0.0, 1.0),
             ("splice", self.splice, 0.0, 1.0),
             ("blend", self.blend, 0.0, 1.0),
+            ("invert", self.invert, 0.0, 1.0),
+            ("fold", self.fold, 0.0, 1.0),
         ];
         for (name, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
@@ -105,6 +113,9 @@ impl Augment {
                 *out += share * (other - *out);
             }
         }
+        if random_chance(self.fold, random) {
+            fold(set.shape(), out);
+        }
     }
 
     /// Geometry and brightness of one image.
@@ -135,6 +146,9 @@ impl Augment {
         } else {
             let map = self.map(shape, (down, right), mirror, random);
             warp(image, shape, &map, light, out, padded);
+        }
+        if random_chance(self.invert, random) {
+            invert(out);
         }
     }
 
@@ -290,6 +304,28 @@ fn warp(
     }
 }
 
+/// Black stays black; from about a fifth of full brightness on, brighter becomes darker.
+fn invert(values: &mut [f32]) {
+    for value in values {
+        *value = (6.0 * *value).min(1.0) * (1.1 - *value);
+    }
+}
+
+fn fold(shape: ImageShape, out: &mut [f32]) {
+    let ImageShape {
+        width, channels, ..
+    } = shape;
+    for row in out.chunks_exact_mut(width * channels) {
+        for column in 0..width / 2 {
+            for c in 0..channels {
+                let (left, right) = (column * channels + c, (width - 1 - column) * channels + c);
+                let brighter = row[left].max(row[right]);
+                (row[left], row[right]) = (brighter, brighter);
+            }
+        }
+    }
+}
+
 /// Takes what lies beyond a random row or column from the other image.
 fn splice(shape: ImageShape, random: &mut Random, out: &mut [f32], other: &[f32]) {
     let row = shape.width * shape.channels;
@@ -412,6 +448,31 @@ mod tests {
             }) > 10
         );
         assert_eq!(mixed(&Augment::default()), 0);
+    }
+
+    #[test]
+    fn a_folded_image_is_symmetric_and_an_inverted_one_stays_black_where_it_was() {
+        let set = one(&[0, 51, 255, 102, 0, 255], 3);
+        let folded = applied(
+            &Augment {
+                fold: 1.0,
+                ..Augment::default()
+            },
+            &set,
+            1,
+        );
+        assert_eq!(folded, [1.0, 0.2, 1.0, 1.0, 0.0, 1.0]);
+        let inverted = applied(
+            &Augment {
+                invert: 1.0,
+                ..Augment::default()
+            },
+            &set,
+            1,
+        );
+        for (found, expected) in inverted.iter().zip([0.0, 0.9, 0.1, 0.7, 0.0, 0.1]) {
+            assert!((found - expected).abs() < 1e-6, "{inverted:?}");
+        }
     }
 
     #[test]

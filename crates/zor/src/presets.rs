@@ -23,11 +23,19 @@ pub(crate) struct Preset {
 
 /// A 784-64-784 autoencoder for 28x28 images of clothing.
 pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: bool) -> Preset {
-    let few = matches!(samples, Samples::PerClass(_));
+    let few = match samples {
+        Samples::PerClass(n) => Some(n),
+        Samples::Total(_) | Samples::All => None,
+    };
+    // A handful of images is one batch.
+    let (steps, batch) = match few {
+        Some(n) if !augment => (500, n.saturating_mul(10).min(256)),
+        _ => (1000, 256),
+    };
     let classic = Preset {
         rule: Rule::classic(),
-        steps: if few && !augment { 500 } else { 1000 },
-        batch: if few && !augment { 10 } else { 256 },
+        steps,
+        batch,
         optimizer: OptimizerName::AdamW,
         learning_rate: 1e-3,
         schedule: ScheduleName::Constant,
@@ -47,7 +55,7 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
         output_activation: Activation::Relu,
         ..classic
     };
-    match (few, augment) {
+    match (few.is_some(), augment) {
         // A handful of images, over and over: what is not in their span has to decay, and a presynaptic
         // normalisation by pixel would lead out of the span.
         (true, false) => Preset {
@@ -66,10 +74,11 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
             batch: 128,
             augmentation: Augment {
                 shift: 2,
-                flip: true,
                 stretch: 0.5,
                 splice: 0.8,
                 dim: 0.5,
+                fold: 0.35,
+                invert: 0.25,
                 ..Augment::default()
             },
             ..muon

@@ -144,7 +144,8 @@ pub fn reconstruction(
             curve: &curve,
         };
         stopped = tell(told) == Next::Stop && step < settings.steps;
-        if step % every == 0 || step == settings.steps || stopped {
+        // Early steps change most: they are looked at too, ever more rarely.
+        if step.is_power_of_two() || step % every == 0 || step == settings.steps || stopped {
             seconds += start.elapsed().as_secs_f64();
             let evaluation = evaluate(&network, &data.evaluation, device)?;
             curve.push(Point {

@@ -218,6 +218,26 @@ impl ZorBackend for Flex {
         (output, sums)
     }
 
+    fn all_finite(tensor: FlexTensor) -> bool {
+        let tensor = readable(tensor);
+        // Zero times a finite number is zero; times infinity or NaN it is NaN.
+        let finite = |values: &[f32]| {
+            simd(|| {
+                let mut lanes = [0f32; 16];
+                for run in values.chunks(16) {
+                    for (lane, x) in lanes.iter_mut().zip(run) {
+                        *lane += x * 0.0;
+                    }
+                }
+                lanes.iter().all(|lane| *lane == 0.0)
+            })
+        };
+        match values(&tensor) {
+            few if few.len() < PARALLEL_FROM => finite(few),
+            many => many.par_chunks(CHUNK).all(finite),
+        }
+    }
+
     fn move_weight(
         weight: FlexTensor,
         direction: FlexTensor,
@@ -667,6 +687,22 @@ mod tests {
             check("weight", fused.0, reference.0);
             check("first moment", fused.1, reference.1);
             check("second moment", fused.2, reference.2);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_found_wherever_it_is() {
+        for shape in SIZES {
+            assert!(Flex::all_finite(random(shape, 1)));
+            assert!(primitives::all_finite::<Flex>(random(shape, 1)));
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for at in [0, shape[0] * shape[1] - 1] {
+                    let mut tensor = random(shape, 1);
+                    values_mut(&mut tensor)[at] = bad;
+                    assert!(!Flex::all_finite(tensor.clone()), "{shape:?} {bad} at {at}");
+                    assert!(!primitives::all_finite::<Flex>(tensor));
+                }
+            }
         }
     }
 

@@ -138,6 +138,11 @@ pub trait ZorBackend: Backend {
         primitives::error_signal::<Self>(target, output)
     }
 
+    /// Whether every element is a finite number; see [`crate::ops::all_finite`].
+    fn all_finite(tensor: FloatTensor<Self>) -> bool {
+        primitives::all_finite::<Self>(tensor)
+    }
+
     /// `clamp(decay * weight + rate * direction)`; see [`crate::ops::move_weight`].
     fn move_weight(
         weight: FloatTensor<Self>,

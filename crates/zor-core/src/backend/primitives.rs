@@ -115,6 +115,11 @@ pub(super) fn error_signal<B: Backend>(
     (signal, sums)
 }
 
+pub(super) fn all_finite<B: Backend>(tensor: FloatTensor<B>) -> bool {
+    // Zero times a finite number is zero; times infinity or NaN it is NaN.
+    read_scalar::<B>(B::float_sum(B::float_mul_scalar(tensor, 0f32.into()))) == 0.0
+}
+
 /// The value of a tensor of one element; NaN if the device cannot be read.
 fn read_scalar<B: Backend>(tensor: FloatTensor<B>) -> f32 {
     let data = burn::tensor::try_read_sync(B::float_into_data(tensor));
