@@ -5,16 +5,17 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use zor::baseline::{self, Output};
-use zor::core::{Activation, Network, Optimizer, Rule};
+use zor::core::{Activation, Network, Optimizer, Parameter, Rule, Workspace};
 use zor::data::{Batch, Batches, FashionMnist, Locations, Order};
 use zor::fashion::{self, RunData};
 use zor::optim::{AdamW, Muon, Schedule};
 use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
-use zor::prelude::{Deviation, Device, matrix};
+use zor::prelude::{Deviation, Device, Tensor, matrix};
 use zor::train::{self, Next};
 
 use crate::{parity, root};
@@ -54,6 +55,7 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     if bench.data.test.is_some() {
         bench.quick_start()?;
         bench.all_images()?;
+        bench.distance_from_backpropagation()?;
     } else {
         println!("skipped: the quick start and all images need the full data set (ZOR_DATA_DIR)");
     }
@@ -148,7 +150,7 @@ impl Bench {
                 Rule::default(),
                 &none,
                 &muon,
-                19.2,
+                19.4,
             ),
         ];
         for (name, rule, activations, optimizer, least) in rows {
@@ -224,6 +226,57 @@ impl Bench {
             format!("{slowest:.1} s"),
             slowest < 60.0,
         );
+        Ok(())
+    }
+
+    /// Cosine between what each layer learns under the default rule and backpropagation's gradient, same weights and batch.
+    fn distance_from_backpropagation(&mut self) -> Result<(), String> {
+        for (name, steps) in [("at first", 0), ("after 500 steps", 500)] {
+            let images = self.data.train.clone();
+            let batches = Batches::new(images.into(), 256, Order::Random, None, 1).map_err(text)?;
+            let mut batch = Batch::default();
+            let sizes = [784, 128, 64, 784];
+            let mut network = Network::dense(&sizes).build(&self.device).map_err(text)?;
+            let optimizer = Muon::new(Schedule::linear(0.02, 500));
+            for step in 0..=steps {
+                batches.fill(step, &mut batch);
+                let input = matrix(&batch.inputs, batch.rows, &self.device);
+                if step < steps {
+                    network
+                        .train_batch(&optimizer, input.clone(), input)
+                        .map_err(text)?;
+                    continue;
+                }
+                let learned = |rule: Rule| -> Result<Vec<Vec<f32>>, String> {
+                    let mut copy = Network::dense(&sizes)
+                        .rule(rule)
+                        .build(&self.device)
+                        .map_err(text)?;
+                    let from = network.layers().iter().flat_map(|layer| layer.parameters());
+                    let to = copy
+                        .layers_mut()
+                        .iter_mut()
+                        .flat_map(|layer| layer.parameters_mut());
+                    for (from, to) in from.zip(to) {
+                        to.set_value(from.value()).map_err(text)?;
+                    }
+                    let recorder = Recorder::default();
+                    copy.train_batch(&recorder, input.clone(), input.clone())
+                        .map_err(text)?;
+                    Ok(recorder.0.into_inner().unwrap_or_default())
+                };
+                let (ours, theirs) = (learned(Rule::default())?, learned(Rule::backprop())?);
+                // The signal passes the top first.
+                let cosines: Vec<String> = ours
+                    .iter()
+                    .zip(&theirs)
+                    .rev()
+                    .map(|(a, b)| format!("{:.2}", cosine(a, b)))
+                    .collect();
+                let name = format!("cosine with backprop, default rule, {name}");
+                self.add(&name, "-".to_owned(), cosines.join(" "), true);
+            }
+        }
         Ok(())
     }
 
@@ -372,6 +425,36 @@ impl Bench {
             .and_then(|()| fs::write(&path, text + "\n"))
             .map_err(|e| format!("{}: {e}", path.display()))
     }
+}
+
+/// Keeps what each layer would learn, and changes nothing.
+#[derive(Debug, Default)]
+struct Recorder(Mutex<Vec<Vec<f32>>>);
+
+impl Optimizer for Recorder {
+    fn name(&self) -> &str {
+        "recorder"
+    }
+
+    fn check(&self) -> zor::core::Result<()> {
+        Ok(())
+    }
+
+    fn step(&self, _: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
+        if let Ok(mut kept) = self.0.lock() {
+            kept.push(correlation.into_data().iter::<f32>().collect());
+        }
+    }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum()
+    };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 /// One training and its evaluation.
