@@ -169,7 +169,7 @@ fn write_config(settings: &Settings, out: &Path) -> Result<()> {
 fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|error| file_error(path, "make the folder", &error))?;
     // A folder that cannot be written is better known before the training than after it.
-    Ok(io::atomic::write(&path.join("metrics.csv"), b"")?)
+    Ok(io::atomic::check_writable(path)?)
 }
 
 fn notes(settings: &Settings, trained: &Trained) -> BTreeMap<String, String> {

@@ -22,6 +22,17 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     })
 }
 
+/// Whether files can be written in a folder, tried with one that is removed again.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    let probe = sibling(&folder.join("probe"));
+    File::create(&probe)
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(|error| Error::file_system(folder, "write in it", &error))
+}
+
 fn sibling(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
@@ -40,6 +51,14 @@ mod tests {
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn trying_a_folder_leaves_nothing_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        check_writable(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(check_writable(Path::new("/nowhere/at/all")).is_err());
     }
 
     #[test]

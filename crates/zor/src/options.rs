@@ -89,6 +89,18 @@ pub enum OptimizerName {
 }
 named!(OptimizerName { AdamW = "adamw", Adam = "adam", Muon = "muon", Sgd = "sgd" });
 
+impl OptimizerName {
+    /// Learning rate and weight decay where a task has none for it.
+    fn usual(self) -> (f32, f32) {
+        match self {
+            Self::AdamW => (1e-3, 0.01),
+            Self::Adam => (1e-3, 0.0),
+            Self::Muon => (0.02, 0.0),
+            Self::Sgd => (1e-3, 0.0),
+        }
+    }
+}
+
 /// A learning-rate schedule by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleName {
@@ -338,7 +350,14 @@ impl Settings {
             ScheduleName::Cosine => Decay::Cosine,
             ScheduleName::Linear => Decay::Linear,
         };
-        let peak = options.learning_rate.unwrap_or(preset.learning_rate);
+        // A preset's rate and decay are for its own optimizer.
+        let optimizer = options.optimizer.unwrap_or(preset.optimizer);
+        let (usual_rate, usual_decay) = if optimizer == preset.optimizer {
+            (preset.learning_rate, preset.weight_decay)
+        } else {
+            optimizer.usual()
+        };
+        let peak = options.learning_rate.unwrap_or(usual_rate);
         let threshold = options.threshold.unwrap_or(preset.rule.threshold);
         let settings = Self {
             task,
@@ -350,14 +369,14 @@ impl Settings {
             seed: options.seed.unwrap_or(0),
             steps,
             batch: options.batch.unwrap_or(preset.batch),
-            optimizer: options.optimizer.unwrap_or(preset.optimizer),
+            optimizer,
             learning_rate: Schedule {
                 peak,
                 warm_up: 0,
                 decay,
                 steps,
             },
-            weight_decay: options.weight_decay.unwrap_or(preset.weight_decay),
+            weight_decay: options.weight_decay.unwrap_or(usual_decay),
             hidden: options.hidden.unwrap_or(64),
             output_activation: options
                 .output_activation
@@ -494,6 +513,17 @@ mod tests {
         };
         let both = flags.or(file);
         assert_eq!((both.steps, both.samples_per_class), (Some(5), None));
+    }
+
+    #[test]
+    fn another_optimizer_brings_its_own_learning_rate() {
+        let settings = resolve(&format!("{TASK}optimizer = 'adamw'")).unwrap();
+        assert_eq!(
+            (settings.learning_rate.peak, settings.weight_decay),
+            (1e-3, 0.01)
+        );
+        let settings = resolve(&format!("{TASK}optimizer = 'adamw'\nlearning_rate = 0.5")).unwrap();
+        assert_eq!(settings.learning_rate.peak, 0.5);
     }
 
     #[test]
