@@ -1,7 +1,7 @@
 //! What a run looks like: reconstructions in rows, the curve, and a user's own images.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{GrayImage, ImageError, ImageReader, Luma};
 use zor::prelude::{Deviation, Network, Tensor, matrix};
@@ -69,7 +69,7 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
 }
 
 /// Height and width of a model that takes gray images.
-fn gray_size(network: &Network, model: &PathBuf) -> Result<(usize, usize)> {
+fn gray_size(network: &Network, model: &Path) -> Result<(usize, usize)> {
     match (network.input_shape(), network.output_shape()) {
         (&[height, width, 1], output) if output.iter().product::<usize>() == height * width => {
             Ok((height, width))
@@ -167,7 +167,10 @@ fn points(curve: impl Iterator<Item = (u64, Deviation)>) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn svg(lines: &[(&str, &str, Vec<(f64, f64)>)]) -> String {
+/// Name, colour, and places of step and PSNR.
+type Line = (&'static str, &'static str, Vec<(f64, f64)>);
+
+fn svg(lines: &[Line]) -> String {
     let (width, height, left, right, top, bottom) = (640.0, 360.0, 60.0, 620.0, 20.0, 315.0);
     let all = || lines.iter().flat_map(|(.., points)| points);
     let last = all().map(|p| p.0).fold(1.0, f64::max);

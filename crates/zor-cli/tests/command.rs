@@ -1,5 +1,7 @@
 //! The command run as a user runs it: what it writes, what it says, and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -31,6 +31,10 @@ impl State {
 
 /// What a network should answer, and with it the signal at its top.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation a step"
+)]
 pub enum Target {
     /// Values `[batch, outputs]`; the signal is `target - output`.
     Values(Tensor<2>),

@@ -1,5 +1,6 @@
 //! Networks as a user meets them: building, training, state, errors, and a layer from outside.
 
+#![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 #![cfg(feature = "flex")]
 
 use zor_core::burn::tensor::{Device, Tensor, TensorData};

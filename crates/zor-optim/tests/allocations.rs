@@ -1,6 +1,7 @@
 //! Steady training of a dense network allocates no buffer. What is left are the handles that burn makes when a tensor is shared,
 //! and the packing space of the matrix products, which the test measures on their own and subtracts.
 
+#![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 #![cfg(feature = "flex")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -8,6 +8,14 @@
 //! are not read, and a backend without use for it drops it. Users meet these operations as plain functions on
 //! tensors in [`crate::ops`].
 
+#![cfg_attr(
+    feature = "ndarray",
+    allow(
+        deprecated,
+        reason = "burn keeps NdArray for users who need it, and so do we"
+    )
+)]
+
 #[cfg(feature = "flex")]
 mod flex;
 mod primitives;
@@ -177,10 +185,6 @@ pub trait ZorBackend: Backend {
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(
-    deprecated,
-    reason = "burn keeps NdArray for users who need it, and so do we"
-)]
 impl ZorBackend for burn::backend::NdArray {}
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
