@@ -32,23 +32,17 @@ pub struct RunData {
 pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
     let mut random = Random::stream(settings.seed, CHOICE_STREAM);
     let whole = &data.train;
-    let validation = whole.range(VALIDATION)?;
-    let outside: Vec<usize> = (0..whole.len())
-        .filter(|i| !VALIDATION.contains(i))
-        .collect();
     let few = matches!(settings.samples, Samples::PerClass(_));
-    let (evaluation, evaluation_name) = match &data.test {
-        Some(test) if !few => (test.clone(), "the test set"),
-        _ => (
-            validation,
-            "training images 2000 to 2999, which are not learned from",
-        ),
-    };
-    let learned_on_validation = std::ptr::eq(evaluation_name, "the test set");
-    let pool = if learned_on_validation {
-        whole.clone()
-    } else {
-        whole.select(&outside)?
+    let test = data.test.as_ref().filter(|_| !few);
+    let (pool, evaluation, evaluation_name) = match test {
+        Some(test) => (whole.clone(), test.clone(), "the test set"),
+        None => {
+            let outside: Vec<usize> = (0..whole.len())
+                .filter(|i| !VALIDATION.contains(i))
+                .collect();
+            let name = "training images 2000 to 2999, which are not learned from";
+            (whole.select(&outside)?, whole.range(VALIDATION)?, name)
+        }
     };
     let train = match (settings.samples, settings.choice) {
         (Samples::PerClass(n), Choice::First) => pool.first_per_class(n)?,
@@ -65,4 +59,70 @@ pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
         evaluation,
         evaluation_name,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Count, Options, TaskName};
+
+    fn chosen(set: &FashionMnist, options: Options) -> Result<RunData> {
+        let task = Some(TaskName::FashionReconstruction);
+        let settings = Settings::resolve(&Options { task, ..options })?;
+        choose(set, &settings)
+    }
+
+    #[test]
+    fn few_images_are_one_of_each_class_and_evaluated_on_others() {
+        let set = FashionMnist::sample().unwrap();
+        let data = chosen(&set, Options::default()).unwrap();
+        assert_eq!(data.train.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(data.evaluation.len(), 1000);
+        let random = Options {
+            samples: Some(Choice::Random),
+            ..Options::default()
+        };
+        let draw = |seed| {
+            chosen(
+                &set,
+                Options {
+                    seed: Some(seed),
+                    ..random.clone()
+                },
+            )
+            .unwrap()
+            .train
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        for seed in 0..50 {
+            let (train, held_out) = (draw(seed), &data.evaluation);
+            let seen = |i: usize| (0..1000).any(|j| held_out.image(j) == train.image(i));
+            assert!(
+                (0..10).all(|i| !seen(i)),
+                "seed {seed} learns from an evaluation image"
+            );
+        }
+    }
+
+    #[test]
+    fn the_sample_has_no_test_set_and_keeps_its_validation_images_apart() {
+        let set = FashionMnist::sample().unwrap();
+        let all = Options {
+            train_samples: Some(Count::All),
+            ..Options::default()
+        };
+        let data = chosen(&set, all).unwrap();
+        assert_eq!((data.train.len(), data.evaluation.len()), (2000, 1000));
+        let many = Options {
+            train_samples: Some(Count::Number(2001)),
+            ..Options::default()
+        };
+        assert!(
+            chosen(&set, many)
+                .unwrap_err()
+                .to_string()
+                .contains("2001 samples")
+        );
+    }
 }
