@@ -34,11 +34,15 @@ pub(crate) fn run() -> Result<(), String> {
         let arguments = [&["check", "--package", package][..], &features].concat();
         cargo(&name, &arguments)?;
     }
-    cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
     cargo(
-        "packaging",
-        &["package", "--workspace", "--allow-dirty", "--no-verify"],
+        "wgpu and cuda",
+        &["check", "--package", "zor", "--features", "wgpu,cuda"],
     )?;
+    cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
+    let unpublished = ["zor-examples", "zor-benches", "xtask"];
+    let packaging = ["package", "--workspace", "--allow-dirty"].into_iter();
+    let excluded = unpublished.into_iter().flat_map(|name| ["--exclude", name]);
+    cargo("packaging", &packaging.chain(excluded).collect::<Vec<_>>())?;
     timed("weight", weight::run)
 }
 
@@ -49,6 +53,10 @@ pub(crate) fn cargo(name: &str, arguments: &[&str]) -> Result<(), String> {
             .args(arguments)
             .current_dir(root())
             .env("RUSTDOCFLAGS", "--deny warnings")
+            // Packages are verified without this workspace's profile; debug information would double their time.
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            // Lets the bindings to CUDA be checked where NVIDIA's toolkit is not installed.
+            .env("DOCS_RS", "1")
             .status()
             .map_err(|e| format!("cargo: {e}"))?;
         if status.success() {

@@ -130,27 +130,45 @@ impl Bench {
         let none = [Activation::None, Activation::None, Activation::None];
         let classic = AdamW::default();
         let muon = Muon::new(Schedule::linear(0.02, 500));
-        let rows: [(_, Rule, _, &dyn Optimizer, f64); 3] = [
+        let backprop = Rule {
+            initial_scale: 0.5,
+            ..Rule::backprop()
+        };
+        let rows: [(_, Rule, _, &dyn Optimizer, Option<f64>); 5] = [
             (
                 "quick start, classic rule",
                 Rule::classic(),
                 &none,
                 &classic,
-                18.45,
+                Some(18.45),
             ),
             (
                 "quick start, default rule",
                 Rule::default(),
                 &relu,
                 &muon,
-                19.4,
+                Some(19.4),
             ),
             (
                 "quick start, default rule, linear output",
                 Rule::default(),
                 &none,
                 &muon,
-                19.4,
+                Some(19.4),
+            ),
+            (
+                "quick start, backprop rule",
+                backprop.clone(),
+                &relu,
+                &muon,
+                None,
+            ),
+            (
+                "quick start, backprop rule, linear output",
+                backprop,
+                &none,
+                &muon,
+                None,
             ),
         ];
         for (name, rule, activations, optimizer, least) in rows {
@@ -158,7 +176,10 @@ impl Bench {
             for seed in SEEDS {
                 runs.push(self.quick_run(&rule, activations, optimizer, seed)?);
             }
-            self.add_at_least(name, least, &runs);
+            match least {
+                Some(least) => self.add_at_least(name, least, &runs),
+                None => self.add_runs(name, "-".to_owned(), &runs, true),
+            }
             if name.contains("classic") {
                 let accuracy = median(runs.iter().map(|run| run.deviation.accuracy()));
                 let measured = format!("{:.2} %", 100.0 * accuracy);
