@@ -13,11 +13,7 @@ fn main() -> zor::Result<()> {
         "{:<20}{:>8}{:>10}{:>10}{:>12}{:>12}{:>12}",
         "sizes", "batch", "rule", "optimizer", "median us", "fastest", "slowest"
     );
-    for (sizes, batch) in [
-        ([784, 64, 784], 10),
-        ([784, 64, 784], 48),
-        ([784, 64, 784], 256),
-    ] {
+    for (sizes, batch) in [([784, 64, 784], 10), ([784, 64, 784], 48), ([784, 64, 784], 256)] {
         let optimizers: [&dyn Optimizer; 2] = [&AdamW::default(), &Muon::new(0.02)];
         for (name, rule) in [("classic", Rule::classic()), ("default", Rule::default())] {
             for optimizer in optimizers {

@@ -13,10 +13,7 @@ mod tests {
     fn the_readme_shows_the_quick_start_as_it_is() {
         let program = include_str!("../quickstart.rs");
         let code = program.split_once("use zor").map_or("", |(_, code)| code);
-        assert!(
-            program.lines().count() <= 25,
-            "the quick start is longer than 25 lines"
-        );
+        assert!(program.lines().count() <= 25, "the quick start is longer than 25 lines");
         assert!(include_str!("../../README.md").contains(&format!("use zor{code}")));
     }
 }

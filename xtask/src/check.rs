@@ -10,34 +10,14 @@ pub(crate) fn run() -> Result<(), String> {
     timed("tidy", tidy::run)?;
     timed("layers", layers::run)?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
-    cargo(
-        "clippy",
-        &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ],
-    )?;
-    for package in [
-        "zor-core",
-        "zor-optim",
-        "zor-data",
-        "zor-io",
-        "zor",
-        "zor-cli",
-    ] {
+    cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    for package in ["zor-core", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"] {
         let name = format!("{package} on ndarray");
         let features = ["--no-default-features", "--features", "ndarray"];
         let arguments = [&["check", "--package", package][..], &features].concat();
         cargo(&name, &arguments)?;
     }
-    cargo(
-        "wgpu and cuda",
-        &["check", "--package", "zor", "--features", "wgpu,cuda"],
-    )?;
+    cargo("wgpu and cuda", &["check", "--package", "zor", "--features", "wgpu,cuda"])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
     let unpublished = ["zor-examples", "zor-benches", "xtask"];
     let packaging = ["package", "--workspace", "--allow-dirty"].into_iter();
@@ -59,11 +39,7 @@ pub(crate) fn cargo(name: &str, arguments: &[&str]) -> Result<(), String> {
             .env("DOCS_RS", "1")
             .status()
             .map_err(|e| format!("cargo: {e}"))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("cargo {} failed", arguments.join(" ")))
-        }
+        if status.success() { Ok(()) } else { Err(format!("cargo {} failed", arguments.join(" "))) }
     })
 }
 

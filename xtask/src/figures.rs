@@ -44,12 +44,8 @@ struct Bench {
 pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     let data = FashionMnist::load(&Locations::from_environment(None)).map_err(text)?;
     println!("data: {}", data.source);
-    let mut bench = Bench {
-        data,
-        device: Device::flex(),
-        figures: Vec::new(),
-        raw: serde_json::Map::new(),
-    };
+    let mut bench =
+        Bench { data, device: Device::flex(), figures: Vec::new(), raw: serde_json::Map::new() };
     bench.parity()?;
     bench.ten_images()?;
     if bench.data.test.is_some() {
@@ -66,12 +62,7 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     if write {
         bench.write()?;
     }
-    let short: Vec<_> = bench
-        .figures
-        .iter()
-        .filter(|f| !f.kept)
-        .map(|f| f.name.as_str())
-        .collect();
+    let short: Vec<_> = bench.figures.iter().filter(|f| !f.kept).map(|f| f.name.as_str()).collect();
     if short.is_empty() {
         Ok(())
     } else {
@@ -98,10 +89,9 @@ impl Bench {
     }
 
     fn ten_images(&mut self) -> Result<(), String> {
-        for (augment, least, name) in [
-            (false, 13.4, "ten images, no augmentation"),
-            (true, 17.3, "ten images, augmented"),
-        ] {
+        for (augment, least, name) in
+            [(false, 13.4, "ten images, no augmentation"), (true, 17.3, "ten images, augmented")]
+        {
             let mut runs = Vec::new();
             for seed in SEEDS {
                 runs.push(self.train(Options {
@@ -114,12 +104,7 @@ impl Bench {
             if augment {
                 let slowest = runs.iter().map(|run| run.seconds).fold(0.0, f64::max);
                 let name = "ten images, augmented: training time";
-                self.add(
-                    name,
-                    "at most 3 s".to_owned(),
-                    format!("{slowest:.2} s"),
-                    slowest <= 3.0,
-                );
+                self.add(name, "at most 3 s".to_owned(), format!("{slowest:.2} s"), slowest <= 3.0);
             }
         }
         Ok(())
@@ -130,46 +115,13 @@ impl Bench {
         let none = [Activation::None, Activation::None, Activation::None];
         let classic = AdamW::default();
         let muon = Muon::new(Schedule::linear(0.02, 500));
-        let backprop = Rule {
-            initial_scale: 0.5,
-            ..Rule::backprop()
-        };
+        let backprop = Rule { initial_scale: 0.5, ..Rule::backprop() };
         let rows: [(_, Rule, _, &dyn Optimizer, Option<f64>); 5] = [
-            (
-                "quick start, classic rule",
-                Rule::classic(),
-                &none,
-                &classic,
-                Some(18.45),
-            ),
-            (
-                "quick start, default rule",
-                Rule::default(),
-                &relu,
-                &muon,
-                Some(19.4),
-            ),
-            (
-                "quick start, default rule, linear output",
-                Rule::default(),
-                &none,
-                &muon,
-                Some(19.4),
-            ),
-            (
-                "quick start, backprop rule",
-                backprop.clone(),
-                &relu,
-                &muon,
-                None,
-            ),
-            (
-                "quick start, backprop rule, linear output",
-                backprop,
-                &none,
-                &muon,
-                None,
-            ),
+            ("quick start, classic rule", Rule::classic(), &none, &classic, Some(18.45)),
+            ("quick start, default rule", Rule::default(), &relu, &muon, Some(19.4)),
+            ("quick start, default rule, linear output", Rule::default(), &none, &muon, Some(19.4)),
+            ("quick start, backprop rule", backprop.clone(), &relu, &muon, None),
+            ("quick start, backprop rule, linear output", backprop, &none, &muon, None),
         ];
         for (name, rule, activations, optimizer, least) in rows {
             let mut runs = Vec::new();
@@ -214,39 +166,24 @@ impl Bench {
         for step in 0..500 {
             batches.fill(step, &mut batch);
             let input = matrix(&batch.inputs, batch.rows, &self.device);
-            network
-                .train_batch(optimizer, input.clone(), input)
-                .map_err(text)?;
+            network.train_batch(optimizer, input.clone(), input).map_err(text)?;
         }
         let seconds = start.elapsed().as_secs_f64();
         let test = self.data.test.as_ref().ok_or("no test images")?;
         let deviation = train::evaluate(&network, test, &self.device).map_err(text)?;
-        Ok(Run {
-            seed,
-            deviation,
-            seconds,
-        })
+        Ok(Run { seed, deviation, seconds })
     }
 
     fn all_images(&mut self) -> Result<(), String> {
         let mut runs = Vec::new();
         for seed in SEEDS.take(3) {
-            let all = Options {
-                train_samples: Some(Count::All),
-                seed: Some(seed),
-                ..task()
-            };
+            let all = Options { train_samples: Some(Count::All), seed: Some(seed), ..task() };
             runs.push(self.train(all)?);
         }
         self.add_at_least("all 60,000 images, test set", PCA_64_DB - 0.15, &runs);
         let slowest = runs.iter().map(|run| run.seconds).fold(0.0, f64::max);
         let name = "all 60,000 images: training time";
-        self.add(
-            name,
-            "under 60 s".to_owned(),
-            format!("{slowest:.1} s"),
-            slowest < 60.0,
-        );
+        self.add(name, "under 60 s".to_owned(), format!("{slowest:.1} s"), slowest < 60.0);
         Ok(())
     }
 
@@ -263,27 +200,19 @@ impl Bench {
                 batches.fill(step, &mut batch);
                 let input = matrix(&batch.inputs, batch.rows, &self.device);
                 if step < steps {
-                    network
-                        .train_batch(&optimizer, input.clone(), input)
-                        .map_err(text)?;
+                    network.train_batch(&optimizer, input.clone(), input).map_err(text)?;
                     continue;
                 }
                 let learned = |rule: Rule| -> Result<Vec<Vec<f32>>, String> {
-                    let mut copy = Network::dense(&sizes)
-                        .rule(rule)
-                        .build(&self.device)
-                        .map_err(text)?;
+                    let mut copy =
+                        Network::dense(&sizes).rule(rule).build(&self.device).map_err(text)?;
                     let from = network.layers().iter().flat_map(|layer| layer.parameters());
-                    let to = copy
-                        .layers_mut()
-                        .iter_mut()
-                        .flat_map(|layer| layer.parameters_mut());
+                    let to = copy.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
                     for (from, to) in from.zip(to) {
                         to.set_value(from.value()).map_err(text)?;
                     }
                     let recorder = Recorder::default();
-                    copy.train_batch(&recorder, input.clone(), input.clone())
-                        .map_err(text)?;
+                    copy.train_batch(&recorder, input.clone(), input.clone()).map_err(text)?;
                     Ok(recorder.0.into_inner().unwrap_or_default())
                 };
                 let (ours, theirs) = (learned(Rule::default())?, learned(Rule::backprop())?);
@@ -314,52 +243,30 @@ impl Bench {
                 };
                 let (settings, data) = self.prepare(&options)?;
                 ours.push(self.run(&settings, &data)?);
-                for (output, runs) in [
-                    (Output::Sigmoid, &mut sigmoid),
-                    (Output::Linear, &mut linear),
-                ] {
+                for (output, runs) in
+                    [(Output::Sigmoid, &mut sigmoid), (Output::Linear, &mut linear)]
+                {
                     let trained =
                         baseline::train(&settings, &data, output, &self.device, &mut |_| {
                             Next::Continue
                         })
                         .map_err(text)?;
                     let (deviation, seconds) = (trained.best, trained.train_seconds);
-                    runs.push(Run {
-                        seed,
-                        deviation,
-                        seconds,
-                    });
+                    runs.push(Run { seed, deviation, seconds });
                 }
             }
-            let kind = if augment {
-                "augmented"
-            } else {
-                "no augmentation"
-            };
+            let kind = if augment { "augmented" } else { "no augmentation" };
             let ahead = ours
                 .iter()
                 .zip(sigmoid.iter().zip(&linear))
                 .filter(|(own, (a, b))| own.psnr() > a.psnr() && own.psnr() > b.psnr())
                 .count();
-            for (name, runs) in [
-                ("Zor", &ours),
-                ("MLP sigmoid", &sigmoid),
-                ("MLP linear", &linear),
-            ] {
-                self.add_runs(
-                    &format!("20 draws, {kind}: {name}"),
-                    "-".to_owned(),
-                    runs,
-                    true,
-                );
+            for (name, runs) in [("Zor", &ours), ("MLP sigmoid", &sigmoid), ("MLP linear", &linear)]
+            {
+                self.add_runs(&format!("20 draws, {kind}: {name}"), "-".to_owned(), runs, true);
             }
             let name = format!("20 draws, {kind}: ahead of both MLPs");
-            self.add(
-                &name,
-                "20".to_owned(),
-                ahead.to_string(),
-                ahead == DRAWS.count(),
-            );
+            self.add(&name, "20".to_owned(), ahead.to_string(), ahead == DRAWS.count());
         }
         Ok(())
     }
@@ -379,21 +286,12 @@ impl Bench {
         let trained = train::reconstruction(settings, data, &self.device, &mut |_| Next::Continue)
             .map_err(text)?;
         let (deviation, seconds) = (trained.evaluation(), trained.train_seconds);
-        Ok(Run {
-            seed: settings.seed,
-            deviation,
-            seconds,
-        })
+        Ok(Run { seed: settings.seed, deviation, seconds })
     }
 
     fn add(&mut self, name: &str, promised: String, measured: String, kept: bool) {
         println!("{name}: {measured}");
-        self.figures.push(Figure {
-            name: name.to_owned(),
-            promised,
-            measured,
-            kept,
-        });
+        self.figures.push(Figure { name: name.to_owned(), promised, measured, kept });
     }
 
     fn add_at_least(&mut self, name: &str, least: f64, runs: &[Run]) {
@@ -403,10 +301,7 @@ impl Bench {
 
     fn add_runs(&mut self, name: &str, promised: String, runs: &[Run], kept: bool) {
         let all = || runs.iter().map(Run::psnr);
-        let (low, high) = (
-            all().fold(f64::INFINITY, f64::min),
-            all().fold(0.0, f64::max),
-        );
+        let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
         let measured = format!("{:.2} dB [{low:.2}, {high:.2}]", median(all()));
         let raw: Vec<Value> = runs
             .iter()
@@ -425,10 +320,7 @@ impl Bench {
         println!("\n{:<44}{:>20}{:>28}", "figure", "promised", "measured");
         for figure in &self.figures {
             let mark = if figure.kept { "" } else { "   SHORT" };
-            println!(
-                "{:<44}{:>20}{:>28}{mark}",
-                figure.name, figure.promised, figure.measured
-            );
+            println!("{:<44}{:>20}{:>28}{mark}", figure.name, figure.promised, figure.measured);
         }
     }
 
@@ -470,10 +362,7 @@ impl Optimizer for Recorder {
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter()
-            .zip(b)
-            .map(|(a, b)| f64::from(*a) * f64::from(*b))
-            .sum()
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
     };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
@@ -510,13 +399,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// The commit that is measured, with a mark if the tree differs from it.
 fn commit() -> String {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .args(arguments)
-            .current_dir(root())
-            .output();
-        output
-            .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
-            .unwrap_or_default()
+        let output = Command::new("git").args(arguments).current_dir(root()).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
     };
     let changed = !git(&["status", "--porcelain"]).is_empty();
     git(&["rev-parse", "HEAD"]) + if changed { " and changes" } else { "" }

@@ -6,12 +6,8 @@ use std::fs;
 use crate::root;
 
 /// The crates from the bottom up; those of one row do not know each other.
-const LAYERS: [&[&str]; 4] = [
-    &["zor-core"],
-    &["zor-optim", "zor-data", "zor-io"],
-    &["zor"],
-    &["zor-cli"],
-];
+const LAYERS: [&[&str]; 4] =
+    [&["zor-core"], &["zor-optim", "zor-data", "zor-io"], &["zor"], &["zor-cli"]];
 
 /// Prints each crate's dependencies inside the workspace.
 pub(crate) fn run() -> Result<(), String> {
@@ -20,11 +16,7 @@ pub(crate) fn run() -> Result<(), String> {
         println!("{name}: {}", dependencies.join(", "));
         wrong.extend(misplaced(&name, &dependencies));
     }
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(wrong.join("; "))
-    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
 fn height(name: &str) -> Option<usize> {
@@ -52,18 +44,11 @@ fn dependencies() -> Result<BTreeMap<String, Vec<String>>, String> {
     for entry in entries.flatten() {
         let path = entry.path().join("Cargo.toml");
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let manifest: toml::Table = text
-            .parse()
-            .map_err(|e| format!("{}: {e}", path.display()))?;
+        let manifest: toml::Table = text.parse().map_err(|e| format!("{}: {e}", path.display()))?;
         let table = manifest.get("dependencies").and_then(toml::Value::as_table);
         let names = table.into_iter().flat_map(|table| table.keys());
-        let own = names
-            .filter(|name| *name == "zor" || name.starts_with("zor-"))
-            .cloned();
-        all.insert(
-            entry.file_name().to_string_lossy().into_owned(),
-            own.collect(),
-        );
+        let own = names.filter(|name| *name == "zor" || name.starts_with("zor-")).cloned();
+        all.insert(entry.file_name().to_string_lossy().into_owned(), own.collect());
     }
     Ok(all)
 }

@@ -62,9 +62,5 @@ fn parity_of(files: &[&str]) -> Result<(), String> {
             }
         }
     }
-    if off == 0 {
-        Ok(())
-    } else {
-        Err(format!("{off} of {} files are not followed", files.len()))
-    }
+    if off == 0 { Ok(()) } else { Err(format!("{off} of {} files are not followed", files.len())) }
 }

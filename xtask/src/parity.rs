@@ -52,17 +52,9 @@ impl Report {
             return;
         }
         let difference = |(a, b): (&f32, &f32)| {
-            if a.is_finite() {
-                (a - b).abs()
-            } else {
-                f32::INFINITY
-            }
+            if a.is_finite() { (a - b).abs() } else { f32::INFINITY }
         };
-        let largest = found
-            .iter()
-            .zip(expected)
-            .map(difference)
-            .fold(0.0, f32::max);
+        let largest = found.iter().zip(expected).map(difference).fold(0.0, f32::max);
         let tolerance = match (what, self.long) {
             ("accuracy", true) if step < 10 => EARLY_ACCURACY_TOLERANCE,
             ("accuracy", true) => ACCURACY_TOLERANCE,
@@ -109,10 +101,7 @@ struct Trace<'a> {
 impl<'a> Trace<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-        let config = header
-            .metadata()
-            .as_ref()
-            .and_then(|metadata| metadata.get("config"));
+        let config = header.metadata().as_ref().and_then(|metadata| metadata.get("config"));
         let config = config.ok_or("its metadata has no 'config'")?;
         let config = serde_json::from_str(config).map_err(|e| format!("config: {e}"))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
@@ -123,10 +112,7 @@ impl<'a> Trace<'a> {
     fn get(&self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
         let view = self.tensors.tensor(name).ok()?;
         let (values, _) = view.data().as_chunks::<4>();
-        let values = values
-            .iter()
-            .map(|bytes| f32::from_le_bytes(*bytes))
-            .collect();
+        let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         Some((view.shape().to_vec(), values))
     }
 
@@ -135,10 +121,7 @@ impl<'a> Trace<'a> {
         let [rows, columns] = shape[..] else {
             return None;
         };
-        Some(Tensor::from_data(
-            TensorData::new(values, [rows, columns]),
-            device,
-        ))
+        Some(Tensor::from_data(TensorData::new(values, [rows, columns]), device))
     }
 
     fn replay(&self) -> Result<Report, String> {
@@ -152,26 +135,18 @@ impl<'a> Trace<'a> {
         };
         let accuracy = self.get("accuracy").map(|(_, values)| values);
         let once = self.matrix("input", &device);
-        let mut report = Report {
-            long: once.is_some(),
-            ..Report::default()
-        };
+        let mut report = Report { long: once.is_some(), ..Report::default() };
         for step in 0..config.steps {
             let name = |what: &str| format!("step.{step}.{what}");
-            let input = once
-                .clone()
-                .or_else(|| self.matrix(&name("input"), &device));
+            let input = once.clone().or_else(|| self.matrix(&name("input"), &device));
             let input = input.ok_or_else(|| format!("no {}", name("input")))?;
-            let target = self
-                .matrix(&name("target"), &device)
-                .unwrap_or_else(|| input.clone());
+            let target = self.matrix(&name("target"), &device).unwrap_or_else(|| input.clone());
             if let Some((_, error)) = self.get(&name("error")) {
                 let found = self.error(&network, &input, &target)?;
                 report.compare("error", step, &found, &error);
             }
-            let deviation = network
-                .train_batch(&optimizer, input, target)
-                .map_err(|e| e.to_string())?;
+            let deviation =
+                network.train_batch(&optimizer, input, target).map_err(|e| e.to_string())?;
             if let Some(accuracy) = &accuracy {
                 let found = [deviation.accuracy() as f32];
                 report.compare("accuracy", step, &found, &accuracy[step..=step]);
@@ -191,11 +166,8 @@ impl<'a> Trace<'a> {
         let activation = |name: &String| {
             Activation::from_name(name).ok_or_else(|| format!("unknown activation '{name}'"))
         };
-        let activations: Vec<_> = config
-            .activations
-            .iter()
-            .map(activation)
-            .collect::<Result<_, _>>()?;
+        let activations: Vec<_> =
+            config.activations.iter().map(activation).collect::<Result<_, _>>()?;
         let rule = Rule {
             threshold: config.threshold,
             min_charge: config.min_charge,
@@ -207,15 +179,10 @@ impl<'a> Trace<'a> {
             .rule(rule)
             .build(device)
             .map_err(|e| e.to_string())?;
-        let weights = network
-            .layers_mut()
-            .iter_mut()
-            .flat_map(|layer| layer.parameters_mut());
+        let weights = network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
         for (index, weight) in weights.enumerate() {
             let name = format!("init.weight.{index}");
-            let value = self
-                .matrix(&name, device)
-                .ok_or_else(|| format!("no {name}"))?;
+            let value = self.matrix(&name, device).ok_or_else(|| format!("no {name}"))?;
             weight.set_value(value).map_err(|e| e.to_string())?;
         }
         Ok(network)
@@ -262,10 +229,8 @@ mod tests {
 
     fn golden() -> Vec<std::path::PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-        let mut files: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         files
     }
@@ -283,10 +248,7 @@ mod tests {
 
     #[test]
     fn a_changed_number_is_noticed() {
-        let file = golden()
-            .into_iter()
-            .find(|f| f.ends_with("dense_basic.safetensors"))
-            .unwrap();
+        let file = golden().into_iter().find(|f| f.ends_with("dense_basic.safetensors")).unwrap();
         let mut bytes = std::fs::read(file).unwrap();
         let last = bytes.len() - 4;
         bytes[last..].copy_from_slice(&1f32.to_le_bytes());

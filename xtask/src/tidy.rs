@@ -24,10 +24,7 @@ fn architecture_names_every_folder() -> Result<(), String> {
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(format!(
-            "ARCHITECTURE.md does not name {}",
-            missing.join(", ")
-        ))
+        Err(format!("ARCHITECTURE.md does not name {}", missing.join(", ")))
     }
 }
 

@@ -16,17 +16,9 @@ const MOST_LINES: usize = 2500;
 /// Prints the three numbers and fails when one is beyond its bound. Builds the command in release.
 pub(crate) fn run() -> Result<(), String> {
     let measured = [
-        (
-            "crates built for the command",
-            crates()? as u64,
-            MOST_CRATES as u64,
-        ),
+        ("crates built for the command", crates()? as u64, MOST_CRATES as u64),
         ("bytes of the release binary", binary()?, LARGEST_BINARY),
-        (
-            "lines of code in zor-core",
-            lines()? as u64,
-            MOST_LINES as u64,
-        ),
+        ("lines of code in zor-core", lines()? as u64, MOST_LINES as u64),
     ];
     let mut over = Vec::new();
     for (what, found, most) in measured {
@@ -35,54 +27,25 @@ pub(crate) fn run() -> Result<(), String> {
             over.push(format!("{found} {what}, more than {most}"));
         }
     }
-    if over.is_empty() {
-        Ok(())
-    } else {
-        Err(over.join("; "))
-    }
+    if over.is_empty() { Ok(()) } else { Err(over.join("; ")) }
 }
 
 fn crates() -> Result<usize, String> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--package",
-            "zor-cli",
-            "--edges",
-            "normal,build",
-            "--prefix",
-            "none",
-        ])
+        .args(["tree", "--package", "zor-cli", "--edges", "normal,build", "--prefix", "none"])
         .current_dir(root())
         .output()
         .map_err(|e| format!("cargo tree: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let name = |line: &str| {
-        line.split_whitespace()
-            .take(2)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    Ok(text
-        .lines()
-        .map(name)
-        .filter(|name| !name.is_empty())
-        .collect::<BTreeSet<_>>()
-        .len())
+    let name = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    Ok(text.lines().map(name).filter(|name| !name.is_empty()).collect::<BTreeSet<_>>().len())
 }
 
 fn binary() -> Result<u64, String> {
-    crate::check::cargo(
-        "release build",
-        &["build", "--release", "--package", "zor-cli"],
-    )?;
+    crate::check::cargo("release build", &["build", "--release", "--package", "zor-cli"])?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), Into::into);
-    let path = target
-        .join("release")
-        .join(format!("zor{}", std::env::consts::EXE_SUFFIX));
-    fs::metadata(&path)
-        .map(|file| file.len())
-        .map_err(|e| format!("{}: {e}", path.display()))
+    let path = target.join("release").join(format!("zor{}", std::env::consts::EXE_SUFFIX));
+    fs::metadata(&path).map(|file| file.len()).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn lines() -> Result<usize, String> {
@@ -107,11 +70,7 @@ fn lines() -> Result<usize, String> {
 fn code_lines(text: &str) -> usize {
     let code = |line: &&str| !line.is_empty() && !line.starts_with("//");
     let is_test = |line: &str| line.starts_with("#[cfg") && line.contains("test");
-    text.lines()
-        .map(str::trim)
-        .take_while(|line| !is_test(line))
-        .filter(code)
-        .count()
+    text.lines().map(str::trim).take_while(|line| !is_test(line)).filter(code).count()
 }
 
 #[cfg(test)]
@@ -120,9 +79,6 @@ mod tests {
     fn comments_and_tests_are_no_lines_of_code() {
         let text = "//! Doc\n\nfn a() {\n    // why\n}\n\n#[cfg(test)]\nmod tests {}\n";
         assert_eq!(super::code_lines(text), 2);
-        assert_eq!(
-            super::code_lines("#[cfg(all(test, feature = \"flex\"))]\nmod tests {}"),
-            0
-        );
+        assert_eq!(super::code_lines("#[cfg(all(test, feature = \"flex\"))]\nmod tests {}"), 0);
     }
 }

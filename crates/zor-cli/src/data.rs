@@ -29,10 +29,7 @@ pub(crate) fn run(command: DataCommand) -> Result<()> {
         }
         DataCommand::Fetch { name, data_dir } => {
             check_name(&name)?;
-            println!(
-                "{}",
-                fetch(&Locations::from_environment(data_dir))?.display()
-            );
+            println!("{}", fetch(&Locations::from_environment(data_dir))?.display());
             Ok(())
         }
     }
@@ -62,17 +59,13 @@ fn fetch(locations: &Locations) -> Result<PathBuf> {
 
 #[cfg(not(feature = "download"))]
 fn fetch(_locations: &Locations) -> Result<PathBuf> {
-    Err(Error::input(
-        "this zor was built without the feature 'download'",
-    ))
+    Err(Error::input("this zor was built without the feature 'download'"))
 }
 
 fn check_name(name: &str) -> Result<()> {
     if name == "fashion-mnist" {
         Ok(())
     } else {
-        Err(Error::input(format!(
-            "there is no data set '{name}'; there is fashion-mnist"
-        )))
+        Err(Error::input(format!("there is no data set '{name}'; there is fashion-mnist")))
     }
 }

@@ -19,10 +19,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
         )));
     }
     let set = FashionMnist::load(&Locations::from_environment(arguments.data_dir))?;
-    let mut sets = vec![(
-        "training images 2000 to 2999",
-        set.train.range(fashion::VALIDATION)?,
-    )];
+    let mut sets = vec![("training images 2000 to 2999", set.train.range(fashion::VALIDATION)?)];
     sets.extend(set.test.map(|test| ("the test set", test)));
     let mut last = None;
     for (name, images) in sets {

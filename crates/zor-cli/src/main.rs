@@ -3,6 +3,7 @@
 mod arguments;
 mod data;
 mod evaluate;
+mod finished;
 mod pictures;
 mod report;
 mod train;
@@ -30,11 +31,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let word = if error.kind() == ErrorKind::Interrupted {
-                "stopped"
-            } else {
-                "error"
-            };
+            let word = if error.kind() == ErrorKind::Interrupted { "stopped" } else { "error" };
             eprintln!("{word}: {error}");
             ExitCode::from(error.exit_code())
         }
@@ -43,8 +40,5 @@ fn main() -> ExitCode {
 
 /// An error of the file system at a path.
 fn file_error(path: &std::path::Path, doing: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::new(
-        ErrorKind::FileSystem,
-        format!("{}: cannot {doing}: {error}", path.display()),
-    )
+    Error::new(ErrorKind::FileSystem, format!("{}: cannot {doing}: {error}", path.display()))
 }

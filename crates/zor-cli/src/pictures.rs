@@ -9,7 +9,7 @@ use zor::{Error, Result, io};
 
 use crate::arguments::ReconstructArguments;
 use crate::file_error;
-use crate::train::Run;
+use crate::finished::Run;
 
 /// Images in a row of `reconstructions.png`.
 const SHOWN: usize = 16;
@@ -24,11 +24,7 @@ pub(crate) fn reconstructions(run: &Run, path: &Path) -> Result<()> {
     let shown = data.first(SHOWN.min(data.len()))?;
     let input = matrix(&shown.pixels(), shown.len(), &run.device);
     let mut rows = vec![input.clone(), run.trained.network.predict(input.clone())?];
-    rows.extend(
-        run.baselines
-            .iter()
-            .map(|baseline| baseline.predict(input.clone())),
-    );
+    rows.extend(run.baselines.iter().map(|baseline| baseline.predict(input.clone())));
     let rows: Vec<Vec<f32>> = rows.into_iter().map(values).collect();
     grid(&rows, data.shape().width, data.shape().height, path)
 }
@@ -53,15 +49,8 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
             squared += f64::from(input - output).powi(2);
         }
         let elements = height * width;
-        let sums = zor::core::ops::ErrorSums {
-            absolute: 0.0,
-            squared,
-        };
-        println!(
-            "{}: {:.2} dB",
-            path.display(),
-            Deviation { sums, elements }.psnr_db()
-        );
+        let sums = zor::core::ops::ErrorSums { absolute: 0.0, squared };
+        println!("{}: {:.2} dB", path.display(), Deviation { sums, elements }.psnr_db());
     }
     grid(&[inputs, outputs], width, height, &arguments.out)?;
     println!("written to {}", arguments.out.display());
@@ -84,17 +73,14 @@ fn gray_size(network: &Network, model: &Path) -> Result<(usize, usize)> {
 /// An image file as values in [0, 1].
 fn read_gray(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
     let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let decoded = reader
-        .map_err(ImageError::IoError)
-        .and_then(ImageReader::decode);
+    let decoded = reader.map_err(ImageError::IoError).and_then(ImageReader::decode);
     let decoded = decoded.map_err(|error| match error {
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Error::input(format!("{}: there is no such file", path.display()))
         }
-        error => Error::input(format!(
-            "{}: it cannot be read as PNG or JPEG: {error}",
-            path.display()
-        )),
+        error => {
+            Error::input(format!("{}: it cannot be read as PNG or JPEG: {error}", path.display()))
+        }
     })?;
     let found = (decoded.height() as usize, decoded.width() as usize);
     if found != (height, width) {
@@ -105,12 +91,7 @@ fn read_gray(path: &Path, height: usize, width: usize) -> Result<Vec<f32>> {
             found.0
         )));
     }
-    Ok(decoded
-        .to_luma8()
-        .into_raw()
-        .iter()
-        .map(|&value| f32::from(value) / 255.0)
-        .collect())
+    Ok(decoded.to_luma8().into_raw().iter().map(|&value| f32::from(value) / 255.0).collect())
 }
 
 /// Draws rows of images, each of `width` x `height` values.
@@ -145,26 +126,16 @@ fn values(tensor: Tensor<2>) -> Vec<f32> {
 
 /// PSNR against steps, ours and the baselines', as SVG.
 pub(crate) fn curve(run: &Run, path: &Path) -> Result<()> {
-    let ours = run
-        .trained
-        .curve
-        .iter()
-        .map(|point| (point.step, point.evaluation));
+    let ours = run.trained.curve.iter().map(|point| (point.step, point.evaluation));
     let mut lines = vec![("Zor", "#c2410c", points(ours))];
     for (baseline, colour) in run.baselines.iter().zip(["#64748b", "#0f766e"]) {
-        lines.push((
-            baseline.output.name(),
-            colour,
-            points(baseline.curve.iter().copied()),
-        ));
+        lines.push((baseline.output.name(), colour, points(baseline.curve.iter().copied())));
     }
     Ok(io::atomic::write(path, svg(&lines).as_bytes())?)
 }
 
 fn points(curve: impl Iterator<Item = (u64, Deviation)>) -> Vec<(f64, f64)> {
-    curve
-        .map(|(step, deviation)| (step as f64, deviation.psnr_db()))
-        .collect()
+    curve.map(|(step, deviation)| (step as f64, deviation.psnr_db())).collect()
 }
 
 /// Name, colour, and places of step and PSNR.
@@ -174,21 +145,10 @@ fn svg(lines: &[Line]) -> String {
     let (width, height, left, right, top, bottom) = (640.0, 360.0, 60.0, 620.0, 20.0, 315.0);
     let all = || lines.iter().flat_map(|(.., points)| points);
     let last = all().map(|p| p.0).fold(1.0, f64::max);
-    let low = all()
-        .map(|p| p.1)
-        .filter(|y| y.is_finite())
-        .fold(f64::INFINITY, f64::min)
-        .floor();
-    let high = all()
-        .map(|p| p.1)
-        .filter(|y| y.is_finite())
-        .fold(low + 1.0, f64::max)
-        .ceil();
+    let low = all().map(|p| p.1).filter(|y| y.is_finite()).fold(f64::INFINITY, f64::min).floor();
+    let high = all().map(|p| p.1).filter(|y| y.is_finite()).fold(low + 1.0, f64::max).ceil();
     let place = |(x, y): (f64, f64)| {
-        (
-            left + (right - left) * x / last,
-            bottom - (bottom - top) * (y - low) / (high - low),
-        )
+        (left + (right - left) * x / last, bottom - (bottom - top) * (y - low) / (high - low))
     };
     let mut text = format!(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>\n\

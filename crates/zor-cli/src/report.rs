@@ -6,25 +6,19 @@ use std::path::Path;
 use serde_json::json;
 use zor::{Error, ErrorKind, Result, io};
 
-use crate::train::Run;
+use crate::finished::Run;
 
 /// The table for people; on standard error when standard output is for JSON.
 pub(crate) fn table(run: &Run, out: &Path, to_stderr: bool) {
     let text = table_text(run, out);
-    if to_stderr {
-        eprintln!("{text}")
-    } else {
-        println!("{text}")
-    }
+    if to_stderr { eprintln!("{text}") } else { println!("{text}") }
 }
 
 fn table_text(run: &Run, out: &Path) -> String {
     let trained = &run.trained;
     let found = trained.evaluation();
-    let mut text = format!(
-        "\n{:<16}{:>10}{:>12}{:>10}{:>12}\n",
-        "", "PSNR", "1 - MAE", "time", "best at"
-    );
+    let mut text =
+        format!("\n{:<16}{:>10}{:>12}{:>10}{:>12}\n", "", "PSNR", "1 - MAE", "time", "best at");
     let mut row = |name: &str, deviation: zor::core::Deviation, seconds: f64, at: String| {
         let _ = writeln!(
             text,
@@ -37,12 +31,7 @@ fn table_text(run: &Run, out: &Path) -> String {
     row("Zor", found, trained.train_seconds, "the end".to_owned());
     for baseline in &run.baselines {
         let at = format!("step {}", baseline.best_step);
-        row(
-            baseline.output.name(),
-            baseline.best,
-            baseline.train_seconds,
-            at,
-        );
+        row(baseline.output.name(), baseline.best, baseline.train_seconds, at);
     }
     let rates: Vec<String> = trained
         .network
@@ -58,11 +47,7 @@ fn table_text(run: &Run, out: &Path) -> String {
         trained.network.n_parameters(),
         run.settings.rule_name,
         run.settings.seed,
-        if rates.is_empty() {
-            "no layer spikes".to_owned()
-        } else {
-            rates.join(", ")
-        },
+        if rates.is_empty() { "no layer spikes".to_owned() } else { rates.join(", ") },
         out.display()
     );
     text
@@ -86,12 +71,7 @@ pub(crate) fn json(run: &Run) -> Result<()> {
             (baseline.output.name().to_owned(), object)
         })
         .collect();
-    let rates: Vec<f32> = trained
-        .network
-        .spike_rates()
-        .into_iter()
-        .map(|(_, rate)| rate)
-        .collect();
+    let rates: Vec<f32> = trained.network.spike_rates().into_iter().map(|(_, rate)| rate).collect();
     let mut object = json!({
         "task": settings.task,
         "rule": settings.rule_name,
@@ -138,20 +118,13 @@ pub(crate) fn metrics_csv(run: &Run, path: &Path) -> Result<()> {
 /// `zor info`.
 pub(crate) fn info(file: &Path) -> Result<()> {
     let header = io::info(file)?;
-    println!(
-        "{}: Zor model, {} parameters, digest sound",
-        file.display(),
-        header.n_parameters()
-    );
+    println!("{}: Zor model, {} parameters, digest sound", file.display(), header.n_parameters());
     println!("input {:?}", header.input_shape);
     for (position, layer) in header.layers.iter().enumerate() {
         println!("layer {position}: {} {}", layer.kind, layer.config);
     }
     for tensor in &header.tensors {
-        println!(
-            "tensor: layer {}, {} {:?}",
-            tensor.layer, tensor.name, tensor.shape
-        );
+        println!("tensor: layer {}, {} {:?}", tensor.layer, tensor.name, tensor.shape);
     }
     let rule = serde_json::to_string(&header.rule)
         .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;

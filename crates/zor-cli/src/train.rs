@@ -11,21 +11,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use zor::baseline::{self, Baseline, Output};
 use zor::fashion::{self, RunData};
 use zor::options::{Options, Settings};
+use zor::prelude::Device;
 use zor::train::{self, Next, Trained};
 use zor::{Error, ErrorKind, Result, io};
 
 use crate::arguments::TrainArguments;
+use crate::finished::Run;
 use crate::{data, file_error, pictures, report};
-
-/// A finished run and what it is compared with.
-pub(crate) struct Run {
-    pub(crate) settings: Settings,
-    pub(crate) data: RunData,
-    pub(crate) trained: Trained,
-    pub(crate) baselines: Vec<Baseline>,
-    pub(crate) device: zor::prelude::Device,
-    pub(crate) device_name: String,
-}
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let file = match &arguments.config {
@@ -37,90 +29,27 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let out = out.unwrap_or_else(|| PathBuf::from("runs").join(settings.task.name()));
     make_folder(&out)?;
     set_threads(settings.threads)?;
+    let interrupted = watch_for_interrupts()?;
     let device = zor::device(&settings.device)?;
     let set = data::load(&settings)?;
     let run_data = fashion::choose(&set, &settings)?;
     eprintln!(
-        "learning from {} of {}, evaluated on {} of {}",
+        "learning from {} ({}), evaluated on {}",
         images(run_data.train.len()),
         set.source,
-        images(run_data.evaluation.len()),
         run_data.evaluation_name,
     );
-    let interrupted = watch_for_interrupts()?;
-
-    let bar = progress_bar(settings.steps, "zor");
-    let trained = train::reconstruction(&settings, &run_data, &device, &mut |progress| {
-        bar.set_position(progress.step);
-        if let Some(point) = progress.curve.last() {
-            bar.set_message(format!("{:.2} dB", point.evaluation.psnr_db()));
-        }
-        if interrupted.load(Ordering::Relaxed) {
-            Next::Stop
-        } else {
-            Next::Continue
-        }
-    })?;
-    bar.finish_and_clear();
-    let model = out.join(if trained.stopped {
-        "checkpoint.zor"
+    let trained = train_network(&settings, &run_data, &device, &out, &interrupted)?;
+    let baselines = if settings.baseline {
+        train_baselines(&settings, &run_data, &device, &interrupted)?
     } else {
-        "model.zor"
-    });
-    io::save(&trained.network, &notes(&settings, &trained), &model)?;
-    write_config(&settings, &out)?;
-    if trained.stopped {
-        return Err(Error::new(
-            ErrorKind::Interrupted,
-            format!(
-                "after step {}; the network so far is in {}",
-                trained.steps,
-                model.display()
-            ),
-        ));
-    }
-
-    let mut baselines = Vec::new();
-    if settings.baseline {
-        for output in [Output::Sigmoid, Output::Linear] {
-            let bar = progress_bar(settings.steps, output.name());
-            baselines.push(baseline::train(
-                &settings,
-                &run_data,
-                output,
-                &device,
-                &mut |step| {
-                    bar.set_position(step);
-                    if interrupted.load(Ordering::Relaxed) {
-                        Next::Stop
-                    } else {
-                        Next::Continue
-                    }
-                },
-            )?);
-            bar.finish_and_clear();
-            if interrupted.load(Ordering::Relaxed) {
-                let message = format!(
-                    "the model is in {}; no pictures were drawn",
-                    model.display()
-                );
-                return Err(Error::new(ErrorKind::Interrupted, message));
-            }
-        }
-    }
-    let device_name = if settings.device == "auto" {
-        "flex".to_owned()
-    } else {
-        settings.device.clone()
+        Vec::new()
     };
-    let run = Run {
-        settings,
-        data: run_data,
-        trained,
-        baselines,
-        device,
-        device_name,
+    let device_name = match settings.device.as_str() {
+        "auto" => "flex".to_owned(),
+        name => name.to_owned(),
     };
+    let run = Run { settings, data: run_data, trained, baselines, device, device_name };
     report::metrics_csv(&run, &out.join("metrics.csv"))?;
     pictures::curve(&run, &out.join("curve.svg"))?;
     pictures::reconstructions(&run, &out.join("reconstructions.png"))?;
@@ -129,6 +58,62 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
         report::json(&run)?;
     }
     Ok(())
+}
+
+/// Trains and saves; what an interrupt leaves is saved as a checkpoint.
+fn train_network(
+    settings: &Settings,
+    data: &RunData,
+    device: &Device,
+    out: &Path,
+    interrupted: &AtomicBool,
+) -> Result<Trained> {
+    let bar = progress_bar(settings.steps, "zor");
+    let trained = train::reconstruction(settings, data, device, &mut |progress| {
+        bar.set_position(progress.step);
+        if let Some(point) = progress.curve.last() {
+            bar.set_message(format!("{:.2} dB", point.evaluation.psnr_db()));
+        }
+        next(interrupted)
+    })?;
+    bar.finish_and_clear();
+    let name = if trained.stopped { "checkpoint.zor" } else { "model.zor" };
+    let model = out.join(name);
+    io::save(&trained.network, &notes(settings, &trained), &model)?;
+    write_config(settings, out)?;
+    if trained.stopped {
+        let place = model.display();
+        let message = format!("after step {}; the network so far is in {place}", trained.steps);
+        return Err(Error::new(ErrorKind::Interrupted, message));
+    }
+    Ok(trained)
+}
+
+fn train_baselines(
+    settings: &Settings,
+    data: &RunData,
+    device: &Device,
+    interrupted: &AtomicBool,
+) -> Result<Vec<Baseline>> {
+    let mut baselines = Vec::new();
+    for output in [Output::Sigmoid, Output::Linear] {
+        let bar = progress_bar(settings.steps, output.name());
+        let baseline = baseline::train(settings, data, output, device, &mut |step| {
+            bar.set_position(step);
+            next(interrupted)
+        })?;
+        bar.finish_and_clear();
+        if next(interrupted) == Next::Stop {
+            let message = "while training what Zor is compared with; the model is saved";
+            return Err(Error::new(ErrorKind::Interrupted, message));
+        }
+        baselines.push(baseline);
+    }
+    Ok(baselines)
+}
+
+fn next(interrupted: &AtomicBool) -> Next {
+    if interrupted.load(Ordering::Relaxed) { Next::Stop } else { Next::Continue }
 }
 
 /// Uses so many threads for the whole process; all cores if not said.
@@ -152,9 +137,7 @@ fn read_config(path: &Path) -> Result<Options> {
     // The parser's message spans lines; the first says where, the last what.
     toml::from_str(&text).map_err(|error| {
         let message = error.message().lines().collect::<Vec<_>>().join(" ");
-        let line = error
-            .span()
-            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         Error::input(format!("{}, line {line}: {message}", path.display()))
     })
 }
@@ -196,12 +179,7 @@ fn watch_for_interrupts() -> Result<Arc<AtomicBool>> {
             std::process::exit(1);
         }
     })
-    .map_err(|error| {
-        Error::new(
-            ErrorKind::Device,
-            format!("cannot watch for Ctrl-C: {error}"),
-        )
-    })?;
+    .map_err(|error| Error::new(ErrorKind::Device, format!("cannot watch for Ctrl-C: {error}")))?;
     Ok(flag)
 }
 

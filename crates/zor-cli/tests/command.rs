@@ -23,16 +23,8 @@ fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-const SHORT: [&str; 8] = [
-    "train",
-    "fashion-reconstruction",
-    "--steps",
-    "12",
-    "--batch",
-    "8",
-    "--threads",
-    "1",
-];
+const SHORT: [&str; 8] =
+    ["train", "fashion-reconstruction", "--steps", "12", "--batch", "8", "--threads", "1"];
 
 /// Runs a short training and returns the last line of standard output as JSON.
 fn train(folder: &Path, more: &[&str]) -> serde_json::Value {
@@ -70,46 +62,23 @@ fn a_training_writes_all_its_files_and_one_json_object() {
     let accuracy = object["accuracy"].as_f64().unwrap();
     assert!((accuracy + object["mae"].as_f64().unwrap() - 1.0).abs() < 1e-9);
     let out = folder.path().join("runs/fashion-reconstruction");
-    let mut files: Vec<_> = fs::read_dir(&out)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let mut files: Vec<_> =
+        fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    let expected = [
-        "config.toml",
-        "curve.svg",
-        "metrics.csv",
-        "model.zor",
-        "reconstructions.png",
-    ];
+    let expected = ["config.toml", "curve.svg", "metrics.csv", "model.zor", "reconstructions.png"];
     assert_eq!(files, expected);
-    assert!(
-        fs::read_to_string(out.join("metrics.csv"))
-            .unwrap()
-            .lines()
-            .count()
-            > 5
-    );
+    assert!(fs::read_to_string(out.join("metrics.csv")).unwrap().lines().count() > 5);
 }
 
 #[test]
 fn the_written_settings_repeat_the_run_to_the_bit() {
     let folder = folder();
-    let first = train(
-        folder.path(),
-        &["--no-baseline", "--seed", "7", "--out", "one"],
-    );
-    let again = zor(
-        folder.path(),
-        &["train", "--config", "one/config.toml", "--out", "two"],
-    );
+    let first = train(folder.path(), &["--no-baseline", "--seed", "7", "--out", "one"]);
+    let again = zor(folder.path(), &["train", "--config", "one/config.toml", "--out", "two"]);
     assert_eq!(again.status.code(), Some(0));
     let model = |name: &str| fs::read(folder.path().join(name).join("model.zor")).unwrap();
     assert_eq!(model("one"), model("two"));
-    let other = train(
-        folder.path(),
-        &["--no-baseline", "--seed", "8", "--out", "three"],
-    );
+    let other = train(folder.path(), &["--no-baseline", "--seed", "8", "--out", "three"]);
     assert_ne!(first["psnr_db"], other["psnr_db"]);
     assert_ne!(model("one"), model("three"));
 }
@@ -129,21 +98,11 @@ fn a_saved_model_is_evaluated_described_and_used_on_images() {
 
     let output = zor(folder.path(), &["info", model]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        text.contains("dense") && text.contains("task: fashion-reconstruction"),
-        "{text}"
-    );
+    assert!(text.contains("dense") && text.contains("task: fashion-reconstruction"), "{text}");
 
-    image::GrayImage::new(28, 28)
-        .save(folder.path().join("own.png"))
-        .unwrap();
+    image::GrayImage::new(28, 28).save(folder.path().join("own.png")).unwrap();
     let output = zor(folder.path(), &["reconstruct", "--model", model, "own.png"]);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let picture = image::open(folder.path().join("reconstructions.png")).unwrap();
     assert!(picture.height() > 2 * 28);
 }
@@ -154,10 +113,7 @@ fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
     for word in words {
-        assert!(
-            stderr.contains(word),
-            "{arguments:?}: '{word}' is not in: {stderr}"
-        );
+        assert!(stderr.contains(word), "{arguments:?}: '{word}' is not in: {stderr}");
     }
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
@@ -170,141 +126,42 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
     refused(at, &["train"], 2, &["no task", task]);
     refused(at, &["train", "knitting"], 2, &["knitting", task]);
     refused(at, &["train", task, "--colour", "red"], 2, &["--colour"]);
-    refused(
-        at,
-        &["train", task, "--steps", "0"],
-        2,
-        &["steps", "at least 1"],
-    );
+    refused(at, &["train", task, "--steps", "0"], 2, &["steps", "at least 1"]);
     refused(at, &["train", task, "--batch", "0"], 2, &["batch"]);
     refused(at, &["train", task, "--threads", "0"], 2, &["threads"]);
-    refused(
-        at,
-        &["train", task, "--samples-per-class", "0"],
-        2,
-        &["samples_per_class"],
-    );
-    refused(
-        at,
-        &["train", task, "--samples-per-class", "9999"],
-        2,
-        &["fewer than the 9999"],
-    );
-    refused(
-        at,
-        &["train", task, "--train-samples", "0"],
-        2,
-        &["train_samples"],
-    );
-    refused(
-        at,
-        &["train", task, "--train-samples", "many"],
-        2,
-        &["many"],
-    );
-    refused(
-        at,
-        &["train", task, "--learning-rate", "nan"],
-        2,
-        &["learning rate", "NaN"],
-    );
-    refused(
-        at,
-        &["train", task, "--learning-rate", "inf"],
-        2,
-        &["learning rate", "inf"],
-    );
-    refused(
-        at,
-        &["train", task, "--optimizer", "lion"],
-        2,
-        &["lion", "muon"],
-    );
-    refused(
-        at,
-        &["train", task, "--device", "abacus"],
-        2,
-        &["abacus", "flex"],
-    );
-    refused(
-        at,
-        &["train", task, "--device", "cuda"],
-        1,
-        &["cuda", "--features"],
-    );
-    refused(
-        at,
-        &["train", task, "--data-dir", "nowhere"],
-        2,
-        &["nowhere", "train-images"],
-    );
-    refused(
-        at,
-        &["train", "--config", "no.toml"],
-        2,
-        &["no.toml", "no such file"],
-    );
-    fs::write(
-        at.join("bad.toml"),
-        "task = 'fashion-reconstruction'\n\ncolour = 1\n",
-    )
-    .unwrap();
-    refused(
-        at,
-        &["train", "--config", "bad.toml"],
-        2,
-        &["bad.toml, line 3", "colour"],
-    );
+    refused(at, &["train", task, "--samples-per-class", "0"], 2, &["samples_per_class"]);
+    refused(at, &["train", task, "--samples-per-class", "9999"], 2, &["fewer than the 9999"]);
+    refused(at, &["train", task, "--train-samples", "0"], 2, &["train_samples"]);
+    refused(at, &["train", task, "--train-samples", "many"], 2, &["many"]);
+    refused(at, &["train", task, "--learning-rate", "nan"], 2, &["learning rate", "NaN"]);
+    refused(at, &["train", task, "--learning-rate", "inf"], 2, &["learning rate", "inf"]);
+    refused(at, &["train", task, "--optimizer", "lion"], 2, &["lion", "muon"]);
+    refused(at, &["train", task, "--device", "abacus"], 2, &["abacus", "flex"]);
+    refused(at, &["train", task, "--device", "cuda"], 1, &["cuda", "--features"]);
+    refused(at, &["train", task, "--data-dir", "nowhere"], 2, &["nowhere", "train-images"]);
+    refused(at, &["train", "--config", "no.toml"], 2, &["no.toml", "no such file"]);
+    fs::write(at.join("bad.toml"), "task = 'fashion-reconstruction'\n\ncolour = 1\n").unwrap();
+    refused(at, &["train", "--config", "bad.toml"], 2, &["bad.toml, line 3", "colour"]);
     fs::write(at.join("worse.toml"), "steps = 'many'").unwrap();
-    refused(
-        at,
-        &["train", "--config", "worse.toml"],
-        2,
-        &["worse.toml, line 1"],
-    );
-    refused(
-        at,
-        &["data", "fetch", "imagenet"],
-        2,
-        &["imagenet", "fashion-mnist"],
-    );
+    refused(at, &["train", "--config", "worse.toml"], 2, &["worse.toml, line 1"]);
+    refused(at, &["data", "fetch", "imagenet"], 2, &["imagenet", "fashion-mnist"]);
 }
 
 #[test]
 fn damaged_data_and_models_end_with_two_and_name_the_file() {
     let folder = folder();
     let at = folder.path();
-    let names = [
-        "train-images-idx3",
-        "train-labels-idx1",
-        "t10k-images-idx3",
-        "t10k-labels-idx1",
-    ];
+    let names = ["train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"];
     for name in names {
         fs::write(at.join(format!("{name}-ubyte")), [0, 0, 8, 3, 0, 0]).unwrap();
     }
     let train = ["train", "fashion-reconstruction", "--data-dir", "."];
-    refused(
-        at,
-        &train,
-        2,
-        &["train-images-idx3-ubyte", "ends inside its header"],
-    );
+    refused(at, &train, 2, &["train-images-idx3-ubyte", "ends inside its header"]);
 
     fs::write(at.join("model.zor"), b"ZORMODEL and nothing more").unwrap();
     refused(at, &["info", "model.zor"], 2, &["model.zor"]);
-    refused(
-        at,
-        &["eval", "--model", "absent.zor"],
-        2,
-        &["absent.zor", "no such file"],
-    );
-    refused(
-        at,
-        &["reconstruct", "--model", "absent.zor", "x.png"],
-        2,
-        &["absent.zor"],
-    );
+    refused(at, &["eval", "--model", "absent.zor"], 2, &["absent.zor", "no such file"]);
+    refused(at, &["reconstruct", "--model", "absent.zor", "x.png"], 2, &["absent.zor"]);
 }
 
 #[test]
@@ -313,28 +170,11 @@ fn images_that_do_not_fit_are_named() {
     let at = folder.path();
     train(at, &["--no-baseline", "--out", "run"]);
     let reconstruct = |image| ["reconstruct", "--model", "run/model.zor", image];
-    image::GrayImage::new(20, 30)
-        .save(at.join("small.png"))
-        .unwrap();
+    image::GrayImage::new(20, 30).save(at.join("small.png")).unwrap();
     fs::write(at.join("text.png"), "not a picture").unwrap();
-    refused(
-        at,
-        &reconstruct("small.png"),
-        2,
-        &["small.png", "20x30", "28x28"],
-    );
-    refused(
-        at,
-        &reconstruct("text.png"),
-        2,
-        &["text.png", "PNG or JPEG"],
-    );
-    refused(
-        at,
-        &reconstruct("absent.png"),
-        2,
-        &["absent.png", "no such file"],
-    );
+    refused(at, &reconstruct("small.png"), 2, &["small.png", "20x30", "28x28"]);
+    refused(at, &reconstruct("text.png"), 2, &["text.png", "PNG or JPEG"]);
+    refused(at, &reconstruct("absent.png"), 2, &["absent.png", "no such file"]);
     assert!(!at.join("reconstructions.png").exists());
 }
 
@@ -360,27 +200,17 @@ fn completions_and_data_paths_are_printed() {
 fn an_interrupted_training_saves_a_checkpoint_and_says_where() {
     let folder = folder();
     let mut child = Command::new(env!("CARGO_BIN_EXE_zor"))
-        .args([
-            "train",
-            "fashion-reconstruction",
-            "--steps",
-            "1000000",
-            "--out",
-            "run",
-        ])
+        .args(["train", "fashion-reconstruction", "--steps", "1000000", "--out", "run"])
         .current_dir(folder.path())
         .env_remove("ZOR_DATA_DIR")
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // Training has begun when its first line is out; the handler is installed right after.
+    // When its first line is out, it watches for interrupts and is about to train.
     let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
     std::io::BufRead::read_line(&mut stderr, &mut text).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let interrupt = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(interrupt.unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(1));
     std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();

@@ -54,10 +54,7 @@ impl Activation {
         name: impl Into<String>,
         function: impl Fn(Tensor<2>) -> Tensor<2> + Send + Sync + 'static,
     ) -> Self {
-        Self::Custom(CustomActivation {
-            name: name.into(),
-            function: Arc::new(function),
-        })
+        Self::Custom(CustomActivation { name: name.into(), function: Arc::new(function) })
     }
 
     /// The name used in settings and summaries.
@@ -138,10 +135,7 @@ mod tests {
         let x = Tensor::<2>::from_floats([[-1.0, 0.0, 2.0]], &Device::flex());
         let y: Vec<f32> = activation.apply(x).into_data().iter::<f32>().collect();
         for (y, expected) in y.iter().zip(expected) {
-            assert!(
-                (y - expected).abs() < 1e-6,
-                "{activation:?}: {y}, expected {expected}"
-            );
+            assert!((y - expected).abs() < 1e-6, "{activation:?}: {y}, expected {expected}");
         }
     }
 
@@ -154,32 +148,15 @@ mod tests {
         check(Activation::Silu, [-0.268_941_43, 0.0, 1.761_594_2]);
         check(Activation::Sigmoid, [0.268_941_43, 0.5, 0.880_797_1]);
         check(Activation::Tanh, [-0.761_594_2, 0.0, 0.964_027_6]);
-        check(
-            Activation::Softmax,
-            [0.042_010_065, 0.114_195_2, 0.843_794_7],
-        );
-        check(
-            Activation::custom("square", |x| x.clone() * x),
-            [1.0, 0.0, 4.0],
-        );
+        check(Activation::Softmax, [0.042_010_065, 0.114_195_2, 0.843_794_7]);
+        check(Activation::custom("square", |x| x.clone() * x), [1.0, 0.0, 4.0]);
     }
 
     #[test]
     fn names_lead_back_to_the_function() {
-        for name in [
-            "none",
-            "relu",
-            "leaky_relu",
-            "gelu",
-            "silu",
-            "sigmoid",
-            "tanh",
-            "softmax",
-        ] {
+        for name in ["none", "relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh", "softmax"] {
             assert_eq!(
-                Activation::from_name(name)
-                    .map(|a| a.name().to_owned())
-                    .as_deref(),
+                Activation::from_name(name).map(|a| a.name().to_owned()).as_deref(),
                 Some(name)
             );
         }

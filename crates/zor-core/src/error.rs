@@ -27,26 +27,17 @@ pub enum ErrorKind {
 impl Error {
     /// An error for a setting that cannot be used.
     pub fn setting(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Setting,
-            message: message.into(),
-        }
+        Self { kind: ErrorKind::Setting, message: message.into() }
     }
 
     /// An error for shapes that do not fit.
     pub fn shape(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Shape,
-            message: message.into(),
-        }
+        Self { kind: ErrorKind::Shape, message: message.into() }
     }
 
     /// An error for values that are NaN or infinite.
     pub fn not_finite(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::NotFinite,
-            message: message.into(),
-        }
+        Self { kind: ErrorKind::NotFinite, message: message.into() }
     }
 
     /// What kind of error it is.
@@ -57,10 +48,7 @@ impl Error {
     /// The same error, its message preceded by the place where it happened.
     #[must_use]
     pub fn at(self, place: impl fmt::Display) -> Self {
-        Self {
-            message: format!("{place}: {}", self.message),
-            ..self
-        }
+        Self { message: format!("{place}: {}", self.message), ..self }
     }
 }
 

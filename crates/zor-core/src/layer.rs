@@ -35,10 +35,7 @@ pub struct Signal {
 impl Signal {
     /// A signal that weights learn from as it is.
     pub fn new(values: Tensor<2>) -> Self {
-        Self {
-            values,
-            gated: None,
-        }
+        Self { values, gated: None }
     }
 }
 

@@ -91,10 +91,7 @@ impl NetworkBuilder {
             ));
         }
         if self.input_shape.iter().product::<usize>() == 0 || self.input_shape.is_empty() {
-            return Err(Error::shape(format!(
-                "an input of shape {:?} is empty",
-                self.input_shape
-            )));
+            return Err(Error::shape(format!("an input of shape {:?} is empty", self.input_shape)));
         }
         let mut random = Random::seeded(self.seed);
         let mut shape = self.input_shape.clone();
@@ -109,12 +106,7 @@ impl NetworkBuilder {
         if layers.is_empty() {
             return Err(Error::setting("a network needs at least one layer"));
         }
-        Ok(Network::from_layers(
-            self.input_shape,
-            self.rule,
-            layers,
-            device,
-        ))
+        Ok(Network::from_layers(self.input_shape, self.rule, layers, device))
     }
 }
 
@@ -155,10 +147,8 @@ impl Network {
             if index > 0 {
                 builder = builder.layer(DenseConfig::new(sizes[index]));
             }
-            builder = builder.layer(GateConfig {
-                activation: activation.clone(),
-                ..GateConfig::at(place)
-            });
+            builder = builder
+                .layer(GateConfig { activation: activation.clone(), ..GateConfig::at(place) });
         }
         builder
     }
@@ -171,13 +161,7 @@ impl Network {
         device: &Device,
     ) -> Self {
         let state = State::new(layers.len(), device);
-        Self {
-            input_shape,
-            rule,
-            layers,
-            state,
-            history: Vec::new(),
-        }
+        Self { input_shape, rule, layers, state, history: Vec::new() }
     }
 
     /// Learns from one batch. Returns how far the outputs were off before learning.
@@ -195,13 +179,8 @@ impl Network {
     ) -> Result<Deviation> {
         optimizer.check()?;
         self.check_input(&input)?;
-        let deviation = step::train(
-            &mut self.layers,
-            input,
-            target.into(),
-            optimizer,
-            &mut self.state,
-        )?;
+        let deviation =
+            step::train(&mut self.layers, input, target.into(), optimizer, &mut self.state)?;
         self.history.push(deviation.accuracy() as f32);
         Ok(deviation)
     }
@@ -216,12 +195,7 @@ impl Network {
     pub fn predict(&self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let mut state = State::new(self.layers.len(), self.device());
-        Ok(step::forward(
-            &self.layers,
-            input,
-            &mut state,
-            Mode::Evaluate,
-        ))
+        Ok(step::forward(&self.layers, input, &mut state, Mode::Evaluate))
     }
 
     /// How far [`Network::predict`] is from a target.
@@ -240,12 +214,7 @@ impl Network {
     /// When the input does not fit.
     pub fn predict_stateful(&mut self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
-        Ok(step::forward(
-            &self.layers,
-            input,
-            &mut self.state,
-            Mode::Evaluate,
-        ))
+        Ok(step::forward(&self.layers, input, &mut self.state, Mode::Evaluate))
     }
 
     /// The outputs that [`Network::train_batch`] would compare with its target, output gate and charges included; nothing changes.
@@ -268,12 +237,7 @@ impl Network {
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
         let rate = |index: usize| {
             let spikes = self.state.memories[index].get(SPIKES)?.clone();
-            spikes
-                .mean()
-                .into_data()
-                .iter::<f32>()
-                .next()
-                .map(|rate| (index, rate))
+            spikes.mean().into_data().iter::<f32>().next().map(|rate| (index, rate))
         };
         (0..self.layers.len()).filter_map(rate).collect()
     }
@@ -281,9 +245,7 @@ impl Network {
     /// The charge left in each layer that spikes after the last batch: (position, `[batch, units]`).
     pub fn charges(&self) -> Vec<(usize, Tensor<2>)> {
         let memories = self.state.memories.iter().enumerate();
-        memories
-            .filter_map(|(i, memory)| Some((i, memory.get(CHARGE)?.clone())))
-            .collect()
+        memories.filter_map(|(i, memory)| Some((i, memory.get(CHARGE)?.clone()))).collect()
     }
 
     /// Forgets charges and spikes, as before the first batch.
@@ -303,9 +265,7 @@ impl Network {
 
     /// The shape of one output sample.
     pub fn output_shape(&self) -> &[usize] {
-        self.layers
-            .last()
-            .map_or(&self.input_shape, |layer| layer.output_shape())
+        self.layers.last().map_or(&self.input_shape, |layer| layer.output_shape())
     }
 
     /// The rule it was built with.
@@ -362,27 +322,15 @@ impl Network {
 }
 
 fn count(layer: &dyn Layer) -> usize {
-    layer
-        .parameters()
-        .iter()
-        .map(|p| p.shape()[0] * p.shape()[1])
-        .sum()
+    layer.parameters().iter().map(|p| p.shape()[0] * p.shape()[1]).sum()
 }
 
 impl Clone for Network {
     /// The same weights and history, with a state of its own.
     fn clone(&self) -> Self {
-        let layers = self
-            .layers
-            .iter()
-            .map(|layer| layer.boxed_clone())
-            .collect();
-        let mut clone = Self::from_layers(
-            self.input_shape.clone(),
-            self.rule.clone(),
-            layers,
-            self.device(),
-        );
+        let layers = self.layers.iter().map(|layer| layer.boxed_clone()).collect();
+        let mut clone =
+            Self::from_layers(self.input_shape.clone(), self.rule.clone(), layers, self.device());
         clone.history = self.history.clone();
         clone
     }
@@ -397,31 +345,13 @@ impl fmt::Display for Summary<'_> {
         let network = self.0;
         let mut row = |layer: &str, shape: &[usize], parameters: usize, adds: u64| {
             let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-            writeln!(
-                f,
-                "{layer:<12}{:>14}{parameters:>14}{adds:>16}",
-                shape.join("x")
-            )
+            writeln!(f, "{layer:<12}{:>14}{parameters:>14}{adds:>16}", shape.join("x"))
         };
         row("input", &network.input_shape, 0, 0)?;
         for layer in &network.layers {
-            row(
-                layer.kind(),
-                layer.output_shape(),
-                count(layer.as_ref()),
-                layer.multiply_adds(),
-            )?;
+            row(layer.kind(), layer.output_shape(), count(layer.as_ref()), layer.multiply_adds())?;
         }
-        let adds = network
-            .layers
-            .iter()
-            .map(|layer| layer.multiply_adds())
-            .sum();
-        row(
-            "total",
-            network.output_shape(),
-            network.n_parameters(),
-            adds,
-        )
+        let adds = network.layers.iter().map(|layer| layer.multiply_adds()).sum();
+        row("total", network.output_shape(), network.n_parameters(), adds)
     }
 }

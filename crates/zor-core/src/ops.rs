@@ -41,11 +41,7 @@ pub fn spike_gate(
         buffer.into_dispatch(),
         settings,
     );
-    (
-        Tensor::from_dispatch(output),
-        Tensor::from_dispatch(spikes),
-        Tensor::from_dispatch(charge),
-    )
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(spikes), Tensor::from_dispatch(charge))
 }
 
 /// Divides each column by its L2 norm over the batch, then clamps to [-1, 1]. A column of zeros stays zero.
@@ -70,10 +66,7 @@ pub fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> T
 
 /// The elementwise product, in place of the first tensor.
 pub fn multiply(tensor: Tensor<2>, by: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::multiply(
-        tensor.into_dispatch(),
-        by.into_dispatch(),
-    ))
+    Tensor::from_dispatch(Dispatch::multiply(tensor.into_dispatch(), by.into_dispatch()))
 }
 
 /// A matrix product, written to the buffer.

@@ -52,19 +52,15 @@ impl Parameter {
         random: &mut Random,
         device: &Device,
     ) -> Self {
-        let values: Vec<f32> = (0..shape[0] * shape[1])
-            .map(|_| deviation * random.normal())
-            .collect();
-        Self::new(
-            name,
-            Tensor::from_data(TensorData::new(values, shape), device),
-        )
+        let values: Vec<f32> =
+            (0..shape[0] * shape[1]).map(|_| deviation * random.normal()).collect();
+        Self::new(name, Tensor::from_data(TensorData::new(values, shape), device))
     }
 
-    /// Keeps every element within ± `limit` after each step; infinite for no limit.
+    /// Keeps every element within ± `limit` after each step; what is not above zero limits nothing.
     #[must_use]
     pub fn with_limit(mut self, limit: f32) -> Self {
-        self.limit = limit;
+        self.limit = if limit > 0.0 { limit } else { f32::INFINITY };
         self
     }
 

@@ -87,18 +87,8 @@ impl Rule {
     pub fn check(&self) -> Result<()> {
         let limit = self.weight_limit.unwrap_or(f32::MAX);
         let numbers = [
-            (
-                "min_charge",
-                self.min_charge,
-                self.min_charge.is_finite(),
-                "a finite number",
-            ),
-            (
-                "threshold",
-                self.threshold,
-                self.threshold.is_finite(),
-                "a finite number",
-            ),
+            ("min_charge", self.min_charge, self.min_charge.is_finite(), "a finite number"),
+            ("threshold", self.threshold, self.threshold.is_finite(), "a finite number"),
             ("weight_limit", limit, limit > 0.0, "above zero"),
             (
                 "initial_scale",
@@ -150,27 +140,9 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused_by_name() {
         let cases = [
-            (
-                Rule {
-                    threshold: f32::NAN,
-                    ..Rule::default()
-                },
-                "threshold",
-            ),
-            (
-                Rule {
-                    weight_limit: Some(0.0),
-                    ..Rule::default()
-                },
-                "weight_limit",
-            ),
-            (
-                Rule {
-                    initial_scale: f32::INFINITY,
-                    ..Rule::default()
-                },
-                "initial_scale",
-            ),
+            (Rule { threshold: f32::NAN, ..Rule::default() }, "threshold"),
+            (Rule { weight_limit: Some(0.0), ..Rule::default() }, "weight_limit"),
+            (Rule { initial_scale: f32::INFINITY, ..Rule::default() }, "initial_scale"),
         ];
         for (rule, name) in cases {
             assert!(rule.check().unwrap_err().to_string().contains(name));

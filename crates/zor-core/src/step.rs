@@ -22,19 +22,13 @@ pub struct State {
 impl State {
     /// The state of a network of so many layers that has not seen anything.
     pub fn new(n_layers: usize, device: &Device) -> Self {
-        Self {
-            memories: vec![Memory::default(); n_layers],
-            workspace: Workspace::new(device),
-        }
+        Self { memories: vec![Memory::default(); n_layers], workspace: Workspace::new(device) }
     }
 }
 
 /// What a network should answer, and with it the signal at its top.
 #[derive(Clone, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a box would be an allocation a step"
-)]
+#[allow(clippy::large_enum_variant, reason = "a box would be an allocation a step")]
 pub enum Target {
     /// Values `[batch, outputs]`; the signal is `target - output`.
     Values(Tensor<2>),
@@ -97,12 +91,9 @@ pub fn forward(
     state: &mut State,
     mode: Mode,
 ) -> Tensor<2> {
-    layers
-        .iter()
-        .zip(&mut state.memories)
-        .fold(input, |activity, (layer, memory)| {
-            layer.forward(activity, memory, &mut state.workspace, mode)
-        })
+    layers.iter().zip(&mut state.memories).fold(input, |activity, (layer, memory)| {
+        layer.forward(activity, memory, &mut state.workspace, mode)
+    })
 }
 
 /// Sends a signal down from the output; every layer learns as it passes.
@@ -114,10 +105,7 @@ pub fn learn(
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) {
-    let Some(lowest) = layers
-        .iter()
-        .position(|layer| !layer.parameters().is_empty())
-    else {
+    let Some(lowest) = layers.iter().position(|layer| !layer.parameters().is_empty()) else {
         return;
     };
     let mut signal = Signal::new(signal);
@@ -156,10 +144,9 @@ pub fn train(
 pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Deviation)> {
     let (target, output) = match target {
         Target::Values(values) => (values, output),
-        Target::Classes(classes) => (
-            one_hot(&classes, output.dims(), &output.device())?,
-            activation::softmax(output, 1),
-        ),
+        Target::Classes(classes) => {
+            (one_hot(&classes, output.dims(), &output.device())?, activation::softmax(output, 1))
+        }
     };
     if target.dims() != output.dims() {
         return Err(Error::shape(format!(
@@ -176,21 +163,12 @@ pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Devia
              or lower the learning rate; the weights are as before this batch",
         ));
     }
-    Ok((
-        signal,
-        Deviation {
-            sums,
-            elements: rows * columns,
-        },
-    ))
+    Ok((signal, Deviation { sums, elements: rows * columns }))
 }
 
 fn one_hot(classes: &[usize], [rows, columns]: [usize; 2], device: &Device) -> Result<Tensor<2>> {
     if classes.len() != rows {
-        return Err(Error::shape(format!(
-            "{} classes for a batch of {rows}",
-            classes.len()
-        )));
+        return Err(Error::shape(format!("{} classes for a batch of {rows}", classes.len())));
     }
     let mut values = vec![0f32; rows * columns];
     for (row, &class) in classes.iter().enumerate() {
@@ -202,8 +180,5 @@ fn one_hot(classes: &[usize], [rows, columns]: [usize; 2], device: &Device) -> R
         }
         values[row * columns + class] = 1.0;
     }
-    Ok(Tensor::from_data(
-        TensorData::new(values, [rows, columns]),
-        device,
-    ))
+    Ok(Tensor::from_data(TensorData::new(values, [rows, columns]), device))
 }

@@ -25,10 +25,7 @@ const SHELVES: usize = 256;
 impl Workspace {
     /// An empty workspace on a device.
     pub fn new(device: &Device) -> Self {
-        Self {
-            device: device.clone(),
-            shelves: Vec::new(),
-        }
+        Self { device: device.clone(), shelves: Vec::new() }
     }
 
     /// The device of its buffers.
@@ -44,11 +41,7 @@ impl Workspace {
                 if self.shelves.len() == SHELVES {
                     self.shelves.remove(0);
                 }
-                self.shelves.push(Shelf {
-                    shape,
-                    made: 0,
-                    free: Vec::new(),
-                });
+                self.shelves.push(Shelf { shape, made: 0, free: Vec::new() });
                 self.shelves.len() - 1
             }
         };
@@ -94,10 +87,7 @@ impl Memory {
 
     /// A look at a tensor.
     pub fn get(&self, name: &str) -> Option<&Tensor<2>> {
-        self.slots
-            .iter()
-            .find(|(slot, _)| *slot == name)
-            .map(|(_, tensor)| tensor)
+        self.slots.iter().find(|(slot, _)| *slot == name).map(|(_, tensor)| tensor)
     }
 
     /// The memory of a layer inside this one, made when first asked for.

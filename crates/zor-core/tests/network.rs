@@ -42,36 +42,22 @@ fn numbers(tensor: Tensor<2>) -> Vec<f32> {
 
 fn weights(network: &Network) -> Vec<Vec<f32>> {
     let layers = network.layers().iter();
-    layers
-        .flat_map(|l| l.parameters())
-        .map(|p| numbers(p.value()))
-        .collect()
+    layers.flat_map(|l| l.parameters()).map(|p| numbers(p.value())).collect()
 }
 
 /// Under `Rule::backprop` a step is the gradient step of half the squared error through ReLU, by finite differences.
 #[test]
 fn without_normalisation_the_gated_rule_is_backpropagation_through_relu() {
     let device = Device::flex();
-    let build = || {
-        Network::dense(&[5, 7, 6, 3])
-            .rule(Rule::backprop())
-            .seed(4)
-            .build(&device)
-            .unwrap()
-    };
+    let build =
+        || Network::dense(&[5, 7, 6, 3]).rule(Rule::backprop()).seed(4).build(&device).unwrap();
     let (input, target) = (random([8, 5], 1), random([8, 3], 2));
     let loss = |network: &Network| {
-        0.5 * network
-            .evaluate(input.clone(), target.clone())
-            .unwrap()
-            .sums
-            .squared
+        0.5 * network.evaluate(input.clone(), target.clone()).unwrap().sums.squared
     };
     let before = build();
     let mut after = build();
-    after
-        .train_batch(&Step(1.0), input.clone(), target.clone())
-        .unwrap();
+    after.train_batch(&Step(1.0), input.clone(), target.clone()).unwrap();
     for (layer, (old, new)) in weights(&before).iter().zip(weights(&after)).enumerate() {
         for index in [0, old.len() / 2, old.len() - 1] {
             let step = 1e-2;
@@ -79,11 +65,8 @@ fn without_normalisation_the_gated_rule_is_backpropagation_through_relu() {
                 let mut network = build();
                 let mut values = old.clone();
                 values[index] += by;
-                let mut parameters: Vec<_> = network
-                    .layers_mut()
-                    .iter_mut()
-                    .flat_map(|l| l.parameters_mut())
-                    .collect();
+                let mut parameters: Vec<_> =
+                    network.layers_mut().iter_mut().flat_map(|l| l.parameters_mut()).collect();
                 let shape = parameters[layer].shape();
                 let value = Tensor::from_data(TensorData::new(values, shape), &device);
                 parameters[layer].set_value(value).unwrap();
@@ -102,10 +85,7 @@ fn without_normalisation_the_gated_rule_is_backpropagation_through_relu() {
 #[test]
 fn a_network_learns_classes_from_their_numbers() {
     let device = Device::flex();
-    let mut network = Network::dense(&[4, 16, 3])
-        .rule(Rule::backprop())
-        .build(&device)
-        .unwrap();
+    let mut network = Network::dense(&[4, 16, 3]).rule(Rule::backprop()).build(&device).unwrap();
     let input = random([30, 4], 3);
     // The class is which of the first three values is largest.
     let classes: Vec<usize> = numbers(input.clone())
@@ -113,9 +93,7 @@ fn a_network_learns_classes_from_their_numbers() {
         .map(|row| (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap())
         .collect();
     for _ in 0..200 {
-        network
-            .train_batch(&Step(0.1), input.clone(), Target::Classes(classes.clone()))
-            .unwrap();
+        network.train_batch(&Step(0.1), input.clone(), Target::Classes(classes.clone())).unwrap();
     }
     let output = numbers(network.predict(input).unwrap());
     let right = output
@@ -128,24 +106,12 @@ fn a_network_learns_classes_from_their_numbers() {
 
 #[test]
 fn predictions_leave_charges_alone_and_stateful_ones_move_them() {
-    let rule = Rule {
-        threshold: 0.5,
-        ..Rule::classic()
-    };
-    let mut network = Network::dense(&[6, 4, 6])
-        .rule(rule)
-        .build(&Device::flex())
-        .unwrap();
+    let rule = Rule { threshold: 0.5, ..Rule::classic() };
+    let mut network = Network::dense(&[6, 4, 6]).rule(rule).build(&Device::flex()).unwrap();
     let input = random([5, 6], 1);
-    network
-        .train_batch(&Step(0.0), input.clone(), input.clone())
-        .unwrap();
-    let charges = |n: &Network| {
-        n.charges()
-            .into_iter()
-            .map(|(_, c)| numbers(c))
-            .collect::<Vec<_>>()
-    };
+    network.train_batch(&Step(0.0), input.clone(), input.clone()).unwrap();
+    let charges =
+        |n: &Network| n.charges().into_iter().map(|(_, c)| numbers(c)).collect::<Vec<_>>();
     let (before, rates) = (charges(&network), network.spike_rates());
     let first = numbers(network.predict(input.clone()).unwrap());
     assert_eq!(first, numbers(network.predict(input.clone()).unwrap()));
@@ -163,15 +129,10 @@ fn predictions_leave_charges_alone_and_stateful_ones_move_them() {
 #[test]
 fn the_same_seed_gives_the_same_bits() {
     let train = |seed| {
-        let mut network = Network::dense(&[20, 9, 20])
-            .seed(seed)
-            .build(&Device::flex())
-            .unwrap();
+        let mut network = Network::dense(&[20, 9, 20]).seed(seed).build(&Device::flex()).unwrap();
         for step in 0..20 {
             let input = random([13, 20], step);
-            network
-                .train_batch(&Step(0.01), input.clone(), input)
-                .unwrap();
+            network.train_batch(&Step(0.01), input.clone(), input).unwrap();
         }
         weights(&network)
     };
@@ -184,9 +145,7 @@ fn history_rates_and_summary_tell_what_happened() {
     let mut network = Network::dense(&[6, 4, 6]).build(&Device::flex()).unwrap();
     let input = random([5, 6], 1);
     for _ in 0..3 {
-        network
-            .train_batch(&Step(0.1), input.clone(), input.clone())
-            .unwrap();
+        network.train_batch(&Step(0.1), input.clone(), input.clone()).unwrap();
     }
     assert_eq!(network.history().len(), 3);
     assert_eq!(network.n_parameters(), 48);
@@ -194,20 +153,14 @@ fn history_rates_and_summary_tell_what_happened() {
     assert_eq!(rates.len(), 1, "only the hidden gate spikes by default");
     assert!((0.0..=1.0).contains(&rates[0].1));
     let summary = network.summary().to_string();
-    assert!(
-        summary.contains("dense") && summary.contains("48"),
-        "{summary}"
-    );
+    assert!(summary.contains("dense") && summary.contains("48"), "{summary}");
 }
 
 fn refused<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind, words: &[&str]) {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     for word in words {
-        assert!(
-            error.to_string().contains(word),
-            "'{word}' is not in: {error}"
-        );
+        assert!(error.to_string().contains(word), "'{word}' is not in: {error}");
     }
 }
 
@@ -218,61 +171,23 @@ fn what_does_not_fit_is_an_error_and_changes_nothing() {
     let build = |sizes: &[usize]| Network::dense(sizes).build(&device);
     refused(build(&[]), Setting, &["two sizes"]);
     refused(build(&[5]), Setting, &["two sizes"]);
-    refused(
-        build(&[5, 0, 5]),
-        Setting,
-        &["layer 1", "at least one unit"],
-    );
+    refused(build(&[5, 0, 5]), Setting, &["layer 1", "at least one unit"]);
     refused(build(&[0, 5]), Shape, &["empty"]);
-    refused(
-        Network::builder(&[3]).build(&device),
-        Setting,
-        &["at least one layer"],
-    );
-    let rule = Rule {
-        threshold: f32::NAN,
-        ..Rule::default()
-    };
-    refused(
-        Network::dense(&[3, 3]).rule(rule).build(&device),
-        Setting,
-        &["threshold"],
-    );
-    let bad = GateConfig {
-        threshold: Some(f32::NAN),
-        ..GateConfig::default()
-    };
-    refused(
-        Network::builder(&[3]).layer(bad).build(&device),
-        Setting,
-        &["layer 0", "threshold"],
-    );
+    refused(Network::builder(&[3]).build(&device), Setting, &["at least one layer"]);
+    let rule = Rule { threshold: f32::NAN, ..Rule::default() };
+    refused(Network::dense(&[3, 3]).rule(rule).build(&device), Setting, &["threshold"]);
+    let bad = GateConfig { threshold: Some(f32::NAN), ..GateConfig::default() };
+    refused(Network::builder(&[3]).layer(bad).build(&device), Setting, &["layer 0", "threshold"]);
 
     let mut network = build(&[6, 4, 6]).unwrap();
     let before = weights(&network);
     let good = random([5, 6], 1);
     let mut train =
         |input: Tensor<2>, target: Target| network.train_batch(&Step(0.1), input, target);
-    refused(
-        train(random([5, 7], 1), good.clone().into()),
-        Shape,
-        &["[5, 7]", "6"],
-    );
-    refused(
-        train(good.clone(), random([4, 6], 1).into()),
-        Shape,
-        &["[4, 6]", "[5, 6]"],
-    );
-    refused(
-        train(good.clone(), Target::Classes(vec![0, 1])),
-        Shape,
-        &["2 classes", "batch of 5"],
-    );
-    refused(
-        train(good.clone(), Target::Classes(vec![9; 5])),
-        Setting,
-        &["class 9"],
-    );
+    refused(train(random([5, 7], 1), good.clone().into()), Shape, &["[5, 7]", "6"]);
+    refused(train(good.clone(), random([4, 6], 1).into()), Shape, &["[4, 6]", "[5, 6]"]);
+    refused(train(good.clone(), Target::Classes(vec![0, 1])), Shape, &["2 classes", "batch of 5"]);
+    refused(train(good.clone(), Target::Classes(vec![9; 5])), Setting, &["class 9"]);
     for bad in [f32::NAN, f32::INFINITY] {
         let bad = good.clone().mul_scalar(bad);
         refused(train(bad, good.clone().into()), NotFinite, &["NaN"]);
@@ -300,10 +215,7 @@ impl LayerConfig for ScaleConfig {
     ) -> Result<Box<dyn Layer>> {
         let n = shape.iter().product();
         let scale = Parameter::new("scale", Tensor::ones([1, n], device));
-        Ok(Box::new(Scale {
-            scale,
-            shape: shape.to_vec(),
-        }))
+        Ok(Box::new(Scale { scale, shape: shape.to_vec() }))
     }
 }
 
@@ -338,9 +250,7 @@ impl Layer for Scale {
         let below = signal.values.clone() * self.scale.value();
         if let Some(input) = memory.take("input") {
             let correlation = (input * signal.values).sum_dim(0);
-            learning
-                .optimizer
-                .step(&mut self.scale, correlation, learning.workspace);
+            learning.optimizer.step(&mut self.scale, correlation, learning.workspace);
         }
         Signal::new(below)
     }
@@ -356,36 +266,22 @@ impl Layer for Scale {
 
 #[test]
 fn a_layer_from_outside_learns_in_a_network() {
-    let rule = Rule {
-        gate_output: false,
-        ..Rule::backprop()
-    };
+    let rule = Rule { gate_output: false, ..Rule::backprop() };
     let mut network = Network::builder(&[6])
         .rule(rule)
         .layer(DenseConfig::new(6))
         .layer(ScaleConfig)
-        .layer(GateConfig {
-            activation: Activation::None,
-            ..GateConfig::at(Place::Output)
-        })
+        .layer(GateConfig { activation: Activation::None, ..GateConfig::at(Place::Output) })
         .build(&Device::flex())
         .unwrap();
     let (input, target) = (random([20, 6], 1), random([20, 6], 2));
-    let first = network
-        .train_batch(&Step(0.01), input.clone(), target.clone())
-        .unwrap();
+    let first = network.train_batch(&Step(0.01), input.clone(), target.clone()).unwrap();
     for _ in 0..200 {
-        network
-            .train_batch(&Step(0.01), input.clone(), target.clone())
-            .unwrap();
+        network.train_batch(&Step(0.01), input.clone(), target.clone()).unwrap();
     }
     let last = network.evaluate(input, target).unwrap();
     assert!(last.mean_squared() < 0.9 * first.mean_squared());
-    assert!(
-        weights(&network)[1]
-            .iter()
-            .any(|scale| (scale - 1.0).abs() > 1e-3)
-    );
+    assert!(weights(&network)[1].iter().any(|scale| (scale - 1.0).abs() > 1e-3));
     let error: Error = network.layers()[1].config().unwrap_err();
     assert!(error.to_string().contains("scale"));
 }

@@ -57,11 +57,7 @@ impl Default for Augment {
 impl Augment {
     /// Shifts of up to so many pixels, and left-right flips.
     pub fn shifts_and_flips(shift: u32) -> Self {
-        Self {
-            shift,
-            flip: true,
-            ..Self::default()
-        }
+        Self { shift, flip: true, ..Self::default() }
     }
 
     /// Refuses strengths that make no sense.
@@ -132,15 +128,8 @@ impl Augment {
         let span = 2 * self.shift as usize + 1;
         let mut offset = || random.below(span) as i32 - self.shift as i32;
         let (down, right) = (offset(), offset());
-        let mirror = (
-            self.flip && random.chance(0.5),
-            self.flip_vertical && random.chance(0.5),
-        );
-        let light = if self.dim < 1.0 {
-            random.between(self.dim, 1.0)
-        } else {
-            1.0
-        };
+        let mirror = (self.flip && random.chance(0.5), self.flip_vertical && random.chance(0.5));
+        let light = if self.dim < 1.0 { random.between(self.dim, 1.0) } else { 1.0 };
         if self.rotate == 0.0 && self.stretch == 0.0 && self.shear == 0.0 {
             copy(image, shape, (down, right), mirror, light, out);
         } else {
@@ -160,10 +149,7 @@ impl Augment {
         mirror: (bool, bool),
         random: &mut Random,
     ) -> Affine {
-        let (sin, cos) = random
-            .between(-self.rotate, self.rotate)
-            .to_radians()
-            .sin_cos();
+        let (sin, cos) = random.between(-self.rotate, self.rotate).to_radians().sin_cos();
         let log = (1.0 + self.stretch).ln();
         let mut factor =
             |mirrored: bool| random.between(-log, log).exp() * if mirrored { -1.0 } else { 1.0 };
@@ -172,25 +158,13 @@ impl Augment {
         let (lean_x, lean_y) = (lean(), lean());
         // Stretch, then lean, then turn, about the centre.
         let rows = [
-            [
-                cos * height + sin * lean_x * width,
-                sin * width + cos * lean_y * height,
-            ],
-            [
-                -sin * height + cos * lean_x * width,
-                cos * width - sin * lean_y * height,
-            ],
+            [cos * height + sin * lean_x * width, sin * width + cos * lean_y * height],
+            [-sin * height + cos * lean_x * width, cos * width - sin * lean_y * height],
         ];
-        let centre = [
-            (shape.height as f32 - 1.0) / 2.0,
-            (shape.width as f32 - 1.0) / 2.0,
-        ];
+        let centre = [(shape.height as f32 - 1.0) / 2.0, (shape.width as f32 - 1.0) / 2.0];
         let from = [centre[0] + down as f32, centre[1] + right as f32];
         let start = |row: usize| centre[row] - rows[row][0] * from[0] - rows[row][1] * from[1];
-        Affine {
-            rows,
-            start: [start(0), start(1)],
-        }
+        Affine { rows, start: [start(0), start(1)] }
     }
 }
 
@@ -220,11 +194,7 @@ fn copy(
     light: f32,
     out: &mut [f32],
 ) {
-    let ImageShape {
-        height,
-        width,
-        channels,
-    } = shape;
+    let ImageShape { height, width, channels } = shape;
     // Columns of the result that have a source.
     let first = right.clamp(0, width as i32) as usize;
     let last = (width as i32 + right).clamp(0, width as i32) as usize;
@@ -234,11 +204,7 @@ fn copy(
             row.fill(0.0);
             continue;
         }
-        let source = if mirror.1 {
-            height - 1 - source as usize
-        } else {
-            source as usize
-        };
+        let source = if mirror.1 { height - 1 - source as usize } else { source as usize };
         let line = &image[source * width * channels..][..width * channels];
         row[..first * channels].fill(0.0);
         row[last * channels..].fill(0.0);
@@ -267,11 +233,7 @@ fn warp(
     out: &mut [f32],
     padded: &mut Vec<f32>,
 ) {
-    let ImageShape {
-        height,
-        width,
-        channels,
-    } = shape;
+    let ImageShape { height, width, channels } = shape;
     // A frame of zeros, so that every place that is sampled has its four neighbours.
     let line = (width + 3) * channels;
     padded.clear();
@@ -312,9 +274,7 @@ fn invert(values: &mut [f32]) {
 }
 
 fn fold(shape: ImageShape, out: &mut [f32]) {
-    let ImageShape {
-        width, channels, ..
-    } = shape;
+    let ImageShape { width, channels, .. } = shape;
     for row in out.chunks_exact_mut(width * channels) {
         for column in 0..width / 2 {
             for c in 0..channels {
@@ -345,23 +305,13 @@ mod tests {
     use super::*;
 
     fn one(values: &[u8], width: usize) -> Dataset {
-        let shape = ImageShape {
-            height: values.len() / width,
-            width,
-            channels: 1,
-        };
+        let shape = ImageShape { height: values.len() / width, width, channels: 1 };
         Dataset::new("one", shape, values.to_vec(), vec![0], 1).unwrap()
     }
 
     fn applied(augment: &Augment, set: &Dataset, seed: u64) -> Vec<f32> {
         let mut out = vec![f32::NAN; set.shape().len()];
-        augment.apply(
-            set,
-            0,
-            &mut Random::seeded(seed),
-            &mut out,
-            &mut Canvas::default(),
-        );
+        augment.apply(set, 0, &mut Random::seeded(seed), &mut out, &mut Canvas::default());
         out
     }
 
@@ -392,10 +342,7 @@ mod tests {
     fn a_warp_without_strength_is_a_copy() {
         let values: Vec<u8> = (0..30).map(|v| v * 8).collect();
         let set = one(&values, 5);
-        let barely = Augment {
-            rotate: 1e-6,
-            ..Augment::default()
-        };
+        let barely = Augment { rotate: 1e-6, ..Augment::default() };
         for (a, b) in applied(&barely, &set, 1).iter().zip(set.pixels()) {
             assert!((a - b).abs() < 1e-4, "{a} and {b}");
         }
@@ -406,13 +353,8 @@ mod tests {
         let mut values = vec![100; 81];
         values[40] = 200;
         let set = one(&values, 9);
-        let augment = Augment {
-            rotate: 30.0,
-            stretch: 0.2,
-            shear: 0.1,
-            flip: true,
-            ..Augment::default()
-        };
+        let augment =
+            Augment { rotate: 30.0, stretch: 0.2, shear: 0.1, flip: true, ..Augment::default() };
         for seed in 0..50 {
             let image = applied(&augment, &set, seed);
             assert!((image[40] - 200.0 / 255.0).abs() < 1e-3, "{}", image[40]);
@@ -422,54 +364,24 @@ mod tests {
 
     #[test]
     fn splicing_and_blending_take_from_another_image() {
-        let shape = ImageShape {
-            height: 4,
-            width: 4,
-            channels: 1,
-        };
+        let shape = ImageShape { height: 4, width: 4, channels: 1 };
         let mut images = vec![0; 16];
         images.extend([255; 16]);
         let set = Dataset::new("two", shape, images, vec![0, 0], 1).unwrap();
         let mixed = |augment: &Augment| {
-            (0..50)
-                .filter(|&seed| applied(augment, &set, seed).iter().any(|v| *v > 0.0))
-                .count()
+            (0..50).filter(|&seed| applied(augment, &set, seed).iter().any(|v| *v > 0.0)).count()
         };
-        assert!(
-            mixed(&Augment {
-                splice: 1.0,
-                ..Augment::default()
-            }) > 10
-        );
-        assert!(
-            mixed(&Augment {
-                blend: 1.0,
-                ..Augment::default()
-            }) > 10
-        );
+        assert!(mixed(&Augment { splice: 1.0, ..Augment::default() }) > 10);
+        assert!(mixed(&Augment { blend: 1.0, ..Augment::default() }) > 10);
         assert_eq!(mixed(&Augment::default()), 0);
     }
 
     #[test]
     fn a_folded_image_is_symmetric_and_an_inverted_one_stays_black_where_it_was() {
         let set = one(&[0, 51, 255, 102, 0, 255], 3);
-        let folded = applied(
-            &Augment {
-                fold: 1.0,
-                ..Augment::default()
-            },
-            &set,
-            1,
-        );
+        let folded = applied(&Augment { fold: 1.0, ..Augment::default() }, &set, 1);
         assert_eq!(folded, [1.0, 0.2, 1.0, 1.0, 0.0, 1.0]);
-        let inverted = applied(
-            &Augment {
-                invert: 1.0,
-                ..Augment::default()
-            },
-            &set,
-            1,
-        );
+        let inverted = applied(&Augment { invert: 1.0, ..Augment::default() }, &set, 1);
         for (found, expected) in inverted.iter().zip([0.0, 0.9, 0.1, 0.7, 0.0, 0.1]) {
             assert!((found - expected).abs() < 1e-6, "{inverted:?}");
         }
@@ -478,27 +390,9 @@ mod tests {
     #[test]
     fn strengths_out_of_range_are_refused_by_name() {
         for (augment, name) in [
-            (
-                Augment {
-                    rotate: f32::NAN,
-                    ..Augment::default()
-                },
-                "rotate",
-            ),
-            (
-                Augment {
-                    dim: 1.5,
-                    ..Augment::default()
-                },
-                "dim",
-            ),
-            (
-                Augment {
-                    blend: -0.1,
-                    ..Augment::default()
-                },
-                "blend",
-            ),
+            (Augment { rotate: f32::NAN, ..Augment::default() }, "rotate"),
+            (Augment { dim: 1.5, ..Augment::default() }, "dim"),
+            (Augment { blend: -0.1, ..Augment::default() }, "blend"),
         ] {
             assert!(augment.check().unwrap_err().to_string().contains(name));
         }

@@ -70,18 +70,8 @@ impl Batches {
         if let Some(augment) = &augment {
             augment.check()?;
         }
-        let rows = if order == Order::Full {
-            set.len()
-        } else {
-            rows
-        };
-        Ok(Self {
-            set,
-            rows,
-            order,
-            augment,
-            seed,
-        })
+        let rows = if order == Order::Full { set.len() } else { rows };
+        Ok(Self { set, rows, order, augment, seed })
     }
 
     /// Images in a batch.
@@ -171,18 +161,11 @@ impl Prefetch {
                 }
             }
         });
-        Self {
-            ready: Some(ready),
-            used,
-            worker: Some(worker),
-        }
+        Self { ready: Some(ready), used, worker: Some(worker) }
     }
 
     /// The next batch; waits until it is made.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "it never ends, and takes batches back"
-    )]
+    #[allow(clippy::should_implement_trait, reason = "it never ends, and takes batches back")]
     pub fn next(&mut self) -> Batch {
         let batch = self.ready.as_ref().and_then(|ready| ready.recv().ok());
         batch.expect("the worker makes batches until this is dropped")
@@ -219,24 +202,14 @@ mod tests {
         let mut batch = Batch::default();
         plan.fill(step, &mut batch);
         assert_eq!((batch.rows, batch.labels.len()), (plan.rows(), plan.rows()));
-        batch
-            .inputs
-            .chunks(6)
-            .map(|image| (image[0] * 25.5).round() as usize)
-            .collect()
+        batch.inputs.chunks(6).map(|image| (image[0] * 25.5).round() as usize).collect()
     }
 
     #[test]
     fn each_order_gives_its_images() {
         let sequential = plan(3, Order::Sequential, None);
-        assert_eq!(
-            [indices(&sequential, 0), indices(&sequential, 2)],
-            [[0, 1, 2], [6, 0, 1]]
-        );
-        assert_eq!(
-            indices(&plan(3, Order::Full, None), 9),
-            [0, 1, 2, 3, 4, 5, 6]
-        );
+        assert_eq!([indices(&sequential, 0), indices(&sequential, 2)], [[0, 1, 2], [6, 0, 1]]);
+        assert_eq!(indices(&plan(3, Order::Full, None), 9), [0, 1, 2, 3, 4, 5, 6]);
         let random = plan(3, Order::Random, None);
         assert_ne!(indices(&random, 0), indices(&random, 1));
         assert_eq!(indices(&random, 1), indices(&random, 1));
@@ -273,18 +246,8 @@ mod tests {
     #[test]
     fn empty_batches_and_sets_are_refused() {
         let make = |set: Dataset, rows| Batches::new(Arc::new(set), rows, Order::Random, None, 0);
-        assert!(
-            make(numbered(7), 0)
-                .unwrap_err()
-                .to_string()
-                .contains("batch size is 0")
-        );
+        assert!(make(numbered(7), 0).unwrap_err().to_string().contains("batch size is 0"));
         let empty = numbered(7).range(0..0).unwrap();
-        assert!(
-            make(empty, 3)
-                .unwrap_err()
-                .to_string()
-                .contains("no images")
-        );
+        assert!(make(empty, 3).unwrap_err().to_string().contains("no images"));
     }
 }

@@ -53,9 +53,7 @@ impl Dataset {
     ) -> Result<Self> {
         let name = name.into();
         if shape.is_empty() {
-            return Err(Error::input(format!(
-                "{name}: images of {shape:?} have no pixels"
-            )));
+            return Err(Error::input(format!("{name}: images of {shape:?} have no pixels")));
         }
         if images.len() != labels.len() * shape.len() {
             return Err(Error::input(format!(
@@ -65,23 +63,14 @@ impl Dataset {
                 shape.len()
             )));
         }
-        if let Some(index) = labels
-            .iter()
-            .position(|&label| usize::from(label) >= n_classes)
-        {
+        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= n_classes) {
             return Err(Error::input(format!(
                 "{name}: image {index} has label {}; labels are 0 to {}",
                 labels[index],
                 n_classes.saturating_sub(1)
             )));
         }
-        Ok(Self {
-            name,
-            shape,
-            images,
-            labels,
-            n_classes,
-        })
+        Ok(Self { name, shape, images, labels, n_classes })
     }
 
     /// The set's name, for messages.
@@ -126,10 +115,7 @@ impl Dataset {
 
     /// All values, divided by 255: `[len, pixels]`.
     pub fn pixels(&self) -> Vec<f32> {
-        self.images
-            .iter()
-            .map(|&value| f32::from(value) / 255.0)
-            .collect()
+        self.images.iter().map(|&value| f32::from(value) / 255.0).collect()
     }
 
     /// Some images in the order of the indices.
@@ -149,11 +135,7 @@ impl Dataset {
             images.extend_from_slice(self.image(index));
         }
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Ok(Self {
-            images,
-            labels,
-            ..self.without_images()
-        })
+        Ok(Self { images, labels, ..self.without_images() })
     }
 
     /// A range of images.
@@ -172,11 +154,7 @@ impl Dataset {
         }
         let bytes = range.start * self.shape.len()..range.end * self.shape.len();
         let (images, labels) = (self.images[bytes].to_vec(), self.labels[range].to_vec());
-        Ok(Self {
-            images,
-            labels,
-            ..self.without_images()
-        })
+        Ok(Self { images, labels, ..self.without_images() })
     }
 
     /// The first `n` images.
@@ -228,9 +206,8 @@ impl Dataset {
         }
         let mut chosen = Vec::new();
         for class in 0..self.n_classes {
-            let mut members: Vec<usize> = (0..self.len())
-                .filter(|&i| usize::from(self.labels[i]) == class)
-                .collect();
+            let mut members: Vec<usize> =
+                (0..self.len()).filter(|&i| usize::from(self.labels[i]) == class).collect();
             if members.len() < n {
                 return Err(Error::input(format!(
                     "{}: class {class} has {} images, fewer than the {n} asked for",
@@ -246,9 +223,7 @@ impl Dataset {
 
     fn check_count(&self, n: usize) -> Result<()> {
         match n {
-            0 => Err(Error::input(
-                "no samples are asked for; ask for at least one",
-            )),
+            0 => Err(Error::input("no samples are asked for; ask for at least one")),
             n if n > self.len() => Err(Error::input(format!(
                 "{}: {n} samples are asked for; it has {}",
                 self.name,
@@ -275,14 +250,8 @@ pub(crate) mod tests {
 
     /// Images of 2x3 whose values tell their index: 10 index + position.
     pub(crate) fn numbered(n: usize) -> Dataset {
-        let shape = ImageShape {
-            height: 2,
-            width: 3,
-            channels: 1,
-        };
-        let images = (0..n)
-            .flat_map(|i| (0..6).map(move |p| (10 * i + p) as u8))
-            .collect();
+        let shape = ImageShape { height: 2, width: 3, channels: 1 };
+        let images = (0..n).flat_map(|i| (0..6).map(move |p| (10 * i + p) as u8)).collect();
         let labels = (0..n).map(|i| (i % 3) as u8).collect();
         Dataset::new("numbered", shape, images, labels, 3).unwrap()
     }
@@ -334,24 +303,10 @@ pub(crate) mod tests {
 
     #[test]
     fn sizes_and_labels_that_do_not_fit_are_refused() {
-        let shape = ImageShape {
-            height: 2,
-            width: 2,
-            channels: 1,
-        };
-        refused(
-            Dataset::new("d", shape, vec![0; 7], vec![0; 2], 3),
-            "7 bytes",
-        );
-        refused(
-            Dataset::new("d", shape, vec![0; 8], vec![0, 3], 3),
-            "image 1 has label 3",
-        );
-        let empty = ImageShape {
-            height: 0,
-            width: 2,
-            channels: 1,
-        };
+        let shape = ImageShape { height: 2, width: 2, channels: 1 };
+        refused(Dataset::new("d", shape, vec![0; 7], vec![0; 2], 3), "7 bytes");
+        refused(Dataset::new("d", shape, vec![0; 8], vec![0, 3], 3), "image 1 has label 3");
+        let empty = ImageShape { height: 0, width: 2, channels: 1 };
         refused(Dataset::new("d", empty, vec![], vec![], 3), "no pixels");
     }
 }

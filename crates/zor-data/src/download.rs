@@ -8,14 +8,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::digest;
 use crate::error::{Error, Result};
-use crate::fashion_mnist;
-
-/// Where Fashion-MNIST is served, the official address first. The mirrors have not been tried from where this was written.
-pub(crate) const FASHION_MNIST: &[&str] = &[
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-    "http://fashion-mnist.s3.amazonaws.com",
-];
 
 /// No file here is larger.
 const LARGEST: u64 = 64 << 20;
@@ -36,7 +30,7 @@ pub(crate) fn fetch(addresses: &[&str], path: &Path, digest: &str) -> Result<()>
         let address = format!("{}/{name}", address.trim_end_matches('/'));
         match transfer(&address, &partial)? {
             Err(reason) => reasons.push(format!("{address}: {reason}")),
-            Ok(()) => match fashion_mnist::verify(&partial, digest) {
+            Ok(()) => match digest::verify(&partial, digest) {
                 Ok(()) => {
                     return fs::rename(&partial, path)
                         .map_err(|error| Error::file_system(path, "write it", &error));
@@ -90,11 +84,7 @@ fn transfer(address: &str, partial: &Path) -> Result<std::result::Result<(), Str
     };
     let mut options = OpenOptions::new();
     options.create(true).write(true);
-    let options = if continues {
-        options.append(true)
-    } else {
-        options.truncate(true)
-    };
+    let options = if continues { options.append(true) } else { options.truncate(true) };
     let mut file = options.open(partial).map_err(|error| refused(&error))?;
     let expected = response.headers().get("content-length");
     let expected: Option<u64> = expected.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -155,18 +145,13 @@ mod tests {
             for stream in listener.incoming().take(8) {
                 let mut stream = stream.unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let head: Vec<String> = lines
-                    .map(|line| line.unwrap())
-                    .take_while(|line| !line.is_empty())
-                    .collect();
+                let head: Vec<String> =
+                    lines.map(|line| line.unwrap()).take_while(|line| !line.is_empty()).collect();
                 let range = head.iter().find_map(|line| {
-                    line.to_lowercase()
-                        .strip_prefix("range: bytes=")
-                        .map(str::to_owned)
+                    line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned)
                 });
-                let from: usize = range
-                    .as_ref()
-                    .map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
+                let from: usize =
+                    range.as_ref().map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
                 seen.lock().unwrap().extend(range);
                 let mut body = body.to_vec();
                 let (status, from) = match answer {
@@ -183,11 +168,8 @@ mod tests {
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                     rest.len()
                 );
-                let end = if let Answer::CutAfter(n) = answer {
-                    n.min(rest.len())
-                } else {
-                    rest.len()
-                };
+                let end =
+                    if let Answer::CutAfter(n) = answer { n.min(rest.len()) } else { rest.len() };
                 // The client may hang up first.
                 let _ = stream.write_all(head.as_bytes());
                 let _ = stream.write_all(&rest[..end]);
@@ -199,7 +181,7 @@ mod tests {
     static BODY: &[u8] = include_bytes!("../sample/train-labels-idx1-ubyte.gz");
 
     fn digest() -> String {
-        fashion_mnist::digest_of(BODY).unwrap()
+        digest::digest_of(BODY).unwrap()
     }
 
     fn attempt(addresses: &[&str], before: Option<&[u8]>) -> (tempfile::TempDir, Result<()>) {
@@ -220,10 +202,7 @@ mod tests {
         let (address, _) = serve(BODY, answer);
         let error = attempt(&[&address], None).1.unwrap_err();
         let message = error.to_string();
-        assert!(
-            message.contains(words) && message.contains(&address),
-            "{message}"
-        );
+        assert!(message.contains(words) && message.contains(&address), "{message}");
         assert!(message.contains("--data-dir"), "{message}");
         assert_eq!(error.kind(), ErrorKind::Network);
     }

@@ -27,10 +27,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn input(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Input,
-            message: message.into(),
-        }
+        Self { kind: ErrorKind::Input, message: message.into() }
     }
 
     pub(crate) fn in_file(path: &Path, message: impl fmt::Display) -> Self {
@@ -39,10 +36,7 @@ impl Error {
 
     #[cfg(feature = "download")]
     pub(crate) fn network(message: impl Into<String>) -> Self {
-        Self {
-            kind: ErrorKind::Network,
-            message: message.into(),
-        }
+        Self { kind: ErrorKind::Network, message: message.into() }
     }
 
     pub(crate) fn file_system(path: &Path, doing: &str, error: &std::io::Error) -> Self {

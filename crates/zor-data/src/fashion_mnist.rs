@@ -4,12 +4,10 @@
 //! fetched; and without all of these there is a sample inside this crate.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::dataset::Dataset;
+use crate::digest::verify;
 use crate::error::{Error, Result};
 use crate::idx;
 
@@ -29,22 +27,17 @@ pub const CLASSES: [&str; 10] = [
 
 /// The official files, and the SHA-256 of what is in them once decompressed.
 pub const FILES: [(&str, &str); 4] = [
-    (
-        "train-images-idx3-ubyte",
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    ),
-    (
-        "train-labels-idx1-ubyte",
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    ),
-    (
-        "t10k-images-idx3-ubyte",
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    ),
-    (
-        "t10k-labels-idx1-ubyte",
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    ),
+    ("train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    ("train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+];
+
+/// Where the files are served, the official address first. The mirror has not been tried from where this was written.
+#[cfg(feature = "download")]
+const ADDRESSES: &[&str] = &[
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+    "http://fashion-mnist.s3.amazonaws.com",
 ];
 
 /// The data set's own folder inside a data folder.
@@ -100,14 +93,8 @@ impl Locations {
     pub fn from_environment(data_dir: Option<PathBuf>) -> Self {
         use etcetera::BaseStrategy;
         let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        let cache = etcetera::choose_base_strategy()
-            .ok()
-            .map(|base| base.cache_dir().join("zor"));
-        Self {
-            data_dir,
-            variable: variable.map(PathBuf::from),
-            cache,
-        }
+        let cache = etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("zor"));
+        Self { data_dir, variable: variable.map(PathBuf::from), cache }
     }
 
     /// The folders that are looked at for a data set, in order, and what to call each.
@@ -118,13 +105,8 @@ impl Locations {
         if let Some(folder) = &self.variable {
             return vec![(VARIABLE.to_owned(), folder.clone())];
         }
-        let cache = self
-            .cache
-            .iter()
-            .map(|folder| ("the cache".to_owned(), folder.clone()));
-        cache
-            .chain([("the system".to_owned(), PathBuf::from(DEBIAN))])
-            .collect()
+        let cache = self.cache.iter().map(|folder| ("the cache".to_owned(), folder.clone()));
+        cache.chain([("the system".to_owned(), PathBuf::from(DEBIAN))]).collect()
     }
 }
 
@@ -168,11 +150,7 @@ impl FashionMnist {
         let labels = idx::labels(SAMPLE_LABELS).map_err(damaged)?;
         let name = "the Fashion-MNIST sample";
         let train = Dataset::new(name, shape, images, labels, CLASSES.len())?;
-        Ok(Self {
-            train,
-            test: None,
-            source: Source::Sample,
-        })
+        Ok(Self { train, test: None, source: Source::Sample })
     }
 
     /// Downloads what is missing to the cache, checks it, and returns the folder.
@@ -188,7 +166,7 @@ impl FashionMnist {
         for (name, digest) in FILES {
             let path = folder.join(format!("{name}.gz"));
             if !path.is_file() {
-                crate::download::fetch(crate::download::FASHION_MNIST, &path, digest)?;
+                crate::download::fetch(ADDRESSES, &path, digest)?;
             }
             verify(&path, digest)?;
         }
@@ -204,14 +182,8 @@ pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
     let asked_for = locations.data_dir.is_some() || locations.variable.is_some();
     for (origin, base) in locations.search() {
         let inside = base.join(FOLDER);
-        let folder = if inside.is_dir() {
-            inside
-        } else {
-            base.clone()
-        };
-        let absent = FILES
-            .iter()
-            .find(|(name, _)| in_folder(&folder, name).is_none());
+        let folder = if inside.is_dir() { inside } else { base.clone() };
+        let absent = FILES.iter().find(|(name, _)| in_folder(&folder, name).is_none());
         match absent {
             None => {
                 // A user's own folder may hold a user's own images; what was fetched must be what was asked for.
@@ -234,9 +206,7 @@ pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
 }
 
 fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
-    [folder.join(format!("{name}.gz")), folder.join(name)]
-        .into_iter()
-        .find(|path| path.is_file())
+    [folder.join(format!("{name}.gz")), folder.join(name)].into_iter().find(|path| path.is_file())
 }
 
 fn missing(folder: &Path, name: &str, origin: &str) -> Error {
@@ -248,62 +218,21 @@ fn missing(folder: &Path, name: &str, origin: &str) -> Error {
     )
 }
 
-/// Checks the decompressed contents of a file.
-pub(crate) fn verify(path: &Path, digest: &str) -> Result<()> {
-    let bytes = fs::read(path).map_err(|error| Error::file_system(path, "read it", &error))?;
-    let found = digest_of(&bytes).map_err(|error| Error::in_file(path, error))?;
-    if found == digest {
-        Ok(())
-    } else {
-        Err(Error::in_file(
-            path,
-            "its contents are not the official ones; delete it and fetch it again",
-        ))
-    }
-}
-
-/// SHA-256 of the decompressed contents, in hexadecimal digits.
-pub(crate) fn digest_of(bytes: &[u8]) -> std::result::Result<String, String> {
-    let (mut body, _) = idx::open(bytes);
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match body.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(error) => return Err(format!("its gzip data is damaged or cut short: {error}")),
-        }
-    }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::digest_of;
+    use std::fs;
 
     #[test]
     fn the_sample_is_the_one_that_was_made() {
-        let digests = [
-            (SAMPLE_IMAGES, IMAGES_DIGEST),
-            (SAMPLE_LABELS, LABELS_DIGEST),
-        ];
+        let digests = [(SAMPLE_IMAGES, IMAGES_DIGEST), (SAMPLE_LABELS, LABELS_DIGEST)];
         for (bytes, expected) in digests {
             assert_eq!(digest_of(bytes).unwrap(), expected);
         }
         let sample = FashionMnist::sample().unwrap();
         assert_eq!(sample.train.len(), 3000);
-        assert!(
-            sample
-                .train
-                .range(0..2000)
-                .unwrap()
-                .first_per_class(100)
-                .is_ok()
-        );
+        assert!(sample.train.range(0..2000).unwrap().first_per_class(100).is_ok());
         assert_eq!(sample.test, None);
     }
 
@@ -311,20 +240,14 @@ mod tests {
     const LABELS_DIGEST: &str = "d91bcde777777d8b779ccfade8da8df64050ef1cde830c67b3036ee13e26ec28";
 
     fn nowhere() -> Locations {
-        Locations {
-            cache: Some(PathBuf::from("/nowhere")),
-            ..Locations::default()
-        }
+        Locations { cache: Some(PathBuf::from("/nowhere")), ..Locations::default() }
     }
 
     #[test]
     fn without_any_folder_the_sample_is_loaded() {
         // Where Debian's package is installed, the set is found there instead.
         if !Path::new(DEBIAN).is_dir() {
-            assert_eq!(
-                FashionMnist::load(&nowhere()).unwrap().source,
-                Source::Sample
-            );
+            assert_eq!(FashionMnist::load(&nowhere()).unwrap().source, Source::Sample);
         }
     }
 
@@ -333,21 +256,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = Some(folder.path().to_path_buf());
         for locations in [
-            Locations {
-                data_dir: data_dir.clone(),
-                ..nowhere()
-            },
-            Locations {
-                variable: data_dir,
-                ..nowhere()
-            },
+            Locations { data_dir: data_dir.clone(), ..nowhere() },
+            Locations { variable: data_dir, ..nowhere() },
         ] {
             let message = FashionMnist::load(&locations).unwrap_err().to_string();
             assert!(message.contains("train-images-idx3-ubyte"), "{message}");
-            assert!(
-                message.contains(&*folder.path().to_string_lossy()),
-                "{message}"
-            );
+            assert!(message.contains(&*folder.path().to_string_lossy()), "{message}");
         }
     }
 
@@ -358,24 +272,16 @@ mod tests {
             let place = folder.path().join(inside);
             fs::create_dir_all(&place).unwrap();
             for (index, (name, _)) in FILES.into_iter().enumerate() {
-                let bytes = if index % 2 == 0 {
-                    SAMPLE_IMAGES
-                } else {
-                    SAMPLE_LABELS
-                };
+                let bytes = if index % 2 == 0 { SAMPLE_IMAGES } else { SAMPLE_LABELS };
                 fs::write(place.join(format!("{name}.gz")), bytes).unwrap();
             }
-            let locations = Locations {
-                data_dir: Some(folder.path().to_path_buf()),
-                ..Locations::default()
-            };
+            let locations =
+                Locations { data_dir: Some(folder.path().to_path_buf()), ..Locations::default() };
             let loaded = FashionMnist::load(&locations).unwrap();
             assert_eq!(loaded.test.map(|test| test.len()), Some(3000));
             // The same files in the cache are not the official ones.
-            let cached = Locations {
-                cache: Some(folder.path().to_path_buf()),
-                ..Locations::default()
-            };
+            let cached =
+                Locations { cache: Some(folder.path().to_path_buf()), ..Locations::default() };
             let message = FashionMnist::load(&cached).unwrap_err().to_string();
             assert!(message.contains("not the official ones"), "{message}");
         }

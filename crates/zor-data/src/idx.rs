@@ -69,9 +69,7 @@ pub fn images(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, Vec<u8>),
     let header = header::<16>(&mut *body)?;
     check_magic(word(&header, 0), IMAGES, "images")?;
     let [count, height, width] = [4, 8, 12].map(|at| word(&header, at) as usize);
-    let size = count
-        .checked_mul(height)
-        .and_then(|size| size.checked_mul(width));
+    let size = count.checked_mul(height).and_then(|size| size.checked_mul(width));
     let size = size.filter(|&size| size <= limit).ok_or_else(|| {
         format!(
             "its header promises {count} images of {height}x{width}, more than the file can hold"
@@ -80,15 +78,7 @@ pub fn images(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, Vec<u8>),
     if count > 0 && height * width == 0 {
         return Err(format!("its header promises images of {height}x{width}"));
     }
-    Ok((
-        count,
-        ImageShape {
-            height,
-            width,
-            channels: 1,
-        },
-        values(&mut *body, size, 16)?,
-    ))
+    Ok((count, ImageShape { height, width, channels: 1 }, values(&mut *body, size, 16)?))
 }
 
 /// Parses the bytes of a file of labels.
@@ -101,9 +91,7 @@ pub fn labels(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
     check_magic(word(&header, 0), LABELS, "labels")?;
     let count = word(&header, 4) as usize;
     if count > limit {
-        return Err(format!(
-            "its header promises {count} labels, more than the file can hold"
-        ));
+        return Err(format!("its header promises {count} labels, more than the file can hold"));
     }
     values(&mut *body, count, 8)
 }
@@ -111,10 +99,7 @@ pub fn labels(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
 /// Decompresses if need be; with it the most bytes that can come out.
 pub(crate) fn open(bytes: &[u8]) -> (Box<dyn Read + '_>, usize) {
     if bytes.starts_with(&GZIP) {
-        (
-            Box::new(MultiGzDecoder::new(bytes)),
-            bytes.len().saturating_mul(LARGEST_RATIO),
-        )
+        (Box::new(MultiGzDecoder::new(bytes)), bytes.len().saturating_mul(LARGEST_RATIO))
     } else {
         (Box::new(bytes), bytes.len())
     }
@@ -122,11 +107,10 @@ pub(crate) fn open(bytes: &[u8]) -> (Box<dyn Read + '_>, usize) {
 
 fn header<const N: usize>(body: &mut dyn Read) -> std::result::Result<[u8; N], String> {
     let mut header = [0; N];
-    body.read_exact(&mut header)
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => format!("it ends inside its header of {N} bytes"),
-            _ => format!("its gzip data is damaged: {error}"),
-        })?;
+    body.read_exact(&mut header).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => format!("it ends inside its header of {N} bytes"),
+        _ => format!("its gzip data is damaged: {error}"),
+    })?;
     Ok(header)
 }
 
@@ -151,15 +135,12 @@ fn values(body: &mut dyn Read, size: usize, offset: usize) -> std::result::Resul
     let read = body.take(size as u64 + 1).read_to_end(&mut values);
     read.map_err(|error| format!("its gzip data is damaged or cut short: {error}"))?;
     match values.len() {
-        found if found < size => Err(format!(
-            "it ends at byte {} of {}; fetch it again",
-            offset + found,
-            offset + size
-        )),
-        found if found > size => Err(format!(
-            "it goes on after byte {}, where its header says it ends",
-            offset + size
-        )),
+        found if found < size => {
+            Err(format!("it ends at byte {} of {}; fetch it again", offset + found, offset + size))
+        }
+        found if found > size => {
+            Err(format!("it goes on after byte {}, where its header says it ends", offset + size))
+        }
         _ => Ok(values),
     }
 }
@@ -187,15 +168,7 @@ mod tests {
     #[test]
     fn plain_and_gzipped_files_read_the_same() {
         let plain = file(IMAGES, &[2, 2, 3], 12);
-        let expected = (
-            2,
-            ImageShape {
-                height: 2,
-                width: 3,
-                channels: 1,
-            },
-            (0..12).collect(),
-        );
+        let expected = (2, ImageShape { height: 2, width: 3, channels: 1 }, (0..12).collect());
         assert_eq!(images(&plain), Ok(expected.clone()));
         assert_eq!(images(&zipped(&plain)), Ok(expected));
         assert_eq!(labels(&file(LABELS, &[3], 3)), Ok(vec![0, 1, 2]));
@@ -219,11 +192,7 @@ mod tests {
     #[test]
     fn wrong_magic_is_told_with_the_right_one() {
         refused(&file(LABELS, &[12, 0, 0], 12), "0x00000803");
-        assert!(
-            labels(&file(IMAGES, &[1], 1))
-                .unwrap_err()
-                .contains("0x00000801")
-        );
+        assert!(labels(&file(IMAGES, &[1], 1)).unwrap_err().contains("0x00000801"));
     }
 
     #[test]
@@ -233,14 +202,8 @@ mod tests {
 
     #[test]
     fn a_header_cannot_promise_more_than_the_file_can_hold() {
-        refused(
-            &file(IMAGES, &[u32::MAX, u32::MAX, u32::MAX], 4),
-            "more than the file can hold",
-        );
-        refused(
-            &zipped(&file(IMAGES, &[1 << 20, 1 << 6, 1], 4)),
-            "more than the file can hold",
-        );
+        refused(&file(IMAGES, &[u32::MAX, u32::MAX, u32::MAX], 4), "more than the file can hold");
+        refused(&zipped(&file(IMAGES, &[1 << 20, 1 << 6, 1], 4)), "more than the file can hold");
         assert!(labels(&file(LABELS, &[u32::MAX], 4)).is_err());
     }
 
@@ -258,26 +221,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("images"), folder.path().join("labels"));
         let message = read_dataset("d", &a, &b, 10).unwrap_err().to_string();
-        assert!(
-            message.contains("images: there is no such file"),
-            "{message}"
-        );
+        assert!(message.contains("images: there is no such file"), "{message}");
         fs::write(&a, file(IMAGES, &[2, 2, 3], 12)).unwrap();
         fs::write(&b, file(LABELS, &[3], 3)).unwrap();
         let message = read_dataset("d", &a, &b, 10).unwrap_err().to_string();
-        assert!(
-            message.contains("2 images") && message.contains("3 labels"),
-            "{message}"
-        );
-        fs::write(
-            &b,
-            [&LABELS.to_be_bytes()[..], &[0, 0, 0, 2, 1, 10]].concat(),
-        )
-        .unwrap();
+        assert!(message.contains("2 images") && message.contains("3 labels"), "{message}");
+        fs::write(&b, [&LABELS.to_be_bytes()[..], &[0, 0, 0, 2, 1, 10]].concat()).unwrap();
         let message = read_dataset("d", &a, &b, 10).unwrap_err().to_string();
-        assert!(
-            message.contains("labels") && message.contains("label 10"),
-            "{message}"
-        );
+        assert!(message.contains("labels") && message.contains("label 10"), "{message}");
     }
 }

@@ -6,6 +6,7 @@ pub mod idx;
 mod augment;
 mod batches;
 mod dataset;
+mod digest;
 #[cfg(feature = "download")]
 mod download;
 mod error;

@@ -25,10 +25,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn input(path: &Path, message: impl fmt::Display) -> Self {
-        Self {
-            kind: ErrorKind::Input,
-            message: format!("{}: {message}", path.display()),
-        }
+        Self { kind: ErrorKind::Input, message: format!("{}: {message}", path.display()) }
     }
 
     pub(crate) fn file_system(path: &Path, doing: &str, error: &std::io::Error) -> Self {

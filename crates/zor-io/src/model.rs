@@ -66,10 +66,7 @@ pub struct TensorRecord {
 impl Header {
     /// Number of trainable values.
     pub fn n_parameters(&self) -> usize {
-        self.tensors
-            .iter()
-            .map(|t| t.shape[0].saturating_mul(t.shape[1]))
-            .sum()
+        self.tensors.iter().map(|t| t.shape[0].saturating_mul(t.shape[1])).sum()
     }
 }
 
@@ -108,9 +105,7 @@ pub fn load_with(path: &Path, device: &Device, registry: &Registry) -> Result<(N
 /// When the file cannot be read, or is not a sound model file.
 pub fn info(path: &Path) -> Result<Header> {
     let bytes = read(path)?;
-    decode(&bytes)
-        .map(|(header, _)| header)
-        .map_err(|message| Error::input(path, message))
+    decode(&bytes).map(|(header, _)| header).map_err(|message| Error::input(path, message))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -128,26 +123,16 @@ fn encode(
     let mut tensors = Vec::new();
     let mut values = Vec::new();
     for (position, layer) in network.layers().iter().enumerate() {
-        let config = layer
-            .config()
-            .map_err(|e| e.at(format_args!("layer {position}")).to_string())?;
-        layers.push(LayerRecord {
-            kind: layer.kind().to_owned(),
-            config,
-        });
+        let config =
+            layer.config().map_err(|e| e.at(format_args!("layer {position}")).to_string())?;
+        layers.push(LayerRecord { kind: layer.kind().to_owned(), config });
         for parameter in layer.parameters() {
             tensors.push(TensorRecord {
                 layer: position,
                 name: parameter.name().to_owned(),
                 shape: parameter.shape(),
             });
-            values.extend(
-                parameter
-                    .value()
-                    .into_data()
-                    .iter::<f32>()
-                    .flat_map(f32::to_le_bytes),
-            );
+            values.extend(parameter.value().into_data().iter::<f32>().flat_map(f32::to_le_bytes));
         }
     }
     let header = Header {
@@ -173,10 +158,7 @@ fn encode(
 /// The header, and the bytes of all tensors.
 fn decode(bytes: &[u8]) -> std::result::Result<(Header, &[u8]), String> {
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
-        return Err(format!(
-            "{} bytes are too few for a model file",
-            bytes.len()
-        ));
+        return Err(format!("{} bytes are too few for a model file", bytes.len()));
     };
     let number = |at: usize| {
         u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]])
@@ -191,10 +173,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<(Header, &[u8]), String> {
         ));
     }
     let Some(content) = rest.len().checked_sub(DIGEST) else {
-        return Err(format!(
-            "it ends after {} bytes, inside the header",
-            bytes.len()
-        ));
+        return Err(format!("it ends after {} bytes, inside the header", bytes.len()));
     };
     let (content, digest) = rest.split_at(content);
     let mut hasher = Sha256::new();
@@ -202,7 +181,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<(Header, &[u8]), String> {
     hasher.update(content);
     if hasher.finalize()[..] != *digest {
         return Err(
-            "its digest does not match: it is damaged or cut short; use another copy".to_owned(),
+            "its digest does not match: it is damaged or cut short; use another copy".to_owned()
         );
     }
     let length = number(12) as usize;
@@ -211,10 +190,8 @@ fn decode(bytes: &[u8]) -> std::result::Result<(Header, &[u8]), String> {
         .ok_or_else(|| format!("its header of {length} bytes is longer than the file"))?;
     let header: Header = serde_json::from_slice(header).map_err(|e| format!("its header: {e}"))?;
     let size = |t: &TensorRecord| t.shape[0].checked_mul(t.shape[1])?.checked_mul(4);
-    let expected = header
-        .tensors
-        .iter()
-        .try_fold(0usize, |sum, tensor| sum.checked_add(size(tensor)?));
+    let expected =
+        header.tensors.iter().try_fold(0usize, |sum, tensor| sum.checked_add(size(tensor)?));
     if expected != Some(tensors.len()) {
         return Err(format!(
             "its header promises {expected:?} bytes of tensors, it has {}",
@@ -239,9 +216,7 @@ fn rebuild(
     for (position, layer) in network.layers_mut().iter_mut().enumerate() {
         for parameter in layer.parameters_mut() {
             let place = format!("layer {position}, {}", parameter.name());
-            let record = records
-                .next()
-                .ok_or_else(|| format!("{place} is missing"))?;
+            let record = records.next().ok_or_else(|| format!("{place} is missing"))?;
             let expected = TensorRecord {
                 layer: position,
                 name: parameter.name().to_owned(),
@@ -252,16 +227,10 @@ fn rebuild(
             }
             let (bytes, rest) = tensors.split_at(record.shape[0] * record.shape[1] * 4);
             tensors = rest;
-            let values: Vec<f32> = bytes
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect();
+            let values: Vec<f32> =
+                bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
             let value = Tensor::from_data(TensorData::new(values, record.shape), device);
-            parameter
-                .set_value(value)
-                .map_err(|e| format!("{place}: {e}"))?;
+            parameter.set_value(value).map_err(|e| format!("{place}: {e}"))?;
         }
     }
     match records.next() {
@@ -276,11 +245,7 @@ mod tests {
     use crate::ErrorKind;
 
     fn network() -> Network {
-        Network::dense(&[6, 4, 6])
-            .rule(Rule::classic())
-            .seed(3)
-            .build(&Device::flex())
-            .unwrap()
+        Network::dense(&[6, 4, 6]).rule(Rule::classic()).seed(3).build(&Device::flex()).unwrap()
     }
 
     fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -302,10 +267,7 @@ mod tests {
         assert_eq!(loaded.rule(), &Rule::classic());
         assert_eq!(header.notes["task"], "test");
         assert_eq!(header.n_parameters(), 48);
-        assert_eq!(
-            encode(&loaded, &header.notes).unwrap(),
-            fs::read(&path).unwrap()
-        );
+        assert_eq!(encode(&loaded, &header.notes).unwrap(), fs::read(&path).unwrap());
     }
 
     #[test]
@@ -327,11 +289,7 @@ mod tests {
         let (folder, path) = saved();
         let missing = folder.path().join("other.zor");
         let error = load(&missing, &device).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("other.zor: there is no such file")
-        );
+        assert!(error.to_string().contains("other.zor: there is no such file"));
         assert_eq!(error.kind(), ErrorKind::Input);
 
         let mut newer = fs::read(&path).unwrap();

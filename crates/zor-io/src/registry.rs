@@ -18,9 +18,7 @@ impl Registry {
     /// Adds a kind under the name that its `Layer::kind` returns.
     #[must_use]
     pub fn with<C: LayerConfig + DeserializeOwned + 'static>(mut self, kind: &'static str) -> Self {
-        self.kinds.insert(kind, |value| {
-            Ok(Box::new(serde_json::from_value::<C>(value)?))
-        });
+        self.kinds.insert(kind, |value| Ok(Box::new(serde_json::from_value::<C>(value)?)));
         self
     }
 
@@ -45,10 +43,6 @@ impl Registry {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self {
-            kinds: BTreeMap::new(),
-        }
-        .with::<DenseConfig>("dense")
-        .with::<GateConfig>("gate")
+        Self { kinds: BTreeMap::new() }.with::<DenseConfig>("dense").with::<GateConfig>("gate")
     }
 }

@@ -25,10 +25,7 @@ pub struct AdamW {
 impl AdamW {
     /// With this learning rate or schedule, and the rule's defaults otherwise.
     pub fn new(schedule: impl Into<Schedule>) -> Self {
-        Self {
-            schedule: schedule.into(),
-            ..Self::default()
-        }
+        Self { schedule: schedule.into(), ..Self::default() }
     }
 
     /// Plain Adam: no weight decay.
@@ -58,20 +55,14 @@ impl Default for AdamW {
 
 impl Optimizer for AdamW {
     fn name(&self) -> &str {
-        if self.weight_decay == 0.0 {
-            "adam"
-        } else {
-            "adamw"
-        }
+        if self.weight_decay == 0.0 { "adam" } else { "adamw" }
     }
 
     fn check(&self) -> Result<()> {
         self.schedule.check()?;
         let betas = [self.betas.0, self.betas.1];
         if betas.iter().any(|beta| !(0.0..1.0).contains(beta)) {
-            return Err(Error::setting(format!(
-                "betas are {betas:?}; both must be in [0, 1)"
-            )));
+            return Err(Error::setting(format!("betas are {betas:?}; both must be in [0, 1)")));
         }
         if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
             return Err(Error::setting(format!(
@@ -97,12 +88,7 @@ impl Optimizer for AdamW {
                 decay: 1.0 - rate * self.weight_decay,
                 limit,
             };
-            let mut moment = || {
-                state
-                    .tensors
-                    .pop()
-                    .unwrap_or_else(|| correlation.zeros_like())
-            };
+            let mut moment = || state.tensors.pop().unwrap_or_else(|| correlation.zeros_like());
             let (second, first) = (moment(), moment());
             let (weight, first, second) =
                 ops::adam_step(weight, correlation.clone(), first, second, settings);

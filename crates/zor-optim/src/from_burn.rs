@@ -28,11 +28,7 @@ pub struct FromBurn<O> {
 impl<O: BurnOptimizer> FromBurn<O> {
     /// Wraps an optimizer under a name of your choice.
     pub fn new(name: impl Into<String>, inner: O, schedule: Schedule) -> Self {
-        Self {
-            name: name.into(),
-            inner,
-            schedule,
-        }
+        Self { name: name.into(), inner, schedule }
     }
 }
 
@@ -58,15 +54,11 @@ impl<O: BurnOptimizer> Optimizer for FromBurn<O> {
         let limit = parameter.limit();
         parameter.update(|weight, state, step| {
             let before = state.foreign.take().and_then(|state| {
-                Arc::downcast::<O::State<2>>(state)
-                    .ok()
-                    .map(Arc::unwrap_or_clone)
+                Arc::downcast::<O::State<2>>(state).ok().map(Arc::unwrap_or_clone)
             });
             let rate = f64::from(self.schedule.rate(step));
             // burn's optimizers go down a gradient; the correlation points the other way.
-            let (weight, after) = self
-                .inner
-                .step(rate, weight, correlation.clone().neg(), before);
+            let (weight, after) = self.inner.step(rate, weight, correlation.clone().neg(), before);
             if let Some(after) = after {
                 state.foreign = Some(Arc::new(after));
             }
@@ -94,10 +86,7 @@ mod tests {
         let mut random = Random::seeded(3);
         let start = Parameter::normal("weight", [7, 9], 0.1, &mut random, &device).with_limit(0.2);
         let mut workspace = Workspace::new(&device);
-        let theirs = AdamWConfig::new()
-            .with_epsilon(1e-8)
-            .with_weight_decay(0.01)
-            .build();
+        let theirs = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.01).build();
         let theirs = FromBurn::new("adamw", theirs, Schedule::constant(0.01));
         let ours = AdamW::new(0.01);
         let (mut a, mut b) = (start.clone(), start);
@@ -106,12 +95,7 @@ mod tests {
             ours.step(&mut a, step.clone(), &mut workspace);
             theirs.step(&mut b, step, &mut workspace);
         }
-        let difference = (a.value() - b.value())
-            .abs()
-            .max()
-            .into_data()
-            .iter::<f32>()
-            .next();
+        let difference = (a.value() - b.value()).abs().max().into_data().iter::<f32>().next();
         assert!(difference.is_some_and(|d| d < 1e-6), "{difference:?}");
     }
 }

@@ -27,26 +27,13 @@ fn accumulate(
     }
     let kept = match state.tensors.pop() {
         Some(kept) => ops::move_weight(kept, correlation.clone(), momentum, 1.0, f32::INFINITY),
-        None => ops::move_weight(
-            correlation.zeros_like(),
-            correlation.clone(),
-            0.0,
-            1.0,
-            f32::INFINITY,
-        ),
+        None => {
+            ops::move_weight(correlation.zeros_like(), correlation.clone(), 0.0, 1.0, f32::INFINITY)
+        }
     };
-    let weights = if nesterov {
-        (1.0, momentum)
-    } else {
-        (0.0, 1.0)
-    };
-    let direction = ops::move_weight(
-        correlation,
-        kept.clone(),
-        weights.0,
-        weights.1,
-        f32::INFINITY,
-    );
+    let weights = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+    let direction =
+        ops::move_weight(correlation, kept.clone(), weights.0, weights.1, f32::INFINITY);
     state.tensors.push(kept);
     direction
 }
@@ -55,9 +42,7 @@ fn check_weight_decay(weight_decay: f32) -> Result<()> {
     if weight_decay.is_finite() && weight_decay >= 0.0 {
         Ok(())
     } else {
-        Err(Error::setting(format!(
-            "weight_decay is {weight_decay}; it must be zero or above"
-        )))
+        Err(Error::setting(format!("weight_decay is {weight_decay}; it must be zero or above")))
     }
 }
 
@@ -65,8 +50,6 @@ fn check_momentum(momentum: f32) -> Result<()> {
     if (0.0..1.0).contains(&momentum) {
         Ok(())
     } else {
-        Err(Error::setting(format!(
-            "momentum is {momentum}; it must be in [0, 1)"
-        )))
+        Err(Error::setting(format!("momentum is {momentum}; it must be in [0, 1)")))
     }
 }

@@ -81,10 +81,7 @@ impl Optimizer for Muon {
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
         let [rows, columns] = parameter.shape();
         if rows.min(columns) == 1 {
-            let schedule = Schedule {
-                peak: self.schedule.peak * 0.1,
-                ..self.schedule
-            };
+            let schedule = Schedule { peak: self.schedule.peak * 0.1, ..self.schedule };
             let vector = AdamW::new(schedule).with_weight_decay(self.weight_decay);
             return vector.step(parameter, correlation, workspace);
         }
@@ -116,11 +113,7 @@ pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspa
     };
 
     let matrix = ops::frobenius_normalize(matrix);
-    let side = if rows <= columns {
-        Transposed::Right
-    } else {
-        Transposed::Left
-    };
+    let side = if rows <= columns { Transposed::Right } else { Transposed::Left };
     let mut gram = ops::product(matrix.clone(), matrix.clone(), workspace.take(small), side);
     // The product of the polynomials so far: `matrix` times it is the iterate.
     let mut total: Option<Tensor<2>> = None;
@@ -183,13 +176,7 @@ mod tests {
             assert!((0.3..1.5).contains(&diagonal), "{shape:?}: {diagonal}");
         }
         // It keeps the direction: positive overlap with the matrix it came from.
-        assert!(
-            (result * matrix)
-                .sum()
-                .into_data()
-                .iter::<f32>()
-                .all(|overlap| overlap > 0.0)
-        );
+        assert!((result * matrix).sum().into_data().iter::<f32>().all(|overlap| overlap > 0.0));
     }
 
     #[test]

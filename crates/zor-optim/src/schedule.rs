@@ -42,32 +42,17 @@ pub enum Decay {
 impl Schedule {
     /// The same rate at every step.
     pub fn constant(rate: f32) -> Self {
-        Self {
-            peak: rate,
-            warm_up: 0,
-            decay: Decay::Constant,
-            steps: 0,
-        }
+        Self { peak: rate, warm_up: 0, decay: Decay::Constant, steps: 0 }
     }
 
     /// From the rate to zero along half a cosine.
     pub fn cosine(rate: f32, steps: u64) -> Self {
-        Self {
-            peak: rate,
-            warm_up: 0,
-            decay: Decay::Cosine,
-            steps,
-        }
+        Self { peak: rate, warm_up: 0, decay: Decay::Cosine, steps }
     }
 
     /// From the rate to zero along a straight line.
     pub fn linear(rate: f32, steps: u64) -> Self {
-        Self {
-            peak: rate,
-            warm_up: 0,
-            decay: Decay::Linear,
-            steps,
-        }
+        Self { peak: rate, warm_up: 0, decay: Decay::Linear, steps }
     }
 
     /// Grows linearly over the first steps.
@@ -121,24 +106,15 @@ mod tests {
     fn check(schedule: Schedule, expected: &[(u64, f32)]) {
         for &(step, rate) in expected {
             let found = schedule.rate(step);
-            assert!(
-                (found - rate).abs() < 1e-6,
-                "{schedule:?} at {step}: {found}, not {rate}"
-            );
+            assert!((found - rate).abs() < 1e-6, "{schedule:?} at {step}: {found}, not {rate}");
         }
     }
 
     #[test]
     fn rates_follow_their_curves() {
         check(Schedule::constant(0.3), &[(1, 0.3), (1_000_000, 0.3)]);
-        check(
-            Schedule::linear(1.0, 10),
-            &[(1, 1.0), (6, 0.5), (10, 0.1), (11, 0.0), (99, 0.0)],
-        );
-        check(
-            Schedule::cosine(1.0, 10),
-            &[(1, 1.0), (6, 0.5), (11, 0.0), (99, 0.0)],
-        );
+        check(Schedule::linear(1.0, 10), &[(1, 1.0), (6, 0.5), (10, 0.1), (11, 0.0), (99, 0.0)]);
+        check(Schedule::cosine(1.0, 10), &[(1, 1.0), (6, 0.5), (11, 0.0), (99, 0.0)]);
         let warm = Schedule::linear(1.0, 14).with_warm_up(4);
         check(warm, &[(1, 0.25), (4, 1.0), (5, 1.0), (10, 0.5)]);
     }

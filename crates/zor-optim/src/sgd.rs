@@ -25,12 +25,7 @@ pub struct Sgd {
 impl Sgd {
     /// With this learning rate or schedule, momentum 0.9, no weight decay.
     pub fn new(schedule: impl Into<Schedule>) -> Self {
-        Self {
-            schedule: schedule.into(),
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 0.0,
-        }
+        Self { schedule: schedule.into(), momentum: 0.9, nesterov: false, weight_decay: 0.0 }
     }
 }
 

@@ -53,15 +53,10 @@ fn random(shape: [usize; 2]) -> Tensor<2> {
 }
 
 fn training(rule: Rule, optimizer: &dyn Optimizer, sizes: &[usize]) -> usize {
-    let mut network = Network::dense(sizes)
-        .rule(rule)
-        .build(&Device::flex())
-        .unwrap();
+    let mut network = Network::dense(sizes).rule(rule).build(&Device::flex()).unwrap();
     let input = random([ROWS, sizes[0]]);
     bytes_per_call(|| {
-        network
-            .train_batch(optimizer, input.clone(), input.clone())
-            .unwrap();
+        network.train_batch(optimizer, input.clone(), input.clone()).unwrap();
     })
 }
 
@@ -71,11 +66,8 @@ fn products(orthogonal: bool, sizes: &[usize]) -> usize {
     let pairs = || sizes.windows(2).map(|pair| [pair[0], pair[1]]);
     bytes_per_call(|| {
         for (index, [inputs, outputs]) in pairs().enumerate() {
-            let (x, w, s) = (
-                random([ROWS, inputs]),
-                random([inputs, outputs]),
-                random([ROWS, outputs]),
-            );
+            let (x, w, s) =
+                (random([ROWS, inputs]), random([inputs, outputs]), random([ROWS, outputs]));
             let mut product = |left: &Tensor<2>, right: &Tensor<2>, shape, transposed| {
                 let buffer = workspace.take(shape);
                 let made = BYTES.load(Ordering::Relaxed);
@@ -115,10 +107,7 @@ fn a_steady_step_allocates_no_buffer() {
                 let bytes = training(rule, optimizer, sizes);
                 println!("{sizes:?} {name}: {bytes} bytes a step, products {products}");
                 let rest = bytes.saturating_sub(products);
-                assert!(
-                    rest < SMALLEST_BUFFER,
-                    "{sizes:?} {name}: {rest} bytes beside products"
-                );
+                assert!(rest < SMALLEST_BUFFER, "{sizes:?} {name}: {rest} bytes beside products");
             }
         }
     }

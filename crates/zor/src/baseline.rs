@@ -125,10 +125,7 @@ pub fn train(
             let plain = network.clone().valid();
             let deviation = evaluate(&plain, output, &evaluation);
             curve.push((step, deviation));
-            if best
-                .as_ref()
-                .is_none_or(|(b, ..)| deviation.sums.squared < b.sums.squared)
-            {
+            if best.as_ref().is_none_or(|(b, ..)| deviation.sums.squared < b.sums.squared) {
                 best = Some((deviation, step, plain));
             }
         }
@@ -138,14 +135,7 @@ pub fn train(
     }
     let (best, best_step, network) =
         best.unwrap_or_else(|| (Deviation::default(), 0, network.valid()));
-    Ok(Baseline {
-        output,
-        best,
-        best_step,
-        train_seconds,
-        curve,
-        network,
-    })
+    Ok(Baseline { output, best, best_step, train_seconds, curve, network })
 }
 
 fn evaluate(network: &Mlp, output: Output, batches: &[Tensor<2>]) -> Deviation {
@@ -154,10 +144,7 @@ fn evaluate(network: &Mlp, output: Output, batches: &[Tensor<2>]) -> Deviation {
         let predicted = network.forward(input.clone(), output);
         let [rows, columns] = predicted.dims();
         let (_, sums): (_, ErrorSums) = zor_core::ops::error_signal(input.clone(), predicted);
-        total += Deviation {
-            sums,
-            elements: rows * columns,
-        };
+        total += Deviation { sums, elements: rows * columns };
     }
     total
 }

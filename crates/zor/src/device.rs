@@ -32,10 +32,7 @@ pub fn device(name: &str) -> Result<Device> {
 macro_rules! optional_device {
     ($name:ident, $feature:literal, $make:expr) => {
         #[cfg(feature = $feature)]
-        #[allow(
-            deprecated,
-            reason = "burn keeps NdArray for users who need it, and so do we"
-        )]
+        #[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
         fn $name() -> Option<Device> {
             Some($make)
         }

@@ -37,9 +37,8 @@ pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
     let (pool, evaluation, evaluation_name) = match test {
         Some(test) => (whole.clone(), test.clone(), "the test set"),
         None => {
-            let outside: Vec<usize> = (0..whole.len())
-                .filter(|i| !VALIDATION.contains(i))
-                .collect();
+            let outside: Vec<usize> =
+                (0..whole.len()).filter(|i| !VALIDATION.contains(i)).collect();
             let name = "training images 2000 to 2999, which are not learned from";
             (whole.select(&outside)?, whole.range(VALIDATION)?, name)
         }
@@ -54,11 +53,7 @@ pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
     if train.is_empty() {
         return Err(Error::input("there are no images to learn from"));
     }
-    Ok(RunData {
-        train: Arc::new(train),
-        evaluation,
-        evaluation_name,
-    })
+    Ok(RunData { train: Arc::new(train), evaluation, evaluation_name })
 }
 
 #[cfg(test)]
@@ -78,51 +73,25 @@ mod tests {
         let data = chosen(&set, Options::default()).unwrap();
         assert_eq!(data.train.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(data.evaluation.len(), 1000);
-        let random = Options {
-            samples: Some(Choice::Random),
-            ..Options::default()
-        };
-        let draw = |seed| {
-            chosen(
-                &set,
-                Options {
-                    seed: Some(seed),
-                    ..random.clone()
-                },
-            )
-            .unwrap()
-            .train
-        };
+        let random = Options { samples: Some(Choice::Random), ..Options::default() };
+        let draw =
+            |seed| chosen(&set, Options { seed: Some(seed), ..random.clone() }).unwrap().train;
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
         for seed in 0..50 {
             let (train, held_out) = (draw(seed), &data.evaluation);
             let seen = |i: usize| (0..1000).any(|j| held_out.image(j) == train.image(i));
-            assert!(
-                (0..10).all(|i| !seen(i)),
-                "seed {seed} learns from an evaluation image"
-            );
+            assert!((0..10).all(|i| !seen(i)), "seed {seed} learns from an evaluation image");
         }
     }
 
     #[test]
     fn the_sample_has_no_test_set_and_keeps_its_validation_images_apart() {
         let set = FashionMnist::sample().unwrap();
-        let all = Options {
-            train_samples: Some(Count::All),
-            ..Options::default()
-        };
+        let all = Options { train_samples: Some(Count::All), ..Options::default() };
         let data = chosen(&set, all).unwrap();
         assert_eq!((data.train.len(), data.evaluation.len()), (2000, 1000));
-        let many = Options {
-            train_samples: Some(Count::Number(2001)),
-            ..Options::default()
-        };
-        assert!(
-            chosen(&set, many)
-                .unwrap_err()
-                .to_string()
-                .contains("2001 samples")
-        );
+        let many = Options { train_samples: Some(Count::Number(2001)), ..Options::default() };
+        assert!(chosen(&set, many).unwrap_err().to_string().contains("2001 samples"));
     }
 }

@@ -8,6 +8,7 @@ pub mod train;
 
 mod device;
 mod error;
+mod names;
 mod presets;
 
 pub use device::device;

@@ -1,6 +1,5 @@
 //! Settings of a training task: what a TOML file or flags say, laid over what the task's preset says.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,178 +8,7 @@ use zor_data::Augment;
 use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
 
 use crate::error::{Error, Result};
-
-/// Names a value of an enum as in TOML files and flags.
-macro_rules! named {
-    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
-        impl $type {
-            /// All names, as in TOML files and flags.
-            pub const NAMES: &[&str] = &[$($name),+];
-
-            /// The name, as in TOML files and flags.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl std::str::FromStr for $type {
-            type Err = Error;
-
-            fn from_str(name: &str) -> Result<Self> {
-                match name {
-                    $($name => Ok(Self::$variant),)+
-                    _ => Err(Error::input(format!(
-                        "'{name}' is not known here; choose from {}", Self::NAMES.join(", ")
-                    ))),
-                }
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
-                to.serialize_str(self.name())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
-                String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-/// A task that Zor has a preset for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TaskName {
-    /// Learn to reproduce photographs of clothing, from one of each kind by default.
-    FashionReconstruction,
-}
-named!(TaskName { FashionReconstruction = "fashion-reconstruction" });
-
-/// A preset of the rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleName {
-    /// [`Rule::classic`].
-    Classic,
-    /// [`Rule::default`], as the task tunes it.
-    Default,
-}
-named!(RuleName { Classic = "classic", Default = "default" });
-
-/// An optimizer by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptimizerName {
-    /// AdamW.
-    AdamW,
-    /// Adam without weight decay.
-    Adam,
-    /// Muon.
-    Muon,
-    /// Gradient descent with momentum.
-    Sgd,
-}
-named!(OptimizerName { AdamW = "adamw", Adam = "adam", Muon = "muon", Sgd = "sgd" });
-
-impl OptimizerName {
-    /// Learning rate and weight decay where a task has none for it.
-    fn usual(self) -> (f32, f32) {
-        match self {
-            Self::AdamW => (1e-3, 0.01),
-            Self::Adam => (1e-3, 0.0),
-            Self::Muon => (0.02, 0.0),
-            Self::Sgd => (1e-3, 0.0),
-        }
-    }
-}
-
-/// A learning-rate schedule by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScheduleName {
-    /// The same rate at every step.
-    Constant,
-    /// Half a cosine to zero.
-    Cosine,
-    /// A straight line to zero.
-    Linear,
-}
-named!(ScheduleName { Constant = "constant", Cosine = "cosine", Linear = "linear" });
-
-/// Which images of a class are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// The first of the set.
-    First,
-    /// Drawn with the seed.
-    Random,
-}
-named!(Choice { First = "first", Random = "random" });
-
-/// Which training images a run learns from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Samples {
-    /// So many of each class.
-    PerClass(usize),
-    /// So many of the whole set.
-    Total(usize),
-    /// All there are.
-    All,
-}
-
-/// `all` or a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
-    /// All there are.
-    All,
-    /// So many.
-    Number(usize),
-}
-
-impl std::str::FromStr for Count {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "all" => Ok(Self::All),
-            _ => text.parse().map(Self::Number).map_err(|_| {
-                Error::input(format!(
-                    "'{text}' is not a number of samples; give one, or 'all'"
-                ))
-            }),
-        }
-    }
-}
-
-impl Serialize for Count {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::All => to.serialize_str("all"),
-            Self::Number(n) => to.serialize_u64(*n as u64),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(usize),
-            Word(String),
-        }
-        match Either::deserialize(from)? {
-            Either::Number(n) => Ok(Self::Number(n)),
-            Either::Word(word) => word.parse().map_err(serde::de::Error::custom),
-        }
-    }
-}
+pub use crate::names::{Choice, Count, OptimizerName, RuleName, Samples, ScheduleName, TaskName};
 
 /// What a user says about a run; everything may be left out. The keys of a TOML file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -237,11 +65,7 @@ impl Options {
         // Two ways to say how many samples: one of them here silences both there.
         let counted = self.train_samples.is_some() || self.samples_per_class.is_some();
         let others = if counted {
-            Self {
-                train_samples: None,
-                samples_per_class: None,
-                ..others
-            }
+            Self { train_samples: None, samples_per_class: None, ..others }
         } else {
             others
         };
@@ -319,10 +143,7 @@ impl Settings {
     /// When no task is named, or a value cannot be used.
     pub fn resolve(options: &Options) -> Result<Self> {
         let task = options.task.ok_or_else(|| {
-            Error::input(format!(
-                "no task is named; choose from {}",
-                TaskName::NAMES.join(", ")
-            ))
+            Error::input(format!("no task is named; choose from {}", TaskName::NAMES.join(", ")))
         })?;
         let samples = match (options.samples_per_class, options.train_samples) {
             (Some(_), Some(_)) => {
@@ -335,9 +156,7 @@ impl Settings {
             (None, Some(Count::All)) => Samples::All,
             (None, None) => Samples::PerClass(1),
         };
-        let augment = options
-            .augment
-            .unwrap_or(matches!(samples, Samples::PerClass(_)));
+        let augment = options.augment.unwrap_or(matches!(samples, Samples::PerClass(_)));
         let rule_name = options.rule.unwrap_or(RuleName::Default);
         let preset = match task {
             TaskName::FashionReconstruction => {
@@ -362,20 +181,12 @@ impl Settings {
         let settings = Self {
             task,
             rule_name,
-            rule: Rule {
-                threshold,
-                ..preset.rule
-            },
+            rule: Rule { threshold, ..preset.rule },
             seed: options.seed.unwrap_or(0),
             steps,
             batch: options.batch.unwrap_or(preset.batch),
             optimizer,
-            learning_rate: Schedule {
-                peak,
-                warm_up: 0,
-                decay,
-                steps,
-            },
+            learning_rate: Schedule { peak, warm_up: 0, decay, steps },
             weight_decay: options.weight_decay.unwrap_or(usual_decay),
             hidden: options.hidden.unwrap_or(64),
             output_activation: options
@@ -442,10 +253,9 @@ impl Settings {
             OptimizerName::Muon => {
                 Box::new(Muon::new(schedule).with_weight_decay(self.weight_decay))
             }
-            OptimizerName::Sgd => Box::new(Sgd {
-                weight_decay: self.weight_decay,
-                ..Sgd::new(schedule)
-            }),
+            OptimizerName::Sgd => {
+                Box::new(Sgd { weight_decay: self.weight_decay, ..Sgd::new(schedule) })
+            }
         }
     }
 
@@ -493,11 +303,7 @@ mod tests {
 
     #[test]
     fn a_run_is_repeated_by_the_options_it_writes() {
-        for extra in [
-            "",
-            "train_samples = 'all'",
-            "rule = 'classic'\naugment = false",
-        ] {
+        for extra in ["", "train_samples = 'all'", "rule = 'classic'\naugment = false"] {
             let settings = resolve(&format!("{TASK}{extra}")).unwrap();
             let written = toml::to_string(&settings.to_options()).unwrap();
             assert_eq!(resolve(&written).unwrap(), settings, "{written}");
@@ -507,10 +313,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_file() {
         let file: Options = toml::from_str("steps = 5\nsamples_per_class = 3").unwrap();
-        let flags = Options {
-            train_samples: Some(Count::All),
-            ..Options::default()
-        };
+        let flags = Options { train_samples: Some(Count::All), ..Options::default() };
         let both = flags.or(file);
         assert_eq!((both.steps, both.samples_per_class), (Some(5), None));
     }
@@ -518,10 +321,7 @@ mod tests {
     #[test]
     fn another_optimizer_brings_its_own_learning_rate() {
         let settings = resolve(&format!("{TASK}optimizer = 'adamw'")).unwrap();
-        assert_eq!(
-            (settings.learning_rate.peak, settings.weight_decay),
-            (1e-3, 0.01)
-        );
+        assert_eq!((settings.learning_rate.peak, settings.weight_decay), (1e-3, 0.01));
         let settings = resolve(&format!("{TASK}optimizer = 'adamw'\nlearning_rate = 0.5")).unwrap();
         assert_eq!(settings.learning_rate.peak, 0.5);
     }
@@ -533,24 +333,12 @@ mod tests {
         refused(&format!("{TASK}colour = 1"), &["colour"]);
         refused(&format!("{TASK}steps = 0"), &["steps", "at least 1"]);
         refused(&format!("{TASK}batch = 0"), &["batch"]);
-        refused(
-            &format!("{TASK}samples_per_class = 0"),
-            &["samples_per_class"],
-        );
+        refused(&format!("{TASK}samples_per_class = 0"), &["samples_per_class"]);
         refused(&format!("{TASK}train_samples = 0"), &["train_samples"]);
-        refused(
-            &format!("{TASK}learning_rate = nan"),
-            &["learning rate", "NaN"],
-        );
-        refused(
-            &format!("{TASK}learning_rate = inf"),
-            &["learning rate", "inf"],
-        );
+        refused(&format!("{TASK}learning_rate = nan"), &["learning rate", "NaN"]);
+        refused(&format!("{TASK}learning_rate = inf"), &["learning rate", "inf"]);
         refused(&format!("{TASK}optimizer = 'lion'"), &["lion", "muon"]);
         refused(&format!("{TASK}threshold = nan"), &["threshold"]);
-        refused(
-            &format!("{TASK}train_samples = 5\nsamples_per_class = 1"),
-            &["exclude"],
-        );
+        refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclude"]);
     }
 }

@@ -5,7 +5,7 @@
 use zor_core::{Activation, Rule};
 use zor_data::Augment;
 
-use crate::options::{OptimizerName, RuleName, Samples, ScheduleName};
+use crate::names::{OptimizerName, RuleName, Samples, ScheduleName};
 
 /// A task's own settings.
 #[derive(Clone, Debug)]
@@ -83,9 +83,6 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
             },
             ..muon
         },
-        (false, _) => Preset {
-            steps: 5000,
-            ..muon
-        },
+        (false, _) => Preset { steps: 5000, ..muon },
     }
 }

@@ -70,9 +70,7 @@ pub struct Trained {
 impl Trained {
     /// How far the evaluation images are off at the end.
     pub fn evaluation(&self) -> Deviation {
-        self.curve
-            .last()
-            .map_or(Deviation::default(), |point| point.evaluation)
+        self.curve.last().map_or(Deviation::default(), |point| point.evaluation)
     }
 }
 
@@ -106,13 +104,7 @@ pub fn batches(settings: &Settings, data: &RunData) -> Result<Batches> {
     let whole = data.train.len() <= settings.batch && settings.augment.is_none();
     let order = if whole { Order::Full } else { Order::Shuffled };
     let augment = settings.augment.clone();
-    Ok(Batches::new(
-        data.train.clone(),
-        settings.batch,
-        order,
-        augment,
-        settings.seed,
-    )?)
+    Ok(Batches::new(data.train.clone(), settings.batch, order, augment, settings.seed)?)
 }
 
 /// Trains a network to reproduce its input.
@@ -138,22 +130,13 @@ pub fn reconstruction(
         let input = matrix(&batch.inputs, batch.rows, device);
         prefetch.recycle(batch);
         let training = network.train_batch(optimizer.as_ref(), input.clone(), input)?;
-        let told = Progress {
-            step,
-            steps: settings.steps,
-            curve: &curve,
-        };
+        let told = Progress { step, steps: settings.steps, curve: &curve };
         stopped = tell(told) == Next::Stop && step < settings.steps;
         // Early steps change most: they are looked at too, ever more rarely.
         if step.is_power_of_two() || step % every == 0 || step == settings.steps || stopped {
             seconds += start.elapsed().as_secs_f64();
             let evaluation = evaluate(&network, &data.evaluation, device)?;
-            curve.push(Point {
-                step,
-                seconds,
-                training,
-                evaluation,
-            });
+            curve.push(Point { step, seconds, training, evaluation });
             start = Instant::now();
         }
         if stopped {
@@ -161,14 +144,7 @@ pub fn reconstruction(
         }
     }
     let steps = curve.last().map_or(0, |point| point.step);
-    Ok(Trained {
-        network,
-        curve,
-        steps,
-        samples_seen,
-        train_seconds: seconds,
-        stopped,
-    })
+    Ok(Trained { network, curve, steps, samples_seen, train_seconds: seconds, stopped })
 }
 
 /// How far a network's reconstructions of a whole set are off.

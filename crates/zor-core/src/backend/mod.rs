@@ -10,10 +10,7 @@
 
 #![cfg_attr(
     feature = "ndarray",
-    allow(
-        deprecated,
-        reason = "burn keeps NdArray for users who need it, and so do we"
-    )
+    allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")
 )]
 
 #[cfg(feature = "flex")]

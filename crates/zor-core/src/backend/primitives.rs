@@ -52,10 +52,7 @@ pub(super) fn spike_gate<B: Backend>(
 pub(super) fn unit_normalize<B: Backend>(signal: FloatTensor<B>) -> FloatTensor<B> {
     let norms = column_norms::<B>(signal.clone());
     // A column of zeros divides by one instead of by zero.
-    let silent = B::float_neg(B::float_sub_scalar(
-        above::<B>(norms.clone(), 0.0),
-        1f32.into(),
-    ));
+    let silent = B::float_neg(B::float_sub_scalar(above::<B>(norms.clone(), 0.0), 1f32.into()));
     let divided = B::float_div(signal, B::float_add(norms, silent));
     B::float_clamp(divided, (-1f32).into(), 1f32.into())
 }
@@ -150,10 +147,7 @@ pub(super) fn frobenius_normalize<B: Backend>(matrix: FloatTensor<B>) -> FloatTe
 pub(super) fn add_to_diagonal<B: Backend>(matrix: FloatTensor<B>, value: f32) -> FloatTensor<B> {
     let shape = matrix.shape();
     let mut diagonal = vec![0f32; shape.num_elements()];
-    diagonal
-        .iter_mut()
-        .step_by(shape[1] + 1)
-        .for_each(|x| *x = value);
+    diagonal.iter_mut().step_by(shape[1] + 1).for_each(|x| *x = value);
     let diagonal = TensorData::new(diagonal, shape);
     let device = matrix.device();
     B::float_add(matrix, B::float_from_data(diagonal, &device))
@@ -175,22 +169,12 @@ pub(super) fn adam_step<B: Backend>(
     };
     let moment_1 = blend(moment_1, correlation, step.beta_1);
     let moment_2 = blend(moment_2, square, step.beta_2);
-    let root = B::float_sqrt(B::float_mul_scalar(
-        moment_2.clone(),
-        step.correction_2.into(),
-    ));
-    let direction = B::float_div(
-        moment_1.clone(),
-        B::float_add_scalar(root, step.epsilon.into()),
-    );
+    let root = B::float_sqrt(B::float_mul_scalar(moment_2.clone(), step.correction_2.into()));
+    let direction = B::float_div(moment_1.clone(), B::float_add_scalar(root, step.epsilon.into()));
     let weight = move_weight::<B>(weight, direction, step.decay, step.rate, step.limit);
     (weight, moment_1, moment_2)
 }
 
 fn clamp_weight<B: Backend>(weight: FloatTensor<B>, limit: f32) -> FloatTensor<B> {
-    if limit.is_finite() {
-        B::float_clamp(weight, (-limit).into(), limit.into())
-    } else {
-        weight
-    }
+    if limit.is_finite() { B::float_clamp(weight, (-limit).into(), limit.into()) } else { weight }
 }

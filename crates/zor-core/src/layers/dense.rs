@@ -34,12 +34,7 @@ pub struct DenseConfig {
 impl DenseConfig {
     /// A layer of so many output units, all else from the rule.
     pub fn new(units: usize) -> Self {
-        Self {
-            units,
-            normalize_presynaptic: None,
-            weight_limit: None,
-            initial_scale: None,
-        }
+        Self { units, normalize_presynaptic: None, weight_limit: None, initial_scale: None }
     }
 }
 
@@ -80,12 +75,7 @@ impl Layer for Dense {
     ) -> Tensor<2> {
         let [rows, _] = input.dims();
         let buffer = workspace.take([rows, self.output_shape[0]]);
-        let output = ops::product(
-            input.clone(),
-            self.weight.value(),
-            buffer,
-            Transposed::Neither,
-        );
+        let output = ops::product(input.clone(), self.weight.value(), buffer, Transposed::Neither);
         match mode {
             Mode::Train => {
                 if let Some(unused) = memory.keep(PRESYNAPTIC, input) {
@@ -119,21 +109,15 @@ impl Layer for Dense {
         }
         let below = if learning.signal_is_wanted {
             // The presynaptic activity has done its work, and the signal has its shape.
-            let below = ops::product(
-                values.clone(),
-                self.weight.value(),
-                presynaptic,
-                Transposed::Right,
-            );
+            let below =
+                ops::product(values.clone(), self.weight.value(), presynaptic, Transposed::Right);
             learning.workspace.give(values);
             below
         } else {
             learning.workspace.give(presynaptic);
             values
         };
-        learning
-            .optimizer
-            .step(&mut self.weight, correlation, learning.workspace);
+        learning.optimizer.step(&mut self.weight, correlation, learning.workspace);
         Signal::new(below)
     }
 
@@ -178,14 +162,9 @@ impl LayerConfig for DenseConfig {
         if self.units == 0 {
             return Err(Error::setting("a dense layer needs at least one unit"));
         }
-        let limit = self
-            .weight_limit
-            .or(rule.weight_limit)
-            .unwrap_or(f32::INFINITY);
+        let limit = self.weight_limit.or(rule.weight_limit).unwrap_or(f32::INFINITY);
         if limit.is_nan() || limit <= 0.0 {
-            return Err(Error::setting(format!(
-                "weight_limit is {limit}; it must be above zero"
-            )));
+            return Err(Error::setting(format!("weight_limit is {limit}; it must be above zero")));
         }
         let scale = self.initial_scale.unwrap_or(rule.initial_scale);
         let deviation = scale * (2.0 / (inputs + self.units) as f32).sqrt();
@@ -193,9 +172,7 @@ impl LayerConfig for DenseConfig {
         Ok(Box::new(Dense {
             weight: Parameter::normal("weight", shape, deviation, random, device).with_limit(limit),
             output_shape: [self.units],
-            normalize_presynaptic: self
-                .normalize_presynaptic
-                .unwrap_or(rule.normalize_presynaptic),
+            normalize_presynaptic: self.normalize_presynaptic.unwrap_or(rule.normalize_presynaptic),
             initial_scale: scale,
         }))
     }

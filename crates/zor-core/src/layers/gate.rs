@@ -55,10 +55,7 @@ pub struct GateConfig {
 impl GateConfig {
     /// A gate at a place, all else from the rule.
     pub fn at(place: Place) -> Self {
-        Self {
-            place,
-            ..Self::default()
-        }
+        Self { place, ..Self::default() }
     }
 }
 
@@ -128,11 +125,7 @@ impl Layer for Gate {
         let input = ops::exclusive(input, workspace);
         let charge = self.charge(memory, workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
-        let last = if mode == Mode::Train {
-            memory.take(SPIKES)
-        } else {
-            None
-        };
+        let last = if mode == Mode::Train { memory.take(SPIKES) } else { None };
         let buffer = match last {
             Some(spikes) if spikes.dims() == shape => spikes,
             _ => workspace.take(shape),

@@ -1,0 +1,78 @@
+//! Access to a tensor's memory: as it is, copied when it is shared or in another order, or a buffer that is used again.
+
+use burn::backend::{DType, Flex};
+use burn::tensor::Shape;
+use burn_flex::FlexTensor;
+
+pub(super) fn size(tensor: &FlexTensor) -> [usize; 2] {
+    let shape = tensor.layout().shape();
+    [shape[0], shape[1]]
+}
+
+pub(super) fn check_same(a: &FlexTensor, b: &FlexTensor) {
+    assert_eq!(size(a), size(b), "tensors of one operation differ in shape");
+}
+
+/// Whether the tensor is all of its storage, row after row.
+pub(super) fn is_plain(tensor: &FlexTensor) -> bool {
+    tensor.layout().contiguous_offsets()
+        == Some((0, tensor.bytes().len() / std::mem::size_of::<f32>()))
+}
+
+/// The tensor as f32, row after row.
+pub(super) fn readable(tensor: FlexTensor) -> FlexTensor {
+    use burn::backend::ops::FloatTensorOps;
+    let tensor = match tensor.dtype() {
+        DType::F32 => tensor,
+        _ => <Flex as FloatTensorOps<Flex>>::float_cast(tensor, burn::tensor::FloatDType::F32),
+    };
+    if is_plain(&tensor) { tensor } else { tensor.to_contiguous() }
+}
+
+/// A tensor of this shape with any contents: the given one if it fits and has no other owner.
+pub(super) fn reuse(tensor: FlexTensor, shape: [usize; 2]) -> FlexTensor {
+    let fits = tensor.is_unique() && tensor.dtype() == DType::F32 && is_plain(&tensor);
+    if fits && size(&tensor) == shape {
+        tensor
+    } else {
+        FlexTensor::zeros(Shape::from(shape), DType::F32)
+    }
+}
+
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.storage()
+}
+
+/// Exclusive access; copies first when the storage is shared.
+pub(super) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
+    tensor.storage_mut()
+}
+
+/// A matrix whose parts are written by several tasks at once.
+pub(super) struct Grid {
+    start: *mut f32,
+    len: usize,
+    columns: usize,
+}
+
+// SAFETY: the pointer is used through `row` alone, whose caller promises that no two tasks touch the same part.
+unsafe impl Sync for Grid {}
+
+impl Grid {
+    pub(super) fn new(values: &mut [f32], columns: usize) -> Self {
+        Self { start: values.as_mut_ptr(), len: values.len(), columns }
+    }
+
+    /// `width` elements of row `r` from column `from` on.
+    ///
+    /// # Safety
+    /// The tensor outlives the grid's use, and no other slice of this part is alive.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "disjoint parts, promised by the caller")]
+    pub(super) unsafe fn row(&self, r: usize, from: usize, width: usize) -> &mut [f32] {
+        let offset = r * self.columns + from;
+        debug_assert!(offset + width <= self.len);
+        // SAFETY: inside the slice the grid was made of; disjointness is the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), width) }
+    }
+}

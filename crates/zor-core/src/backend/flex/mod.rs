@@ -1,0 +1,366 @@
+//! The CPU's versions: in place where a buffer has one owner, one pass over memory where the body in primitives takes
+//! several, in parallel from [`PARALLEL_FROM`] elements, and without allocating when the buffers fit.
+//!
+//! Work is divided by size, never by the number of threads, so that sums do not depend on it.
+
+mod memory;
+mod product;
+#[cfg(test)]
+mod tests;
+
+use burn::backend::Flex;
+use burn_flex::FlexTensor;
+use memory::{Grid, check_same, readable, reuse, size, values, values_mut};
+use product::matrix_product;
+use rayon::prelude::*;
+
+use super::{AdamStep, ErrorSums, GateSettings, NORM_EPSILON, Transposed, ZorBackend};
+
+/// Elements from which a pass over memory is worth several threads.
+const PARALLEL_FROM: usize = 1 << 16;
+/// Elements that one task works on.
+const CHUNK: usize = 1 << 14;
+/// Columns that one task normalises; its norms live on the stack.
+const COLUMNS: usize = 64;
+
+impl ZorBackend for Flex {
+    fn spike_gate(
+        input: FlexTensor,
+        charge: FlexTensor,
+        buffer: FlexTensor,
+        settings: GateSettings,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let shape = size(&input);
+        let mut output = readable(input);
+        let mut charge = if settings.stateful { readable(charge) } else { reuse(charge, shape) };
+        let mut spikes = reuse(buffer, shape);
+        check_same(&output, &charge);
+        let pass = |output: &mut [f32], charge: &mut [f32], spikes: &mut [f32]| {
+            simd(|| {
+                for ((y, q), s) in output.iter_mut().zip(charge).zip(spikes) {
+                    let carried =
+                        if settings.stateful && *q >= settings.min_charge { *q } else { 0.0 };
+                    let total = carried + *y;
+                    let fired = total > settings.threshold;
+                    *s = if fired { 1.0 } else { 0.0 };
+                    *y = if fired { total } else { 0.0 };
+                    *q = if fired { 0.0 } else { total };
+                }
+            });
+        };
+        {
+            let (y, q, s) =
+                (values_mut(&mut output), values_mut(&mut charge), values_mut(&mut spikes));
+            if y.len() < PARALLEL_FROM {
+                pass(y, q, s);
+            } else {
+                y.par_chunks_mut(CHUNK)
+                    .zip(q.par_chunks_mut(CHUNK))
+                    .zip(s.par_chunks_mut(CHUNK))
+                    .for_each(|((y, q), s)| pass(y, q, s));
+            }
+        }
+        (output, spikes, charge)
+    }
+
+    fn unit_normalize(signal: FlexTensor) -> FlexTensor {
+        let [rows, columns] = size(&signal);
+        let mut signal = readable(signal);
+        let all = Grid::new(values_mut(&mut signal), columns);
+        for_each_column_block(rows, columns, |from, width| {
+            let mut scale = [0f32; COLUMNS];
+            // SAFETY: blocks of columns do not overlap, and each is visited by one task.
+            let row = |r| unsafe { all.row(r, from, width) };
+            simd(|| {
+                for r in 0..rows {
+                    add_squares(&mut scale[..width], row(r));
+                }
+                for norm in &mut scale[..width] {
+                    *norm = if *norm > 0.0 { 1.0 / norm.sqrt() } else { 1.0 };
+                }
+                for r in 0..rows {
+                    for (s, scale) in row(r).iter_mut().zip(&scale) {
+                        *s = (*s * scale).clamp(-1.0, 1.0);
+                    }
+                }
+            });
+        });
+        signal
+    }
+
+    fn gate_signal(signal: FlexTensor, spikes: FlexTensor, buffer: FlexTensor) -> FlexTensor {
+        let [rows, columns] = size(&signal);
+        let (signal, spikes) = (readable(signal), readable(spikes));
+        check_same(&signal, &spikes);
+        let mut gated = reuse(buffer, [rows, columns]);
+        let all = Grid::new(values_mut(&mut gated), columns);
+        let (signals, spikes) = (values(&signal), values(&spikes));
+        for_each_column_block(rows, columns, |from, width| {
+            let mut scale = [0f32; COLUMNS];
+            let part = |r: usize| r * columns + from..r * columns + from + width;
+            simd(|| {
+                for r in 0..rows {
+                    add_squares(&mut scale[..width], &spikes[part(r)]);
+                }
+                for norm in &mut scale[..width] {
+                    *norm = 1.0 / (norm.sqrt() + NORM_EPSILON);
+                }
+                for r in 0..rows {
+                    // SAFETY: blocks of columns do not overlap, and each is visited by one task.
+                    let out = unsafe { all.row(r, from, width) };
+                    let inputs = signals[part(r)].iter().zip(&spikes[part(r)]).zip(&scale);
+                    for (out, ((signal, spike), scale)) in out.iter_mut().zip(inputs) {
+                        *out = signal * (spike * scale).abs();
+                    }
+                }
+            });
+        });
+        gated
+    }
+
+    fn multiply(tensor: FlexTensor, by: FlexTensor) -> FlexTensor {
+        let (mut tensor, by) = (readable(tensor), readable(by));
+        check_same(&tensor, &by);
+        in_chunks(values_mut(&mut tensor), values(&by), |t, b| *t *= b);
+        tensor
+    }
+
+    fn copy(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
+        let mut copy = reuse(buffer, size(&tensor));
+        let tensor = readable(tensor);
+        in_chunks(values_mut(&mut copy), values(&tensor), |to, from| *to = from);
+        copy
+    }
+
+    fn product(
+        left: FlexTensor,
+        right: FlexTensor,
+        buffer: FlexTensor,
+        transposed: Transposed,
+    ) -> FlexTensor {
+        let (left, right) = (readable(left), readable(right));
+        matrix_product(&left, &right, buffer, transposed)
+    }
+
+    fn correlate(
+        presynaptic: FlexTensor,
+        signal: FlexTensor,
+        buffer: FlexTensor,
+        normalize: bool,
+    ) -> FlexTensor {
+        let [rows, inputs] = size(&presynaptic);
+        let (presynaptic, signal) = (readable(presynaptic), readable(signal));
+        let mut correlation = matrix_product(&presynaptic, &signal, buffer, Transposed::Left);
+        if normalize {
+            // Dividing a column of the left operand divides a row of the product: fewer numbers, and the operand stays as it is.
+            let outputs = size(&correlation)[1];
+            let all = Grid::new(values_mut(&mut correlation), outputs);
+            let presynaptic = values(&presynaptic);
+            for_each_column_block(rows, inputs, |from, width| {
+                let mut scale = [0f32; COLUMNS];
+                simd(|| {
+                    for r in 0..rows {
+                        let part = r * inputs + from..r * inputs + from + width;
+                        add_squares(&mut scale[..width], &presynaptic[part]);
+                    }
+                    for (i, square) in scale[..width].iter().enumerate() {
+                        let scale = 1.0 / (square.sqrt() + NORM_EPSILON);
+                        // SAFETY: each row of the product belongs to one column block.
+                        for c in unsafe { all.row(from + i, 0, outputs) } {
+                            *c *= scale;
+                        }
+                    }
+                });
+            });
+        }
+        correlation
+    }
+
+    fn error_signal(target: FlexTensor, output: FlexTensor) -> (FlexTensor, ErrorSums) {
+        let (target, mut output) = (readable(target), readable(output));
+        check_same(&target, &output);
+        let pass = |output: &mut [f32], target: &[f32]| {
+            let mut sums = ErrorSums::default();
+            // Short runs in f32, then f64: exact enough for a million elements, and vectorised.
+            for (output, target) in output.chunks_mut(256).zip(target.chunks(256)) {
+                let (mut absolute, mut squared) = ([0f32; 16], [0f32; 16]);
+                simd(|| {
+                    for (output, target) in output.chunks_mut(16).zip(target.chunks(16)) {
+                        for (i, (o, t)) in output.iter_mut().zip(target).enumerate() {
+                            *o = t - *o;
+                            absolute[i] += o.abs();
+                            squared[i] += *o * *o;
+                        }
+                    }
+                });
+                sums.absolute += f64::from(absolute.iter().sum::<f32>());
+                sums.squared += f64::from(squared.iter().sum::<f32>());
+            }
+            sums
+        };
+        let sums = {
+            let (o, t) = (values_mut(&mut output), values(&target));
+            if o.len() < PARALLEL_FROM {
+                pass(o, t)
+            } else {
+                // The two halves are always cut at the same places, so the sum does not depend on the threads.
+                sum_in_halves(o, t, &pass)
+            }
+        };
+        (output, sums)
+    }
+
+    fn all_finite(tensor: FlexTensor) -> bool {
+        let tensor = readable(tensor);
+        // Zero times a finite number is zero; times infinity or NaN it is NaN.
+        let finite = |values: &[f32]| {
+            simd(|| {
+                let mut lanes = [0f32; 16];
+                for run in values.chunks(16) {
+                    for (lane, x) in lanes.iter_mut().zip(run) {
+                        *lane += x * 0.0;
+                    }
+                }
+                lanes.iter().all(|lane| *lane == 0.0)
+            })
+        };
+        match values(&tensor) {
+            few if few.len() < PARALLEL_FROM => finite(few),
+            many => many.par_chunks(CHUNK).all(finite),
+        }
+    }
+
+    fn move_weight(
+        weight: FlexTensor,
+        direction: FlexTensor,
+        decay: f32,
+        rate: f32,
+        limit: f32,
+    ) -> FlexTensor {
+        let (mut weight, direction) = (readable(weight), readable(direction));
+        check_same(&weight, &direction);
+        in_chunks(values_mut(&mut weight), values(&direction), |w, d| {
+            *w = (decay * *w + rate * d).clamp(-limit, limit);
+        });
+        weight
+    }
+
+    fn frobenius_normalize(matrix: FlexTensor) -> FlexTensor {
+        let mut matrix = readable(matrix);
+        let all = values_mut(&mut matrix);
+        let mut sum = 0f64;
+        for run in all.chunks(1024) {
+            let mut lanes = [0f32; 16];
+            simd(|| run.chunks(16).for_each(|run| add_squares(&mut lanes, run)));
+            sum += f64::from(lanes.iter().sum::<f32>());
+        }
+        let scale = (1.0 / (sum.sqrt() + f64::from(NORM_EPSILON))) as f32;
+        simd(|| all.iter_mut().for_each(|x| *x *= scale));
+        matrix
+    }
+
+    fn add_to_diagonal(matrix: FlexTensor, value: f32) -> FlexTensor {
+        let columns = size(&matrix)[1];
+        let mut matrix = readable(matrix);
+        values_mut(&mut matrix).iter_mut().step_by(columns + 1).for_each(|x| *x += value);
+        matrix
+    }
+
+    fn adam_step(
+        weight: FlexTensor,
+        correlation: FlexTensor,
+        moment_1: FlexTensor,
+        moment_2: FlexTensor,
+        step: AdamStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let (mut weight, correlation) = (readable(weight), readable(correlation));
+        let (mut moment_1, mut moment_2) = (readable(moment_1), readable(moment_2));
+        check_same(&weight, &correlation);
+        check_same(&weight, &moment_1);
+        check_same(&weight, &moment_2);
+        let pass = |w: &mut [f32], c: &[f32], m: &mut [f32], v: &mut [f32]| {
+            simd(|| {
+                for (((w, c), m), v) in w.iter_mut().zip(c).zip(m).zip(v) {
+                    *m = step.beta_1 * *m + (1.0 - step.beta_1) * c;
+                    *v = step.beta_2 * *v + (1.0 - step.beta_2) * c * c;
+                    let direction = *m / ((*v * step.correction_2).sqrt() + step.epsilon);
+                    *w = (step.decay * *w + step.rate * direction).clamp(-step.limit, step.limit);
+                }
+            });
+        };
+        {
+            let (w, c) = (values_mut(&mut weight), values(&correlation));
+            let (m, v) = (values_mut(&mut moment_1), values_mut(&mut moment_2));
+            if w.len() < PARALLEL_FROM {
+                pass(w, c, m, v);
+            } else {
+                w.par_chunks_mut(CHUNK)
+                    .zip(c.par_chunks(CHUNK))
+                    .zip(m.par_chunks_mut(CHUNK))
+                    .zip(v.par_chunks_mut(CHUNK))
+                    .for_each(|(((w, c), m), v)| pass(w, c, m, v));
+            }
+        }
+        (weight, moment_1, moment_2)
+    }
+}
+
+/// Runs a loop compiled for the widest vectors that this processor has.
+#[inline(always)]
+fn simd<R>(body: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(body)
+}
+
+#[inline(always)]
+fn add_squares(sums: &mut [f32], row: &[f32]) {
+    for (sum, x) in sums.iter_mut().zip(row) {
+        *sum += x * x;
+    }
+}
+
+fn in_chunks(to: &mut [f32], from: &[f32], change: impl Fn(&mut f32, f32) + Sync) {
+    let pass = |to: &mut [f32], from: &[f32]| {
+        simd(|| {
+            for (t, f) in to.iter_mut().zip(from) {
+                change(t, *f);
+            }
+        });
+    };
+    if to.len() < PARALLEL_FROM {
+        pass(to, from);
+    } else {
+        to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(t, f)| pass(t, f));
+    }
+}
+
+fn sum_in_halves(
+    output: &mut [f32],
+    target: &[f32],
+    pass: &(impl Fn(&mut [f32], &[f32]) -> ErrorSums + Sync),
+) -> ErrorSums {
+    if output.len() <= CHUNK {
+        return pass(output, target);
+    }
+    let half = (output.len() / 2).next_multiple_of(CHUNK / 2);
+    let ((left, right), (left_target, right_target)) =
+        (output.split_at_mut(half), target.split_at(half));
+    let (a, b) = rayon::join(
+        || sum_in_halves(left, left_target, pass),
+        || sum_in_halves(right, right_target, pass),
+    );
+    ErrorSums { absolute: a.absolute + b.absolute, squared: a.squared + b.squared }
+}
+
+/// Calls the task for every block of at most [`COLUMNS`] columns: (first column, width).
+fn for_each_column_block(rows: usize, columns: usize, task: impl Fn(usize, usize) + Sync) {
+    let block = |index: usize| {
+        let from = index * COLUMNS;
+        task(from, COLUMNS.min(columns - from));
+    };
+    let blocks = columns.div_ceil(COLUMNS);
+    if rows * columns < PARALLEL_FROM {
+        (0..blocks).for_each(block);
+    } else {
+        (0..blocks).into_par_iter().for_each(block);
+    }
+}

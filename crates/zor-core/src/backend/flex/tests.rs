@@ -1,0 +1,176 @@
+//! Fused versions are compared with the bodies in primitives, on sizes around every boundary.
+
+use burn::backend::Flex;
+use burn_flex::FlexTensor;
+
+use super::memory::{readable, size, values, values_mut};
+use crate::backend::{AdamStep, GateSettings, Transposed, ZorBackend, primitives};
+use burn::tensor::Tensor;
+
+const SIZES: [[usize; 2]; 6] = [[1, 1], [3, 5], [10, 64], [7, 65], [33, 200], [300, 301]];
+
+fn random(shape: [usize; 2], seed: u64) -> FlexTensor {
+    let mut random = crate::Random::seeded(seed);
+    let data: Vec<f32> = (0..shape[0] * shape[1]).map(|_| random.normal()).collect();
+    FlexTensor::from_data(burn::tensor::TensorData::new(data, shape))
+}
+
+fn check(name: &str, fused: FlexTensor, reference: FlexTensor) {
+    let (fused, reference) = (readable(fused), readable(reference));
+    assert_eq!(size(&fused), size(&reference), "{name}");
+    for (a, b) in values(&fused).iter().zip(values(&reference)) {
+        assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{name}: {a} and {b}");
+    }
+}
+
+#[test]
+fn the_gate_agrees_with_primitives() {
+    for shape in SIZES {
+        for (stateful, threshold) in [(true, -0.5), (true, 0.5), (false, 0.0)] {
+            let settings = GateSettings { threshold, min_charge: -0.7, stateful };
+            let make = || (random(shape, 1), random(shape, 2), random(shape, 3));
+            let (a, b, c) = make();
+            let fused = Flex::spike_gate(a, b, c, settings);
+            let (a, b, c) = make();
+            let reference = primitives::spike_gate::<Flex>(a, b, c, settings);
+            check("output", fused.0, reference.0);
+            check("spikes", fused.1, reference.1);
+            check("charge", fused.2, reference.2);
+        }
+    }
+}
+
+#[test]
+fn normalisation_agrees_with_primitives_and_keeps_silent_columns_at_zero() {
+    for shape in SIZES {
+        let make = || {
+            let mut signal = random(shape, 4);
+            for row in values_mut(&mut signal).chunks_mut(shape[1]) {
+                row[0] = 0.0;
+            }
+            signal
+        };
+        let fused = Flex::unit_normalize(make());
+        assert_eq!(values(&fused)[0], 0.0);
+        check("normalised", fused, primitives::unit_normalize::<Flex>(make()));
+    }
+}
+
+#[test]
+fn the_gated_signal_agrees_with_primitives() {
+    for shape in SIZES {
+        let spikes = || {
+            let mut spikes = random(shape, 6);
+            values_mut(&mut spikes).iter_mut().for_each(|s| *s = f32::from(*s > 0.3));
+            spikes
+        };
+        let fused = Flex::gate_signal(random(shape, 5), spikes(), random(shape, 7));
+        let reference =
+            primitives::gate_signal::<Flex>(random(shape, 5), spikes(), random(shape, 7));
+        check("gated", fused, reference);
+    }
+}
+
+#[test]
+fn products_and_correlations_agree_with_primitives() {
+    for [m, k] in SIZES {
+        let n = m + 3;
+        for (transposed, left, right) in [
+            (Transposed::Neither, [m, k], [k, n]),
+            (Transposed::Left, [k, m], [k, n]),
+            (Transposed::Right, [m, k], [n, k]),
+        ] {
+            let make = || (random(left, 8), random(right, 9), random([m, n], 10));
+            let (a, b, c) = make();
+            let fused = Flex::product(a, b, c, transposed);
+            let (a, b, c) = make();
+            check("product", fused, primitives::product::<Flex>(a, b, c, transposed));
+        }
+        for normalize in [true, false] {
+            let make = || (random([k, m], 8), random([k, n], 9), random([m, n], 10));
+            let (a, b, c) = make();
+            let fused = Flex::correlate(a, b, c, normalize);
+            let (a, b, c) = make();
+            check("correlation", fused, primitives::correlate::<Flex>(a, b, c, normalize));
+        }
+    }
+}
+
+#[test]
+fn the_error_and_its_sums_agree_with_primitives() {
+    for shape in SIZES {
+        let (fused, sums) = Flex::error_signal(random(shape, 1), random(shape, 2));
+        let (reference, expected) =
+            primitives::error_signal::<Flex>(random(shape, 1), random(shape, 2));
+        check("error", fused, reference);
+        assert!((sums.absolute - expected.absolute).abs() <= 1e-4 * expected.absolute.max(1.0));
+        assert!((sums.squared - expected.squared).abs() <= 1e-4 * expected.squared.max(1.0));
+    }
+}
+
+#[test]
+fn weight_steps_agree_with_primitives() {
+    for shape in SIZES {
+        let fused = Flex::move_weight(random(shape, 1), random(shape, 2), 0.9, 0.5, 0.4);
+        let (w, d) = (random(shape, 1), random(shape, 2));
+        check("moved", fused, primitives::move_weight::<Flex>(w, d, 0.9, 0.5, 0.4));
+
+        let step = AdamStep {
+            rate: 0.01,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            correction_2: 20.0,
+            epsilon: 1e-8,
+            decay: 0.999,
+            limit: 1.0,
+        };
+        let make = || {
+            let mut second = random(shape, 4);
+            values_mut(&mut second).iter_mut().for_each(|v| *v = v.abs());
+            (random(shape, 1), random(shape, 2), random(shape, 3), second)
+        };
+        let (w, c, m, v) = make();
+        let fused = Flex::adam_step(w, c, m, v, step);
+        let (w, c, m, v) = make();
+        let reference = primitives::adam_step::<Flex>(w, c, m, v, step);
+        check("weight", fused.0, reference.0);
+        check("first moment", fused.1, reference.1);
+        check("second moment", fused.2, reference.2);
+    }
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_found_wherever_it_is() {
+    for shape in SIZES {
+        assert!(Flex::all_finite(random(shape, 1)));
+        assert!(primitives::all_finite::<Flex>(random(shape, 1)));
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in [0, shape[0] * shape[1] - 1] {
+                let mut tensor = random(shape, 1);
+                values_mut(&mut tensor)[at] = bad;
+                assert!(!Flex::all_finite(tensor.clone()), "{shape:?} {bad} at {at}");
+                assert!(!primitives::all_finite::<Flex>(tensor));
+            }
+        }
+    }
+}
+
+#[test]
+fn frobenius_norm_and_diagonal_agree_with_primitives() {
+    for shape in SIZES {
+        let reference = primitives::frobenius_normalize::<Flex>(random(shape, 1));
+        check("normalised", Flex::frobenius_normalize(random(shape, 1)), reference);
+        let square = [shape[0], shape[0]];
+        let reference = primitives::add_to_diagonal::<Flex>(random(square, 2), 1.5);
+        check("diagonal", Flex::add_to_diagonal(random(square, 2), 1.5), reference);
+    }
+}
+
+#[test]
+fn transposed_views_and_shared_tensors_are_copied_not_changed() {
+    let device = burn::tensor::Device::flex();
+    let shared = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
+    let doubled = crate::ops::multiply(shared.clone().transpose(), shared.clone());
+    assert_eq!(doubled.into_data().iter::<f32>().collect::<Vec<_>>(), [1.0, 6.0, 6.0, 16.0]);
+    assert_eq!(shared.into_data().iter::<f32>().collect::<Vec<_>>(), [1.0, 2.0, 3.0, 4.0]);
+}

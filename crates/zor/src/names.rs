@@ -1,0 +1,177 @@
+//! What settings are called in TOML files and flags.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Names a value of an enum as in TOML files and flags.
+macro_rules! named {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// All names, as in TOML files and flags.
+            pub const NAMES: &[&str] = &[$($name),+];
+
+            /// The name, as in TOML files and flags.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = Error;
+
+            fn from_str(name: &str) -> Result<Self> {
+                match name {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(Error::input(format!(
+                        "'{name}' is not known here; choose from {}", Self::NAMES.join(", ")
+                    ))),
+                }
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+                to.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// A task that Zor has a preset for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskName {
+    /// Learn to reproduce photographs of clothing, from one of each kind by default.
+    FashionReconstruction,
+}
+named!(TaskName { FashionReconstruction = "fashion-reconstruction" });
+
+/// A preset of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleName {
+    /// [`Rule::classic`].
+    Classic,
+    /// [`Rule::default`], as the task tunes it.
+    Default,
+}
+named!(RuleName { Classic = "classic", Default = "default" });
+
+/// An optimizer by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptimizerName {
+    /// AdamW.
+    AdamW,
+    /// Adam without weight decay.
+    Adam,
+    /// Muon.
+    Muon,
+    /// Gradient descent with momentum.
+    Sgd,
+}
+named!(OptimizerName { AdamW = "adamw", Adam = "adam", Muon = "muon", Sgd = "sgd" });
+
+impl OptimizerName {
+    /// Learning rate and weight decay where a task has none for it.
+    pub(crate) fn usual(self) -> (f32, f32) {
+        match self {
+            Self::AdamW => (1e-3, 0.01),
+            Self::Adam => (1e-3, 0.0),
+            Self::Muon => (0.02, 0.0),
+            Self::Sgd => (1e-3, 0.0),
+        }
+    }
+}
+
+/// A learning-rate schedule by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleName {
+    /// The same rate at every step.
+    Constant,
+    /// Half a cosine to zero.
+    Cosine,
+    /// A straight line to zero.
+    Linear,
+}
+named!(ScheduleName { Constant = "constant", Cosine = "cosine", Linear = "linear" });
+
+/// Which images of a class are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The first of the set.
+    First,
+    /// Drawn with the seed.
+    Random,
+}
+named!(Choice { First = "first", Random = "random" });
+
+/// Which training images a run learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Samples {
+    /// So many of each class.
+    PerClass(usize),
+    /// So many of the whole set.
+    Total(usize),
+    /// All there are.
+    All,
+}
+
+/// `all` or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// All there are.
+    All,
+    /// So many.
+    Number(usize),
+}
+
+impl std::str::FromStr for Count {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "all" => Ok(Self::All),
+            _ => text.parse().map(Self::Number).map_err(|_| {
+                Error::input(format!("'{text}' is not a number of samples; give one, or 'all'"))
+            }),
+        }
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::All => to.serialize_str("all"),
+            Self::Number(n) => to.serialize_u64(*n as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(usize),
+            Word(String),
+        }
+        match Either::deserialize(from)? {
+            Either::Number(n) => Ok(Self::Number(n)),
+            Either::Word(word) => word.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
