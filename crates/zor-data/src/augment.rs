@@ -94,24 +94,31 @@ impl Augment {
         out: &mut [f32],
         canvas: &mut Canvas,
     ) {
-        let Canvas { other, padded } = canvas;
-        self.change(set, index, random, out, padded);
+        self.change(set, index, random, out, canvas);
         if random_chance(self.splice, random) {
-            other.resize(out.len(), 0.0);
-            self.change(set, random.below(set.len()), random, other, padded);
-            splice(set.shape(), random, out, other);
+            let other = self.change_another(set, random, canvas);
+            splice(set.shape(), random, out, &other);
+            canvas.other = other;
         }
         if random_chance(self.blend, random) {
-            other.resize(out.len(), 0.0);
-            self.change(set, random.below(set.len()), random, other, padded);
+            let other = self.change_another(set, random, canvas);
             let share = random.uniform();
-            for (out, other) in out.iter_mut().zip(other.iter()) {
+            for (out, other) in out.iter_mut().zip(&other) {
                 *out += share * (other - *out);
             }
+            canvas.other = other;
         }
         if random_chance(self.fold, random) {
             fold(set.shape(), out);
         }
+    }
+
+    /// A changed copy of a random image, in the canvas's second memory.
+    fn change_another(&self, set: &Dataset, random: &mut Random, canvas: &mut Canvas) -> Vec<f32> {
+        let mut other = std::mem::take(&mut canvas.other);
+        other.resize(set.shape().len(), 0.0);
+        self.change(set, random.below(set.len()), random, &mut other, canvas);
+        other
     }
 
     /// Geometry and brightness of one image.
@@ -121,7 +128,7 @@ impl Augment {
         index: usize,
         random: &mut Random,
         out: &mut [f32],
-        padded: &mut Vec<f32>,
+        canvas: &mut Canvas,
     ) {
         let image = set.image(index);
         let shape = set.shape();
@@ -134,7 +141,7 @@ impl Augment {
             copy(image, shape, (down, right), mirror, light, out);
         } else {
             let map = self.map(shape, (down, right), mirror, random);
-            warp(image, shape, &map, light, out, padded);
+            warp(image, shape, &map, light, out, canvas);
         }
         if random_chance(self.invert, random) {
             invert(out);
@@ -171,8 +178,10 @@ impl Augment {
 /// Memory that [`Augment::apply`] uses from image to image.
 #[derive(Clone, Debug, Default)]
 pub struct Canvas {
-    other: Vec<f32>,
     padded: Vec<f32>,
+    columns: Vec<(usize, f32)>,
+    narrowed: Vec<f32>,
+    other: Vec<f32>,
 }
 
 /// `original = rows @ (y, x) + start`.
@@ -231,10 +240,36 @@ fn warp(
     map: &Affine,
     light: f32,
     out: &mut [f32],
-    padded: &mut Vec<f32>,
+    canvas: &mut Canvas,
 ) {
     let ImageShape { height, width, channels } = shape;
-    // A frame of zeros, so that every place that is sampled has its four neighbours.
+    let line = (width + 3) * channels;
+    frame(image, shape, light, &mut canvas.padded);
+    let [[y_by_row, y_by_column], [x_by_row, x_by_column]] = map.rows;
+    if y_by_column == 0.0 && x_by_row == 0.0 {
+        return stretch(shape, map, out, canvas);
+    }
+    let padded = &canvas.padded;
+    for (row, values) in out.chunks_exact_mut(width * channels).enumerate() {
+        let y_start = y_by_row * row as f32 + map.start[0];
+        let x_start = x_by_row * row as f32 + map.start[1];
+        for (column, pixel) in values.chunks_exact_mut(channels).enumerate() {
+            let (top, below) = sample(y_start + y_by_column * column as f32, height);
+            let (left, beside) = sample(x_start + x_by_column * column as f32, width);
+            let upper = &padded[top * line + left * channels..][..2 * channels];
+            let lower = &padded[(top + 1) * line + left * channels..][..2 * channels];
+            for (c, out) in pixel.iter_mut().enumerate() {
+                let above = upper[c] + (upper[c + channels] - upper[c]) * beside;
+                let under = lower[c] + (lower[c + channels] - lower[c]) * beside;
+                *out = above + (under - above) * below;
+            }
+        }
+    }
+}
+
+/// The image with a frame of zeros, so that every place that is sampled has its four neighbours.
+fn frame(image: &[u8], shape: ImageShape, light: f32, padded: &mut Vec<f32>) {
+    let ImageShape { height, width, channels } = shape;
     let line = (width + 3) * channels;
     padded.clear();
     padded.resize((height + 3) * line, 0.0);
@@ -244,24 +279,38 @@ fn warp(
             *to = f32::from(*value) / 255.0 * light;
         }
     }
-    let [[y_by_row, y_by_column], [x_by_row, x_by_column]] = map.rows;
-    let (lowest, rightmost) = (height as f32, width as f32);
-    for (row, values) in out.chunks_exact_mut(width * channels).enumerate() {
-        let y_start = y_by_row * row as f32 + map.start[0];
-        let x_start = x_by_row * row as f32 + map.start[1];
-        for (column, pixel) in values.chunks_exact_mut(channels).enumerate() {
-            // One more than the place, so that the frame begins at zero and rounding down is a cast.
-            let y = (y_start + y_by_column * column as f32).clamp(-1.0, lowest) + 1.0;
-            let x = (x_start + x_by_column * column as f32).clamp(-1.0, rightmost) + 1.0;
-            let (top, left) = (y as usize, x as usize);
-            let (below, beside) = (y - top as f32, x - left as f32);
-            let upper = &padded[top * line + left * channels..][..2 * channels];
-            let lower = &padded[(top + 1) * line + left * channels..][..2 * channels];
-            for (c, out) in pixel.iter_mut().enumerate() {
-                let above = upper[c] + (upper[c + channels] - upper[c]) * beside;
-                let under = lower[c] + (lower[c + channels] - lower[c]) * beside;
-                *out = above + (under - above) * below;
+}
+
+/// The neighbour before a place on an axis of the framed image, and how far beyond it the place is.
+fn sample(place: f32, size: usize) -> (usize, f32) {
+    // The frame begins one before zero, so that rounding down is a cast.
+    let place = place.clamp(-1.0, size as f32) + 1.0;
+    let before = place as i32;
+    (before as usize, place - before as f32)
+}
+
+/// A warp whose rows stay rows: columns first, then rows, each one pass.
+fn stretch(shape: ImageShape, map: &Affine, out: &mut [f32], canvas: &mut Canvas) {
+    let ImageShape { height, width, channels } = shape;
+    let (line, row_length) = ((width + 3) * channels, width * channels);
+    let Canvas { padded, columns, narrowed, .. } = canvas;
+    columns.clear();
+    columns.extend((0..width).map(|c| sample(map.rows[1][1] * c as f32 + map.start[1], width)));
+    narrowed.resize((height + 3) * row_length, 0.0);
+    let rows = padded.chunks_exact(line).zip(narrowed.chunks_exact_mut(row_length));
+    for (from, to) in rows {
+        for (to, &(left, beside)) in to.chunks_exact_mut(channels).zip(columns.iter()) {
+            let pair = &from[left * channels..][..2 * channels];
+            for (c, to) in to.iter_mut().enumerate() {
+                *to = pair[c] + (pair[c + channels] - pair[c]) * beside;
             }
+        }
+    }
+    for (row, out) in out.chunks_exact_mut(row_length).enumerate() {
+        let (top, below) = sample(map.rows[0][0] * row as f32 + map.start[0], height);
+        let (upper, lower) = narrowed[top * row_length..][..2 * row_length].split_at(row_length);
+        for (out, (upper, lower)) in out.iter_mut().zip(upper.iter().zip(lower)) {
+            *out = upper + (lower - upper) * below;
         }
     }
 }
@@ -343,8 +392,24 @@ mod tests {
         let values: Vec<u8> = (0..30).map(|v| v * 8).collect();
         let set = one(&values, 5);
         let barely = Augment { rotate: 1e-6, ..Augment::default() };
-        for (a, b) in applied(&barely, &set, 1).iter().zip(set.pixels()) {
-            assert!((a - b).abs() < 1e-4, "{a} and {b}");
+        let still = Augment { stretch: 1e-7, ..Augment::default() };
+        for augment in [barely, still] {
+            for (a, b) in applied(&augment, &set, 1).iter().zip(set.pixels()) {
+                assert!((a - b).abs() < 1e-4, "{a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stretch_is_the_warp_that_does_not_turn() {
+        let values: Vec<u8> = (0..63).map(|v| v * 4).collect();
+        let set = one(&values, 7);
+        let upright = Augment { stretch: 0.5, shift: 2, flip: true, ..Augment::default() };
+        // So small a rotation changes no value, but takes the general path.
+        let turned = Augment { rotate: 1e-5, ..upright.clone() };
+        for seed in 0..100 {
+            let (a, b) = (applied(&upright, &set, seed), applied(&turned, &set, seed));
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-3), "seed {seed}");
         }
     }
 
