@@ -8,6 +8,9 @@ use zor_core::Random;
 use crate::dataset::{Dataset, ImageShape};
 use crate::error::{Error, Result};
 
+/// No image is moved further, in pixels.
+const LARGEST_SHIFT: u32 = 1 << 12;
+
 /// Which changes are made, and how strong they may be. All are off by default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -81,6 +84,12 @@ impl Augment {
                     "augmentation.{name} is {value}; it must be from {low} to {high}"
                 )));
             }
+        }
+        if self.shift > LARGEST_SHIFT {
+            return Err(Error::input(format!(
+                "augmentation.shift is {}; it must be at most {LARGEST_SHIFT}",
+                self.shift
+            )));
         }
         Ok(())
     }
@@ -209,7 +218,7 @@ fn copy(
     let last = (width as i32 + right).clamp(0, width as i32) as usize;
     for (y, row) in out.chunks_exact_mut(width * channels).enumerate() {
         let source = y as i32 - down;
-        if !(0..height as i32).contains(&source) {
+        if !(0..height as i32).contains(&source) || first >= last {
             row.fill(0.0);
             continue;
         }
@@ -385,6 +394,15 @@ mod tests {
         assert_eq!(found.len(), 18, "nine shifts of two mirrored images");
         assert!(found.contains(&(8, 16)), "mirrored in place");
         assert!(found.contains(&(11, 23)), "one down");
+    }
+
+    #[test]
+    fn shifts_beyond_the_image_leave_it_black() {
+        let set = one(&[255; 6], 3);
+        let far = Augment { shift: 50, flip: true, ..Augment::default() };
+        let black = |seed| applied(&far, &set, seed).iter().all(|v| *v == 0.0);
+        assert!((0..200).filter(|&seed| black(seed)).count() > 150);
+        assert!(Augment { shift: u32::MAX, ..far }.check().is_err());
     }
 
     #[test]
