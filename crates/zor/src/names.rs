@@ -64,9 +64,9 @@ named!(TaskName { FashionReconstruction = "fashion-reconstruction" });
 /// A preset of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleName {
-    /// [`Rule::classic`].
+    /// [`zor_core::Rule::classic`].
     Classic,
-    /// [`Rule::default`], as the task tunes it.
+    /// [`zor_core::Rule::default`], as the task tunes it.
     Default,
 }
 named!(RuleName { Classic = "classic", Default = "default" });
