@@ -8,7 +8,7 @@ use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
 use crate::backend::ZorBackend;
-pub use crate::backend::{AdamStep, ErrorSums, GateSettings, NORM_EPSILON, Transposed};
+pub use crate::backend::{AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
 use crate::workspace::Workspace;
 
 /// The tensor itself if nobody else holds its memory, else a copy in a buffer of the workspace: what follows can change it in place.
@@ -87,22 +87,137 @@ pub fn product(
     ))
 }
 
-/// The correlation `presynaptic^T @ signal`, written to the buffer. With `normalize`, presynaptic activity is first divided by
-/// its L2 norm per column (plus 1e-8).
+/// Divides a correlation by the norms of the presynaptic activity: the row of an input channel by that channel's L2 norm
+/// over all rows of `presynaptic` (plus 1e-8), in place.
 ///
 /// # Shapes
-/// `[batch, inputs]`, `[batch, outputs]` -> `[inputs, outputs]`.
-pub fn correlate(
+/// `[elements * channels / groups, outputs]` and `[rows, channels]`; of a dense layer, one element and one group.
+pub fn normalize_presynaptic(
+    correlation: Tensor<2>,
     presynaptic: Tensor<2>,
-    signal: Tensor<2>,
-    buffer: Tensor<2>,
-    normalize: bool,
+    groups: usize,
 ) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::correlate(
+    Tensor::from_dispatch(Dispatch::normalize_presynaptic(
+        correlation.into_dispatch(),
         presynaptic.into_dispatch(),
+        groups,
+    ))
+}
+
+/// `tensor * scale + shift` with a scale and a shift for every column, in place.
+///
+/// # Shapes
+/// `[rows, columns]`, and `[1, columns]` twice.
+pub fn scale_shift(tensor: Tensor<2>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::scale_shift(
+        tensor.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+    ))
+}
+
+/// Batch normalisation (Ioffe and Szegedy 2015): `(x - mean) / deviation * scale + shift` with mean and
+/// `deviation = sqrt(variance + epsilon)` of every column, written to the buffer. Returns the output and `[mean; deviation]`.
+///
+/// # Shapes
+/// `[rows, columns]`, `[1, columns]` twice -> `[rows, columns]`, `[2, columns]`.
+pub fn batch_normalize(
+    input: Tensor<2>,
+    scale: Tensor<2>,
+    shift: Tensor<2>,
+    buffer: Tensor<2>,
+    epsilon: f32,
+) -> (Tensor<2>, Tensor<2>) {
+    let (output, statistics) = Dispatch::batch_normalize(
+        input.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        buffer.into_dispatch(),
+        epsilon,
+    );
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(statistics))
+}
+
+/// The signal below a batch normalisation, in place of the signal above it, and the correlations of scale and shift.
+///
+/// With `x' = (x - mean) / deviation`: `scale / deviation * (s - mean(s) - x' mean(s x'))`, and `[sum(s x'); sum(s)]`. Both are
+/// batch normalisation's gradient.
+///
+/// # Shapes
+/// `[rows, columns]` twice, `[2, columns]`, `[1, columns]` -> `[rows, columns]`, `[2, columns]`.
+pub fn batch_normalize_signal(
+    signal: Tensor<2>,
+    input: Tensor<2>,
+    statistics: Tensor<2>,
+    scale: Tensor<2>,
+) -> (Tensor<2>, Tensor<2>) {
+    let (below, correlations) = Dispatch::batch_normalize_signal(
+        signal.into_dispatch(),
+        input.into_dispatch(),
+        statistics.into_dispatch(),
+        scale.into_dispatch(),
+    );
+    (Tensor::from_dispatch(below), Tensor::from_dispatch(correlations))
+}
+
+/// The largest value under every window, written to the first buffer, and which pixel it is, written to the second, in
+/// numbers that only [`max_pool_route`] on the same device reads.
+///
+/// # Shapes
+/// `[batch, values of an input map]` -> `[batch, values of an output map]` twice.
+pub fn max_pool(
+    input: Tensor<2>,
+    buffers: (Tensor<2>, Tensor<2>),
+    geometry: Geometry,
+) -> (Tensor<2>, Tensor<2>) {
+    let (output, winners) = Dispatch::max_pool(
+        input.into_dispatch(),
+        buffers.0.into_dispatch(),
+        buffers.1.into_dispatch(),
+        geometry,
+    );
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(winners))
+}
+
+/// Sends the signal of every window to the pixel that won it, written to the buffer.
+///
+/// # Shapes
+/// `[batch, values of an output map]` twice -> `[batch, values of an input map]`.
+pub fn max_pool_route(
+    signal: Tensor<2>,
+    winners: Tensor<2>,
+    buffer: Tensor<2>,
+    geometry: Geometry,
+) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::max_pool_route(
+        signal.into_dispatch(),
+        winners.into_dispatch(),
+        buffer.into_dispatch(),
+        geometry,
+    ))
+}
+
+/// The mean of the pixels under every window, those over the edge left out, written to the buffer.
+///
+/// # Shapes
+/// `[batch, values of an input map]` -> `[batch, values of an output map]`.
+pub fn average_pool(input: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::average_pool(
+        input.into_dispatch(),
+        buffer.into_dispatch(),
+        geometry,
+    ))
+}
+
+/// The adjoint of [`average_pool`]: every pixel receives its share of the windows over it, written to the buffer.
+///
+/// # Shapes
+/// `[batch, values of an output map]` -> `[batch, values of an input map]`.
+pub fn average_pool_adjoint(signal: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::average_pool_adjoint(
         signal.into_dispatch(),
         buffer.into_dispatch(),
-        normalize,
+        geometry,
     ))
 }
 
@@ -150,6 +265,76 @@ pub fn frobenius_normalize(matrix: Tensor<2>) -> Tensor<2> {
 /// `[n, n]`.
 pub fn add_to_diagonal(matrix: Tensor<2>, value: f32) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::add_to_diagonal(matrix.into_dispatch(), value))
+}
+
+/// A convolution of maps, channels last, written to the buffer.
+///
+/// # Shapes
+/// `[batch, height * width * channels]` and a kernel [`Geometry::kernel_shape`] -> `[batch, values of an output map]`.
+pub fn convolve(
+    input: Tensor<2>,
+    kernel: Tensor<2>,
+    buffer: Tensor<2>,
+    geometry: Geometry,
+) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::convolve(
+        input.into_dispatch(),
+        kernel.into_dispatch(),
+        buffer.into_dispatch(),
+        geometry,
+    ))
+}
+
+/// The adjoint of [`convolve`]: the signal of its inputs from that of its outputs, which is also the transposed convolution.
+///
+/// # Shapes
+/// `[batch, values of an output map]` -> `[batch, values of an input map]`.
+pub fn convolve_adjoint(
+    signal: Tensor<2>,
+    kernel: Tensor<2>,
+    buffer: Tensor<2>,
+    geometry: Geometry,
+) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::convolve_adjoint(
+        signal.into_dispatch(),
+        kernel.into_dispatch(),
+        buffer.into_dispatch(),
+        geometry,
+    ))
+}
+
+/// The correlation of a convolution's inputs with the signal at its outputs, in the kernel's shape, written to the buffer.
+pub fn convolve_correlate(
+    input: Tensor<2>,
+    signal: Tensor<2>,
+    buffer: Tensor<2>,
+    geometry: Geometry,
+) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::convolve_correlate(
+        input.into_dispatch(),
+        signal.into_dispatch(),
+        buffer.into_dispatch(),
+        geometry,
+    ))
+}
+
+/// [`convolve_correlate`] and [`convolve_adjoint`] at once, which share work. `buffers` are for the correlation and for the signal.
+pub fn convolve_learn(
+    input: Tensor<2>,
+    signal: Tensor<2>,
+    kernel: Tensor<2>,
+    buffers: (Tensor<2>, Tensor<2>),
+    geometry: Geometry,
+) -> (Tensor<2>, Tensor<2>) {
+    let (correlation, below) = Dispatch::convolve_learn(
+        input.into_dispatch(),
+        signal.into_dispatch(),
+        kernel.into_dispatch(),
+        buffers.0.into_dispatch(),
+        buffers.1.into_dispatch(),
+        geometry,
+    );
+    (Tensor::from_dispatch(correlation), Tensor::from_dispatch(below))
 }
 
 /// One step of AdamW (Loshchilov and Hutter 2019, with the correlation as the negative gradient), then the weight limit.

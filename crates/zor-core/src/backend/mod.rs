@@ -15,7 +15,10 @@
 
 #[cfg(feature = "flex")]
 mod flex;
+mod geometry;
 mod primitives;
+
+pub use geometry::{Geometry, Window};
 
 use burn::backend::Backend;
 use burn::backend::backend_extension;
@@ -125,14 +128,85 @@ pub trait ZorBackend: Backend {
         primitives::product::<Self>(left, right, buffer, transposed)
     }
 
-    /// Presynaptic activity times signal; see [`crate::ops::correlate`].
-    fn correlate(
+    /// Divides a correlation by presynaptic norms; see [`crate::ops::normalize_presynaptic`].
+    fn normalize_presynaptic(
+        correlation: FloatTensor<Self>,
         presynaptic: FloatTensor<Self>,
+        groups: usize,
+    ) -> FloatTensor<Self> {
+        primitives::normalize_presynaptic::<Self>(correlation, presynaptic, groups)
+    }
+
+    /// Scales and shifts columns; see [`crate::ops::scale_shift`].
+    fn scale_shift(
+        tensor: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        Self::float_add(Self::float_mul(tensor, scale), shift)
+    }
+
+    /// Batch normalisation of columns; see [`crate::ops::batch_normalize`].
+    fn batch_normalize(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        primitives::batch_normalize::<Self>(input, scale, shift, buffer, epsilon)
+    }
+
+    /// The signal through batch normalisation; see [`crate::ops::batch_normalize_signal`].
+    fn batch_normalize_signal(
+        signal: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        statistics: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        primitives::batch_normalize_signal::<Self>(signal, input, statistics, scale)
+    }
+
+    /// Maxima under windows; see [`crate::ops::max_pool`].
+    fn max_pool(
+        input: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        winners: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        drop((buffer, winners));
+        primitives::max_pool::<Self>(input, geometry)
+    }
+
+    /// Signals to the winners; see [`crate::ops::max_pool_route`].
+    fn max_pool_route(
+        signal: FloatTensor<Self>,
+        winners: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        drop(buffer);
+        primitives::max_pool_route::<Self>(signal, winners, geometry)
+    }
+
+    /// Means under windows; see [`crate::ops::average_pool`].
+    fn average_pool(
+        input: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        drop(buffer);
+        primitives::average_pool::<Self>(input, geometry)
+    }
+
+    /// The adjoint of means under windows; see [`crate::ops::average_pool_adjoint`].
+    fn average_pool_adjoint(
         signal: FloatTensor<Self>,
         buffer: FloatTensor<Self>,
-        normalize: bool,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        primitives::correlate::<Self>(presynaptic, signal, buffer, normalize)
+        drop(buffer);
+        primitives::average_pool_adjoint::<Self>(signal, geometry)
     }
 
     /// `target - output` in place of the output, and its sums; see [`crate::ops::error_signal`].
@@ -167,6 +241,49 @@ pub trait ZorBackend: Backend {
     /// Adds a number to the diagonal; see [`crate::ops::add_to_diagonal`].
     fn add_to_diagonal(matrix: FloatTensor<Self>, value: f32) -> FloatTensor<Self> {
         primitives::add_to_diagonal::<Self>(matrix, value)
+    }
+
+    /// A convolution; see [`crate::ops::convolve`].
+    fn convolve(
+        input: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        primitives::convolve::<Self>(input, kernel, buffer, geometry)
+    }
+
+    /// The adjoint of a convolution; see [`crate::ops::convolve_adjoint`].
+    fn convolve_adjoint(
+        signal: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        primitives::convolve_adjoint::<Self>(signal, kernel, buffer, geometry)
+    }
+
+    /// The correlation of a convolution; see [`crate::ops::convolve_correlate`].
+    fn convolve_correlate(
+        input: FloatTensor<Self>,
+        signal: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        primitives::convolve_correlate::<Self>(input, signal, buffer, geometry)
+    }
+
+    /// Correlation and adjoint at once; see [`crate::ops::convolve_learn`].
+    fn convolve_learn(
+        input: FloatTensor<Self>,
+        signal: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        correlation: FloatTensor<Self>,
+        below: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let correlation = Self::convolve_correlate(input, signal.clone(), correlation, geometry);
+        (correlation, Self::convolve_adjoint(signal, kernel, below, geometry))
     }
 
     /// One AdamW step with the weight limit; see [`crate::ops::adam_step`]. Returns weight and both moments.

@@ -2,9 +2,10 @@
 
 use burn::backend::tensor::{Device, FloatTensor};
 use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
-use burn::tensor::{FloatDType, TensorData};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{FloatDType, Shape, TensorData};
 
-use super::{AdamStep, ErrorSums, GateSettings, NORM_EPSILON, Transposed};
+use super::{AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
 
 fn as_float<B: Backend>(
     tensor: burn::backend::tensor::BoolTensor<B>,
@@ -84,19 +85,109 @@ pub(super) fn product<B: Backend>(
     }
 }
 
-pub(super) fn correlate<B: Backend>(
+pub(super) fn normalize_presynaptic<B: Backend>(
+    correlation: FloatTensor<B>,
     presynaptic: FloatTensor<B>,
-    signal: FloatTensor<B>,
-    buffer: FloatTensor<B>,
-    normalize: bool,
+    groups: usize,
 ) -> FloatTensor<B> {
-    let presynaptic = if normalize {
-        let norms = column_norms::<B>(presynaptic.clone());
-        B::float_div(presynaptic, B::float_add_scalar(norms, NORM_EPSILON.into()))
-    } else {
-        presynaptic
+    let [rows, outputs] = [correlation.shape()[0], correlation.shape()[1]];
+    let channels = presynaptic.shape()[1];
+    let norms = B::float_add_scalar(column_norms::<B>(presynaptic), NORM_EPSILON.into());
+    // Norms as [1, channels of a group, groups, 1]; the correlation as [elements, channels of a group, groups, outputs of a group].
+    let each = channels / groups;
+    let norms = B::float_permute(B::float_reshape(norms, Shape::from([1, groups, each, 1])), &[0, 2, 1, 3]);
+    let split = Shape::from([rows / each, each, groups, outputs / groups]);
+    let divided = B::float_div(B::float_reshape(correlation, split), norms);
+    B::float_reshape(divided, Shape::from([rows, outputs]))
+}
+
+/// Mean of each column, shape `[1, columns]`.
+fn column_means<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let rows = tensor.shape()[0] as f32;
+    B::float_mul_scalar(B::float_sum_dim(tensor, 0), (1.0 / rows).into())
+}
+
+pub(super) fn batch_normalize<B: Backend>(
+    input: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    _buffer: FloatTensor<B>,
+    epsilon: f32,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let mean = column_means::<B>(input.clone());
+    let centred = B::float_sub(input, mean.clone());
+    let variance = column_means::<B>(B::float_mul(centred.clone(), centred.clone()));
+    let deviation = B::float_sqrt(B::float_add_scalar(variance, epsilon.into()));
+    let output = B::float_add(B::float_mul(B::float_div(centred, deviation.clone()), scale), shift);
+    (output, B::float_cat(vec![mean, deviation], 0))
+}
+
+pub(super) fn batch_normalize_signal<B: Backend>(
+    signal: FloatTensor<B>,
+    input: FloatTensor<B>,
+    statistics: FloatTensor<B>,
+    scale: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let row = |r: usize| {
+        let index = burn::tensor::Slice::new(r as isize, Some(r as isize + 1), 1);
+        B::float_slice(statistics.clone(), &[index])
     };
-    product::<B>(presynaptic, signal, buffer, Transposed::Left)
+    let (mean, deviation) = (row(0), row(1));
+    let normalized = B::float_div(B::float_sub(input, mean), deviation.clone());
+    let product = B::float_mul(signal.clone(), normalized.clone());
+    let correlations = vec![
+        B::float_sum_dim(product.clone(), 0),
+        B::float_sum_dim(signal.clone(), 0),
+    ];
+    let along = B::float_mul(normalized, column_means::<B>(product));
+    let centred = B::float_sub(signal.clone(), column_means::<B>(signal));
+    let below = B::float_mul(B::float_sub(centred, along), B::float_div(scale, deviation));
+    (below, B::float_cat(correlations, 0))
+}
+
+pub(super) fn max_pool<B: Backend>(
+    input: FloatTensor<B>,
+    geometry: Geometry,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let Window { kernel, stride, padding, dilation } = geometry.window;
+    let device: Device<B> = input.device();
+    let (float, int) = (input.dtype().into(), get_or_init_device_settings::<B>(&device).int_dtype);
+    let input = maps::<B>(input, geometry.input);
+    let found = B::max_pool2d_with_indices(input, kernel, stride, padding, dilation, false, int);
+    (rows::<B>(found.output), rows::<B>(B::int_into_float(found.indices, float)))
+}
+
+pub(super) fn max_pool_route<B: Backend>(
+    signal: FloatTensor<B>,
+    winners: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
+    let Window { kernel, stride, padding, dilation } = geometry.window;
+    let device: Device<B> = signal.device();
+    let int = get_or_init_device_settings::<B>(&device).int_dtype;
+    let input = empty_maps::<B>(&signal, geometry.input);
+    let winners = B::float_into_int(maps::<B>(winners, geometry.output()), int);
+    let signal = maps::<B>(signal, geometry.output());
+    let below = B::max_pool2d_with_indices_backward(
+        input, kernel, stride, padding, dilation, false, signal, winners,
+    );
+    rows::<B>(below.x_grad)
+}
+
+pub(super) fn average_pool<B: Backend>(input: FloatTensor<B>, geometry: Geometry) -> FloatTensor<B> {
+    let Window { kernel, stride, padding, .. } = geometry.window;
+    let input = maps::<B>(input, geometry.input);
+    rows::<B>(B::avg_pool2d(input, kernel, stride, padding, false, false))
+}
+
+pub(super) fn average_pool_adjoint<B: Backend>(
+    signal: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
+    let Window { kernel, stride, padding, .. } = geometry.window;
+    let input = empty_maps::<B>(&signal, geometry.input);
+    let signal = maps::<B>(signal, geometry.output());
+    rows::<B>(B::avg_pool2d_backward(input, signal, kernel, stride, padding, false, false))
 }
 
 pub(super) fn error_signal<B: Backend>(
@@ -151,6 +242,75 @@ pub(super) fn add_to_diagonal<B: Backend>(matrix: FloatTensor<B>, value: f32) ->
     let diagonal = TensorData::new(diagonal, shape);
     let device = matrix.device();
     B::float_add(matrix, B::float_from_data(diagonal, &device))
+}
+
+/// Rows that are maps, channels last, as burn's maps, channels first.
+fn maps<B: Backend>(rows: FloatTensor<B>, [height, width, channels]: [usize; 3]) -> FloatTensor<B> {
+    let batch = rows.shape()[0];
+    let maps = B::float_reshape(rows, Shape::from([batch, height, width, channels]));
+    B::float_permute(maps, &[0, 3, 1, 2])
+}
+
+/// Maps of which only the shape matters, as many as another tensor has rows.
+fn empty_maps<B: Backend>(like: &FloatTensor<B>, map: [usize; 3]) -> FloatTensor<B> {
+    let shape = Shape::from([like.shape()[0], map[2], map[0], map[1]]);
+    B::float_empty(shape, &like.device(), like.dtype().into())
+}
+
+/// The inverse of [`maps`].
+fn rows<B: Backend>(maps: FloatTensor<B>) -> FloatTensor<B> {
+    let [batch, values] = [maps.shape()[0], maps.shape().num_elements()];
+    let maps = B::float_permute(maps, &[0, 2, 3, 1]);
+    B::float_reshape(maps, Shape::from([batch, values / batch]))
+}
+
+/// A kernel matrix as burn's kernel `[outputs, inputs, height, width]`.
+fn kernels<B: Backend>(matrix: FloatTensor<B>, geometry: &Geometry) -> FloatTensor<B> {
+    let [height, width] = geometry.window.kernel;
+    let inputs = geometry.input[2] / geometry.groups;
+    let shape = Shape::from([height, width, inputs, geometry.channels]);
+    B::float_permute(B::float_reshape(matrix, shape), &[3, 2, 0, 1])
+}
+
+fn options(geometry: &Geometry) -> ConvOptions<2> {
+    let window = geometry.window;
+    ConvOptions::new(window.stride, window.padding, window.dilation, geometry.groups)
+}
+
+pub(super) fn convolve<B: Backend>(
+    input: FloatTensor<B>,
+    kernel: FloatTensor<B>,
+    _buffer: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
+    let (input, kernel) = (maps::<B>(input, geometry.input), kernels::<B>(kernel, &geometry));
+    rows::<B>(B::conv2d(input, kernel, None, options(&geometry)))
+}
+
+pub(super) fn convolve_adjoint<B: Backend>(
+    signal: FloatTensor<B>,
+    kernel: FloatTensor<B>,
+    _buffer: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
+    let input = empty_maps::<B>(&signal, geometry.input);
+    let (signal, kernel) = (maps::<B>(signal, geometry.output()), kernels::<B>(kernel, &geometry));
+    rows::<B>(B::conv2d_x_backward(input, kernel, signal, options(&geometry)))
+}
+
+pub(super) fn convolve_correlate<B: Backend>(
+    input: FloatTensor<B>,
+    signal: FloatTensor<B>,
+    _buffer: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
+    let shape = Shape::from(geometry.kernel_shape());
+    let kernel = B::float_empty(shape.clone(), &signal.device(), signal.dtype().into());
+    let kernel = kernels::<B>(kernel, &geometry);
+    let input = maps::<B>(input, geometry.input);
+    let signal = maps::<B>(signal, geometry.output());
+    let correlation = B::conv2d_weight_backward(input, kernel, signal, options(&geometry));
+    B::float_reshape(B::float_permute(correlation, &[2, 3, 1, 0]), shape)
 }
 
 pub(super) fn adam_step<B: Backend>(

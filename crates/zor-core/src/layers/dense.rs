@@ -98,12 +98,11 @@ impl Layer for Dense {
         };
         let Signal { values, gated } = signal;
         let buffer = learning.workspace.take(self.weight.shape());
-        let correlation = ops::correlate(
-            presynaptic.clone(),
-            gated.as_ref().unwrap_or(&values).clone(),
-            buffer,
-            self.normalize_presynaptic,
-        );
+        let above = gated.as_ref().unwrap_or(&values).clone();
+        let mut correlation = ops::product(presynaptic.clone(), above, buffer, Transposed::Left);
+        if self.normalize_presynaptic {
+            correlation = ops::normalize_presynaptic(correlation, presynaptic.clone(), 1);
+        }
         if let Some(gated) = gated {
             learning.workspace.give(gated);
         }

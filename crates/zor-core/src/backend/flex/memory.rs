@@ -13,6 +13,11 @@ pub(super) fn check_same(a: &FlexTensor, b: &FlexTensor) {
     assert_eq!(size(a), size(b), "tensors of one operation differ in shape");
 }
 
+/// Whether rows hold a map of this shape, channels last.
+pub(super) fn check_maps(tensor: &FlexTensor, map: [usize; 3]) {
+    assert_eq!(size(tensor)[1], map.iter().product::<usize>(), "rows are not maps of {map:?}");
+}
+
 /// Whether the tensor is all of its storage, row after row.
 pub(super) fn is_plain(tensor: &FlexTensor) -> bool {
     tensor.layout().contiguous_offsets()

@@ -3,18 +3,23 @@
 //!
 //! Work is divided by size, never by the number of threads, so that sums do not depend on it.
 
+mod columns;
+mod convolution;
 mod memory;
+mod normalization;
+mod pooling;
 mod product;
+mod scratch;
 #[cfg(test)]
 mod tests;
 
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
-use memory::{Grid, check_same, readable, reuse, size, values, values_mut};
+use memory::{Grid, check_maps, check_same, readable, reuse, size, values, values_mut};
 use product::matrix_product;
 use rayon::prelude::*;
 
-use super::{AdamStep, ErrorSums, GateSettings, NORM_EPSILON, Transposed, ZorBackend};
+use super::{AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, ZorBackend};
 
 /// Elements from which a pass over memory is worth several threads.
 const PARALLEL_FROM: usize = 1 << 16;
@@ -66,6 +71,9 @@ impl ZorBackend for Flex {
     fn unit_normalize(signal: FlexTensor) -> FlexTensor {
         let [rows, columns] = size(&signal);
         let mut signal = readable(signal);
+        if is_tall(rows, columns) {
+            return normalization::unit_normalize_tall(signal);
+        }
         let all = Grid::new(values_mut(&mut signal), columns);
         for_each_column_block(rows, columns, |from, width| {
             let mut scale = [0f32; COLUMNS];
@@ -93,6 +101,9 @@ impl ZorBackend for Flex {
         let (signal, spikes) = (readable(signal), readable(spikes));
         check_same(&signal, &spikes);
         let mut gated = reuse(buffer, [rows, columns]);
+        if is_tall(rows, columns) {
+            return normalization::gate_signal_tall(&signal, &spikes, gated);
+        }
         let all = Grid::new(values_mut(&mut gated), columns);
         let (signals, spikes) = (values(&signal), values(&spikes));
         for_each_column_block(rows, columns, |from, width| {
@@ -142,38 +153,84 @@ impl ZorBackend for Flex {
         matrix_product(&left, &right, buffer, transposed)
     }
 
-    fn correlate(
+    fn normalize_presynaptic(
+        correlation: FlexTensor,
         presynaptic: FlexTensor,
+        groups: usize,
+    ) -> FlexTensor {
+        normalization::normalize_presynaptic(correlation, presynaptic, groups)
+    }
+
+    fn scale_shift(tensor: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
+        normalization::scale_shift(tensor, scale, shift)
+    }
+
+    fn batch_normalize(
+        input: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        buffer: FlexTensor,
+        epsilon: f32,
+    ) -> (FlexTensor, FlexTensor) {
+        normalization::batch_normalize(input, scale, shift, buffer, epsilon)
+    }
+
+    fn batch_normalize_signal(
+        signal: FlexTensor,
+        input: FlexTensor,
+        statistics: FlexTensor,
+        scale: FlexTensor,
+    ) -> (FlexTensor, FlexTensor) {
+        normalization::batch_normalize_signal(signal, input, statistics, scale)
+    }
+
+    fn max_pool(
+        input: FlexTensor,
+        buffer: FlexTensor,
+        winners: FlexTensor,
+        geometry: Geometry,
+    ) -> (FlexTensor, FlexTensor) {
+        let input = readable(input);
+        check_maps(&input, geometry.input);
+        let shape = [size(&input)[0], geometry.output().iter().product()];
+        let (mut output, mut winners) = (reuse(buffer, shape), reuse(winners, shape));
+        let to = (values_mut(&mut output), values_mut(&mut winners));
+        pooling::max(geometry, values(&input), to.0, to.1);
+        (output, winners)
+    }
+
+    fn max_pool_route(
+        signal: FlexTensor,
+        winners: FlexTensor,
+        buffer: FlexTensor,
+        geometry: Geometry,
+    ) -> FlexTensor {
+        let (signal, winners) = (readable(signal), readable(winners));
+        check_same(&signal, &winners);
+        check_maps(&signal, geometry.output());
+        let mut below = reuse(buffer, [size(&signal)[0], geometry.input.iter().product()]);
+        pooling::max_route(geometry, values(&signal), values(&winners), values_mut(&mut below));
+        below
+    }
+
+    fn average_pool(input: FlexTensor, buffer: FlexTensor, geometry: Geometry) -> FlexTensor {
+        let input = readable(input);
+        check_maps(&input, geometry.input);
+        let mut output = reuse(buffer, [size(&input)[0], geometry.output().iter().product()]);
+        pooling::average(geometry, values(&input), values_mut(&mut output));
+        output
+    }
+
+    fn average_pool_adjoint(
         signal: FlexTensor,
         buffer: FlexTensor,
-        normalize: bool,
+        geometry: Geometry,
     ) -> FlexTensor {
-        let [rows, inputs] = size(&presynaptic);
-        let (presynaptic, signal) = (readable(presynaptic), readable(signal));
-        let mut correlation = matrix_product(&presynaptic, &signal, buffer, Transposed::Left);
-        if normalize {
-            // Dividing a column of the left operand divides a row of the product: fewer numbers, and the operand stays as it is.
-            let outputs = size(&correlation)[1];
-            let all = Grid::new(values_mut(&mut correlation), outputs);
-            let presynaptic = values(&presynaptic);
-            for_each_column_block(rows, inputs, |from, width| {
-                let mut scale = [0f32; COLUMNS];
-                simd(|| {
-                    for r in 0..rows {
-                        let part = r * inputs + from..r * inputs + from + width;
-                        add_squares(&mut scale[..width], &presynaptic[part]);
-                    }
-                    for (i, square) in scale[..width].iter().enumerate() {
-                        let scale = 1.0 / (square.sqrt() + NORM_EPSILON);
-                        // SAFETY: each row of the product belongs to one column block.
-                        for c in unsafe { all.row(from + i, 0, outputs) } {
-                            *c *= scale;
-                        }
-                    }
-                });
-            });
-        }
-        correlation
+        let signal = readable(signal);
+        check_maps(&signal, geometry.output());
+        let mut below = reuse(buffer, [size(&signal)[0], geometry.input.iter().product()]);
+        pooling::average_adjoint(geometry, values(&signal), values_mut(&mut below));
+        below
     }
 
     fn error_signal(target: FlexTensor, output: FlexTensor) -> (FlexTensor, ErrorSums) {
@@ -266,6 +323,68 @@ impl ZorBackend for Flex {
         matrix
     }
 
+    fn convolve(
+        input: FlexTensor,
+        kernel: FlexTensor,
+        buffer: FlexTensor,
+        geometry: Geometry,
+    ) -> FlexTensor {
+        let (input, kernel) = (readable(input), readable(kernel));
+        let mut output = reuse(buffer, [size(&input)[0], geometry.output().iter().product()]);
+        check_maps(&input, geometry.input);
+        convolution::forward(geometry, values(&input), values(&kernel), values_mut(&mut output));
+        output
+    }
+
+    fn convolve_adjoint(
+        signal: FlexTensor,
+        kernel: FlexTensor,
+        buffer: FlexTensor,
+        geometry: Geometry,
+    ) -> FlexTensor {
+        let (signal, kernel) = (readable(signal), readable(kernel));
+        let mut below = reuse(buffer, [size(&signal)[0], geometry.input.iter().product()]);
+        check_maps(&signal, geometry.output());
+        let (signal, kernel) = (values(&signal), values(&kernel));
+        let to = Some(values_mut(&mut below));
+        convolution::learn(geometry, &[], signal, kernel, None, to);
+        below
+    }
+
+    fn convolve_correlate(
+        input: FlexTensor,
+        signal: FlexTensor,
+        buffer: FlexTensor,
+        geometry: Geometry,
+    ) -> FlexTensor {
+        let (input, signal) = (readable(input), readable(signal));
+        let mut correlation = reuse(buffer, geometry.kernel_shape());
+        check_maps(&input, geometry.input);
+        check_maps(&signal, geometry.output());
+        let to = Some(values_mut(&mut correlation));
+        convolution::learn(geometry, values(&input), values(&signal), &[], to, None);
+        correlation
+    }
+
+    fn convolve_learn(
+        input: FlexTensor,
+        signal: FlexTensor,
+        kernel: FlexTensor,
+        correlation: FlexTensor,
+        below: FlexTensor,
+        geometry: Geometry,
+    ) -> (FlexTensor, FlexTensor) {
+        let (input, signal, kernel) = (readable(input), readable(signal), readable(kernel));
+        let mut correlation = reuse(correlation, geometry.kernel_shape());
+        let mut below = reuse(below, size(&input));
+        check_maps(&input, geometry.input);
+        check_maps(&signal, geometry.output());
+        let to = (Some(values_mut(&mut correlation)), Some(values_mut(&mut below)));
+        let (inputs, signals) = (values(&input), values(&signal));
+        convolution::learn(geometry, inputs, signals, values(&kernel), to.0, to.1);
+        (correlation, below)
+    }
+
     fn adam_step(
         weight: FlexTensor,
         correlation: FlexTensor,
@@ -303,6 +422,11 @@ impl ZorBackend for Flex {
         }
         (weight, moment_1, moment_2)
     }
+}
+
+/// Whether blocks of columns are too few to share the work.
+fn is_tall(rows: usize, columns: usize) -> bool {
+    rows > 4 * columns && rows * columns >= PARALLEL_FROM
 }
 
 /// Runs a loop compiled for the widest vectors that this processor has.

@@ -1,0 +1,77 @@
+//! Sums over the rows of a matrix, column by column: few columns and many rows, as channels and pixels are, or the reverse.
+
+use rayon::prelude::*;
+
+use super::scratch::with_scratch;
+use super::{CHUNK, PARALLEL_FROM, simd};
+
+/// Runs that rows are cut into, at most.
+const RUNS: usize = 64;
+
+/// Adds up `K` sums for every column and hands them to `done`, sum after sum.
+///
+/// `add` adds one row. Rows are cut into runs by size, never by the number of threads.
+pub(super) fn sum_rows<const K: usize, R>(
+    rows: usize,
+    columns: usize,
+    add: impl Fn(usize, [&mut [f32]; K]) + Sync,
+    done: impl FnOnce([&[f32]; K]) -> R,
+) -> R {
+    let run = (CHUNK / columns.max(1)).max(rows.div_ceil(RUNS)).max(1);
+    let runs = rows.div_ceil(run);
+    let len = K * columns;
+    with_scratch((runs + 1) * len, |memory| {
+        let (totals, sums) = memory.split_at_mut(len);
+        let sum_run = |(index, sums): (usize, &mut [f32])| {
+            sums.fill(0.0);
+            simd(
+                #[inline(always)]
+                || {
+                    for row in index * run..((index + 1) * run).min(rows) {
+                        let mut rest = &mut *sums;
+                        let parts = std::array::from_fn(|_| {
+                            let (part, tail) = std::mem::take(&mut rest).split_at_mut(columns);
+                            rest = tail;
+                            part
+                        });
+                        add(row, parts);
+                    }
+                },
+            );
+        };
+        if rows * columns < PARALLEL_FROM {
+            sums.chunks_mut(len).enumerate().for_each(sum_run);
+        } else {
+            sums.par_chunks_mut(len).enumerate().for_each(sum_run);
+        }
+        totals.fill(0.0);
+        for sums in sums.chunks(len) {
+            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        }
+        done(std::array::from_fn(|k| &totals[k * columns..(k + 1) * columns]))
+    })
+}
+
+/// Calls `change` for every row of a matrix with its number.
+pub(super) fn for_each_row(
+    values: &mut [f32],
+    columns: usize,
+    change: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let run = (CHUNK / columns.max(1)).max(1);
+    let pass = |(index, values): (usize, &mut [f32])| {
+        simd(
+            #[inline(always)]
+            || {
+                for (row, values) in values.chunks_exact_mut(columns).enumerate() {
+                    change(index * run + row, values);
+                }
+            },
+        );
+    };
+    if values.len() < PARALLEL_FROM {
+        values.chunks_mut(run * columns).enumerate().for_each(pass);
+    } else {
+        values.par_chunks_mut(run * columns).enumerate().for_each(pass);
+    }
+}

@@ -1,0 +1,275 @@
+//! Products of small blocks that are held in registers: what every convolution is made of.
+//!
+//! Everything here is inlined into a function that is compiled for a processor's vectors, and vectors are handled in plain loops:
+//! a closure that the compiler leaves outside of it would be compiled for the oldest processor.
+//!
+//! The right operand of a product lies in panels: [`PANEL`] columns side by side, row after row, the last panel narrower and
+//! padded to full vectors. The left operand is reached through pointers to its rows, so that the pixels under a
+//! window need not be gathered first (Dukhan 2019, "The Indirect Convolution Algorithm").
+
+use pulp::Simd;
+
+/// Columns of a full panel.
+pub(super) const PANEL: usize = 64;
+/// Rows of a block.
+pub(super) const ROWS: usize = 6;
+/// Lanes of the widest vector; panels are padded to it.
+pub(super) const LANES: usize = 16;
+
+/// Columns of panel number `panel` of a matrix, padding included.
+#[inline(always)]
+pub(super) fn panel_width(columns: usize, panel: usize) -> usize {
+    (columns.next_multiple_of(LANES) - panel * PANEL).min(PANEL)
+}
+
+/// Where a block of a product goes: `rows` (at most [`ROWS`]) times `columns` (at most [`PANEL`]) values, a row every `stride`.
+#[derive(Clone, Copy)]
+pub(super) struct Destination {
+    pub(super) start: *mut f32,
+    pub(super) stride: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// Whether the product is added to what is there.
+    pub(super) add: bool,
+}
+
+/// One of the products that a block is the sum of.
+#[derive(Clone, Copy)]
+pub(super) struct Tap {
+    /// Where the left operand's rows start.
+    pub(super) rows: [*const f32; ROWS],
+    /// Their length.
+    pub(super) depth: usize,
+    /// Where the right operand's panel starts.
+    pub(super) right: *const f32,
+}
+
+/// The sum of a block's products; the right operand's rows are `width` apart.
+///
+/// # Safety
+/// All pointers are valid for what they are said to span; `width` is a multiple of [`LANES`] and not below `to.columns`.
+#[inline(always)]
+pub(super) unsafe fn rows_times_panel<S: Simd>(
+    simd: S,
+    taps: usize,
+    tap: impl Fn(usize) -> Tap,
+    width: usize,
+    to: Destination,
+) {
+    let step = |from: usize| {
+        let vectors = (to.columns - from).div_ceil(S::F32_LANES);
+        vectors.min(if S::REGISTER_COUNT >= 32 { 4 } else { 2 })
+    };
+    let mut from = 0;
+    while from < to.columns {
+        let vectors = step(from);
+        // SAFETY: a part of what the caller vouches for.
+        unsafe {
+            match vectors {
+                1 => rows_times_vectors::<S, 1>(simd, taps, &tap, width, from, to),
+                2 => rows_times_vectors::<S, 2>(simd, taps, &tap, width, from, to),
+                3 => rows_times_vectors::<S, 3>(simd, taps, &tap, width, from, to),
+                _ => rows_times_vectors::<S, 4>(simd, taps, &tap, width, from, to),
+            }
+        }
+        from += vectors * S::F32_LANES;
+    }
+}
+
+/// `left^T @ right`: `left(j)` gives where row `j` of the left operand holds the block's columns, or nothing if that row is zero.
+///
+/// # Safety
+/// As for [`rows_times_panel`].
+#[inline(always)]
+pub(super) unsafe fn columns_times_panel<S: Simd>(
+    simd: S,
+    depth: usize,
+    left: impl Fn(usize) -> *const f32,
+    right: *const f32,
+    width: usize,
+    to: Destination,
+) {
+    let mut from = 0;
+    while from < to.columns {
+        let vectors = (to.columns - from).div_ceil(S::F32_LANES);
+        let vectors = vectors.min(if S::REGISTER_COUNT >= 32 { 4 } else { 2 });
+        // SAFETY: a part of what the caller vouches for.
+        unsafe {
+            let right = right.add(from);
+            match vectors {
+                1 => columns_times_vectors::<S, 1>(simd, depth, &left, right, width, to.part::<S>(from, 1)),
+                2 => columns_times_vectors::<S, 2>(simd, depth, &left, right, width, to.part::<S>(from, 2)),
+                3 => columns_times_vectors::<S, 3>(simd, depth, &left, right, width, to.part::<S>(from, 3)),
+                _ => columns_times_vectors::<S, 4>(simd, depth, &left, right, width, to.part::<S>(from, 4)),
+            }
+        }
+        from += vectors * S::F32_LANES;
+    }
+}
+
+#[inline(always)]
+unsafe fn rows_times_vectors<S: Simd, const N: usize>(
+    simd: S,
+    taps: usize,
+    tap: &impl Fn(usize) -> Tap,
+    width: usize,
+    from: usize,
+    to: Destination,
+) {
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    for index in 0..taps {
+        let Tap { rows, depth, right } = tap(index);
+        let mut right = right.wrapping_add(from);
+        for j in 0..depth {
+            // SAFETY: the caller vouches for `depth` rows of both operands.
+            unsafe {
+                let mut vectors = [simd.splat_f32s(0.0); N];
+                for (n, vector) in vectors.iter_mut().enumerate() {
+                    *vector = load::<S>(right.add(n * S::F32_LANES));
+                }
+                for r in 0..ROWS {
+                    let value = simd.splat_f32s(*rows[r].add(j));
+                    for n in 0..N {
+                        sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
+                    }
+                }
+                right = right.add(width);
+            }
+        }
+    }
+    // SAFETY: the destination is the caller's.
+    unsafe { to.part::<S>(from, N).write::<S, N>(simd, sums) }
+}
+
+#[inline(always)]
+unsafe fn columns_times_vectors<S: Simd, const N: usize>(
+    simd: S,
+    depth: usize,
+    left: &impl Fn(usize) -> *const f32,
+    mut right: *const f32,
+    width: usize,
+    to: Destination,
+) {
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    for j in 0..depth {
+        let column = left(j);
+        // SAFETY: the caller vouches for `depth` rows of both operands.
+        unsafe {
+            let mut vectors = [simd.splat_f32s(0.0); N];
+            for (n, vector) in vectors.iter_mut().enumerate() {
+                *vector = load::<S>(right.add(n * S::F32_LANES));
+            }
+            for r in 0..ROWS {
+                let value = simd.splat_f32s(*column.add(r));
+                for n in 0..N {
+                    sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
+                }
+            }
+            right = right.add(width);
+        }
+    }
+    // SAFETY: the destination is the caller's.
+    unsafe { to.write::<S, N>(simd, sums) }
+}
+
+impl Destination {
+    /// The columns from `from` on that so many vectors cover.
+    #[inline(always)]
+    fn part<S: Simd>(self, from: usize, vectors: usize) -> Self {
+        Self {
+            start: self.start.wrapping_add(from),
+            columns: (self.columns - from).min(vectors * S::F32_LANES),
+            ..self
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write<S: Simd, const N: usize>(self, simd: S, sums: [[S::f32s; N]; ROWS]) {
+        if self.rows == ROWS && self.columns == N * S::F32_LANES {
+            for (r, sums) in sums.into_iter().enumerate() {
+                for (n, sum) in sums.into_iter().enumerate() {
+                    // SAFETY: inside the destination, which is full.
+                    unsafe {
+                        let at = self.start.add(r * self.stride + n * S::F32_LANES);
+                        let sum = if self.add { simd.add_f32s(sum, load::<S>(at)) } else { sum };
+                        store::<S>(at, sum);
+                    }
+                }
+            }
+            return;
+        }
+        // All sums are put down at places known in advance: were one of them indexed, all would live in memory.
+        let mut block = [0f32; ROWS * PANEL];
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (n, sum) in sums.into_iter().enumerate() {
+                // SAFETY: N vectors are at most a panel.
+                unsafe { store::<S>(block.as_mut_ptr().add(r * PANEL + n * S::F32_LANES), sum) };
+            }
+        }
+        for (r, line) in block.chunks_exact(PANEL).enumerate().take(self.rows) {
+            // SAFETY: inside the destination's rows and columns.
+            let to = unsafe {
+                std::slice::from_raw_parts_mut(self.start.add(r * self.stride), self.columns)
+            };
+            for (to, value) in to.iter_mut().zip(line) {
+                *to = if self.add { *to + value } else { *value };
+            }
+        }
+    }
+}
+
+/// A vector from anywhere.
+///
+/// # Safety
+/// The pointer is valid for a vector.
+#[inline(always)]
+pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    // SAFETY: the caller's promise; vectors of f32 hold any bits.
+    unsafe { from.cast::<S::f32s>().read_unaligned() }
+}
+
+/// A vector whose lanes from `len` on are zero and not read.
+///
+/// # Safety
+/// The pointer is valid for `len` values.
+#[inline(always)]
+pub(super) unsafe fn load_some<S: Simd>(simd: S, from: *const f32, len: usize) -> S::f32s {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if len >= S::F32_LANES {
+            load::<S>(from)
+        } else {
+            simd.partial_load_f32s(std::slice::from_raw_parts(from, len))
+        }
+    }
+}
+
+/// A vector to anywhere.
+///
+/// # Safety
+/// The pointer is valid for a vector and nobody else's.
+#[inline(always)]
+pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
+    // SAFETY: the caller's promise.
+    unsafe { to.cast::<S::f32s>().write_unaligned(value) }
+}
+
+/// A pointer that tasks share; each writes a part of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Shared(*mut f32);
+
+// SAFETY: tasks write disjoint parts, as stated where it is used.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    pub(super) fn new(values: &mut [f32]) -> Self {
+        Self(values.as_mut_ptr())
+    }
+
+    #[inline(always)]
+    pub(super) fn at(self, offset: usize) -> *mut f32 {
+        self.0.wrapping_add(offset)
+    }
+}

@@ -1,0 +1,128 @@
+//! Windows that slide over a map of values: the geometry of convolutions and pooling.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How windows lie on a map `[height, width, channels]`.
+///
+/// Along each axis there are `(size + 2 padding - dilation (kernel - 1) - 1) / stride + 1` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Height, width and channels of the map.
+    pub input: [usize; 3],
+    /// Channels of the result; those of the map for pooling.
+    pub channels: usize,
+    /// The window.
+    pub window: Window,
+    /// Channels are cut into so many parts that do not see each other.
+    pub groups: usize,
+}
+
+/// A window and how it moves, (vertical, horizontal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// How far it moves from one position to the next.
+    pub stride: [usize; 2],
+    /// How far it may stand over the edge, on every side; values there are zero.
+    pub padding: [usize; 2],
+    /// Distance between neighbouring elements of the window; 1 for none between them.
+    pub dilation: [usize; 2],
+}
+
+impl Window {
+    /// A square window that moves by one and stays inside the map.
+    pub fn square(side: usize) -> Self {
+        Self { kernel: [side; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] }
+    }
+
+    /// Elements of the window.
+    pub fn elements(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// How far the window reaches along an axis.
+    pub(crate) fn extent(&self, axis: usize) -> usize {
+        self.dilation[axis] * (self.kernel[axis] - 1) + 1
+    }
+}
+
+impl Geometry {
+    /// Windows over a map, checked.
+    ///
+    /// # Errors
+    /// When something is zero, the window is larger than the padded map, or groups do not divide the channels.
+    pub fn new(input: [usize; 3], channels: usize, window: Window, groups: usize) -> Result<Self> {
+        let at_least_one = [
+            ("a map without values", input.contains(&0)),
+            ("zero output channels", channels == 0),
+            ("a kernel of size zero", window.kernel.contains(&0)),
+            ("a stride of zero", window.stride.contains(&0)),
+            ("a dilation of zero", window.dilation.contains(&0)),
+            ("zero groups", groups == 0),
+        ];
+        for (what, is_wrong) in at_least_one {
+            if is_wrong {
+                return Err(Error::setting(format!(
+                    "{what}; the input is {input:?}, the window {window:?}"
+                )));
+            }
+        }
+        for axis in 0..2 {
+            let padded = input[axis] + 2 * window.padding[axis];
+            if window.extent(axis) > padded {
+                return Err(Error::shape(format!(
+                    "a kernel of {:?} with dilation {:?} is larger than its input {input:?} with padding {:?}",
+                    window.kernel, window.dilation, window.padding
+                )));
+            }
+            if window.padding[axis] >= window.extent(axis) {
+                return Err(Error::setting(format!(
+                    "a padding of {:?} lets a kernel of {:?} stand beside its input; it must be smaller than the kernel",
+                    window.padding, window.kernel
+                )));
+            }
+        }
+        if !input[2].is_multiple_of(groups) || !channels.is_multiple_of(groups) {
+            return Err(Error::setting(format!(
+                "{groups} groups do not divide {} input and {channels} output channels",
+                input[2]
+            )));
+        }
+        Ok(Self { input, channels, window, groups })
+    }
+
+    /// Height, width and channels of the result.
+    pub fn output(&self) -> [usize; 3] {
+        let positions = |axis: usize| {
+            let free =
+                self.input[axis] + 2 * self.window.padding[axis] - self.window.extent(axis);
+            free / self.window.stride[axis] + 1
+        };
+        [positions(0), positions(1), self.channels]
+    }
+
+    /// Rows and columns of the matrix that holds a convolution's kernel: `[height * width * channels in, channels out]` of a group's window.
+    pub fn kernel_shape(&self) -> [usize; 2] {
+        [self.window.elements() * self.input[2] / self.groups, self.channels]
+    }
+
+    /// Multiply-adds of a convolution of one sample.
+    pub fn multiply_adds(&self) -> u64 {
+        let [height, width, _] = self.output();
+        let [rows, columns] = self.kernel_shape();
+        (height * width * rows * columns) as u64
+    }
+
+    /// Where on the map an element of a window lies, along an axis; none if over the edge.
+    #[inline(always)]
+    pub(crate) fn source(&self, axis: usize, position: usize, element: usize) -> Option<usize> {
+        let window = &self.window;
+        let padded = position * window.stride[axis] + element * window.dilation[axis];
+        let source = padded.checked_sub(window.padding[axis])?;
+        (source < self.input[axis]).then_some(source)
+    }
+}
