@@ -1,7 +1,7 @@
 """Times a training step of the airbench network (Jordan 2024) in PyTorch on the CPU, in both memory layouts.
 
-Run by `cargo xtask bench --suite conv --peer torch`; prints one JSON object a line: a layout and its milliseconds.
-The network is the one that Zor's suite trains: ReLU in the place of gates, the same shapes, batch and optimizer.
+Run by `cargo xtask bench --suite conv --peer torch`: reads a number of steps a line, and answers with a JSON object of the mean
+milliseconds of a step by layout. The network is the one that Zor's suite trains: ReLU in the place of gates, the same shapes, batch and optimizer.
 """
 
 import json
@@ -39,30 +39,33 @@ def network():
     )
 
 
-def step_times(layout, batch, steps, warm_up):
-    torch.manual_seed(0)
-    model = network().to(memory_format=layout).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
-    labels = torch.randint(10, (batch,))
-    times = []
-    for step in range(warm_up + steps):
+class Trainer:
+    def __init__(self, layout, batch):
+        torch.manual_seed(0)
+        self.model = network().to(memory_format=layout).train()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
+        self.images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
+        self.labels = torch.randint(10, (batch,))
+
+    def milliseconds(self, steps):
+        """The mean time of so many steps."""
         start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-        if step >= warm_up:
-            times.append(1e3 * (time.perf_counter() - start))
-    return times
+        for _ in range(steps):
+            self.optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(self.model(self.images), self.labels).backward()
+            self.optimizer.step()
+        return 1e3 * (time.perf_counter() - start) / steps
 
 
 def main():
-    threads, batch, steps = (int(argument) for argument in sys.argv[1:4])
+    threads, batch = (int(argument) for argument in sys.argv[1:3])
     torch.set_num_threads(threads)
     layouts = {"channels-first": torch.contiguous_format, "channels-last": torch.channels_last}
-    for name, layout in layouts.items():
-        times = step_times(layout, batch, steps, 3)
-        print(json.dumps({"layout": name, "milliseconds": times, "torch": torch.__version__}), flush=True)
+    trainers = {name: Trainer(layout, batch) for name, layout in layouts.items()}
+    for line in sys.stdin:
+        steps = int(line)
+        times = {name: trainer.milliseconds(steps) for name, trainer in trainers.items()}
+        print(json.dumps(times | {"torch": torch.__version__}), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,21 +4,20 @@
 //! `docs/results/`. Figures that need the full data set are skipped, and said to be, where only the sample is there.
 
 use std::fs;
-use std::process::Command;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use zor::baseline::{self, Output};
-use zor::core::{Activation, Network, Optimizer, Parameter, Rule, Workspace};
+use zor::core::{Activation, Network, Optimizer, Rule};
 use zor::data::{Batch, Batches, FashionMnist, Locations, Order};
 use zor::fashion::{self, RunData};
 use zor::optim::{AdamW, Muon, Schedule};
 use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
-use zor::prelude::{Deviation, Device, Tensor, matrix};
+use zor::prelude::{Deviation, Device, matrix};
 use zor::train::{self, Next};
 
-use crate::{parity, root};
+use crate::recorder::{Recorder, cosine};
+use crate::{parity, results, root};
 
 const SEEDS: std::ops::Range<u64> = 0..5;
 const DRAWS: std::ops::Range<u64> = 0..20;
@@ -325,46 +324,12 @@ impl Bench {
     }
 
     fn write(&self) -> Result<(), String> {
-        let folder = root().join("docs/results");
-        let path = folder.join("fashion-reconstruction.json");
         let object = json!({
-            "commit": commit(),
             "data": if self.data.test.is_some() { "full" } else { "sample" },
-            "threads": std::thread::available_parallelism().map_or(0, usize::from),
             "runs": self.raw,
         });
-        let text = serde_json::to_string_pretty(&object).map_err(|e| e.to_string())?;
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&path, text + "\n"))
-            .map_err(|e| format!("{}: {e}", path.display()))
+        results::write("fashion-reconstruction", &object)
     }
-}
-
-/// Keeps what each layer would learn, and changes nothing.
-#[derive(Debug, Default)]
-struct Recorder(Mutex<Vec<Vec<f32>>>);
-
-impl Optimizer for Recorder {
-    fn name(&self) -> &str {
-        "recorder"
-    }
-
-    fn check(&self) -> zor::core::Result<()> {
-        Ok(())
-    }
-
-    fn step(&self, _: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
-        if let Ok(mut kept) = self.0.lock() {
-            kept.push(correlation.into_data().iter::<f32>().collect());
-        }
-    }
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
 /// One training and its evaluation.
@@ -394,16 +359,6 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = |from: usize| values.get(from).copied().unwrap_or(f64::NAN);
     (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
-}
-
-/// The commit that is measured, with a mark if the tree differs from it.
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).current_dir(root()).output();
-        output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
-    };
-    let changed = !git(&["status", "--porcelain"]).is_empty();
-    git(&["rev-parse", "HEAD"]) + if changed { " and changes" } else { "" }
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -1,14 +1,20 @@
 //! Development tasks: `cargo xtask <task>`.
 //!
+//! - `bench --suite conv|depth [--peer torch] [--json] [--write]`: measurements that take minutes;
 //! - `check`: what CI runs beside the tests;
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
 //! - `parity FILE...`: replays traces of the classic rule;
 //! - `layers`: whether each crate depends only on crates below it.
 
+mod bench;
 mod check;
+mod depth;
 mod figures;
 mod layers;
 mod parity;
+mod peers;
+mod recorder;
+mod results;
 mod tidy;
 mod weight;
 
@@ -16,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask check | figures [--long] [--write] | parity FILE... | layers";
+    "usage: cargo xtask check | figures [--long] [--write] | parity FILE... | layers
+       cargo xtask bench --suite conv|depth [--peer torch] [--json] [--write]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +31,13 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["check"] => check::run(),
         ["layers"] => layers::run(),
+        ["bench", ref arguments @ ..] => match bench::Request::parse(arguments) {
+            Some(request) => bench::run(&request),
+            None => {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
         ["parity", ref files @ ..] if !files.is_empty() => parity_of(files),
         ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {
             figures::run(flags.contains(&"--long"), flags.contains(&"--write"))

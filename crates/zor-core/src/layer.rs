@@ -37,6 +37,12 @@ impl Signal {
     pub fn new(values: Tensor<2>) -> Self {
         Self { values, gated: None }
     }
+
+    /// Does the same to the values and, after them, to their gated form.
+    #[must_use]
+    pub fn map(self, mut change: impl FnMut(Tensor<2>) -> Tensor<2>) -> Self {
+        Self { values: change(self.values), gated: self.gated.map(change) }
+    }
 }
 
 /// What a layer may use while it learns.
@@ -86,6 +92,21 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
     /// The same, to be changed.
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        Vec::new()
+    }
+
+    /// What is saved with the layer but not trained, such as running means, in a fixed order.
+    fn buffers(&self) -> Vec<&Parameter> {
+        Vec::new()
+    }
+
+    /// The same, to be changed.
+    fn buffers_mut(&mut self) -> Vec<&mut Parameter> {
+        Vec::new()
+    }
+
+    /// The layers that this one is made of; child `i` of its [`Memory`] belongs to layer `i`.
+    fn children(&self) -> Vec<&dyn Layer> {
         Vec::new()
     }
 

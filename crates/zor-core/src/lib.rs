@@ -19,7 +19,11 @@ pub use backend::ZorBackend;
 pub use burn;
 pub use error::{Error, ErrorKind, Result};
 pub use layer::{Layer, LayerConfig, Learning, Mode, Signal};
-pub use layers::{Dense, DenseConfig, Gate, GateConfig, Place};
+pub use layers::{
+    BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
+    Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GroupNorm, GroupNormConfig, Join,
+    Place, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Upsample, UpsampleConfig,
+};
 pub use network::{Network, NetworkBuilder, Summary};
 pub use parameter::{Optimizer, OptimizerState, Parameter};
 pub use random::Random;

@@ -14,6 +14,7 @@ use crate::parameter::Optimizer;
 use crate::random::Random;
 use crate::rule::Rule;
 use crate::step::{self, Deviation, State, Target};
+use crate::workspace::Memory;
 
 /// Layers in a row, with their state and the history of their training.
 ///
@@ -233,19 +234,37 @@ impl Network {
         &self.history
     }
 
-    /// Share of units that fired in the last training batch, for each layer that spikes: (position, rate).
+    /// Share of units that fired in the last training batch, for each layer that spikes: (position, rate). Layers inside
+    /// another stand in order at its position.
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
-        let rate = |index: usize| {
-            let spikes = self.state.memories[index].get(SPIKES)?.clone();
-            spikes.mean().into_data().iter::<f32>().next().map(|rate| (index, rate))
-        };
-        (0..self.layers.len()).filter_map(rate).collect()
+        let mean = |spikes: Tensor<2>| spikes.mean().into_data().iter::<f32>().next();
+        let found = self.remembered(SPIKES).into_iter();
+        found.filter_map(|(index, spikes)| Some((index, mean(spikes)?))).collect()
     }
 
     /// The charge left in each layer that spikes after the last batch: (position, `[batch, units]`).
     pub fn charges(&self) -> Vec<(usize, Tensor<2>)> {
-        let memories = self.state.memories.iter().enumerate();
-        memories.filter_map(|(i, memory)| Some((i, memory.get(CHARGE)?.clone()))).collect()
+        self.remembered(CHARGE)
+    }
+
+    /// What layers keep under a name, those inside others included.
+    fn remembered(&self, name: &str) -> Vec<(usize, Tensor<2>)> {
+        fn visit(memory: &Memory, name: &str, found: &mut Vec<Tensor<2>>) {
+            found.extend(memory.get(name).cloned());
+            for index in 0.. {
+                match memory.get_child(index) {
+                    Some(child) => visit(child, name, found),
+                    None => break,
+                }
+            }
+        }
+        let mut all = Vec::new();
+        for (position, memory) in self.state.memories.iter().enumerate() {
+            let mut found = Vec::new();
+            visit(memory, name, &mut found);
+            all.extend(found.into_iter().map(|tensor| (position, tensor)));
+        }
+        all
     }
 
     /// Forgets charges and spikes, as before the first batch.
@@ -336,22 +355,36 @@ impl Clone for Network {
     }
 }
 
-/// A printable table; see [`Network::summary`].
+/// A printable table of shapes, parameters and multiply-adds of one sample; see [`Network::summary`].
 #[derive(Debug)]
 pub struct Summary<'a>(&'a Network);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = self.0;
-        let mut row = |layer: &str, shape: &[usize], parameters: usize, adds: u64| {
-            let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
-            writeln!(f, "{layer:<12}{:>14}{parameters:>14}{adds:>16}", shape.join("x"))
-        };
-        row("input", &network.input_shape, 0, 0)?;
+        row(f, "input", &network.input_shape, 0, 0)?;
         for layer in &network.layers {
-            row(layer.kind(), layer.output_shape(), count(layer.as_ref()), layer.multiply_adds())?;
+            layer_rows(f, layer.as_ref(), 0)?;
         }
         let adds = network.layers.iter().map(|layer| layer.multiply_adds()).sum();
-        row("total", network.output_shape(), network.n_parameters(), adds)
+        row(f, "total", network.output_shape(), network.n_parameters(), adds)
     }
+}
+
+/// A layer's row, and below it, further in, those of the layers it is made of.
+fn layer_rows(f: &mut fmt::Formatter<'_>, layer: &dyn Layer, depth: usize) -> fmt::Result {
+    let name = format!("{:width$}{}", "", layer.kind(), width = 2 * depth);
+    row(f, &name, layer.output_shape(), count(layer), layer.multiply_adds())?;
+    layer.children().into_iter().try_for_each(|child| layer_rows(f, child, depth + 1))
+}
+
+fn row(
+    f: &mut fmt::Formatter<'_>,
+    layer: &str,
+    shape: &[usize],
+    parameters: usize,
+    adds: u64,
+) -> fmt::Result {
+    let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
+    writeln!(f, "{layer:<18}{:>14}{parameters:>14}{adds:>16}", shape.join("x"))
 }

@@ -8,7 +8,9 @@ use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::Tensor;
 
 use crate::backend::ZorBackend;
-pub use crate::backend::{AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
+pub use crate::backend::{
+    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, Window,
+};
 use crate::workspace::Workspace;
 
 /// The tensor itself if nobody else holds its memory, else a copy in a buffer of the workspace: what follows can change it in place.

@@ -42,6 +42,12 @@ impl From<Tensor<2>> for Target {
     }
 }
 
+impl From<Vec<usize>> for Target {
+    fn from(classes: Vec<usize>) -> Self {
+        Self::Classes(classes)
+    }
+}
+
 /// How far a batch's outputs were from their targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Deviation {

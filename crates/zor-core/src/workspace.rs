@@ -69,6 +69,7 @@ impl Workspace {
 pub struct Memory {
     slots: Vec<(&'static str, Tensor<2>)>,
     children: Vec<Memory>,
+    counted: u64,
 }
 
 impl Memory {
@@ -96,5 +97,16 @@ impl Memory {
             self.children.resize_with(index + 1, Memory::default);
         }
         &mut self.children[index]
+    }
+
+    /// The same, only to be looked at; none if that layer never asked for it.
+    pub fn get_child(&self, index: usize) -> Option<&Memory> {
+        self.children.get(index)
+    }
+
+    /// How often this was asked before: the number of a training pass, for layers that draw random numbers.
+    pub fn count(&mut self) -> u64 {
+        self.counted += 1;
+        self.counted - 1
     }
 }

@@ -61,12 +61,16 @@ pub struct TensorRecord {
     pub name: String,
     /// Rows and columns.
     pub shape: [usize; 2],
+    /// Whether it is kept beside what is trained, such as a running mean.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub buffer: bool,
 }
 
 impl Header {
     /// Number of trainable values.
     pub fn n_parameters(&self) -> usize {
-        self.tensors.iter().map(|t| t.shape[0].saturating_mul(t.shape[1])).sum()
+        let trained = self.tensors.iter().filter(|t| !t.buffer);
+        trained.map(|t| t.shape[0].saturating_mul(t.shape[1])).sum()
     }
 }
 
@@ -126,11 +130,14 @@ fn encode(
         let config =
             layer.config().map_err(|e| e.at(format_args!("layer {position}")).to_string())?;
         layers.push(LayerRecord { kind: layer.kind().to_owned(), config });
-        for parameter in layer.parameters() {
+        let trained = layer.parameters().into_iter().map(|parameter| (parameter, false));
+        let kept = layer.buffers().into_iter().map(|buffer| (buffer, true));
+        for (parameter, buffer) in trained.chain(kept) {
             tensors.push(TensorRecord {
                 layer: position,
                 name: parameter.name().to_owned(),
                 shape: parameter.shape(),
+                buffer,
             });
             values.extend(parameter.value().into_data().iter::<f32>().flat_map(f32::to_le_bytes));
         }
@@ -214,23 +221,27 @@ fn rebuild(
     let mut network = builder.build(device).map_err(|e| e.to_string())?;
     let mut records = header.tensors.iter();
     for (position, layer) in network.layers_mut().iter_mut().enumerate() {
-        for parameter in layer.parameters_mut() {
-            let place = format!("layer {position}, {}", parameter.name());
-            let record = records.next().ok_or_else(|| format!("{place} is missing"))?;
-            let expected = TensorRecord {
-                layer: position,
-                name: parameter.name().to_owned(),
-                shape: parameter.shape(),
-            };
-            if *record != expected {
-                return Err(format!("{place}: expected {expected:?}, found {record:?}"));
+        for buffer in [false, true] {
+            let parameters = if buffer { layer.buffers_mut() } else { layer.parameters_mut() };
+            for parameter in parameters {
+                let place = format!("layer {position}, {}", parameter.name());
+                let record = records.next().ok_or_else(|| format!("{place} is missing"))?;
+                let expected = TensorRecord {
+                    layer: position,
+                    name: parameter.name().to_owned(),
+                    shape: parameter.shape(),
+                    buffer,
+                };
+                if *record != expected {
+                    return Err(format!("{place}: expected {expected:?}, found {record:?}"));
+                }
+                let (bytes, rest) = tensors.split_at(record.shape[0] * record.shape[1] * 4);
+                tensors = rest;
+                let values: Vec<f32> =
+                    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                let value = Tensor::from_data(TensorData::new(values, record.shape), device);
+                parameter.set_value(value).map_err(|e| format!("{place}: {e}"))?;
             }
-            let (bytes, rest) = tensors.split_at(record.shape[0] * record.shape[1] * 4);
-            tensors = rest;
-            let values: Vec<f32> =
-                bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-            let value = Tensor::from_data(TensorData::new(values, record.shape), device);
-            parameter.set_value(value).map_err(|e| format!("{place}: {e}"))?;
         }
     }
     match records.next() {
@@ -243,6 +254,10 @@ fn rebuild(
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use zor_core::{
+        BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
+        GateConfig, GroupNormConfig, Pool2dConfig, ReshapeConfig, UpsampleConfig,
+    };
 
     fn network() -> Network {
         Network::dense(&[6, 4, 6]).rule(Rule::classic()).seed(3).build(&Device::flex()).unwrap()
@@ -268,6 +283,56 @@ mod tests {
         assert_eq!(header.notes["task"], "test");
         assert_eq!(header.n_parameters(), 48);
         assert_eq!(encode(&loaded, &header.notes).unwrap(), fs::read(&path).unwrap());
+    }
+
+    #[test]
+    fn convolutions_branches_and_running_means_are_kept() {
+        let device = Device::flex();
+        let block = BranchConfig::residual()
+            .layer(Conv2dConfig::same(3, 3))
+            .layer(BatchNormConfig::default())
+            .layer(GateConfig::default());
+        let skip = BranchConfig::concatenate()
+            .layer(Pool2dConfig::max(2))
+            .layer(DropoutConfig::new(0.2))
+            .layer(UpsampleConfig::new(2))
+            .shortcut(BiasConfig::default());
+        let builder = Network::builder(&[4, 4, 3]).layer(block).layer(skip);
+        let builder = builder.layer(GroupNormConfig::layer()).layer(ReshapeConfig::flatten());
+        let mut network = builder.layer(DenseConfig::new(2)).build(&device).unwrap();
+        let input = Tensor::<2>::ones([5, 48], &device);
+        network.train_batch(&Still, input.clone(), vec![0; 5]).unwrap();
+        let notes = BTreeMap::new();
+        let bytes = encode(&network, &notes).unwrap();
+        let (header, tensors) = decode(&bytes).unwrap();
+        assert_eq!(header.tensors.iter().filter(|tensor| tensor.buffer).count(), 2);
+        assert_eq!(header.n_parameters(), network.n_parameters());
+        let loaded = rebuild(&header, tensors, &device, &Registry::default()).unwrap();
+        let answer = |network: &Network| network.predict(input.clone()).unwrap().into_data();
+        assert_eq!(answer(&loaded), answer(&network));
+        assert_eq!(encode(&loaded, &notes).unwrap(), bytes);
+    }
+
+    /// Changes no weight; running means move all the same.
+    #[derive(Debug)]
+    struct Still;
+
+    impl zor_core::Optimizer for Still {
+        fn name(&self) -> &str {
+            "still"
+        }
+
+        fn check(&self) -> zor_core::Result<()> {
+            Ok(())
+        }
+
+        fn step(
+            &self,
+            _: &mut zor_core::Parameter,
+            _: zor_core::burn::tensor::Tensor<2>,
+            _: &mut zor_core::Workspace,
+        ) {
+        }
     }
 
     #[test]
@@ -302,6 +367,6 @@ mod tests {
     #[test]
     fn an_unknown_layer_is_listed_with_those_that_are_known() {
         let error = Registry::default().read("conv9d", Value::Null).unwrap_err();
-        assert!(error.contains("conv9d") && error.contains("dense, gate"));
+        assert!(error.contains("conv9d") && error.contains("dense, dropout, gate"));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod fashion;
+pub mod models;
 pub mod options;
 pub mod prelude;
 pub mod train;

@@ -98,8 +98,7 @@ impl Geometry {
     /// Height, width and channels of the result.
     pub fn output(&self) -> [usize; 3] {
         let positions = |axis: usize| {
-            let free =
-                self.input[axis] + 2 * self.window.padding[axis] - self.window.extent(axis);
+            let free = self.input[axis] + 2 * self.window.padding[axis] - self.window.extent(axis);
             free / self.window.stride[axis] + 1
         };
         [positions(0), positions(1), self.channels]

@@ -95,7 +95,8 @@ pub(super) fn normalize_presynaptic<B: Backend>(
     let norms = B::float_add_scalar(column_norms::<B>(presynaptic), NORM_EPSILON.into());
     // Norms as [1, channels of a group, groups, 1]; the correlation as [elements, channels of a group, groups, outputs of a group].
     let each = channels / groups;
-    let norms = B::float_permute(B::float_reshape(norms, Shape::from([1, groups, each, 1])), &[0, 2, 1, 3]);
+    let norms =
+        B::float_permute(B::float_reshape(norms, Shape::from([1, groups, each, 1])), &[0, 2, 1, 3]);
     let split = Shape::from([rows / each, each, groups, outputs / groups]);
     let divided = B::float_div(B::float_reshape(correlation, split), norms);
     B::float_reshape(divided, Shape::from([rows, outputs]))
@@ -135,10 +136,8 @@ pub(super) fn batch_normalize_signal<B: Backend>(
     let (mean, deviation) = (row(0), row(1));
     let normalized = B::float_div(B::float_sub(input, mean), deviation.clone());
     let product = B::float_mul(signal.clone(), normalized.clone());
-    let correlations = vec![
-        B::float_sum_dim(product.clone(), 0),
-        B::float_sum_dim(signal.clone(), 0),
-    ];
+    let correlations =
+        vec![B::float_sum_dim(product.clone(), 0), B::float_sum_dim(signal.clone(), 0)];
     let along = B::float_mul(normalized, column_means::<B>(product));
     let centred = B::float_sub(signal.clone(), column_means::<B>(signal));
     let below = B::float_mul(B::float_sub(centred, along), B::float_div(scale, deviation));
@@ -174,7 +173,10 @@ pub(super) fn max_pool_route<B: Backend>(
     rows::<B>(below.x_grad)
 }
 
-pub(super) fn average_pool<B: Backend>(input: FloatTensor<B>, geometry: Geometry) -> FloatTensor<B> {
+pub(super) fn average_pool<B: Backend>(
+    input: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
     let Window { kernel, stride, padding, .. } = geometry.window;
     let input = maps::<B>(input, geometry.input);
     rows::<B>(B::avg_pool2d(input, kernel, stride, padding, false, false))

@@ -3,12 +3,13 @@
 //! Forward: `charge += x; spike = charge > threshold; y = f(charge * spike); charge = 0 where spike`.
 //!
 //! Learning, with the signal `s` at its output: gated on the way down, `s = s * spike`; normalised, `s = clamp(s / ||s||, ±1)` with the norm of each unit
-//! over the batch. Where the gate acts in the correlation alone, the weights below learn from
+//! over the batch; the units of a map are its channels, over batch and positions. Where the gate acts in the correlation alone, the weights below learn from
 //! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::{by_channel, by_sample, channels};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
@@ -150,13 +151,17 @@ impl Layer for Gate {
         if let (Some(spikes), SignalGate::OnTheWayDown) = (spikes, self.signal_gate) {
             values = ops::multiply(values, spikes.clone());
         }
+        let [rows, _] = values.dims();
+        let channels = channels(&self.shape);
         if self.normalize_signal {
-            values = ops::unit_normalize(values);
+            values = by_sample(ops::unit_normalize(by_channel(values, channels)), rows);
         }
         let gated = match (spikes, self.signal_gate) {
             (Some(spikes), SignalGate::InCorrelation) => {
                 let buffer = learning.workspace.take(values.dims());
-                Some(ops::gate_signal(values.clone(), spikes.clone(), buffer))
+                let view = |tensor| by_channel(tensor, channels);
+                let (signal, spikes) = (view(values.clone()), view(spikes.clone()));
+                Some(by_sample(ops::gate_signal(signal, spikes, view(buffer)), rows))
             }
             _ => None,
         };

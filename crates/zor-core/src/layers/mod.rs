@@ -1,7 +1,53 @@
 //! The layers that come with Zor.
 
+mod batch_norm;
+mod bias;
+mod branch;
+mod convolution;
 mod dense;
+mod dropout;
 pub(crate) mod gate;
+mod group_norm;
+mod pool;
+mod shape;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 
+pub use batch_norm::{BatchNorm, BatchNormConfig};
+pub use bias::{Bias, BiasConfig};
+pub use branch::{Branch, BranchConfig, Join};
+pub use convolution::{Conv2d, Conv2dConfig};
 pub use dense::{Dense, DenseConfig};
+pub use dropout::{Dropout, DropoutConfig};
 pub use gate::{Gate, GateConfig, Place};
+pub use group_norm::{GroupNorm, GroupNormConfig};
+pub use pool::{Pool2d, Pool2dConfig, Pooling, Upsample, UpsampleConfig};
+pub use shape::{Reshape, ReshapeConfig};
+
+use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
+
+/// The shape of a map, `[height, width, channels]`.
+fn map_shape(kind: &str, shape: &[usize]) -> Result<[usize; 3]> {
+    shape.try_into().map_err(|_| {
+        Error::shape(format!("{kind} takes maps [height, width, channels]; its input is {shape:?}"))
+    })
+}
+
+/// The channels of a shape: its last axis. A vector's values are channels of one position.
+fn channels(shape: &[usize]) -> usize {
+    shape.last().copied().unwrap_or(1)
+}
+
+/// Rows of a channel's values: `[batch, positions * channels]` -> `[batch * positions, channels]`.
+fn by_channel(tensor: Tensor<2>, channels: usize) -> Tensor<2> {
+    let [rows, values] = tensor.dims();
+    if values == channels { tensor } else { tensor.reshape([rows * values / channels, channels]) }
+}
+
+/// The inverse of [`by_channel`].
+fn by_sample(tensor: Tensor<2>, rows: usize) -> Tensor<2> {
+    let [all, channels] = tensor.dims();
+    if all == rows { tensor } else { tensor.reshape([rows, all / rows * channels]) }
+}

@@ -28,10 +28,8 @@ pub(super) fn batch_normalize(
     let [rows, columns] = size(&input);
     let (input, scale, shift) = (readable(input), readable(scale), readable(shift));
     let mut output = reuse(buffer, [rows, columns]);
-    let mut statistics = FlexTensor::zeros(
-        burn::tensor::Shape::from([2, columns]),
-        burn::backend::DType::F32,
-    );
+    let mut statistics =
+        FlexTensor::zeros(burn::tensor::Shape::from([2, columns]), burn::backend::DType::F32);
     {
         let x = values(&input);
         let (mean, deviation) = values_mut(&mut statistics).split_at_mut(columns);
@@ -75,10 +73,8 @@ pub(super) fn batch_normalize_signal(
     let (mut signal, input) = (readable(signal), readable(input));
     let (statistics, scale) = (readable(statistics), readable(scale));
     check_same(&signal, &input);
-    let mut correlations = FlexTensor::zeros(
-        burn::tensor::Shape::from([2, columns]),
-        burn::backend::DType::F32,
-    );
+    let mut correlations =
+        FlexTensor::zeros(burn::tensor::Shape::from([2, columns]), burn::backend::DType::F32);
     {
         let (x, scale) = (values(&input), values(&scale));
         let (mean, deviation) = values(&statistics).split_at(columns);

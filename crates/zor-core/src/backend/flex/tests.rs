@@ -4,7 +4,9 @@ use burn::backend::Flex;
 use burn_flex::FlexTensor;
 
 use super::memory::{readable, size, values, values_mut};
-use crate::backend::{AdamStep, GateSettings, Transposed, ZorBackend, primitives};
+use crate::backend::{
+    AdamStep, GateSettings, Geometry, Transposed, Window, ZorBackend, primitives,
+};
 use burn::tensor::Tensor;
 
 const SIZES: [[usize; 2]; 6] = [[1, 1], [3, 5], [10, 64], [7, 65], [33, 200], [300, 301]];
@@ -16,10 +18,14 @@ fn random(shape: [usize; 2], seed: u64) -> FlexTensor {
 }
 
 fn check(name: &str, fused: FlexTensor, reference: FlexTensor) {
+    check_within(name, fused, reference, 1e-5);
+}
+
+fn check_within(name: &str, fused: FlexTensor, reference: FlexTensor, tolerated: f32) {
     let (fused, reference) = (readable(fused), readable(reference));
     assert_eq!(size(&fused), size(&reference), "{name}");
     for (a, b) in values(&fused).iter().zip(values(&reference)) {
-        assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{name}: {a} and {b}");
+        assert!((a - b).abs() <= tolerated * b.abs().max(1.0), "{name}: {a} and {b}");
     }
 }
 
@@ -86,12 +92,131 @@ fn products_and_correlations_agree_with_primitives() {
             let (a, b, c) = make();
             check("product", fused, primitives::product::<Flex>(a, b, c, transposed));
         }
-        for normalize in [true, false] {
-            let make = || (random([k, m], 8), random([k, n], 9), random([m, n], 10));
-            let (a, b, c) = make();
-            let fused = Flex::correlate(a, b, c, normalize);
-            let (a, b, c) = make();
-            check("correlation", fused, primitives::correlate::<Flex>(a, b, c, normalize));
+    }
+}
+
+#[test]
+fn presynaptic_norms_agree_with_primitives() {
+    // (rows, channels, elements, groups, outputs)
+    for [rows, channels, elements, groups, outputs] in
+        [[4, 6, 1, 1, 5], [50, 6, 9, 3, 6], [3000, 40, 4, 2, 8], [7, 300, 1, 1, 9]]
+    {
+        let make = || {
+            let correlation = random([elements * channels / groups, outputs], 1);
+            (correlation, random([rows, channels], 2))
+        };
+        let (a, b) = make();
+        let fused = Flex::normalize_presynaptic(a, b, groups);
+        let (a, b) = make();
+        let reference = primitives::normalize_presynaptic::<Flex>(a, b, groups);
+        check("normalised correlation", fused, reference);
+    }
+}
+
+const TALL: [usize; 2] = [9000, 20];
+
+#[test]
+fn passes_over_tall_matrices_agree_with_primitives() {
+    let fused = Flex::unit_normalize(random(TALL, 1));
+    check("normalised", fused, primitives::unit_normalize::<Flex>(random(TALL, 1)));
+    let fused = Flex::gate_signal(random(TALL, 1), random(TALL, 2), random(TALL, 3));
+    let reference =
+        primitives::gate_signal::<Flex>(random(TALL, 1), random(TALL, 2), random(TALL, 3));
+    check("gated", fused, reference);
+}
+
+#[test]
+fn batch_normalisation_agrees_with_primitives() {
+    for shape in SIZES.into_iter().chain([TALL]) {
+        let row = |seed| random([1, shape[1]], seed);
+        let input = || {
+            let mut input = random(shape, 1);
+            values_mut(&mut input).iter_mut().for_each(|x| *x = 3.0 * *x + 40.0);
+            input
+        };
+        let (fused, statistics) =
+            Flex::batch_normalize(input(), row(2), row(3), random(shape, 4), 0.1);
+        let (reference, expected) =
+            primitives::batch_normalize::<Flex>(input(), row(2), row(3), random(shape, 4), 0.1);
+        check_within("output", fused, reference, 1e-4);
+        check("statistics", statistics.clone(), expected.clone());
+        let (fused, correlations) =
+            Flex::batch_normalize_signal(random(shape, 5), input(), statistics, row(6));
+        let (reference, expected) =
+            primitives::batch_normalize_signal::<Flex>(random(shape, 5), input(), expected, row(6));
+        check_within("signal", fused, reference, 1e-4);
+        check_within("correlations", correlations, expected, 2e-3);
+        let fused = Flex::scale_shift(random(shape, 1), row(2), row(3));
+        check("scaled", fused, scale_shift(random(shape, 1), row(2), row(3)));
+    }
+}
+
+/// `x * scale + shift` in burn's primitives.
+fn scale_shift(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
+    use burn::backend::ops::FloatTensorOps;
+    <Flex as FloatTensorOps<Flex>>::float_add(
+        <Flex as FloatTensorOps<Flex>>::float_mul(x, scale),
+        shift,
+    )
+}
+
+fn geometries() -> Vec<Geometry> {
+    let window = |kernel, stride, padding, dilation| Window { kernel, stride, padding, dilation };
+    let geometry =
+        |input, channels, window, groups| Geometry::new(input, channels, window, groups).unwrap();
+    vec![
+        geometry([6, 5, 4], 4, window([3, 3], [1, 1], [1, 1], [1, 1]), 1),
+        geometry([7, 6, 4], 4, window([3, 2], [2, 2], [1, 0], [1, 1]), 2),
+        geometry([9, 8, 16], 16, window([3, 3], [1, 1], [1, 1], [1, 1]), 1),
+        geometry([5, 5, 3], 3, window([2, 2], [1, 2], [0, 1], [2, 1]), 1),
+    ]
+}
+
+#[test]
+fn convolutions_agree_with_primitives() {
+    for geometry in geometries() {
+        let (inputs, outputs) =
+            (geometry.input.iter().product(), geometry.output().iter().product());
+        let input = || random([3, inputs], 1);
+        let kernel = || random(geometry.kernel_shape(), 2);
+        let signal = || random([3, outputs], 3);
+        let fused = Flex::convolve(input(), kernel(), signal(), geometry);
+        let reference = primitives::convolve::<Flex>(input(), kernel(), signal(), geometry);
+        check_within("output", fused, reference, 1e-4);
+        let fused = Flex::convolve_adjoint(signal(), kernel(), input(), geometry);
+        let below = primitives::convolve_adjoint::<Flex>(signal(), kernel(), input(), geometry);
+        check_within("adjoint", fused, below.clone(), 1e-4);
+        let fused = Flex::convolve_correlate(input(), signal(), kernel(), geometry);
+        let expected =
+            primitives::convolve_correlate::<Flex>(input(), signal(), kernel(), geometry);
+        check_within("correlation", fused, expected.clone(), 1e-4);
+        let both = Flex::convolve_learn(input(), signal(), kernel(), kernel(), input(), geometry);
+        check_within("correlation of both", both.0, expected, 1e-4);
+        check_within("signal of both", both.1, below, 1e-4);
+    }
+}
+
+#[test]
+fn pooling_agrees_with_primitives() {
+    for geometry in geometries() {
+        let channels = geometry.input[2];
+        let geometry = Geometry { channels, groups: 1, ..geometry };
+        let (inputs, outputs) =
+            (geometry.input.iter().product(), geometry.output().iter().product());
+        let input = || random([3, inputs], 1);
+        let signal = || random([3, outputs], 3);
+        let (fused, winners) = Flex::max_pool(input(), signal(), signal(), geometry);
+        let (reference, expected) = primitives::max_pool::<Flex>(input(), geometry);
+        check("maxima", fused, reference);
+        let fused = Flex::max_pool_route(signal(), winners, input(), geometry);
+        let reference = primitives::max_pool_route::<Flex>(signal(), expected, geometry);
+        check("routed", fused, reference);
+        if geometry.window.dilation == [1, 1] {
+            let fused = Flex::average_pool(input(), signal(), geometry);
+            check("means", fused, primitives::average_pool::<Flex>(input(), geometry));
+            let fused = Flex::average_pool_adjoint(signal(), input(), geometry);
+            let reference = primitives::average_pool_adjoint::<Flex>(signal(), geometry);
+            check("shares", fused, reference);
         }
     }
 }

@@ -97,10 +97,38 @@ pub(super) unsafe fn columns_times_panel<S: Simd>(
         unsafe {
             let right = right.add(from);
             match vectors {
-                1 => columns_times_vectors::<S, 1>(simd, depth, &left, right, width, to.part::<S>(from, 1)),
-                2 => columns_times_vectors::<S, 2>(simd, depth, &left, right, width, to.part::<S>(from, 2)),
-                3 => columns_times_vectors::<S, 3>(simd, depth, &left, right, width, to.part::<S>(from, 3)),
-                _ => columns_times_vectors::<S, 4>(simd, depth, &left, right, width, to.part::<S>(from, 4)),
+                1 => columns_times_vectors::<S, 1>(
+                    simd,
+                    depth,
+                    &left,
+                    right,
+                    width,
+                    to.part::<S>(from, 1),
+                ),
+                2 => columns_times_vectors::<S, 2>(
+                    simd,
+                    depth,
+                    &left,
+                    right,
+                    width,
+                    to.part::<S>(from, 2),
+                ),
+                3 => columns_times_vectors::<S, 3>(
+                    simd,
+                    depth,
+                    &left,
+                    right,
+                    width,
+                    to.part::<S>(from, 3),
+                ),
+                _ => columns_times_vectors::<S, 4>(
+                    simd,
+                    depth,
+                    &left,
+                    right,
+                    width,
+                    to.part::<S>(from, 4),
+                ),
             }
         }
         from += vectors * S::F32_LANES;

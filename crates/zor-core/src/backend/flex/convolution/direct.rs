@@ -4,7 +4,8 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use super::blocks::{
-    Destination, LANES, PANEL, ROWS, Shared, Tap, columns_times_panel, panel_width, rows_times_panel,
+    Destination, LANES, PANEL, ROWS, Shared, Tap, columns_times_panel, panel_width,
+    rows_times_panel,
 };
 use crate::backend::Geometry;
 use crate::backend::flex::scratch::with_scratch;
@@ -21,7 +22,14 @@ pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output:
         let output = Shared::new(output);
         (0..pixels.div_ceil(PIXELS)).into_par_iter().for_each(|chunk| {
             let pixels = chunk * PIXELS..((chunk + 1) * PIXELS).min(pixels);
-            pulp::Arch::new().dispatch(Forward { geometry, pixels, input, kernel, output, outside });
+            pulp::Arch::new().dispatch(Forward {
+                geometry,
+                pixels,
+                input,
+                kernel,
+                output,
+                outside,
+            });
         });
     });
 }
@@ -44,8 +52,16 @@ pub(super) fn adjoint(geometry: Geometry, signal: &[f32], kernel: &[f32], below:
             let first = task % per_class * PIXELS;
             let pixels = first..(first + PIXELS).min(class.rows * class.columns);
             let map = task / per_class / classes.len();
-            pulp::Arch::new()
-                .dispatch(Adjoint { geometry, class, map, pixels, signal, kernel, below, outside });
+            pulp::Arch::new().dispatch(Adjoint {
+                geometry,
+                class,
+                map,
+                pixels,
+                signal,
+                kernel,
+                below,
+                outside,
+            });
         });
     });
 }
@@ -66,12 +82,19 @@ pub(super) fn correlate(
     let outside = &zeros(geometry.input[2]);
     with_scratch(parts * len, |sums| {
         sums.par_chunks_mut(len).enumerate().for_each(|(part, sum)| {
-            let pixels = part * maps / parts * height * width
-                ..(part + 1) * maps / parts * height * width;
+            let pixels =
+                part * maps / parts * height * width..(part + 1) * maps / parts * height * width;
             with_scratch(PIXELS * (PANEL + ROWS), |memory| {
                 sum.fill(0.0);
-                pulp::Arch::new()
-                    .dispatch(Correlate { geometry, pixels, input, signal, sum, memory, outside });
+                pulp::Arch::new().dispatch(Correlate {
+                    geometry,
+                    pixels,
+                    input,
+                    signal,
+                    sum,
+                    memory,
+                    outside,
+                });
             });
         });
         let columns = geometry.channels;
@@ -242,7 +265,9 @@ impl Class {
         let window = geometry.window;
         let origin = [index / window.stride[1], index % window.stride[1]];
         let meets = |axis: usize, element: usize| {
-            (origin[axis] + window.padding[axis] + window.stride[axis] * element * window.dilation[axis]
+            (origin[axis]
+                + window.padding[axis]
+                + window.stride[axis] * element * window.dilation[axis]
                 - element * window.dilation[axis])
                 .is_multiple_of(window.stride[axis])
         };
@@ -250,8 +275,9 @@ impl Class {
             .map(|element| [element / window.kernel[1], element % window.kernel[1]])
             .filter(|[row, column]| meets(0, *row) && meets(1, *column))
             .collect();
-        let count =
-            |axis: usize| (geometry.input[axis].saturating_sub(origin[axis])).div_ceil(window.stride[axis]);
+        let count = |axis: usize| {
+            (geometry.input[axis].saturating_sub(origin[axis])).div_ceil(window.stride[axis])
+        };
         Self { origin, rows: count(0), columns: count(1), elements }
     }
 }
@@ -326,7 +352,8 @@ impl pulp::WithSimd for Adjoint<'_> {
                     unsafe { rows_times_panel(simd, class.elements.len(), tap, panel_columns, to) };
                     for (r, [y, x]) in places.iter().enumerate().take(rows) {
                         let pixel = (map * height + y) * width + x;
-                        let at = below.at(pixel * channels + group * kernel.columns + panel * PANEL);
+                        let at =
+                            below.at(pixel * channels + group * kernel.columns + panel * PANEL);
                         // SAFETY: every input pixel belongs to one block of one task.
                         unsafe { std::slice::from_raw_parts_mut(at, columns) }
                             .copy_from_slice(&lines[r * PANEL..r * PANEL + columns]);
@@ -374,7 +401,8 @@ impl pulp::WithSimd for Correlate<'_> {
                         let mut starts = [outside.as_ptr(); PIXELS];
                         for (j, start) in starts.iter_mut().enumerate().take(count) {
                             let place = Place::of(&geometry, first + j);
-                            let (row, column) = (element / window_columns, element % window_columns);
+                            let (row, column) =
+                                (element / window_columns, element % window_columns);
                             if let Some(at) = place.input(&geometry, row, column) {
                                 *start = input[at + group * inputs..].as_ptr();
                             }

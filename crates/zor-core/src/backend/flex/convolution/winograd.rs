@@ -11,8 +11,8 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use super::blocks::{
-    Destination, LANES, PANEL, ROWS, Shared, Tap, columns_times_panel, load, load_some, panel_width,
-    rows_times_panel, store,
+    Destination, LANES, PANEL, ROWS, Shared, Tap, columns_times_panel, load, load_some,
+    panel_width, rows_times_panel, store,
 };
 use crate::backend::Geometry;
 use crate::backend::flex::scratch::with_scratch;
@@ -151,7 +151,16 @@ pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output:
         (0..tiles.div_ceil(chunk)).into_par_iter().for_each(|index| {
             let range = index * chunk..((index + 1) * chunk).min(tiles);
             with_tile_memory(chunk, inputs, outputs, |v, m, outside| {
-                pulp::Arch::new().dispatch(Forward { tiling, range, input, kernel, output, v, m, outside });
+                pulp::Arch::new().dispatch(Forward {
+                    tiling,
+                    range,
+                    input,
+                    kernel,
+                    output,
+                    v,
+                    m,
+                    outside,
+                });
             });
         });
     });
@@ -189,8 +198,10 @@ pub(super) fn learn(
             let tiles = maps.start * tiling.per_map()..maps.end * tiling.per_map();
             if let Some(below) = below {
                 // SAFETY: every part has maps of its own.
-                unsafe { std::slice::from_raw_parts_mut(below.at(maps.start * map), maps.len() * map) }
-                    .fill(0.0);
+                unsafe {
+                    std::slice::from_raw_parts_mut(below.at(maps.start * map), maps.len() * map)
+                }
+                .fill(0.0);
             }
             with_tile_memory(chunk, inputs, outputs, |v, m, outside| {
                 for from in tiles.clone().step_by(chunk) {
@@ -325,7 +336,15 @@ impl pulp::WithSimd for Learn<'_> {
 
 /// `to = left @ right` at one position, for the first `count` rows.
 #[inline(always)]
-fn multiply<S: Simd>(simd: S, count: usize, left: Planes, right: Planes, to: Planes, position: usize, add: bool) {
+fn multiply<S: Simd>(
+    simd: S,
+    count: usize,
+    left: Planes,
+    right: Planes,
+    to: Planes,
+    position: usize,
+    add: bool,
+) {
     for panel in 0..to.panels() {
         let width = panel_width(to.columns, panel);
         for row in (0..count).step_by(ROWS) {
@@ -352,7 +371,15 @@ fn multiply<S: Simd>(simd: S, count: usize, left: Planes, right: Planes, to: Pla
 
 /// `to = left^T @ right` at one position, over the first `count` rows of both.
 #[inline(always)]
-fn correlate<S: Simd>(simd: S, count: usize, left: Planes, right: Planes, to: Planes, position: usize, add: bool) {
+fn correlate<S: Simd>(
+    simd: S,
+    count: usize,
+    left: Planes,
+    right: Planes,
+    to: Planes,
+    position: usize,
+    add: bool,
+) {
     for panel in 0..to.panels() {
         let width = panel_width(to.columns, panel);
         for left_panel in 0..left.panels() {
@@ -453,11 +480,16 @@ fn restore_tile<S: Simd, T: Transform<6, N>, const N: usize, const ADD: bool>(
                     // SAFETY: a pixel has `columns` channels, of which `left` are left, and this task owns it.
                     unsafe {
                         if left >= S::F32_LANES {
-                            let value = if ADD { simd.add_f32s(load::<S>(to), value) } else { value };
+                            let value =
+                                if ADD { simd.add_f32s(load::<S>(to), value) } else { value };
                             store::<S>(to, value);
                         } else {
                             let to = std::slice::from_raw_parts_mut(to, left);
-                            let value = if ADD { simd.add_f32s(simd.partial_load_f32s(to), value) } else { value };
+                            let value = if ADD {
+                                simd.add_f32s(simd.partial_load_f32s(to), value)
+                            } else {
+                                value
+                            };
                             simd.partial_store_f32s(to, value);
                         }
                     }
@@ -531,7 +563,8 @@ impl pulp::WithSimd for Kernels<'_> {
                         let mut values = [simd.splat_f32s(0.0); 3];
                         for (c, value) in values.iter_mut().enumerate() {
                             // SAFETY: a row of taps is a panel wide.
-                            *value = unsafe { load::<S>(taps[index][r * 3 + c].as_ptr().add(lane)) };
+                            *value =
+                                unsafe { load::<S>(taps[index][r * 3 + c].as_ptr().add(lane)) };
                         }
                         *line = IntoKernel::apply(simd, values);
                     }
@@ -665,7 +698,12 @@ impl Transform<6, 6> for FromInputs {
         [
             simd.mul_f32s(four, m[0]),
             plus(simd, inner, -4.0, difference),
-            plus(simd, plus(simd, simd.sub_f32s(simd.splat_f32s(0.0), sum_2), -4.0, sum), -5.0, m[0]),
+            plus(
+                simd,
+                plus(simd, simd.sub_f32s(simd.splat_f32s(0.0), sum_2), -4.0, sum),
+                -5.0,
+                m[0],
+            ),
             plus(simd, plus(simd, difference, 2.0, difference_2), -5.0, m[5]),
             simd.add_f32s(m[0], all),
             m[5],

@@ -1,0 +1,321 @@
+//! Layers beside a path that carries their input past them: residual blocks (He et al. 2016), and the concatenated skip paths of U-Nets
+//! (Ronneberger et al. 2015).
+//!
+//! Added: `y = p(x) + f(x)`; both receive the signal at `y` and return theirs, which add up. Concatenated: `y = [p(x), f(x)]` along channels;
+//! each receives its part. `p`, the shortcut, is the identity if it has no layers.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{by_channel, by_sample, channels};
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::ops;
+use crate::parameter::Parameter;
+use crate::random::Random;
+use crate::rule::Rule;
+use crate::workspace::{Memory, Workspace};
+
+/// How the two paths meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// Their sum; shapes are equal.
+    Add,
+    /// One beside the other along channels, the shortcut first; heights and widths are equal.
+    Concatenate,
+}
+
+/// Settings of a [`Branch`]: its layers, and those of its shortcut.
+#[derive(Debug)]
+pub struct BranchConfig {
+    join: Join,
+    layers: Vec<Box<dyn LayerConfig>>,
+    shortcut: Vec<Box<dyn LayerConfig>>,
+}
+
+impl BranchConfig {
+    /// Two paths without layers yet.
+    pub fn new(join: Join) -> Self {
+        Self { join, layers: Vec::new(), shortcut: Vec::new() }
+    }
+
+    /// A residual block: the sum of the input and of what its layers make of it.
+    pub fn residual() -> Self {
+        Self::new(Join::Add)
+    }
+
+    /// A skip path: the input, and beside it what the layers make of it.
+    pub fn concatenate() -> Self {
+        Self::new(Join::Concatenate)
+    }
+
+    /// Adds a layer on top of the branch.
+    #[must_use]
+    pub fn layer(self, config: impl LayerConfig + 'static) -> Self {
+        self.boxed_layer(Box::new(config))
+    }
+
+    /// The same for settings whose type is known only when the program runs.
+    #[must_use]
+    pub fn boxed_layer(mut self, config: Box<dyn LayerConfig>) -> Self {
+        self.layers.push(config);
+        self
+    }
+
+    /// Adds a layer on top of the shortcut.
+    #[must_use]
+    pub fn shortcut(self, config: impl LayerConfig + 'static) -> Self {
+        self.boxed_shortcut(Box::new(config))
+    }
+
+    /// The same for settings whose type is known only when the program runs.
+    #[must_use]
+    pub fn boxed_shortcut(mut self, config: Box<dyn LayerConfig>) -> Self {
+        self.shortcut.push(config);
+        self
+    }
+}
+
+/// Two paths from the same input.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    join: Join,
+    layers: Chain,
+    shortcut: Chain,
+    output_shape: Vec<usize>,
+    /// Channels of the shortcut's output.
+    shortcut_channels: usize,
+}
+
+/// Layers in a row, with memories from a first child on.
+#[derive(Debug)]
+struct Chain {
+    layers: Vec<Box<dyn Layer>>,
+    first: usize,
+}
+
+impl Clone for Chain {
+    fn clone(&self) -> Self {
+        let layers = self.layers.iter().map(|layer| layer.boxed_clone()).collect();
+        Self { layers, first: self.first }
+    }
+}
+
+impl Chain {
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        self.layers.iter().enumerate().fold(input, |activity, (index, layer)| {
+            layer.forward(activity, memory.child(self.first + index), workspace, mode)
+        })
+    }
+
+    fn learn(
+        &mut self,
+        mut signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let below_learns =
+            |layers: &[Box<dyn Layer>]| layers.iter().any(|l| !l.parameters().is_empty());
+        for index in (0..self.layers.len()).rev() {
+            let wanted = learning.signal_is_wanted || below_learns(&self.layers[..index]);
+            let mut learning = Learning {
+                optimizer: learning.optimizer,
+                workspace: &mut *learning.workspace,
+                signal_is_wanted: wanted,
+            };
+            let memory = memory.child(self.first + index);
+            signal = self.layers[index].learn(signal, memory, &mut learning);
+        }
+        signal
+    }
+}
+
+impl Branch {
+    /// How the paths meet.
+    pub fn join(&self) -> Join {
+        self.join
+    }
+
+    fn all(&self) -> impl Iterator<Item = &dyn Layer> {
+        self.layers.layers.iter().chain(&self.shortcut.layers).map(|layer| layer.as_ref())
+    }
+
+    /// The signal at the output as those of the branch and of the shortcut.
+    fn split(&self, signal: Signal, workspace: &mut Workspace) -> (Signal, Signal) {
+        let Signal { values, gated } = signal;
+        if self.join == Join::Add {
+            // The branch changes its signal in place; the shortcut's is the original.
+            let copy = ops::exclusive(values.clone(), workspace);
+            let gated_copy = gated.as_ref().map(|gated| ops::exclusive(gated.clone(), workspace));
+            return (Signal { values: copy, gated: gated_copy }, Signal { values, gated });
+        }
+        let width = self.shortcut_channels;
+        let rows = values.dims()[0];
+        let total = channels(&self.output_shape);
+        let part = |tensor: &Tensor<2>, from: usize, width: usize| {
+            let part = by_channel(tensor.clone(), total).narrow(1, from, width);
+            // A copy, row after row.
+            by_sample(part * 1.0, rows)
+        };
+        let side = |from: usize, width: usize| Signal {
+            values: part(&values, from, width),
+            gated: gated.as_ref().map(|gated| part(gated, from, width)),
+        };
+        (side(width, total - width), side(0, width))
+    }
+}
+
+impl Layer for Branch {
+    fn kind(&self) -> &'static str {
+        match self.join {
+            Join::Add => "residual",
+            Join::Concatenate => "concatenate",
+        }
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let rows = input.dims()[0];
+        let beside = self.layers.forward(input.clone(), memory, workspace, mode);
+        let past = self.shortcut.forward(input, memory, workspace, mode);
+        match self.join {
+            Join::Add => {
+                let sum = ops::exclusive(beside, workspace);
+                ops::move_weight(sum, past, 1.0, 1.0, f32::INFINITY)
+            }
+            Join::Concatenate => {
+                let total = channels(&self.output_shape);
+                let past = by_channel(past, self.shortcut_channels);
+                let beside = by_channel(beside, total - self.shortcut_channels);
+                by_sample(Tensor::cat(vec![past, beside], 1), rows)
+            }
+        }
+    }
+
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let (beside, past) = self.split(signal, learning.workspace);
+        let below = self.layers.learn(beside, memory, learning).values;
+        let past = self.shortcut.learn(past, memory, learning).values;
+        if !learning.signal_is_wanted {
+            return Signal::new(below);
+        }
+        let below = ops::exclusive(below, learning.workspace);
+        let sum = ops::move_weight(below, past.clone(), 1.0, 1.0, f32::INFINITY);
+        learning.workspace.give(past);
+        Signal::new(sum)
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        self.all().flat_map(|layer| layer.parameters()).collect()
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        let layers = self.layers.layers.iter_mut().chain(&mut self.shortcut.layers);
+        layers.flat_map(|layer| layer.parameters_mut()).collect()
+    }
+
+    fn buffers(&self) -> Vec<&Parameter> {
+        self.all().flat_map(|layer| layer.buffers()).collect()
+    }
+
+    fn buffers_mut(&mut self) -> Vec<&mut Parameter> {
+        let layers = self.layers.layers.iter_mut().chain(&mut self.shortcut.layers);
+        layers.flat_map(|layer| layer.buffers_mut()).collect()
+    }
+
+    fn children(&self) -> Vec<&dyn Layer> {
+        self.all().collect()
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        self.all().map(|layer| layer.multiply_adds()).sum()
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        let describe = |chain: &Chain| {
+            let layers = chain.layers.iter();
+            layers
+                .map(|layer| {
+                    let config = layer.config()?;
+                    Ok(serde_json::json!({ "kind": layer.kind(), "config": config }))
+                })
+                .collect::<Result<Vec<_>>>()
+        };
+        Ok(serde_json::json!({
+            "layers": describe(&self.layers)?,
+            "shortcut": describe(&self.shortcut)?,
+        }))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl LayerConfig for BranchConfig {
+    fn build(
+        &self,
+        input_shape: &[usize],
+        rule: &Rule,
+        random: &mut Random,
+        device: &Device,
+    ) -> Result<Box<dyn Layer>> {
+        let mut chain = |configs: &[Box<dyn LayerConfig>], path: &str, first: usize| {
+            let mut shape = input_shape.to_vec();
+            let mut layers = Vec::with_capacity(configs.len());
+            for (index, config) in configs.iter().enumerate() {
+                let layer = config
+                    .build(&shape, rule, random, device)
+                    .map_err(|error| error.at(format_args!("{path} layer {index} ({config:?})")))?;
+                shape = layer.output_shape().to_vec();
+                layers.push(layer);
+            }
+            Ok::<_, Error>((Chain { layers, first }, shape))
+        };
+        let (layers, beside) = chain(&self.layers, "branch", 0)?;
+        let (shortcut, past) = chain(&self.shortcut, "shortcut", self.layers.len())?;
+        if layers.layers.is_empty() {
+            return Err(Error::setting("a branch needs at least one layer"));
+        }
+        let fits = match self.join {
+            Join::Add => beside == past,
+            Join::Concatenate => beside.split_last().map(|x| x.1) == past.split_last().map(|x| x.1),
+        };
+        if !fits {
+            return Err(Error::shape(format!(
+                "the branch ends with shape {beside:?} and its shortcut with {past:?}, which cannot be {}",
+                match self.join {
+                    Join::Add => "added",
+                    Join::Concatenate => "concatenated along channels",
+                }
+            )));
+        }
+        let shortcut_channels = channels(&past);
+        let mut output_shape = past;
+        if let (Join::Concatenate, Some(last)) = (self.join, output_shape.last_mut()) {
+            *last += channels(&beside);
+        }
+        Ok(Box::new(Branch { join: self.join, layers, shortcut, output_shape, shortcut_channels }))
+    }
+}

@@ -1,0 +1,304 @@
+//! Convolution, and its adjoint as a layer: the transposed convolution.
+//!
+//! Forward `y[p] = sum over e of x[p + e] W[e]` for every element `e` of a window that slides over a map. With the signal `s` at the
+//! output and its gated form `s'`, the kernel moves along `sum over p of x[p + e]^T s'[p]`, each input channel divided by its
+//! norm over batch and positions if the rule says so, and `sum over e of s[p - e] W[e]^T` goes on down, with `W` from before
+//! the step. Without the normalisation both are the gradient.
+//!
+//! The transposed convolution exchanges the two passes: it sends `x` through the second and the signal through the first.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{by_channel, map_shape};
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::ops::{self, Geometry, Window};
+use crate::parameter::Parameter;
+use crate::random::Random;
+use crate::rule::Rule;
+use crate::workspace::{Memory, Workspace};
+
+/// Settings of a [`Conv2d`] layer. What is not set comes from the network's [`Rule`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv2dConfig {
+    /// Number of output channels.
+    pub channels: usize,
+    /// The window, its stride, padding and dilation.
+    pub window: Window,
+    /// Channels are cut into so many groups that do not see each other.
+    pub groups: usize,
+    /// Whether passes are exchanged: the transposed convolution.
+    #[serde(default)]
+    pub transposed: bool,
+    /// Overrides [`Rule::normalize_presynaptic`].
+    #[serde(default)]
+    pub normalize_presynaptic: Option<bool>,
+    /// Overrides [`Rule::weight_limit`].
+    #[serde(default)]
+    pub weight_limit: Option<f32>,
+    /// Overrides [`Rule::initial_scale`].
+    #[serde(default)]
+    pub initial_scale: Option<f32>,
+}
+
+impl Conv2dConfig {
+    /// So many output channels with a square window of this side, moved by one, inside the map.
+    pub fn new(channels: usize, kernel: usize) -> Self {
+        Self {
+            channels,
+            window: Window::square(kernel),
+            groups: 1,
+            transposed: false,
+            normalize_presynaptic: None,
+            weight_limit: None,
+            initial_scale: None,
+        }
+    }
+
+    /// The same, padded so that a stride of one keeps height and width (of odd windows).
+    pub fn same(channels: usize, kernel: usize) -> Self {
+        Self::new(channels, kernel).with_padding(kernel.saturating_sub(1) / 2)
+    }
+
+    /// A transposed convolution that makes maps `stride` times as large with a window of that side.
+    pub fn up(channels: usize, stride: usize) -> Self {
+        Self { transposed: true, ..Self::new(channels, stride).with_stride(stride) }
+    }
+
+    /// Another stride, both ways.
+    #[must_use]
+    pub fn with_stride(mut self, stride: usize) -> Self {
+        self.window.stride = [stride; 2];
+        self
+    }
+
+    /// Another padding, on every side.
+    #[must_use]
+    pub fn with_padding(mut self, padding: usize) -> Self {
+        self.window.padding = [padding; 2];
+        self
+    }
+
+    /// Another dilation, both ways.
+    #[must_use]
+    pub fn with_dilation(mut self, dilation: usize) -> Self {
+        self.window.dilation = [dilation; 2];
+        self
+    }
+
+    /// Another number of groups.
+    #[must_use]
+    pub fn with_groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// The convolution whose forward pass, or adjoint, the layer computes.
+    fn geometry(&self, [height, width, channels]: [usize; 3]) -> Result<Geometry> {
+        if !self.transposed {
+            return Geometry::new(
+                [height, width, channels],
+                self.channels,
+                self.window,
+                self.groups,
+            );
+        }
+        if self.window.kernel.contains(&0) {
+            return Err(Error::setting("a kernel of size zero"));
+        }
+        let larger = |axis: usize, size: usize| {
+            let window = &self.window;
+            let extent = window.dilation[axis] * window.kernel[axis].saturating_sub(1) + 1;
+            ((size - 1) * window.stride[axis] + extent).saturating_sub(2 * window.padding[axis])
+        };
+        let map = [larger(0, height), larger(1, width), self.channels];
+        Geometry::new(map, channels, self.window, self.groups)
+    }
+}
+
+/// Kernels that slide over maps.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    kernel: Parameter,
+    geometry: Geometry,
+    output_shape: [usize; 3],
+    config: Conv2dConfig,
+    normalize_presynaptic: bool,
+}
+
+/// The forward pass's input, kept for the correlation.
+const PRESYNAPTIC: &str = "presynaptic";
+
+impl Conv2d {
+    /// The kernel as a matrix: rows are elements of the window times channels of the map below (of one group),
+    /// columns channels of the map above; of a transposed convolution, the reverse.
+    pub fn kernel(&self) -> &Parameter {
+        &self.kernel
+    }
+
+    /// The convolution's geometry; of a transposed one, that of its adjoint.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+}
+
+impl Layer for Conv2d {
+    fn kind(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let buffer = workspace.take([input.dims()[0], self.output_shape.iter().product()]);
+        let pass = if self.config.transposed { ops::convolve_adjoint } else { ops::convolve };
+        let output = pass(input.clone(), self.kernel.value(), buffer, self.geometry);
+        match mode {
+            Mode::Train => {
+                if let Some(unused) = memory.keep(PRESYNAPTIC, input) {
+                    workspace.give(unused);
+                }
+            }
+            Mode::Evaluate => workspace.give(input),
+        }
+        output
+    }
+
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let Some(presynaptic) = memory.take(PRESYNAPTIC) else {
+            return signal;
+        };
+        let Signal { values, gated } = signal;
+        let (geometry, kernel) = (self.geometry, self.kernel.value());
+        let buffer = learning.workspace.take(self.kernel.shape());
+        let below = learning.signal_is_wanted.then(|| learning.workspace.take(presynaptic.dims()));
+        let (mut correlation, below) = match (below, &gated) {
+            (Some(below), None) if !self.config.transposed => {
+                let (input, buffers) = (presynaptic.clone(), (buffer, below));
+                let (correlation, below) =
+                    ops::convolve_learn(input, values.clone(), kernel, buffers, geometry);
+                (correlation, Some(below))
+            }
+            (below, gated) => {
+                let above = gated.as_ref().unwrap_or(&values).clone();
+                let (low, high) = if self.config.transposed {
+                    (above, presynaptic.clone())
+                } else {
+                    (presynaptic.clone(), above)
+                };
+                let pass =
+                    if self.config.transposed { ops::convolve } else { ops::convolve_adjoint };
+                let below = below.map(|buffer| pass(values.clone(), kernel, buffer, geometry));
+                (ops::convolve_correlate(low, high, buffer, geometry), below)
+            }
+        };
+        if self.normalize_presynaptic {
+            correlation = self.normalize(correlation, presynaptic.clone());
+        }
+        learning.workspace.give(presynaptic);
+        if let Some(gated) = gated {
+            learning.workspace.give(gated);
+        }
+        let below = match below {
+            Some(below) => {
+                learning.workspace.give(values);
+                below
+            }
+            None => values,
+        };
+        learning.optimizer.step(&mut self.kernel, correlation, learning.workspace);
+        Signal::new(below)
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        vec![&self.kernel]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        vec![&mut self.kernel]
+    }
+
+    fn multiply_adds(&self) -> u64 {
+        self.geometry.multiply_adds()
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(&self.config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl Conv2d {
+    /// Divides the correlation of every input channel by that channel's norm.
+    fn normalize(&self, correlation: Tensor<2>, presynaptic: Tensor<2>) -> Tensor<2> {
+        let channels = match self.config.transposed {
+            false => self.geometry.input[2],
+            true => self.geometry.channels,
+        };
+        let presynaptic = by_channel(presynaptic, channels);
+        if !self.config.transposed {
+            return ops::normalize_presynaptic(correlation, presynaptic, self.geometry.groups);
+        }
+        // Inputs of a transposed convolution are the columns of its kernel.
+        let norms = presynaptic.powf_scalar(2.0).sum_dim(0).sqrt() + ops::NORM_EPSILON;
+        correlation / norms
+    }
+}
+
+impl LayerConfig for Conv2dConfig {
+    fn build(
+        &self,
+        input_shape: &[usize],
+        rule: &Rule,
+        random: &mut Random,
+        device: &Device,
+    ) -> Result<Box<dyn Layer>> {
+        let map = map_shape("conv2d", input_shape)?;
+        let geometry = self.geometry(map)?;
+        let limit = self.weight_limit.or(rule.weight_limit).unwrap_or(f32::INFINITY);
+        if limit.is_nan() || limit <= 0.0 {
+            return Err(Error::setting(format!("weight_limit is {limit}; it must be above zero")));
+        }
+        let scale = self.initial_scale.unwrap_or(rule.initial_scale);
+        let shape = geometry.kernel_shape();
+        // As for dense weights: inputs are the values under a window, outputs the channels.
+        let (inputs, outputs) = match self.transposed {
+            false => (shape[0], shape[1]),
+            true => (geometry.channels / self.groups, self.channels),
+        };
+        let deviation = scale * (2.0 / (inputs + outputs) as f32).sqrt();
+        let normalize_presynaptic =
+            self.normalize_presynaptic.unwrap_or(rule.normalize_presynaptic);
+        Ok(Box::new(Conv2d {
+            kernel: Parameter::normal("kernel", shape, deviation, random, device).with_limit(limit),
+            geometry,
+            output_shape: if self.transposed { geometry.input } else { geometry.output() },
+            // Text formats have no infinity; the largest number limits nothing either.
+            config: Self {
+                normalize_presynaptic: Some(normalize_presynaptic),
+                weight_limit: Some(limit.min(f32::MAX)),
+                initial_scale: Some(scale),
+                ..self.clone()
+            },
+            normalize_presynaptic,
+        }))
+    }
+}

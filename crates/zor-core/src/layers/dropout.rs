@@ -1,0 +1,115 @@
+//! Dropout (Srivastava et al. 2014): in training, each value is silent with a probability, and the others are larger by as much as is
+//! missing. The signal passes where the value did. A prediction passes everything.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::ops;
+use crate::random::Random;
+use crate::rule::Rule;
+use crate::workspace::{Memory, Workspace};
+
+/// Settings of a [`Dropout`] layer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropoutConfig {
+    /// Probability that a value is silent.
+    pub probability: f32,
+    /// Seed of the choice; drawn with the network's weights if not given.
+    #[serde(default)]
+    pub seed: Option<u64>,
+}
+
+impl DropoutConfig {
+    /// Silent with this probability.
+    pub fn new(probability: f32) -> Self {
+        Self { probability, seed: None }
+    }
+}
+
+/// Silences values at random, the same at the same step of the same seed.
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    shape: Vec<usize>,
+    probability: f32,
+    seed: u64,
+}
+
+/// What every value was multiplied by.
+const MASK: &str = "mask";
+
+impl Layer for Dropout {
+    fn kind(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        if mode == Mode::Evaluate || self.probability == 0.0 {
+            return input;
+        }
+        let shape = input.dims();
+        let mut random = Random::stream(self.seed, memory.count());
+        let kept = 1.0 / (1.0 - self.probability);
+        let mask: Vec<f32> = (0..shape[0] * shape[1])
+            .map(|_| if random.chance(self.probability) { 0.0 } else { kept })
+            .collect();
+        let mask = Tensor::from_data(TensorData::new(mask, shape), workspace.device());
+        memory.keep(MASK, mask.clone());
+        ops::multiply(ops::exclusive(input, workspace), mask)
+    }
+
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        _learning: &mut Learning<'_>,
+    ) -> Signal {
+        match memory.take(MASK) {
+            Some(mask) => signal.map(|values| ops::multiply(values, mask.clone())),
+            None => signal,
+        }
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        let config = DropoutConfig { probability: self.probability, seed: Some(self.seed) };
+        serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl LayerConfig for DropoutConfig {
+    fn build(
+        &self,
+        input_shape: &[usize],
+        _rule: &Rule,
+        random: &mut Random,
+        _device: &Device,
+    ) -> Result<Box<dyn Layer>> {
+        if !(0.0..1.0).contains(&self.probability) {
+            return Err(Error::setting(format!(
+                "probability is {}; it must be at least 0 and below 1",
+                self.probability
+            )));
+        }
+        Ok(Box::new(Dropout {
+            shape: input_shape.to_vec(),
+            probability: self.probability,
+            seed: self.seed.unwrap_or_else(|| random.below(1 << 48) as u64),
+        }))
+    }
+}

@@ -1,0 +1,177 @@
+//! Group normalisation (Wu and He 2018), of which layer normalisation (Ba et al. 2016) is the case of one group.
+//!
+//! As [`super::BatchNorm`], with mean and deviation of each sample over the positions and channels of a group; the signal that goes on down
+//! is re-centred within them, which is the gradient. Training and prediction do the same.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{by_channel, by_sample, channels};
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::ops;
+use crate::parameter::Parameter;
+use crate::random::Random;
+use crate::rule::Rule;
+use crate::workspace::{Memory, Workspace};
+
+/// Settings of a [`GroupNorm`] layer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupNormConfig {
+    /// Groups that the channels are cut into.
+    pub groups: usize,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+impl GroupNormConfig {
+    /// So many groups.
+    pub fn new(groups: usize) -> Self {
+        Self { groups, epsilon: 1e-5 }
+    }
+
+    /// Layer normalisation: one group.
+    pub fn layer() -> Self {
+        Self::new(1)
+    }
+}
+
+/// Normalises groups of channels within each sample.
+#[derive(Clone, Debug)]
+pub struct GroupNorm {
+    scale: Parameter,
+    shift: Parameter,
+    shape: Vec<usize>,
+    config: GroupNormConfig,
+}
+
+/// `x'`, kept for learning.
+const NORMALIZED: &str = "normalized";
+/// Deviation of every sample's groups: `[batch, groups]`.
+const DEVIATION: &str = "deviation";
+
+impl GroupNorm {
+    /// `[batch, positions, groups, channels of a group]`.
+    fn grouped(&self, tensor: Tensor<2>) -> Tensor<4> {
+        let [rows, values] = tensor.dims();
+        let channels = channels(&self.shape);
+        let groups = self.config.groups;
+        tensor.reshape([rows, values / channels, groups, channels / groups])
+    }
+
+    /// The mean of every sample's groups, `[batch, 1, groups, 1]`.
+    fn means(tensor: Tensor<4>) -> Tensor<4> {
+        tensor.mean_dim(1).mean_dim(3)
+    }
+}
+
+impl Layer for GroupNorm {
+    fn kind(&self) -> &'static str {
+        "group_norm"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        workspace: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let shape = input.dims();
+        let grouped = self.grouped(input);
+        let centred = grouped.clone() - Self::means(grouped);
+        let variance = Self::means(centred.clone() * centred.clone());
+        let deviation = (variance + self.config.epsilon).sqrt();
+        let normalized = (centred / deviation.clone()).reshape(shape);
+        if mode == Mode::Train {
+            memory.keep(NORMALIZED, normalized.clone());
+            memory.keep(DEVIATION, deviation.reshape([shape[0], self.config.groups]));
+        }
+        let normalized = by_channel(ops::exclusive(normalized, workspace), channels(&self.shape));
+        by_sample(ops::scale_shift(normalized, self.scale.value(), self.shift.value()), shape[0])
+    }
+
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let (Some(normalized), Some(deviation)) = (memory.take(NORMALIZED), memory.take(DEVIATION))
+        else {
+            return signal;
+        };
+        let shape = normalized.dims();
+        let channels = channels(&self.shape);
+        let deviation: Tensor<4> = deviation.reshape([shape[0], 1, self.config.groups, 1]);
+        let grouped = self.grouped(normalized.clone());
+        let scale = self.scale.value();
+        let mut correlations = None;
+        let signal = signal.map(|values| {
+            let rows = by_channel(values, channels);
+            let along = rows.clone() * by_channel(normalized.clone(), channels);
+            correlations = Some((along.sum_dim(0), rows.clone().sum_dim(0)));
+            let values = self.grouped(by_sample(rows * scale.clone(), shape[0]));
+            let along = grouped.clone() * Self::means(values.clone() * grouped.clone());
+            let below = (values.clone() - Self::means(values) - along) / deviation.clone();
+            below.reshape(shape)
+        });
+        drop(scale);
+        if let Some((of_scale, of_shift)) = correlations {
+            learning.optimizer.step(&mut self.scale, of_scale, learning.workspace);
+            learning.optimizer.step(&mut self.shift, of_shift, learning.workspace);
+        }
+        signal
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        vec![&self.scale, &self.shift]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        vec![&mut self.scale, &mut self.shift]
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl LayerConfig for GroupNormConfig {
+    fn build(
+        &self,
+        input_shape: &[usize],
+        _rule: &Rule,
+        _random: &mut Random,
+        device: &Device,
+    ) -> Result<Box<dyn Layer>> {
+        let channels = channels(input_shape);
+        if self.groups == 0 || !channels.is_multiple_of(self.groups) {
+            return Err(Error::setting(format!(
+                "{} groups do not divide {channels} channels",
+                self.groups
+            )));
+        }
+        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
+            return Err(Error::setting(format!(
+                "epsilon is {}; it must be above zero",
+                self.epsilon
+            )));
+        }
+        Ok(Box::new(GroupNorm {
+            scale: Parameter::new("scale", Tensor::ones([1, channels], device)),
+            shift: Parameter::new("shift", Tensor::zeros([1, channels], device)),
+            shape: input_shape.to_vec(),
+            config: *self,
+        }))
+    }
+}

@@ -1,0 +1,337 @@
+//! Every layer against finite differences: where nothing is normalised away, what it learns and sends down is the gradient.
+
+use burn::tensor::{Device, Tensor};
+
+use super::*;
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::parameter::{Optimizer, Parameter};
+use crate::random::Random;
+use crate::rule::Rule;
+use crate::workspace::{Memory, Workspace};
+use crate::{Network, ops};
+
+/// Puts the correlation in the place of the value.
+#[derive(Debug)]
+struct Capture;
+
+impl Optimizer for Capture {
+    fn name(&self) -> &str {
+        "capture"
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
+        assert_eq!(parameter.shape(), correlation.dims());
+        parameter.update(|_, _, _| correlation);
+    }
+}
+
+fn normal(shape: [usize; 2], random: &mut Random) -> Tensor<2> {
+    Parameter::normal("tensor", shape, 1.0, random, &Device::flex()).value()
+}
+
+fn dot(a: &Tensor<2>, b: &Tensor<2>) -> f64 {
+    let (a, b) = (a.clone().into_data(), b.clone().into_data());
+    a.iter::<f64>().zip(b.iter::<f64>()).map(|(a, b)| a * b).sum()
+}
+
+const STEP: f32 = 1e-3;
+
+/// Compares `found`, a gradient, with differences of `value` along random directions.
+fn check(what: &str, at: &Tensor<2>, found: &Tensor<2>, value: impl Fn(Tensor<2>) -> f64) {
+    let mut random = Random::seeded(9);
+    let size = dot(found, found).sqrt();
+    for _ in 0..4 {
+        let direction = normal(at.dims(), &mut random);
+        let ahead = value(at.clone() + direction.clone() * STEP);
+        let behind = value(at.clone() - direction.clone() * STEP);
+        let expected = (ahead - behind) / f64::from(2.0 * STEP);
+        let error = (dot(found, &direction) - expected).abs();
+        assert!(error <= 0.01 * size, "{what}: {} and {expected}", dot(found, &direction));
+    }
+    assert!(size > 0.0, "{what} is zero");
+}
+
+/// Compares what a layer learns and sends down with the gradient of `sum(signal * output)`.
+fn is_gradient(config: impl LayerConfig, shape: &[usize], batch: usize) {
+    let device = Device::flex();
+    let mut random = Random::seeded(7);
+    let layer = config.build(shape, &Rule::backprop(), &mut random, &device).unwrap();
+    let output = |layer: &dyn Layer, input: Tensor<2>| {
+        let mut workspace = Workspace::new(&device);
+        layer.forward(input, &mut Memory::default(), &mut workspace, Mode::Train)
+    };
+    let input = normal([batch, shape.iter().product()], &mut random);
+    let signal = normal([batch, layer.output_shape().iter().product()], &mut random);
+
+    let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
+    let mut learner = layer.boxed_clone();
+    learner.forward(input.clone(), &mut memory, &mut workspace, Mode::Train);
+    let mut learning =
+        Learning { optimizer: &Capture, workspace: &mut workspace, signal_is_wanted: true };
+    let copy = signal.clone() * 1.0;
+    let below = learner.learn(Signal::new(copy), &mut memory, &mut learning).values;
+
+    let name = format!("{config:?}");
+    check(&format!("signal below {name}"), &input, &below, |input| {
+        dot(&output(layer.as_ref(), input), &signal)
+    });
+    for (index, parameter) in layer.parameters().iter().enumerate() {
+        let found = learner.parameters()[index].value();
+        check(&format!("{} of {name}", parameter.name()), &parameter.value(), &found, |value| {
+            let mut moved = layer.boxed_clone();
+            moved.parameters_mut()[index].set_value(value).unwrap();
+            dot(&output(moved.as_ref(), input.clone()), &signal)
+        });
+    }
+}
+
+#[test]
+fn layers_with_weights_learn_along_the_gradient() {
+    is_gradient(DenseConfig::new(5), &[7], 4);
+    is_gradient(BiasConfig::default(), &[3, 2, 4], 3);
+    is_gradient(Conv2dConfig::same(5, 3), &[6, 5, 3], 2);
+    is_gradient(Conv2dConfig::same(9, 3), &[6, 7, 8], 2);
+    let config = Conv2dConfig::new(4, 3).with_stride(2).with_padding(1).with_groups(2);
+    is_gradient(config, &[7, 6, 6], 2);
+    is_gradient(Conv2dConfig::new(2, 2).with_dilation(3), &[6, 6, 2], 2);
+    is_gradient(Conv2dConfig::up(3, 2), &[3, 4, 5], 2);
+    let config = Conv2dConfig::up(4, 3).with_stride(2).with_padding(1).with_groups(2);
+    is_gradient(config, &[4, 4, 2], 2);
+}
+
+#[test]
+fn normalisations_send_down_their_own_gradient() {
+    is_gradient(BatchNormConfig::default(), &[6], 9);
+    is_gradient(BatchNormConfig::default(), &[3, 4, 5], 4);
+    is_gradient(GroupNormConfig::layer(), &[10], 4);
+    is_gradient(GroupNormConfig::new(2), &[3, 3, 6], 3);
+}
+
+#[test]
+fn layers_without_weights_send_down_the_gradient() {
+    is_gradient(Pool2dConfig::max(2), &[5, 6, 3], 2);
+    is_gradient(Pool2dConfig::max(3).with_stride(2).with_padding(1), &[7, 7, 2], 2);
+    is_gradient(Pool2dConfig::average(2).with_padding(1), &[5, 5, 2], 2);
+    is_gradient(Pool2dConfig::global(Pooling::Average), &[4, 3, 5], 2);
+    is_gradient(Pool2dConfig::global(Pooling::Max), &[4, 3, 5], 2);
+    is_gradient(UpsampleConfig::new(2), &[3, 2, 4], 2);
+    is_gradient(ReshapeConfig::new(&[6, 2]), &[3, 4], 2);
+    is_gradient(DropoutConfig::new(0.5), &[40], 3);
+    is_gradient(GateConfig::default(), &[4, 4, 3], 2);
+}
+
+#[test]
+fn branches_send_down_the_gradient_of_both_paths() {
+    let layers = |branch: BranchConfig| {
+        branch
+            .layer(Conv2dConfig::same(4, 3))
+            .layer(BiasConfig::default())
+            .layer(GateConfig::default())
+    };
+    is_gradient(layers(BranchConfig::residual()), &[5, 4, 4], 2);
+    is_gradient(layers(BranchConfig::concatenate()), &[5, 4, 3], 2);
+    let branch = layers(BranchConfig::residual()).shortcut(Conv2dConfig::new(4, 1));
+    is_gradient(branch, &[5, 4, 3], 2);
+    let inner = layers(BranchConfig::residual());
+    is_gradient(BranchConfig::concatenate().layer(inner), &[4, 4, 4], 2);
+}
+
+#[test]
+fn presynaptic_activity_is_normalised_by_channel() {
+    let device = Device::flex();
+    let mut random = Random::seeded(3);
+    for config in [Conv2dConfig::same(4, 3).with_groups(2), Conv2dConfig::up(4, 2).with_groups(2)] {
+        let learned = |normalize: bool, random: &mut Random| {
+            let config = Conv2dConfig { normalize_presynaptic: Some(normalize), ..config.clone() };
+            let mut layer = config.build(&[4, 4, 6], &Rule::default(), random, &device).unwrap();
+            let mut random = Random::seeded(4);
+            let input = normal([3, 96], &mut random);
+            let signal = normal([3, layer.output_shape().iter().product()], &mut random);
+            let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
+            layer.forward(input.clone(), &mut memory, &mut workspace, Mode::Train);
+            let mut learning = Learning {
+                optimizer: &Capture,
+                workspace: &mut workspace,
+                signal_is_wanted: false,
+            };
+            layer.learn(Signal::new(signal), &mut memory, &mut learning);
+            (input, layer.parameters()[0].value())
+        };
+        let (input, plain) = learned(false, &mut random);
+        let (_, normalized) = learned(true, &mut random);
+        let norms: Vec<f32> = input
+            .reshape([48, 6])
+            .powf_scalar(2.0)
+            .sum_dim(0)
+            .sqrt()
+            .into_data()
+            .iter::<f32>()
+            .collect();
+        let [rows, columns] = plain.dims();
+        let (plain, normalized) = (plain.into_data(), normalized.into_data());
+        let pairs = plain.iter::<f32>().zip(normalized.iter::<f32>());
+        for (index, (plain, normalized)) in pairs.enumerate() {
+            let (row, column) = (index / columns, index % columns);
+            let channel = match config.transposed {
+                false => column / 2 * 3 + row % 3,
+                true => column,
+            };
+            let expected = plain / norms[channel];
+            assert!((normalized - expected).abs() <= 1e-5 * expected.abs().max(1e-3), "{rows}");
+        }
+    }
+}
+
+#[test]
+fn a_prediction_of_batch_normalisation_uses_running_means() {
+    let device = Device::flex();
+    let mut random = Random::seeded(5);
+    let mut network =
+        Network::builder(&[6]).layer(BatchNormConfig::default()).build(&device).unwrap();
+    let input = normal([64, 6], &mut random) * 3.0 + 2.0;
+    let target = input.zeros_like();
+    for _ in 0..3 {
+        network.train_batch(&Still, input.clone(), target.clone()).unwrap();
+    }
+    let training = network.preview(input.clone()).unwrap();
+    let prediction = network.predict(input).unwrap();
+    let difference = (training - prediction).abs().max().into_data().iter::<f32>().next();
+    assert!(difference.is_some_and(|d| d < 0.05), "{difference:?}");
+}
+
+/// Changes nothing.
+#[derive(Debug)]
+struct Still;
+
+impl Optimizer for Still {
+    fn name(&self) -> &str {
+        "still"
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn step(&self, _: &mut Parameter, _: Tensor<2>, _: &mut Workspace) {}
+}
+
+#[test]
+fn dropout_is_silent_as_often_as_asked_and_differently_at_every_step() {
+    let device = Device::flex();
+    let network = |probability| {
+        Network::builder(&[1000]).layer(DropoutConfig::new(probability)).build(&device).unwrap()
+    };
+    let input = Tensor::<2>::ones([10, 1000], &device);
+    let mut dropout = network(0.3);
+    let first = dropout.preview(input.clone()).unwrap();
+    let mean = first.clone().mean().into_data().iter::<f32>().next().unwrap();
+    assert!((mean - 1.0).abs() < 0.03, "{mean}");
+    assert_eq!(first.into_data(), dropout.preview(input.clone()).unwrap().into_data());
+    let before = dropout.preview(input.clone()).unwrap().into_data();
+    dropout.train_batch(&Still, input.clone(), input.clone()).unwrap();
+    assert_ne!(before, dropout.preview(input.clone()).unwrap().into_data());
+    assert_eq!(network(0.3).predict(input.clone()).unwrap().into_data(), input.into_data());
+}
+
+/// A U-Net with everything in it learns along the gradient of half the squared error.
+#[test]
+fn a_network_of_all_layers_follows_the_gradient_under_the_backprop_rule() {
+    let device = Device::flex();
+    let block = |channels: usize| {
+        BranchConfig::residual()
+            .layer(Conv2dConfig::same(channels, 3))
+            .layer(BatchNormConfig::default())
+            .layer(GateConfig::default())
+            .shortcut(Conv2dConfig::new(channels, 1))
+    };
+    let build = || {
+        let down = BranchConfig::concatenate()
+            .layer(Pool2dConfig::max(2))
+            .layer(block(4))
+            .layer(GroupNormConfig::new(2))
+            .layer(Conv2dConfig::up(3, 2));
+        Network::builder(&[4, 4, 2])
+            .rule(Rule::backprop())
+            .layer(block(3))
+            .layer(down)
+            .layer(Conv2dConfig::same(2, 3))
+            .build(&device)
+            .unwrap()
+    };
+    let mut random = Random::seeded(11);
+    let (input, target) = (normal([3, 32], &mut random), normal([3, 32], &mut random));
+    let mut learner = build();
+    learner.train_batch(&Capture, input.clone(), target.clone()).unwrap();
+    for layer in 0..3 {
+        for index in 0..build().layers()[layer].parameters().len() {
+            let found = learner.layers()[layer].parameters()[index].value();
+            let value = build().layers()[layer].parameters()[index].value();
+            let name = format!("layer {layer}, parameter {index}");
+            check(&name, &value, &found, |value| {
+                let mut moved = build();
+                moved.layers_mut()[layer].parameters_mut()[index].set_value(value).unwrap();
+                let error = target.clone() - moved.preview(input.clone()).unwrap();
+                -0.5 * dot(&error, &error)
+            });
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_place() {
+    let device = Device::flex();
+    let refused = |config: Box<dyn LayerConfig>, shape: &[usize], words: &[&str]| {
+        let network = Network::builder(shape).layer(GateConfig::default()).boxed_layer(config);
+        let error = network.build(&device).unwrap_err().to_string();
+        for word in ["layer 1"].iter().chain(words) {
+            assert!(error.contains(word), "'{word}' is not in: {error}");
+        }
+    };
+    let conv = |channels, kernel| Conv2dConfig::new(channels, kernel);
+    refused(Box::new(conv(4, 9)), &[5, 5, 3], &["larger than its input", "[9, 9]", "[5, 5, 3]"]);
+    refused(Box::new(conv(0, 3)), &[5, 5, 3], &["zero output channels"]);
+    refused(Box::new(conv(4, 0)), &[5, 5, 3], &["kernel of size zero"]);
+    refused(Box::new(conv(4, 3).with_stride(0)), &[5, 5, 3], &["stride"]);
+    refused(Box::new(conv(4, 3).with_groups(2)), &[5, 5, 3], &["2 groups do not divide 3"]);
+    refused(Box::new(conv(4, 3).with_padding(3)), &[5, 5, 3], &["padding"]);
+    refused(Box::new(conv(4, 3)), &[75], &["[height, width, channels]", "[75]"]);
+    refused(Box::new(Conv2dConfig::up(4, 0)), &[5, 5, 3], &["kernel of size zero"]);
+    refused(Box::new(Pool2dConfig::max(6)), &[5, 5, 3], &["larger than its input"]);
+    refused(Box::new(UpsampleConfig::new(0)), &[5, 5, 3], &["zero"]);
+    refused(Box::new(ReshapeConfig::new(&[7])), &[5, 5, 3], &["75 values", "[7]"]);
+    refused(Box::new(GroupNormConfig::new(2)), &[5, 5, 3], &["2 groups", "3 channels"]);
+    refused(Box::new(DropoutConfig::new(1.0)), &[5], &["probability is 1"]);
+    let branch = BranchConfig::residual().layer(conv(4, 3));
+    refused(Box::new(branch), &[5, 5, 3], &["[3, 3, 4]", "[5, 5, 3]", "added"]);
+    let branch = BranchConfig::concatenate().layer(conv(4, 7));
+    refused(Box::new(branch), &[5, 5, 3], &["branch layer 0", "larger than its input"]);
+    refused(Box::new(BranchConfig::residual()), &[5], &["at least one layer"]);
+}
+
+#[test]
+fn classic_signals_pass_through_maps_in_both_forms() {
+    let device = Device::flex();
+    let network = Network::builder(&[8, 8, 2])
+        .rule(Rule::classic())
+        .layer(GateConfig::at(Place::Input))
+        .layer(Conv2dConfig::same(4, 3))
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
+        .layer(Pool2dConfig::max(2))
+        .layer(Conv2dConfig::same(4, 3))
+        .layer(GateConfig::default())
+        .layer(DenseConfig::new(3))
+        .layer(GateConfig::at(Place::Output));
+    let mut network = network.build(&device).unwrap();
+    let input = normal([5, 128], &mut Random::seeded(1));
+    network.train_batch(&Capture, input, vec![0, 1, 2, 0, 1]).unwrap();
+    for layer in network.layers() {
+        for parameter in layer.parameters() {
+            assert!(ops::all_finite(&parameter.value()), "{}", layer.kind());
+        }
+    }
+}

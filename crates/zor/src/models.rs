@@ -1,0 +1,63 @@
+//! Networks that the tasks use, drawn layer by layer.
+
+use zor_core::{
+    BatchNormConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Pool2dConfig,
+    ReshapeConfig,
+};
+
+/// A classifier with three blocks of convolutions, for images of about 28x28.
+pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {
+    Network::builder(image)
+        .layer(Conv2dConfig::same(32, 3))
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
+        .layer(Conv2dConfig::same(64, 3))
+        .layer(Pool2dConfig::max(2))
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
+        .layer(Conv2dConfig::same(128, 3))
+        .layer(Pool2dConfig::max(2))
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
+        .layer(Pool2dConfig::max(7))
+        .layer(ReshapeConfig::flatten())
+        .layer(DenseConfig::new(classes))
+}
+
+/// The network of airbench94 (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU") with gates in the
+/// place of its activation functions: 1.97 million parameters for images of 32x32.
+pub fn airbench(image: &[usize], classes: usize) -> NetworkBuilder {
+    let mut network =
+        Network::builder(image).layer(Conv2dConfig::new(24, 2)).layer(GateConfig::default());
+    for channels in [64, 256, 256] {
+        network = network
+            .layer(Conv2dConfig::same(channels, 3))
+            .layer(Pool2dConfig::max(2))
+            .layer(BatchNormConfig::default())
+            .layer(GateConfig::default())
+            .layer(Conv2dConfig::same(channels, 3))
+            .layer(BatchNormConfig::default())
+            .layer(GateConfig::default());
+    }
+    network
+        .layer(Pool2dConfig::max(3))
+        .layer(ReshapeConfig::flatten())
+        .layer(DenseConfig::new(classes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zor_core::burn::tensor::Device;
+
+    #[test]
+    fn networks_have_the_shapes_they_are_known_for() {
+        let device = Device::flex();
+        let network = airbench(&[32, 32, 3], 10).build(&device).unwrap();
+        assert_eq!(network.output_shape(), [10]);
+        // Jordan: 1.97 million, biases of the whitening layer and norms included in one way or another.
+        assert!((1_960_000..1_980_000).contains(&network.n_parameters()), "{}", network.summary());
+        let network = small_conv(&[28, 28, 1], 10).build(&device).unwrap();
+        assert_eq!(network.output_shape(), [10]);
+    }
+}

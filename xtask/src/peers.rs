@@ -1,0 +1,77 @@
+//! Programs that Zor is compared with: scripts in `benches/peers`, run by a Python of their own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::root;
+
+/// A running script that answers every line with a JSON object.
+pub(crate) struct Peer {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    /// Starts a script; the first time, its Python is set up in the target folder with the pinned packages.
+    pub(crate) fn start(script: &str, arguments: &[String]) -> Result<Self, String> {
+        let mut child = Command::new(python()?)
+            .arg(root().join("benches/peers").join(script))
+            .args(arguments)
+            // Waiting threads leave the cores to whoever's turn it is.
+            .env("OMP_WAIT_POLICY", "passive")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{script}: {e}"))?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(questions), Some(answers)) => {
+                Ok(Self { child, questions, answers: BufReader::new(answers) })
+            }
+            _ => Err(format!("{script}: it has no standard input or output")),
+        }
+    }
+
+    /// Sends a line and waits for the answer.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<Value, String> {
+        writeln!(self.questions, "{question}").map_err(|e| format!("the peer is gone: {e}"))?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).map_err(|e| format!("the peer is gone: {e}"))?;
+        serde_json::from_str(&answer).map_err(|e| format!("the peer answered '{answer}': {e}"))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone afterwards.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The interpreter of the virtual environment in the target folder.
+fn python() -> Result<PathBuf, String> {
+    let folder = root().join("target/peers");
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        println!("setting up Python with PyTorch in {} (some GB, once)", folder.display());
+        let requirements = root().join("benches/peers/requirements.txt");
+        let folder = folder.to_string_lossy().into_owned();
+        call("python3", &["-m", "venv", &folder])?;
+        let packages = requirements.to_string_lossy();
+        call(&python.to_string_lossy(), &["-m", "pip", "install", "--quiet", "-r", &packages])?;
+    }
+    Ok(python)
+}
+
+fn call(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let status = Command::new(program).args(arguments).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{program} {}: {status}", arguments.join(" "))),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}

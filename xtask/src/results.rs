@@ -1,0 +1,35 @@
+//! Raw numbers behind the figures, under `docs/results/`.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::root;
+
+/// Keeps an object with the commit and the number of threads that it was measured with.
+pub(crate) fn write(name: &str, measured: &Value) -> Result<(), String> {
+    let folder = root().join("docs/results");
+    let path = folder.join(format!("{name}.json"));
+    let mut object = json!({
+        "commit": commit(),
+        "threads": std::thread::available_parallelism().map_or(0, usize::from),
+    });
+    if let (Some(object), Some(measured)) = (object.as_object_mut(), measured.as_object()) {
+        object.extend(measured.clone());
+    }
+    let text = serde_json::to_string_pretty(&object).map_err(|e| e.to_string())?;
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, text + "\n"))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The commit that is measured, with a mark if the tree differs from it.
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(root()).output();
+        output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
+    };
+    let changed = !git(&["status", "--porcelain"]).is_empty();
+    git(&["rev-parse", "HEAD"]) + if changed { " and changes" } else { "" }
+}
