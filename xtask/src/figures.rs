@@ -14,7 +14,7 @@ use zor::fashion::{self, RunData};
 use zor::optim::{AdamW, Muon, Schedule};
 use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
 use zor::prelude::{Deviation, Device, matrix};
-use zor::train::{self, Next};
+use zor::train::{self, Next, Teacher};
 
 use crate::recorder::{Recorder, cosine};
 use crate::{parity, results, root};
@@ -169,7 +169,9 @@ impl Bench {
         }
         let seconds = start.elapsed().as_secs_f64();
         let test = self.data.test.as_ref().ok_or("no test images")?;
-        let deviation = train::evaluate(&network, test, &self.device).map_err(text)?;
+        let task = TaskName::FashionReconstruction;
+        let score = train::evaluate(&network, task, test, &self.device).map_err(text)?;
+        let deviation = score.deviation;
         Ok(Run { seed, deviation, seconds })
     }
 
@@ -282,9 +284,10 @@ impl Bench {
     }
 
     fn run(&self, settings: &Settings, data: &RunData) -> Result<Run, String> {
-        let trained = train::reconstruction(settings, data, &self.device, &mut |_| Next::Continue)
-            .map_err(text)?;
-        let (deviation, seconds) = (trained.evaluation(), trained.train_seconds);
+        let trained =
+            train::run(settings, data, &self.device, Teacher::Rule, &mut |_| Next::Continue)
+                .map_err(text)?;
+        let (deviation, seconds) = (trained.evaluation().deviation, trained.train_seconds);
         Ok(Run { seed: settings.seed, deviation, seconds })
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use zor::options::{Choice, Count, OptimizerName, Options, RuleName, TaskName};
+use zor::options::{Choice, Count, ModelName, OptimizerName, Options, RuleName, TaskName};
 
 /// Networks of analog-spike gates that learn by a local correlation rule.
 #[derive(Debug, Parser)]
@@ -38,11 +38,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The task: fashion-reconstruction
+    /// The task: fashion-reconstruction or fashion-classification
     pub(crate) task: Option<TaskName>,
     /// A TOML file of settings; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// The network: dense or conv
+    #[arg(long)]
+    model: Option<ModelName>,
     /// The rule: default or classic
     #[arg(long)]
     rule: Option<RuleName>,
@@ -73,7 +76,7 @@ pub(crate) struct TrainArguments {
     /// Learn from the images as they are
     #[arg(long)]
     no_augment: bool,
-    /// Train two networks with backpropagation beside it
+    /// Train with backpropagation beside it: two small networks, or the same one in classification
     #[arg(long, conflicts_with = "no_baseline")]
     baseline: bool,
     /// Do not
@@ -105,6 +108,7 @@ impl TrainArguments {
         let switch = |on: bool, off: bool| (on || off).then_some(on);
         Options {
             task: self.task,
+            model: self.model,
             rule: self.rule,
             seed: self.seed,
             steps: self.steps,

@@ -2,34 +2,44 @@
 
 use serde_json::json;
 use zor::data::{FashionMnist, Locations};
+use zor::options::TaskName;
 use zor::{Error, Result, fashion, io, train};
 
 use crate::arguments::EvalArguments;
+use crate::report;
 
 pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
     crate::train::set_threads(arguments.threads)?;
     let device = zor::device(&arguments.device)?;
     let (network, header) = io::load(&arguments.model, &device)?;
-    let task = header.notes.get("task").map_or("", String::as_str);
-    if task != "fashion-reconstruction" {
-        return Err(Error::input(format!(
-            "{}: it was trained for the task '{task}', which zor eval does not know; \
-             it knows fashion-reconstruction",
-            arguments.model.display()
-        )));
-    }
+    let name = header.notes.get("task").map_or("", String::as_str);
+    let task: TaskName = name.parse().map_err(|_| {
+        Error::input(format!(
+            "{}: it was trained for the task '{name}', which zor eval does not know; it knows {}",
+            arguments.model.display(),
+            TaskName::NAMES.join(", ")
+        ))
+    })?;
     let set = FashionMnist::load(&Locations::from_environment(arguments.data_dir))?;
-    let mut sets = vec![("training images 2000 to 2999", set.train.range(fashion::VALIDATION)?)];
+    let mut sets = Vec::new();
+    // Classifiers learn from all training images.
+    if task == TaskName::FashionReconstruction || set.test.is_none() {
+        sets.push(("training images 2000 to 2999", set.train.range(fashion::VALIDATION)?));
+    }
     sets.extend(set.test.map(|test| ("the test set", test)));
     let mut last = None;
     for (name, images) in sets {
-        let found = train::evaluate(&network, &images, &device)?;
-        let line = format!(
-            "{name:<30} {:>6} images {:>8.3} dB {:>8.2} % (1 - MAE)",
+        let found = train::evaluate(&network, task, &images, &device)?;
+        let mut line = format!(
+            "{name:<30} {:>6} images {:>8.3} {}",
             images.len(),
-            found.psnr_db(),
-            100.0 * found.accuracy()
+            found.headline(),
+            found.unit()
         );
+        line += &match found.correct {
+            Some(_) => " (top-1)".to_owned(),
+            None => format!(" {:>8.2} % (1 - MAE)", 100.0 * found.deviation.accuracy()),
+        };
         if arguments.json {
             eprintln!("{line}")
         } else {
@@ -38,11 +48,10 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
         last = Some((found, images.len()));
     }
     if let (true, Some((found, n))) = (arguments.json, last) {
-        let object = json!({
-            "task": task, "model": arguments.model, "parameters": network.n_parameters(),
-            "eval_samples": n, "psnr_db": found.psnr_db(), "mae": found.mean_absolute(),
-            "accuracy": found.accuracy(),
+        let mut object = json!({
+            "task": task, "model": arguments.model, "parameters": network.n_parameters(), "eval_samples": n,
         });
+        report::add(&mut object, report::metrics(&found));
         println!("{object}");
     }
     Ok(())

@@ -12,6 +12,8 @@ pub(crate) struct Run {
     pub(crate) data: RunData,
     pub(crate) trained: Trained,
     pub(crate) baselines: Vec<Baseline>,
+    /// The same network under autodiff, in classification.
+    pub(crate) twin: Option<Trained>,
     pub(crate) device: Device,
     pub(crate) device_name: String,
 }

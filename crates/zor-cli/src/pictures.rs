@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use image::{GrayImage, ImageError, ImageReader, Luma};
+use zor::options::TaskName;
 use zor::prelude::{Deviation, Network, Tensor, matrix};
+use zor::train::Trained;
 use zor::{Error, Result, io};
 
 use crate::arguments::ReconstructArguments;
@@ -124,24 +126,30 @@ fn values(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// PSNR against steps, ours and the baselines', as SVG.
+/// PSNR or top-1 against steps, ours and the baselines', as SVG.
 pub(crate) fn curve(run: &Run, path: &Path) -> Result<()> {
-    let ours = run.trained.curve.iter().map(|point| (point.step, point.evaluation));
-    let mut lines = vec![("Zor", "#c2410c", points(ours))];
+    let heights = |trained: &Trained| {
+        trained.curve.iter().map(|point| (point.step as f64, point.evaluation.headline())).collect()
+    };
+    let mut lines: Vec<Line> = vec![("Zor", "#c2410c", heights(&run.trained))];
     for (baseline, colour) in run.baselines.iter().zip(["#64748b", "#0f766e"]) {
-        lines.push((baseline.output.name(), colour, points(baseline.curve.iter().copied())));
+        let points = baseline.curve.iter().map(|(step, found)| (*step as f64, found.psnr_db()));
+        lines.push((baseline.output.name(), colour, points.collect()));
     }
-    Ok(io::atomic::write(path, svg(&lines).as_bytes())?)
-}
-
-fn points(curve: impl Iterator<Item = (u64, Deviation)>) -> Vec<(f64, f64)> {
-    curve.map(|(step, deviation)| (step as f64, deviation.psnr_db())).collect()
+    if let Some(twin) = &run.twin {
+        lines.push(("backprop, same network", "#64748b", heights(twin)));
+    }
+    let axis = match run.settings.task {
+        TaskName::FashionReconstruction => "PSNR of unseen images, dB",
+        _ => "top-1 of unseen images, %",
+    };
+    Ok(io::atomic::write(path, svg(&lines, axis).as_bytes())?)
 }
 
 /// Name, colour, and places of step and PSNR.
 type Line = (&'static str, &'static str, Vec<(f64, f64)>);
 
-fn svg(lines: &[Line]) -> String {
+fn svg(lines: &[Line], axis: &str) -> String {
     let (width, height, left, right, top, bottom) = (640.0, 360.0, 60.0, 620.0, 20.0, 315.0);
     let all = || lines.iter().flat_map(|(.., points)| points);
     let last = all().map(|p| p.0).fold(1.0, f64::max);
@@ -183,7 +191,7 @@ fn svg(lines: &[Line]) -> String {
     );
     let _ = writeln!(
         text,
-        "<text transform='translate(16 170) rotate(-90)' text-anchor='middle'>PSNR of unseen images, dB</text>"
+        "<text transform='translate(16 170) rotate(-90)' text-anchor='middle'>{axis}</text>"
     );
     for (index, (name, colour, points)) in lines.iter().enumerate() {
         let path: Vec<String> = points

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use zor::options::TaskName;
+use zor::train::Score;
 use zor::{Error, ErrorKind, Result, io};
 
 use crate::finished::Run;
@@ -16,23 +18,10 @@ pub(crate) fn table(run: &Run, out: &Path, to_stderr: bool) {
 
 fn table_text(run: &Run, out: &Path) -> String {
     let trained = &run.trained;
-    let found = trained.evaluation();
-    let mut text =
-        format!("\n{:<16}{:>10}{:>12}{:>10}{:>12}\n", "", "PSNR", "1 - MAE", "time", "best at");
-    let mut row = |name: &str, deviation: zor::core::Deviation, seconds: f64, at: String| {
-        let _ = writeln!(
-            text,
-            "{name:<16}{:>7.2} dB{:>10.2} %{:>8.2} s{at:>12}",
-            deviation.psnr_db(),
-            100.0 * deviation.accuracy(),
-            seconds
-        );
+    let mut text = match run.settings.task {
+        TaskName::FashionReconstruction => reconstruction_rows(run),
+        _ => classification_rows(run),
     };
-    row("Zor", found, trained.train_seconds, "the end".to_owned());
-    for baseline in &run.baselines {
-        let at = format!("step {}", baseline.best_step);
-        row(baseline.output.name(), baseline.best, baseline.train_seconds, at);
-    }
     let rates: Vec<String> = trained
         .network
         .spike_rates()
@@ -53,29 +42,46 @@ fn table_text(run: &Run, out: &Path) -> String {
     text
 }
 
+fn reconstruction_rows(run: &Run) -> String {
+    let trained = &run.trained;
+    let mut text =
+        format!("\n{:<16}{:>10}{:>12}{:>10}{:>12}\n", "", "PSNR", "1 - MAE", "time", "best at");
+    let mut row = |name: &str, deviation: zor::core::Deviation, seconds: f64, at: String| {
+        let _ = writeln!(
+            text,
+            "{name:<16}{:>7.2} dB{:>10.2} %{:>8.2} s{at:>12}",
+            deviation.psnr_db(),
+            100.0 * deviation.accuracy(),
+            seconds
+        );
+    };
+    row("Zor", trained.evaluation().deviation, trained.train_seconds, "the end".to_owned());
+    for baseline in &run.baselines {
+        let at = format!("step {}", baseline.best_step);
+        row(baseline.output.name(), baseline.best, baseline.train_seconds, at);
+    }
+    text
+}
+
+fn classification_rows(run: &Run) -> String {
+    let mut text = format!("\n{:<26}{:>10}{:>12}\n", "", "top-1", "time");
+    let twin = run.twin.as_ref().map(|twin| ("backprop, same network", twin));
+    for (name, trained) in [("Zor", &run.trained)].into_iter().chain(twin) {
+        let score = trained.evaluation();
+        let seconds = trained.train_seconds;
+        let _ = writeln!(text, "{name:<26}{:>8.2} %{seconds:>10.1} s", score.headline());
+    }
+    text
+}
+
 /// One JSON object, the last line of standard output.
 pub(crate) fn json(run: &Run) -> Result<()> {
     let (settings, trained) = (&run.settings, &run.trained);
-    let found = trained.evaluation();
-    let baselines: serde_json::Map<_, _> = run
-        .baselines
-        .iter()
-        .map(|baseline| {
-            let object = json!({
-                "psnr_db": baseline.best.psnr_db(),
-                "mae": baseline.best.mean_absolute(),
-                "accuracy": baseline.best.accuracy(),
-                "best_step": baseline.best_step,
-                "train_seconds": baseline.train_seconds,
-            });
-            (baseline.output.name().to_owned(), object)
-        })
-        .collect();
     let rates: Vec<f32> = trained.network.spike_rates().into_iter().map(|(_, rate)| rate).collect();
     let mut object = json!({
         "task": settings.task,
         "rule": settings.rule_name,
-        "model": "dense",
+        "model": settings.model,
         "device": run.device_name,
         "seed": settings.seed,
         "parameters": trained.network.n_parameters(),
@@ -84,12 +90,23 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         "steps": trained.steps,
         "samples_seen": trained.samples_seen,
         "train_seconds": trained.train_seconds,
-        "psnr_db": found.psnr_db(),
-        "mae": found.mean_absolute(),
-        "accuracy": found.accuracy(),
         "spike_rates": rates,
         "optimizer": settings.optimizer,
     });
+    add(&mut object, metrics(&trained.evaluation()));
+    let mut baselines = serde_json::Map::new();
+    for baseline in &run.baselines {
+        let score = Score { deviation: baseline.best, ..Score::default() };
+        let mut found = metrics(&score);
+        found["best_step"] = baseline.best_step.into();
+        found["train_seconds"] = baseline.train_seconds.into();
+        baselines.insert(baseline.output.name().to_owned(), found);
+    }
+    if let Some(twin) = &run.twin {
+        let mut found = metrics(&twin.evaluation());
+        found["train_seconds"] = twin.train_seconds.into();
+        baselines.insert("backprop".to_owned(), found);
+    }
     if !baselines.is_empty() {
         object["baselines"] = baselines.into();
     }
@@ -97,20 +114,46 @@ pub(crate) fn json(run: &Run) -> Result<()> {
     Ok(())
 }
 
+/// The metrics that apply.
+pub(crate) fn metrics(score: &Score) -> Value {
+    match score.top1() {
+        Some(top1) => json!({ "top1": top1 }),
+        None => json!({
+            "psnr_db": score.deviation.psnr_db(),
+            "mae": score.deviation.mean_absolute(),
+            "accuracy": score.deviation.accuracy(),
+        }),
+    }
+}
+
+/// Puts the keys of one object into another.
+pub(crate) fn add(object: &mut Value, more: Value) {
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        object.extend(more);
+    }
+}
+
 /// The run's curve as comma-separated values.
 pub(crate) fn metrics_csv(run: &Run, path: &Path) -> Result<()> {
-    let mut text = "step,seconds,train_psnr_db,train_mae,eval_psnr_db,eval_mae\n".to_owned();
+    let classes = run.trained.evaluation().correct.is_some();
+    let mut text = if classes {
+        "step,seconds,train_mae,eval_mae,eval_top1\n".to_owned()
+    } else {
+        "step,seconds,train_psnr_db,train_mae,eval_psnr_db,eval_mae\n".to_owned()
+    };
     for point in &run.trained.curve {
-        let _ = writeln!(
-            text,
-            "{},{:.4},{:.4},{:.6},{:.4},{:.6}",
-            point.step,
-            point.seconds,
-            point.training.psnr_db(),
-            point.training.mean_absolute(),
-            point.evaluation.psnr_db(),
-            point.evaluation.mean_absolute()
-        );
+        let (training, evaluation) = (point.training, point.evaluation.deviation);
+        let (train_mae, mae) = (training.mean_absolute(), evaluation.mean_absolute());
+        let _ = write!(text, "{},{:.4}", point.step, point.seconds);
+        let _ = match point.evaluation.top1() {
+            Some(top1) => writeln!(text, ",{train_mae:.6},{mae:.6},{top1:.4}"),
+            None => writeln!(
+                text,
+                ",{:.4},{train_mae:.6},{:.4},{mae:.6}",
+                training.psnr_db(),
+                evaluation.psnr_db()
+            ),
+        };
     }
     Ok(io::atomic::write(path, text.as_bytes())?)
 }

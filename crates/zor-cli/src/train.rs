@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 use zor::baseline::{self, Baseline, Output};
 use zor::fashion::{self, RunData};
-use zor::options::{Options, Settings};
+use zor::options::{Options, Settings, TaskName};
 use zor::prelude::Device;
-use zor::train::{self, Next, Trained};
+use zor::train::{self, Next, Teacher, Trained};
 use zor::{Error, ErrorKind, Result, io};
 
 use crate::arguments::TrainArguments;
@@ -40,19 +40,24 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
         run_data.evaluation_name,
     );
     let trained = train_network(&settings, &run_data, &device, &out, &interrupted)?;
-    let baselines = if settings.baseline {
-        train_baselines(&settings, &run_data, &device, &interrupted)?
-    } else {
-        Vec::new()
-    };
+    let (mut baselines, mut twin) = (Vec::new(), None);
+    match settings.task {
+        _ if !settings.baseline => {}
+        TaskName::FashionReconstruction => {
+            baselines = train_baselines(&settings, &run_data, &device, &interrupted)?;
+        }
+        _ => twin = Some(train_twin(&settings, &run_data, &device, &interrupted)?),
+    }
     let device_name = match settings.device.as_str() {
         "auto" => "flex".to_owned(),
         name => name.to_owned(),
     };
-    let run = Run { settings, data: run_data, trained, baselines, device, device_name };
+    let run = Run { settings, data: run_data, trained, baselines, twin, device, device_name };
     report::metrics_csv(&run, &out.join("metrics.csv"))?;
     pictures::curve(&run, &out.join("curve.svg"))?;
-    pictures::reconstructions(&run, &out.join("reconstructions.png"))?;
+    if run.settings.task == TaskName::FashionReconstruction {
+        pictures::reconstructions(&run, &out.join("reconstructions.png"))?;
+    }
     report::table(&run, &out, arguments.json);
     if arguments.json {
         report::json(&run)?;
@@ -69,11 +74,8 @@ fn train_network(
     interrupted: &AtomicBool,
 ) -> Result<Trained> {
     let bar = progress_bar(settings.steps, "zor");
-    let trained = train::reconstruction(settings, data, device, &mut |progress| {
-        bar.set_position(progress.step);
-        if let Some(point) = progress.curve.last() {
-            bar.set_message(format!("{:.2} dB", point.evaluation.psnr_db()));
-        }
+    let trained = train::run(settings, data, device, Teacher::Rule, &mut |progress| {
+        show(&bar, progress);
         next(interrupted)
     })?;
     bar.finish_and_clear();
@@ -110,6 +112,34 @@ fn train_baselines(
         baselines.push(baseline);
     }
     Ok(baselines)
+}
+
+/// The same network under burn's autodiff, with the same optimizer, batches and steps.
+fn train_twin(
+    settings: &Settings,
+    data: &RunData,
+    device: &Device,
+    interrupted: &AtomicBool,
+) -> Result<Trained> {
+    let bar = progress_bar(settings.steps, "backprop");
+    let twin = train::run(settings, data, device, Teacher::Autodiff, &mut |progress| {
+        show(&bar, progress);
+        next(interrupted)
+    })?;
+    bar.finish_and_clear();
+    if twin.stopped {
+        let message = "while training what Zor is compared with; the model is saved";
+        return Err(Error::new(ErrorKind::Interrupted, message));
+    }
+    Ok(twin)
+}
+
+fn show(bar: &ProgressBar, progress: train::Progress<'_>) {
+    bar.set_position(progress.step);
+    if let Some(point) = progress.curve.last() {
+        let score = point.evaluation;
+        bar.set_message(format!("{:.2} {}", score.headline(), score.unit()));
+    }
 }
 
 fn next(interrupted: &AtomicBool) -> Next {
@@ -157,13 +187,17 @@ fn make_folder(path: &Path) -> Result<()> {
 
 fn notes(settings: &Settings, trained: &Trained) -> BTreeMap<String, String> {
     let evaluation = trained.evaluation();
+    let figure = match evaluation.top1() {
+        Some(top1) => ("top1", format!("{top1:.4}")),
+        None => ("psnr_db", format!("{:.3}", evaluation.deviation.psnr_db())),
+    };
     [
         ("task", settings.task.to_string()),
         ("rule", settings.rule_name.to_string()),
         ("optimizer", settings.optimizer.to_string()),
         ("seed", settings.seed.to_string()),
         ("steps", trained.steps.to_string()),
-        ("psnr_db", format!("{:.3}", evaluation.psnr_db())),
+        figure,
         ("zor", env!("CARGO_PKG_VERSION").to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value))

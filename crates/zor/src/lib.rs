@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod autodiff;
 pub mod baseline;
 pub mod fashion;
 pub mod models;

@@ -1,9 +1,18 @@
 //! Networks that the tasks use, drawn layer by layer.
 
 use zor_core::{
-    BatchNormConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Pool2dConfig,
-    ReshapeConfig,
+    BatchNormConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Place,
+    Pool2dConfig, ReshapeConfig,
 };
+
+/// Dense layers with these many hidden units, a gate before each.
+pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilder {
+    let mut network = Network::builder(input).layer(GateConfig::at(Place::Input));
+    for units in hidden {
+        network = network.layer(DenseConfig::new(*units)).layer(GateConfig::default());
+    }
+    network.layer(DenseConfig::new(outputs))
+}
 
 /// A classifier with three blocks of convolutions, for images of about 28x28.
 pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {

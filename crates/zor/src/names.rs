@@ -58,8 +58,23 @@ macro_rules! named {
 pub enum TaskName {
     /// Learn to reproduce photographs of clothing, from one of each kind by default.
     FashionReconstruction,
+    /// Tell ten kinds of clothing apart.
+    FashionClassification,
 }
-named!(TaskName { FashionReconstruction = "fashion-reconstruction" });
+named!(TaskName {
+    FashionReconstruction = "fashion-reconstruction",
+    FashionClassification = "fashion-classification",
+});
+
+/// A network by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelName {
+    /// Dense layers.
+    Dense,
+    /// Convolutions.
+    Conv,
+}
+named!(ModelName { Dense = "dense", Conv = "conv" });
 
 /// A preset of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use zor_data::Augment;
 use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
 
 use crate::error::{Error, Result};
-pub use crate::names::{Choice, Count, OptimizerName, RuleName, Samples, ScheduleName, TaskName};
+pub use crate::names::{
+    Choice, Count, ModelName, OptimizerName, RuleName, Samples, ScheduleName, TaskName,
+};
 
 /// What a user says about a run; everything may be left out. The keys of a TOML file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +18,8 @@ pub use crate::names::{Choice, Count, OptimizerName, RuleName, Samples, Schedule
 pub struct Options {
     /// The task.
     pub task: Option<TaskName>,
+    /// The network.
+    pub model: Option<ModelName>,
     /// The rule's preset.
     pub rule: Option<RuleName>,
     /// Seed of weights, batches, augmentation and random choice.
@@ -48,7 +52,7 @@ pub struct Options {
     pub augment: Option<bool>,
     /// How they are augmented.
     pub augmentation: Option<Augment>,
-    /// Whether two networks with backpropagation are trained beside it.
+    /// Whether backpropagation is trained beside it: two small networks, or in classification the same one.
     pub baseline: Option<bool>,
     /// Threads of the CPU; all cores if not said.
     pub threads: Option<usize>,
@@ -71,6 +75,7 @@ impl Options {
         };
         Self {
             task: self.task.or(others.task),
+            model: self.model.or(others.model),
             rule: self.rule.or(others.rule),
             seed: self.seed.or(others.seed),
             steps: self.steps.or(others.steps),
@@ -100,6 +105,8 @@ impl Options {
 pub struct Settings {
     /// The task.
     pub task: TaskName,
+    /// The network.
+    pub model: ModelName,
     /// The rule's preset by name.
     pub rule_name: RuleName,
     /// The rule.
@@ -126,7 +133,7 @@ pub struct Settings {
     pub choice: Choice,
     /// How images are augmented, if they are.
     pub augment: Option<Augment>,
-    /// Whether two networks with backpropagation are trained beside it.
+    /// Whether backpropagation is trained beside it.
     pub baseline: bool,
     /// Threads of the CPU; all cores if not said.
     pub threads: Option<usize>,
@@ -154,13 +161,29 @@ impl Settings {
             (Some(n), None) => Samples::PerClass(n),
             (None, Some(Count::Number(n))) => Samples::Total(n),
             (None, Some(Count::All)) => Samples::All,
-            (None, None) => Samples::PerClass(1),
+            (None, None) => match task {
+                TaskName::FashionReconstruction => Samples::PerClass(1),
+                TaskName::FashionClassification => Samples::All,
+            },
         };
-        let augment = options.augment.unwrap_or(matches!(samples, Samples::PerClass(_)));
+        let augment = options.augment.unwrap_or(match task {
+            TaskName::FashionReconstruction => matches!(samples, Samples::PerClass(_)),
+            TaskName::FashionClassification => true,
+        });
         let rule_name = options.rule.unwrap_or(RuleName::Default);
-        let preset = match task {
-            TaskName::FashionReconstruction => {
+        let model = options.model.unwrap_or(match task {
+            TaskName::FashionReconstruction => ModelName::Dense,
+            TaskName::FashionClassification => ModelName::Conv,
+        });
+        let preset = match (task, model) {
+            (TaskName::FashionReconstruction, ModelName::Dense) => {
                 crate::presets::fashion_reconstruction(rule_name, samples, augment)
+            }
+            (TaskName::FashionReconstruction, ModelName::Conv) => {
+                return Err(Error::input(format!("{task} has no model '{model}'; choose dense")));
+            }
+            (TaskName::FashionClassification, _) => {
+                crate::presets::fashion_classification(rule_name, model)
             }
         };
         let steps = options.steps.unwrap_or(preset.steps);
@@ -180,15 +203,16 @@ impl Settings {
         let threshold = options.threshold.unwrap_or(preset.rule.threshold);
         let settings = Self {
             task,
+            model,
             rule_name,
             rule: Rule { threshold, ..preset.rule },
             seed: options.seed.unwrap_or(0),
             steps,
             batch: options.batch.unwrap_or(preset.batch),
             optimizer,
-            learning_rate: Schedule { peak, warm_up: 0, decay, steps },
+            learning_rate: Schedule { peak, warm_up: preset.warm_up.min(steps / 2), decay, steps },
             weight_decay: options.weight_decay.unwrap_or(usual_decay),
-            hidden: options.hidden.unwrap_or(64),
+            hidden: options.hidden.unwrap_or(preset.hidden),
             output_activation: options
                 .output_activation
                 .clone()
@@ -196,7 +220,7 @@ impl Settings {
             samples,
             choice: options.samples.unwrap_or(Choice::First),
             augment: augment.then(|| options.augmentation.clone().unwrap_or(preset.augmentation)),
-            baseline: options.baseline.unwrap_or(true),
+            baseline: options.baseline.unwrap_or(task == TaskName::FashionReconstruction),
             threads: options.threads,
             device: options.device.clone().unwrap_or_else(|| "auto".to_owned()),
             data_dir: options.data_dir.clone(),
@@ -219,6 +243,7 @@ impl Settings {
         };
         Options {
             task: Some(self.task),
+            model: Some(self.model),
             rule: Some(self.rule_name),
             seed: Some(self.seed),
             steps: Some(self.steps),
@@ -303,6 +328,13 @@ mod tests {
 
     #[test]
     fn a_run_is_repeated_by_the_options_it_writes() {
+        let kinds =
+            ["task = 'fashion-classification'", "task = 'fashion-classification'\nmodel = 'dense'"];
+        for other in kinds {
+            let settings = resolve(other).unwrap();
+            let written = toml::to_string(&settings.to_options()).unwrap();
+            assert_eq!(resolve(&written).unwrap(), settings, "{written}");
+        }
         for extra in ["", "train_samples = 'all'", "rule = 'classic'\naugment = false"] {
             let settings = resolve(&format!("{TASK}{extra}")).unwrap();
             let written = toml::to_string(&settings.to_options()).unwrap();
@@ -330,6 +362,7 @@ mod tests {
     fn what_cannot_be_used_is_refused_by_name() {
         refused("", &["no task", "fashion-reconstruction"]);
         refused("task = 'knitting'", &["knitting", "fashion-reconstruction"]);
+        refused(&format!("{TASK}model = 'conv'"), &["no model 'conv'", "dense"]);
         refused(&format!("{TASK}colour = 1"), &["colour"]);
         refused(&format!("{TASK}steps = 0"), &["steps", "at least 1"]);
         refused(&format!("{TASK}batch = 0"), &["batch"]);

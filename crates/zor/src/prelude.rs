@@ -2,8 +2,9 @@
 
 pub use zor_core::burn::tensor::{Device, Tensor};
 pub use zor_core::{
-    Activation, DenseConfig, Deviation, GateConfig, Layer, LayerConfig, Network, Optimizer, Place,
-    Random, Rule, Target,
+    Activation, BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, Deviation,
+    DropoutConfig, GateConfig, GroupNormConfig, Layer, LayerConfig, Network, Optimizer, Place,
+    Pool2dConfig, Pooling, Random, ReshapeConfig, Rule, Target, UpsampleConfig,
 };
 pub use zor_data::{Augment, Batch, Batches, Dataset, FashionMnist, Locations, Order, Prefetch};
 pub use zor_optim::{AdamW, Muon, Schedule, Sgd};

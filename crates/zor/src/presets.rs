@@ -5,7 +5,7 @@
 use zor_core::{Activation, Rule};
 use zor_data::Augment;
 
-use crate::names::{OptimizerName, RuleName, Samples, ScheduleName};
+use crate::names::{ModelName, OptimizerName, RuleName, Samples, ScheduleName};
 
 /// A task's own settings.
 #[derive(Clone, Debug)]
@@ -15,8 +15,10 @@ pub(crate) struct Preset {
     pub(crate) batch: usize,
     pub(crate) optimizer: OptimizerName,
     pub(crate) learning_rate: f32,
+    pub(crate) warm_up: u64,
     pub(crate) schedule: ScheduleName,
     pub(crate) weight_decay: f32,
+    pub(crate) hidden: usize,
     pub(crate) output_activation: Activation,
     pub(crate) augmentation: Augment,
 }
@@ -38,6 +40,8 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
         batch,
         optimizer: OptimizerName::AdamW,
         learning_rate: 1e-3,
+        warm_up: 0,
+        hidden: 64,
         schedule: ScheduleName::Constant,
         weight_decay: 0.01,
         output_activation: Activation::None,
@@ -84,5 +88,30 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
             ..muon
         },
         (false, _) => Preset { steps: 5000, ..muon },
+    }
+}
+
+/// Ten kinds of clothing in 28x28 images.
+pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset {
+    let dense = Preset {
+        rule: match rule {
+            RuleName::Default => Rule::default(),
+            // Charges belong to rows of a batch: with shuffled images they would mix them.
+            RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
+        },
+        steps: 3000,
+        batch: 256,
+        optimizer: OptimizerName::AdamW,
+        learning_rate: 2e-3,
+        warm_up: 100,
+        schedule: ScheduleName::Linear,
+        weight_decay: 0.01,
+        hidden: 512,
+        output_activation: Activation::None,
+        augmentation: Augment::shifts_and_flips(2),
+    };
+    match model {
+        ModelName::Dense => dense,
+        ModelName::Conv => Preset { batch: 128, learning_rate: 4e-3, steps: 3750, ..dense },
     }
 }

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{DenseConfig, Deviation, GateConfig, Network, Place};
+use zor_core::{Deviation, GateConfig, Network, Place, Target, step};
 use zor_data::{Batches, Dataset, Order, Prefetch};
 
 use crate::error::Result;
 use crate::fashion::RunData;
-use crate::options::Settings;
+use crate::options::{ModelName, Settings, TaskName};
+use crate::{autodiff, models};
 
 /// How often a run is evaluated on its way, at most.
 const EVALUATIONS: u64 = 20;
@@ -26,8 +27,36 @@ pub struct Point {
     pub seconds: f64,
     /// How far the last training batch was off.
     pub training: Deviation,
-    /// How far the evaluation images are off.
-    pub evaluation: Deviation,
+    /// How well the evaluation images are done.
+    pub evaluation: Score,
+}
+
+/// How well a network does on a set of images.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    /// How far its outputs, or in classification its probabilities, are off.
+    pub deviation: Deviation,
+    /// Images whose class was the likeliest, in classification.
+    pub correct: Option<usize>,
+    /// Images in all.
+    pub samples: usize,
+}
+
+impl Score {
+    /// Share of images whose class was the likeliest; none but in classification.
+    pub fn top1(&self) -> Option<f64> {
+        self.correct.map(|correct| correct as f64 / self.samples as f64)
+    }
+
+    /// The figure that people look at first: top-1 in percent, or PSNR in dB.
+    pub fn headline(&self) -> f64 {
+        self.top1().map_or_else(|| self.deviation.psnr_db(), |share| 100.0 * share)
+    }
+
+    /// Its unit.
+    pub fn unit(&self) -> &'static str {
+        if self.correct.is_some() { "%" } else { "dB" }
+    }
 }
 
 /// What is told while a run goes on.
@@ -68,32 +97,35 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// How far the evaluation images are off at the end.
-    pub fn evaluation(&self) -> Deviation {
-        self.curve.last().map_or(Deviation::default(), |point| point.evaluation)
+    /// How well the evaluation images are done at the end.
+    pub fn evaluation(&self) -> Score {
+        self.curve.last().map_or(Score::default(), |point| point.evaluation)
     }
 }
 
-/// Builds the network of an image reconstruction task.
+/// Builds the network of a task.
 ///
 /// # Errors
 /// When the settings do not make a network.
 pub fn build_network(settings: &Settings, data: &Dataset, device: &Device) -> Result<Network> {
     let shape = data.shape();
-    let output = GateConfig {
-        activation: settings.output_activation.clone(),
-        ..GateConfig::at(Place::Output)
+    let image = [shape.height, shape.width, shape.channels];
+    let network = match (settings.task, settings.model) {
+        (TaskName::FashionReconstruction, _) => {
+            let output = GateConfig {
+                activation: settings.output_activation.clone(),
+                ..GateConfig::at(Place::Output)
+            };
+            models::dense(&image, &[settings.hidden], shape.len()).layer(output)
+        }
+        (TaskName::FashionClassification, ModelName::Dense) => {
+            models::dense(&image, &[settings.hidden; 2], data.n_classes())
+        }
+        (TaskName::FashionClassification, ModelName::Conv) => {
+            models::small_conv(&image, data.n_classes())
+        }
     };
-    let network = Network::builder(&[shape.height, shape.width, shape.channels])
-        .rule(settings.rule.clone())
-        .layer(GateConfig::at(Place::Input))
-        .layer(DenseConfig::new(settings.hidden))
-        .layer(GateConfig::at(Place::Hidden))
-        .layer(DenseConfig::new(shape.len()))
-        .layer(output)
-        .seed(settings.seed)
-        .build(device)?;
-    Ok(network)
+    Ok(network.rule(settings.rule.clone()).seed(settings.seed).build(device)?)
 }
 
 /// The batches that the settings ask for, the same for everything that is trained on them.
@@ -107,14 +139,24 @@ pub fn batches(settings: &Settings, data: &RunData) -> Result<Batches> {
     Ok(Batches::new(data.train.clone(), settings.batch, order, augment, settings.seed)?)
 }
 
-/// Trains a network to reproduce its input.
+/// What a network learns by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teacher {
+    /// Its rule.
+    Rule,
+    /// Gradients of burn's autodiff.
+    Autodiff,
+}
+
+/// Trains a task's network.
 ///
 /// # Errors
 /// When shapes or values make training impossible.
-pub fn reconstruction(
+pub fn run(
     settings: &Settings,
     data: &RunData,
     device: &Device,
+    teacher: Teacher,
     tell: &mut dyn FnMut(Progress<'_>) -> Next,
 ) -> Result<Trained> {
     let mut network = build_network(settings, &data.train, device)?;
@@ -128,14 +170,25 @@ pub fn reconstruction(
         let batch = prefetch.next();
         samples_seen += batch.rows as u64;
         let input = matrix(&batch.inputs, batch.rows, device);
+        let target = match settings.task {
+            TaskName::FashionReconstruction => Target::Values(input.clone()),
+            TaskName::FashionClassification => {
+                Target::Classes(batch.labels.iter().map(|label| usize::from(*label)).collect())
+            }
+        };
         prefetch.recycle(batch);
-        let training = network.train_batch(optimizer.as_ref(), input.clone(), input)?;
+        let training = match teacher {
+            Teacher::Rule => network.train_batch(optimizer.as_ref(), input, target)?,
+            Teacher::Autodiff => {
+                autodiff::train_batch(&mut network, optimizer.as_ref(), input, target)?
+            }
+        };
         let told = Progress { step, steps: settings.steps, curve: &curve };
         stopped = tell(told) == Next::Stop && step < settings.steps;
         // Early steps change most: they are looked at too, ever more rarely.
         if step.is_power_of_two() || step % every == 0 || step == settings.steps || stopped {
             seconds += start.elapsed().as_secs_f64();
-            let evaluation = evaluate(&network, &data.evaluation, device)?;
+            let evaluation = evaluate(&network, settings.task, &data.evaluation, device)?;
             curve.push(Point { step, seconds, training, evaluation });
             start = Instant::now();
         }
@@ -147,16 +200,46 @@ pub fn reconstruction(
     Ok(Trained { network, curve, steps, samples_seen, train_seconds: seconds, stopped })
 }
 
-/// How far a network's reconstructions of a whole set are off.
+/// How well a network does a task on a whole set.
 ///
 /// # Errors
 /// When the images do not fit the network.
-pub fn evaluate(network: &Network, data: &Dataset, device: &Device) -> Result<Deviation> {
-    let mut total = Deviation::default();
+pub fn evaluate(
+    network: &Network,
+    task: TaskName,
+    data: &Dataset,
+    device: &Device,
+) -> Result<Score> {
+    let mut score = Score { samples: data.len(), ..Score::default() };
+    let mut seen = 0;
     for input in evaluation_batches(data, device)? {
-        total += network.evaluate(input.clone(), input)?;
+        let rows = input.dims()[0];
+        let (target, output) = match task {
+            TaskName::FashionReconstruction => {
+                (Target::Values(input.clone()), network.predict(input)?)
+            }
+            TaskName::FashionClassification => {
+                let labels = &data.labels()[seen..seen + rows];
+                let classes: Vec<usize> = labels.iter().map(|label| usize::from(*label)).collect();
+                let output = network.predict(input)?;
+                let right = n_correct(output.clone(), &classes);
+                score.correct = Some(score.correct.unwrap_or(0) + right);
+                (Target::Classes(classes), output)
+            }
+        };
+        score.deviation += step::top_signal(target, output)?.1;
+        seen += rows;
     }
-    Ok(total)
+    Ok(score)
+}
+
+/// Rows whose largest output is that of their class.
+fn n_correct(output: Tensor<2>, classes: &[usize]) -> usize {
+    let columns = output.dims()[1];
+    let values: Vec<f32> = output.into_data().iter::<f32>().collect();
+    let likeliest = |row: &[f32]| (0..columns).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+    let rows = values.chunks_exact(columns).zip(classes);
+    rows.filter(|(row, class)| likeliest(row) == Some(**class)).count()
 }
 
 /// A set's images in order, as batches `[at most 1000, pixels]`.
