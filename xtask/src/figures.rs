@@ -16,7 +16,7 @@ use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
 use zor::prelude::{Deviation, Device, matrix};
 use zor::train::{self, Next, Teacher};
 
-use crate::recorder::{Recorder, cosine};
+use crate::recorder::{cosine, updates};
 use crate::{parity, results, root};
 
 const SEEDS: std::ops::Range<u64> = 0..5;
@@ -204,17 +204,10 @@ impl Bench {
                     network.train_batch(&optimizer, input.clone(), input).map_err(text)?;
                     continue;
                 }
-                let learned = |rule: Rule| -> Result<Vec<Vec<f32>>, String> {
-                    let mut copy =
+                let learned = |rule: Rule| {
+                    let twin =
                         Network::dense(&sizes).rule(rule).build(&self.device).map_err(text)?;
-                    let from = network.layers().iter().flat_map(|layer| layer.parameters());
-                    let to = copy.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
-                    for (from, to) in from.zip(to) {
-                        to.set_value(from.value()).map_err(text)?;
-                    }
-                    let recorder = Recorder::default();
-                    copy.train_batch(&recorder, input.clone(), input.clone()).map_err(text)?;
-                    Ok(recorder.0.into_inner().unwrap_or_default())
+                    updates(&network, twin, input.clone(), input.clone())
                 };
                 let (ours, theirs) = (learned(Rule::default())?, learned(Rule::backprop())?);
                 // The signal passes the top first.
@@ -222,7 +215,7 @@ impl Bench {
                     .iter()
                     .zip(&theirs)
                     .rev()
-                    .map(|(a, b)| format!("{:.2}", cosine(a, b)))
+                    .map(|(a, b)| format!("{:.2}", cosine(&a.1, &b.1)))
                     .collect();
                 let name = format!("cosine with backprop, default rule, {name}");
                 self.add(&name, "-".to_owned(), cosines.join(" "), true);

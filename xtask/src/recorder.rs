@@ -2,12 +2,15 @@
 
 use std::sync::Mutex;
 
-use zor::core::{Parameter, Workspace};
+use zor::core::{Network, Parameter, Target, Workspace};
 use zor::prelude::{Optimizer, Tensor};
+
+/// What a layer would learn: the parameter's name, and the direction it would move along.
+pub(crate) type Update = (&'static str, Vec<f32>);
 
 /// Keeps what each layer would learn, and changes nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Recorder(pub(crate) Mutex<Vec<Vec<f32>>>);
+struct Recorder(Mutex<Vec<Update>>);
 
 impl Optimizer for Recorder {
     fn name(&self) -> &str {
@@ -18,11 +21,28 @@ impl Optimizer for Recorder {
         Ok(())
     }
 
-    fn step(&self, _: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
+    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
         if let Ok(mut kept) = self.0.lock() {
-            kept.push(correlation.into_data().iter::<f32>().collect());
+            kept.push((parameter.name(), correlation.into_data().iter::<f32>().collect()));
         }
     }
+}
+
+/// What `twin` would learn from a batch with the weights of `network`, from the top layer down.
+pub(crate) fn updates(
+    network: &Network,
+    mut twin: Network,
+    input: Tensor<2>,
+    target: impl Into<Target>,
+) -> Result<Vec<Update>, String> {
+    let from = network.layers().iter().flat_map(|layer| layer.parameters());
+    let to = twin.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
+    for (from, to) in from.zip(to) {
+        to.set_value(from.value()).map_err(|error| error.to_string())?;
+    }
+    let recorder = Recorder::default();
+    twin.train_batch(&recorder, input, target).map_err(|error| error.to_string())?;
+    Ok(recorder.0.into_inner().unwrap_or_default())
 }
 
 /// The cosine of the angle between two updates.

@@ -132,6 +132,13 @@ pub trait Layer: fmt::Debug + Send + Sync {
 
 /// Settings from which a layer is built once the shape of its input is known.
 pub trait LayerConfig: fmt::Debug {
+    /// What errors call the layer: the name of this type, without path and `Config`.
+    fn name(&self) -> &'static str {
+        let path = std::any::type_name::<Self>();
+        let name = path.rsplit("::").next().unwrap_or(path);
+        name.strip_suffix("Config").unwrap_or(name)
+    }
+
     /// Builds the layer for inputs of this shape.
     ///
     /// # Errors

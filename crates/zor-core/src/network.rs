@@ -98,9 +98,10 @@ impl NetworkBuilder {
         let mut shape = self.input_shape.clone();
         let mut layers: Vec<Box<dyn Layer>> = Vec::with_capacity(self.layers.len());
         for (position, config) in self.layers.iter().enumerate() {
-            let layer = config
-                .build(&shape, &self.rule, &mut random, device)
-                .map_err(|error| error.at(format_args!("layer {position} ({config:?})")))?;
+            let layer = config.build(&shape, &self.rule, &mut random, device).map_err(|error| {
+                let name = config.name();
+                error.at(format_args!("layer {position} ({name}, input {shape:?})"))
+            })?;
             shape = layer.output_shape().to_vec();
             layers.push(layer);
         }

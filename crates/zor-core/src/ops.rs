@@ -54,6 +54,14 @@ pub fn unit_normalize(signal: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::unit_normalize(signal.into_dispatch()))
 }
 
+/// Gives every column the same L2 norm over the batch, such that the norm of all stays. A column of zeros stays zero.
+///
+/// # Shapes
+/// `[batch, units]`.
+pub fn equalize_units(signal: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::equalize_units(signal.into_dispatch()))
+}
+
 /// `signal * |spikes / (||spikes||_column + 1e-8)|`, written to the buffer.
 ///
 /// # Shapes

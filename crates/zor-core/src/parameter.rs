@@ -21,6 +21,7 @@ pub struct Parameter {
     limit: f32,
     state: OptimizerState,
     steps: u64,
+    frozen: bool,
 }
 
 /// What an optimizer keeps for one parameter, empty before its first step.
@@ -41,6 +42,7 @@ impl Parameter {
             limit: f32::INFINITY,
             state: OptimizerState::default(),
             steps: 0,
+            frozen: false,
         }
     }
 
@@ -103,6 +105,16 @@ impl Parameter {
         self.limit
     }
 
+    /// Whether optimizer steps leave it as it is. A setting of this training, not saved with a model.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Leaves it as it is in the steps that follow, or no longer.
+    pub fn set_frozen(&mut self, frozen: bool) {
+        self.frozen = frozen;
+    }
+
     /// How many optimizer steps it has taken.
     pub fn steps(&self) -> u64 {
         self.steps
@@ -115,8 +127,12 @@ impl Parameter {
 
     /// Moves value and state through one optimizer step, in place where the step is.
     ///
-    /// The closure receives the value, the state (empty at first) and the number of this step, counted from 1.
+    /// The closure receives the value, the state (empty at first) and the number of this step, counted from 1. Nothing happens
+    /// to a frozen parameter.
     pub fn update(&mut self, step: impl FnOnce(Tensor<2>, &mut OptimizerState, u64) -> Tensor<2>) {
+        if self.frozen {
+            return;
+        }
         let value = self.value.take().expect(VALUE_IS_THERE);
         self.steps += 1;
         self.value = Some(step(value, &mut self.state, self.steps));

@@ -33,6 +33,10 @@ pub struct Rule {
     pub signal_gate: SignalGate,
     /// Whether the signal at each unit is divided by its norm over the batch.
     pub normalize_signal: bool,
+    /// Whether a normalised signal then gets back the norm that it had over all units: its units are even, its size is unchanged. Without
+    /// effect in a row of layers under an optimizer that goes by directions alone; where paths meet, signals add up by their
+    /// sizes, so inside a [`crate::Branch`] this is always on.
+    pub keep_signal_norm: bool,
     /// Whether the activity of each presynaptic unit is divided by its norm over the batch.
     pub normalize_presynaptic: bool,
     /// Weights stay within ± this, if there is a limit.
@@ -62,6 +66,7 @@ impl Rule {
             gate_output: true,
             signal_gate: SignalGate::InCorrelation,
             normalize_signal: true,
+            keep_signal_norm: false,
             normalize_presynaptic: true,
             weight_limit: Some(1.0),
             initial_scale: 0.5,
@@ -119,6 +124,7 @@ impl Default for Rule {
             gate_output: false,
             signal_gate: SignalGate::OnTheWayDown,
             normalize_signal: true,
+            keep_signal_norm: false,
             normalize_presynaptic: true,
             weight_limit: None,
             initial_scale: 0.5,

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
-    GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, UpsampleConfig,
+    GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, SequenceConfig,
+    UpsampleConfig,
 };
 
 use crate::model::LayerRecord;
@@ -52,12 +53,29 @@ impl Registry {
     }
 }
 
-/// The settings of a branch: its layers, each with its kind.
+/// The settings of a sequence: its layers, each with its kind.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SequenceRecord {
+    layers: Vec<LayerRecord>,
+}
+
+/// The settings of a branch: the same, and those of its shortcut.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BranchRecord {
     layers: Vec<LayerRecord>,
     shortcut: Vec<LayerRecord>,
+}
+
+fn read_sequence(registry: &Registry, config: Value) -> Result<Box<dyn LayerConfig>, String> {
+    let record: SequenceRecord =
+        serde_json::from_value(config).map_err(|error| error.to_string())?;
+    let mut sequence = SequenceConfig::new();
+    for layer in record.layers {
+        sequence = sequence.boxed_layer(registry.read(&layer.kind, layer.config)?);
+    }
+    Ok(Box::new(sequence))
 }
 
 fn read_branch(
@@ -89,6 +107,7 @@ impl Default for Registry {
             .with::<Pool2dConfig>("pool2d")
             .with::<ReshapeConfig>("reshape")
             .with::<UpsampleConfig>("upsample");
+        registry.kinds.insert("sequence", read_sequence);
         registry.kinds.insert("residual", |all, value| read_branch(all, value, Join::Add));
         registry
             .kinds

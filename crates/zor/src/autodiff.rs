@@ -144,6 +144,7 @@ impl Graph<'_> {
             }
             "batch_norm" => self.batch_norm(read(layer)?, x, channels),
             "group_norm" => self.group_norm(read(layer)?, x, channels),
+            "sequence" => Ok(self.chain(&layer.children(), x, shape)?.0),
             "residual" | "concatenate" => self.branch(layer, x, shape),
             kind => Err(Error::input(format!(
                 "a layer of kind '{kind}' has no counterpart under autodiff here"
@@ -209,18 +210,26 @@ impl Graph<'_> {
         Ok((x * scale + shift).reshape([rows as i32, -1]))
     }
 
+    /// The output of layers in a row, and its channels.
+    fn chain(
+        &mut self,
+        layers: &[&dyn Layer],
+        mut x: Tensor<2>,
+        shape: &[usize],
+    ) -> Result<(Tensor<2>, usize)> {
+        let mut shape = shape.to_vec();
+        for layer in layers {
+            x = self.forward(*layer, x, &shape)?;
+            shape = layer.output_shape().to_vec();
+        }
+        Ok((x, shape.last().copied().unwrap_or(1)))
+    }
+
     fn branch(&mut self, layer: &dyn Layer, x: Tensor<2>, shape: &[usize]) -> Result<Tensor<2>> {
         let config = layer.config()?;
         let beside = config["layers"].as_array().map_or(0, Vec::len);
         let children = layer.children();
-        let mut along = |layers: &[&dyn Layer]| {
-            let (mut x, mut shape) = (x.clone(), shape.to_vec());
-            for layer in layers {
-                x = self.forward(*layer, x, &shape)?;
-                shape = layer.output_shape().to_vec();
-            }
-            Ok::<_, Error>((x, shape.last().copied().unwrap_or(1)))
-        };
+        let mut along = |layers: &[&dyn Layer]| self.chain(layers, x.clone(), shape);
         let (beside, past) = (along(&children[..beside])?, along(&children[beside..])?);
         if layer.kind() == "residual" {
             return Ok(beside.0 + past.0);

@@ -2,7 +2,7 @@
 
 use zor_core::{
     BatchNormConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Place,
-    Pool2dConfig, ReshapeConfig,
+    Pool2dConfig, ReshapeConfig, SequenceConfig,
 };
 
 /// Dense layers with these many hidden units, a gate before each.
@@ -12,6 +12,14 @@ pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilde
         network = network.layer(DenseConfig::new(*units)).layer(GateConfig::default());
     }
     network.layer(DenseConfig::new(outputs))
+}
+
+/// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
+pub fn conv_block(channels: usize) -> SequenceConfig {
+    SequenceConfig::new()
+        .layer(Conv2dConfig::same(channels, 3))
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
 }
 
 /// A classifier with three blocks of convolutions, for images of about 28x28.

@@ -3,8 +3,9 @@
 pub use zor_core::burn::tensor::{Device, Tensor};
 pub use zor_core::{
     Activation, BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, Deviation,
-    DropoutConfig, GateConfig, GroupNormConfig, Layer, LayerConfig, Network, Optimizer, Place,
-    Pool2dConfig, Pooling, Random, ReshapeConfig, Rule, Target, UpsampleConfig,
+    DropoutConfig, GateConfig, GroupNormConfig, Layer, LayerConfig, Network, NetworkBuilder,
+    Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule, SequenceConfig, Target,
+    UpsampleConfig,
 };
 pub use zor_data::{Augment, Batch, Batches, Dataset, FashionMnist, Locations, Order, Prefetch};
 pub use zor_optim::{AdamW, Muon, Schedule, Sgd};

@@ -99,6 +99,11 @@ pub trait ZorBackend: Backend {
         primitives::unit_normalize::<Self>(signal)
     }
 
+    /// Columns of one norm; see [`crate::ops::equalize_units`].
+    fn equalize_units(signal: FloatTensor<Self>) -> FloatTensor<Self> {
+        primitives::equalize_units::<Self>(signal)
+    }
+
     /// The signal times the normalised spikes; see [`crate::ops::gate_signal`].
     fn gate_signal(
         signal: FloatTensor<Self>,

@@ -58,6 +58,17 @@ pub(super) fn unit_normalize<B: Backend>(signal: FloatTensor<B>) -> FloatTensor<
     B::float_clamp(divided, (-1f32).into(), 1f32.into())
 }
 
+pub(super) fn equalize_units<B: Backend>(signal: FloatTensor<B>) -> FloatTensor<B> {
+    let norms = column_norms::<B>(signal.clone());
+    let active = above::<B>(norms.clone(), 0.0);
+    let squares = B::float_sum_dim(B::float_mul(norms.clone(), norms.clone()), 1);
+    let one = |x| B::float_clamp_min(x, 1f32.into());
+    let mean = B::float_div(squares, one(B::float_sum_dim(active.clone(), 1)));
+    let silent = B::float_neg(B::float_sub_scalar(active, 1f32.into()));
+    let scale = B::float_div(B::float_sqrt(mean), B::float_add(norms, silent));
+    B::float_mul(signal, scale)
+}
+
 pub(super) fn gate_signal<B: Backend>(
     signal: FloatTensor<B>,
     spikes: FloatTensor<B>,

@@ -3,10 +3,14 @@
 //!
 //! Added: `y = p(x) + f(x)`; both receive the signal at `y` and return theirs, which add up. Concatenated: `y = [p(x), f(x)]` along channels;
 //! each receives its part. `p`, the shortcut, is the identity if it has no layers.
+//!
+//! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). Were each unit's norm one, every block on the way would add a signal of that
+//! size to what comes past it, and after many blocks little of the latter would be left (docs/depth.md has the measurements).
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::sequence::Chain;
 use super::{by_channel, by_sample, channels};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
@@ -86,55 +90,6 @@ pub struct Branch {
     output_shape: Vec<usize>,
     /// Channels of the shortcut's output.
     shortcut_channels: usize,
-}
-
-/// Layers in a row, with memories from a first child on.
-#[derive(Debug)]
-struct Chain {
-    layers: Vec<Box<dyn Layer>>,
-    first: usize,
-}
-
-impl Clone for Chain {
-    fn clone(&self) -> Self {
-        let layers = self.layers.iter().map(|layer| layer.boxed_clone()).collect();
-        Self { layers, first: self.first }
-    }
-}
-
-impl Chain {
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
-        self.layers.iter().enumerate().fold(input, |activity, (index, layer)| {
-            layer.forward(activity, memory.child(self.first + index), workspace, mode)
-        })
-    }
-
-    fn learn(
-        &mut self,
-        mut signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let below_learns =
-            |layers: &[Box<dyn Layer>]| layers.iter().any(|l| !l.parameters().is_empty());
-        for index in (0..self.layers.len()).rev() {
-            let wanted = learning.signal_is_wanted || below_learns(&self.layers[..index]);
-            let mut learning = Learning {
-                optimizer: learning.optimizer,
-                workspace: &mut *learning.workspace,
-                signal_is_wanted: wanted,
-            };
-            let memory = memory.child(self.first + index);
-            signal = self.layers[index].learn(signal, memory, &mut learning);
-        }
-        signal
-    }
 }
 
 impl Branch {
@@ -253,18 +208,9 @@ impl Layer for Branch {
     }
 
     fn config(&self) -> Result<serde_json::Value> {
-        let describe = |chain: &Chain| {
-            let layers = chain.layers.iter();
-            layers
-                .map(|layer| {
-                    let config = layer.config()?;
-                    Ok(serde_json::json!({ "kind": layer.kind(), "config": config }))
-                })
-                .collect::<Result<Vec<_>>>()
-        };
         Ok(serde_json::json!({
-            "layers": describe(&self.layers)?,
-            "shortcut": describe(&self.shortcut)?,
+            "layers": self.layers.config()?,
+            "shortcut": self.shortcut.config()?,
         }))
     }
 
@@ -281,23 +227,18 @@ impl LayerConfig for BranchConfig {
         random: &mut Random,
         device: &Device,
     ) -> Result<Box<dyn Layer>> {
-        let mut chain = |configs: &[Box<dyn LayerConfig>], path: &str, first: usize| {
-            let mut shape = input_shape.to_vec();
-            let mut layers = Vec::with_capacity(configs.len());
-            for (index, config) in configs.iter().enumerate() {
-                let layer = config
-                    .build(&shape, rule, random, device)
-                    .map_err(|error| error.at(format_args!("{path} layer {index} ({config:?})")))?;
-                shape = layer.output_shape().to_vec();
-                layers.push(layer);
-            }
-            Ok::<_, Error>((Chain { layers, first }, shape))
-        };
-        let (layers, beside) = chain(&self.layers, "branch", 0)?;
-        let (shortcut, past) = chain(&self.shortcut, "shortcut", self.layers.len())?;
-        if layers.layers.is_empty() {
+        if self.layers.is_empty() {
             return Err(Error::setting("a branch needs at least one layer"));
         }
+        // Signals of both paths add up where the paths part: their sizes have to be comparable.
+        let rule = &Rule { keep_signal_norm: true, ..rule.clone() };
+        let mut chain = |configs: &[Box<dyn LayerConfig>], path: &str| {
+            Chain::build(configs, path, input_shape, rule, random, device)
+        };
+        let (layers, mut shortcut) =
+            (chain(&self.layers, "branch")?, chain(&self.shortcut, "shortcut")?);
+        shortcut.first = layers.layers.len();
+        let (beside, past) = (layers.output_shape(input_shape), shortcut.output_shape(input_shape));
         let fits = match self.join {
             Join::Add => beside == past,
             Join::Concatenate => beside.split_last().map(|x| x.1) == past.split_last().map(|x| x.1),

@@ -3,7 +3,8 @@
 //! Forward: `charge += x; spike = charge > threshold; y = f(charge * spike); charge = 0 where spike`.
 //!
 //! Learning, with the signal `s` at its output: gated on the way down, `s = s * spike`; normalised, `s = clamp(s / ||s||, ±1)` with the norm of each unit
-//! over the batch; the units of a map are its channels, over batch and positions. Where the gate acts in the correlation alone, the weights below learn from
+//! over the batch; the units of a map are its channels, over batch and positions; inside a branch the units' common norm is that of the
+//! signal before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the correlation alone, the weights below learn from
 //! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
 
 use burn::tensor::{Device, Tensor};
@@ -47,6 +48,8 @@ pub struct GateConfig {
     pub signal_gate: Option<SignalGate>,
     /// Overrides [`Rule::normalize_signal`].
     pub normalize_signal: Option<bool>,
+    /// Overrides [`Rule::keep_signal_norm`].
+    pub keep_signal_norm: Option<bool>,
     /// Overrides [`Rule::stateful`].
     pub stateful: Option<bool>,
     /// Overrides [`Rule::min_charge`].
@@ -70,6 +73,7 @@ pub struct Gate {
     activation: Activation,
     signal_gate: SignalGate,
     normalize_signal: bool,
+    keep_signal_norm: bool,
 }
 
 /// Spikes of the last training pass, 0.0 or 1.0: `[batch, units]`.
@@ -154,7 +158,9 @@ impl Layer for Gate {
         let [rows, _] = values.dims();
         let channels = channels(&self.shape);
         if self.normalize_signal {
-            values = by_sample(ops::unit_normalize(by_channel(values, channels)), rows);
+            let normalize =
+                if self.keep_signal_norm { ops::equalize_units } else { ops::unit_normalize };
+            values = by_sample(normalize(by_channel(values, channels)), rows);
         }
         let gated = match (spikes, self.signal_gate) {
             (Some(spikes), SignalGate::InCorrelation) => {
@@ -183,6 +189,7 @@ impl Layer for Gate {
             activation: self.activation.clone(),
             signal_gate: Some(self.signal_gate),
             normalize_signal: Some(self.normalize_signal),
+            keep_signal_norm: Some(self.keep_signal_norm),
             stateful: Some(self.settings.stateful),
             min_charge: Some(self.settings.min_charge.clamp(f32::MIN, f32::MAX)),
         };
@@ -223,6 +230,7 @@ impl LayerConfig for GateConfig {
             activation: self.activation.clone(),
             signal_gate: self.signal_gate.unwrap_or(rule.signal_gate),
             normalize_signal: self.normalize_signal.unwrap_or(rule.normalize_signal),
+            keep_signal_norm: self.keep_signal_norm.unwrap_or(rule.keep_signal_norm),
         }))
     }
 }

@@ -138,6 +138,10 @@ fn branches_send_down_the_gradient_of_both_paths() {
     is_gradient(branch, &[5, 4, 3], 2);
     let inner = layers(BranchConfig::residual());
     is_gradient(BranchConfig::concatenate().layer(inner), &[4, 4, 4], 2);
+    let sequence = SequenceConfig::new()
+        .layer(Conv2dConfig::same(4, 3))
+        .layer(layers(BranchConfig::residual()));
+    is_gradient(sequence, &[5, 4, 3], 2);
 }
 
 #[test]
@@ -292,7 +296,8 @@ fn what_does_not_fit_is_refused_with_its_place() {
         }
     };
     let conv = |channels, kernel| Conv2dConfig::new(channels, kernel);
-    refused(Box::new(conv(4, 9)), &[5, 5, 3], &["larger than its input", "[9, 9]", "[5, 5, 3]"]);
+    let place = "layer 1 (Conv2d, input [5, 5, 3])";
+    refused(Box::new(conv(4, 9)), &[5, 5, 3], &[place, "larger than its input", "[9, 9]"]);
     refused(Box::new(conv(0, 3)), &[5, 5, 3], &["zero output channels"]);
     refused(Box::new(conv(4, 0)), &[5, 5, 3], &["kernel of size zero"]);
     refused(Box::new(conv(4, 3).with_stride(0)), &[5, 5, 3], &["stride"]);
@@ -309,7 +314,11 @@ fn what_does_not_fit_is_refused_with_its_place() {
     refused(Box::new(branch), &[5, 5, 3], &["[3, 3, 4]", "[5, 5, 3]", "added"]);
     let branch = BranchConfig::concatenate().layer(conv(4, 7));
     refused(Box::new(branch), &[5, 5, 3], &["branch layer 0", "larger than its input"]);
+    let nested = "branch layer 0 (Conv2d, input [5, 5, 3])";
+    let branch = BranchConfig::concatenate().layer(conv(4, 7));
+    refused(Box::new(branch), &[5, 5, 3], &["layer 1 (Branch, input [5, 5, 3])", nested]);
     refused(Box::new(BranchConfig::residual()), &[5], &["at least one layer"]);
+    refused(Box::new(SequenceConfig::new()), &[5], &["at least one layer"]);
 }
 
 #[test]

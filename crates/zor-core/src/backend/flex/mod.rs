@@ -40,18 +40,22 @@ impl ZorBackend for Flex {
         let mut charge = if settings.stateful { readable(charge) } else { reuse(charge, shape) };
         let mut spikes = reuse(buffer, shape);
         check_same(&output, &charge);
-        let pass = |output: &mut [f32], charge: &mut [f32], spikes: &mut [f32]| {
-            simd(|| {
-                for ((y, q), s) in output.iter_mut().zip(charge).zip(spikes) {
-                    let carried =
-                        if settings.stateful && *q >= settings.min_charge { *q } else { 0.0 };
-                    let total = carried + *y;
-                    let fired = total > settings.threshold;
-                    *s = if fired { 1.0 } else { 0.0 };
-                    *y = if fired { total } else { 0.0 };
-                    *q = if fired { 0.0 } else { total };
-                }
-            });
+        // The settings as plain numbers: read through a reference they would keep the loop from being vectorised.
+        let GateSettings { threshold, min_charge, stateful } = settings;
+        let pass = move |output: &mut [f32], charge: &mut [f32], spikes: &mut [f32]| {
+            simd(
+                #[inline(always)]
+                move || {
+                    for ((y, q), s) in output.iter_mut().zip(charge).zip(spikes) {
+                        let carried = if stateful && *q >= min_charge { *q } else { 0.0 };
+                        let total = carried + *y;
+                        let fired = total > threshold;
+                        *s = if fired { 1.0 } else { 0.0 };
+                        *y = if fired { total } else { 0.0 };
+                        *q = if fired { 0.0 } else { total };
+                    }
+                },
+            );
         };
         {
             let (y, q, s) =
@@ -94,6 +98,10 @@ impl ZorBackend for Flex {
             });
         });
         signal
+    }
+
+    fn equalize_units(signal: FlexTensor) -> FlexTensor {
+        normalization::equalize_units(signal)
     }
 
     fn gate_signal(signal: FlexTensor, spikes: FlexTensor, buffer: FlexTensor) -> FlexTensor {

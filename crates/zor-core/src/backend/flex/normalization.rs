@@ -150,6 +150,24 @@ pub(super) fn unit_normalize_tall(mut signal: FlexTensor) -> FlexTensor {
     signal
 }
 
+pub(super) fn equalize_units(signal: FlexTensor) -> FlexTensor {
+    let [rows, columns] = size(&signal);
+    let mut signal = readable(signal);
+    let scale = with_squares(rows, columns, values(&signal), |squares| {
+        let active = squares.iter().filter(|square| **square > 0.0).count();
+        let total: f64 = squares.iter().map(|square| f64::from(*square)).sum();
+        let norm = (total / active.max(1) as f64).sqrt() as f32;
+        let scale = |square: &f32| if *square > 0.0 { norm / square.sqrt() } else { 1.0 };
+        squares.iter().map(scale).collect::<Vec<f32>>()
+    });
+    for_each_row(values_mut(&mut signal), columns, |_, row| {
+        for (s, scale) in row.iter_mut().zip(&scale) {
+            *s *= scale;
+        }
+    });
+    signal
+}
+
 /// [`crate::ops::gate_signal`] for many rows and few columns; `gated` is overwritten.
 pub(super) fn gate_signal_tall(
     signal: &FlexTensor,

@@ -59,6 +59,12 @@ fn normalisation_agrees_with_primitives_and_keeps_silent_columns_at_zero() {
         let fused = Flex::unit_normalize(make());
         assert_eq!(values(&fused)[0], 0.0);
         check("normalised", fused, primitives::unit_normalize::<Flex>(make()));
+        let fused = Flex::equalize_units(make());
+        assert_eq!(values(&fused)[0], 0.0);
+        let norm = |tensor: &FlexTensor| values(tensor).iter().map(|x| x * x).sum::<f32>().sqrt();
+        let (before, after) = (norm(&make()), norm(&fused));
+        assert!((before - after).abs() <= 1e-4 * before, "{before} and {after}");
+        check("equalised", fused, primitives::equalize_units::<Flex>(make()));
     }
 }
 
@@ -119,6 +125,8 @@ const TALL: [usize; 2] = [9000, 20];
 fn passes_over_tall_matrices_agree_with_primitives() {
     let fused = Flex::unit_normalize(random(TALL, 1));
     check("normalised", fused, primitives::unit_normalize::<Flex>(random(TALL, 1)));
+    let fused = Flex::equalize_units(random(TALL, 1));
+    check("equalised", fused, primitives::equalize_units::<Flex>(random(TALL, 1)));
     let fused = Flex::gate_signal(random(TALL, 1), random(TALL, 2), random(TALL, 3));
     let reference =
         primitives::gate_signal::<Flex>(random(TALL, 1), random(TALL, 2), random(TALL, 3));

@@ -1,0 +1,89 @@
+//! A layer of one's own: units that learn their thresholds.
+//!
+//! Forward `spike = x > threshold; y = (x - threshold) * spike`. With the signal `s` at the output, `s * spike` goes on down, and every threshold
+//! moves along `-sum(s * spike)` over the batch. Where a unit does not sit on its threshold, both are the gradient.
+use zor::core::{Learning, Memory, Mode, Parameter, Result, Signal, Workspace};
+use zor::prelude::*;
+
+#[derive(Debug)]
+struct LearnedThresholdConfig;
+
+#[derive(Clone, Debug)]
+struct LearnedThreshold {
+    threshold: Parameter,
+    shape: Vec<usize>,
+}
+
+impl LayerConfig for LearnedThresholdConfig {
+    #[rustfmt::skip]
+    fn build(&self, shape: &[usize], _: &Rule, _: &mut Random, device: &Device) -> Result<Box<dyn Layer>> {
+        let units = shape.iter().product();
+        let threshold = Parameter::new("threshold", Tensor::zeros([1, units], device));
+        Ok(Box::new(LearnedThreshold { threshold, shape: shape.to_vec() }))
+    }
+}
+
+impl Layer for LearnedThreshold {
+    fn kind(&self) -> &'static str {
+        "learned_threshold"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    #[rustfmt::skip]
+    fn forward(&self, input: Tensor<2>, memory: &mut Memory, _: &mut Workspace, mode: Mode) -> Tensor<2> {
+        let above = input - self.threshold.value();
+        let spike = above.clone().greater_elem(0.0).float();
+        if mode == Mode::Train {
+            memory.keep("spike", spike.clone());
+        }
+        above * spike
+    }
+
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let Some(spike) = memory.take("spike") else { return signal };
+        let signal = signal.map(|values| values * spike.clone());
+        let learned_from = signal.gated.as_ref().unwrap_or(&signal.values).clone();
+        let correlation = learned_from.sum_dim(0).neg();
+        learning.optimizer.step(&mut self.threshold, correlation, learning.workspace);
+        signal
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        vec![&self.threshold]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        vec![&mut self.threshold]
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+fn main() -> zor::Result<()> {
+    let device = Device::flex();
+    let images = FashionMnist::sample()?.train.first(1000)?;
+    let input = matrix(&images.pixels(), images.len(), &device);
+    let classes: Vec<usize> = images.labels().iter().map(|label| usize::from(*label)).collect();
+    let network = Network::builder(&[28, 28, 1]).layer(DenseConfig::new(128));
+    let network = network.layer(LearnedThresholdConfig).layer(DenseConfig::new(10));
+    let mut network = network.rule(Rule::backprop()).build(&device)?;
+    for step in 0..100 {
+        let error = network.train_batch(&AdamW::default(), input.clone(), classes.clone())?;
+        if step % 20 == 19 {
+            println!("step {}: accuracy of the probabilities {:.4}", step + 1, error.accuracy());
+        }
+    }
+    let thresholds = network.layers()[1].parameters()[0].value();
+    println!("thresholds from {} to {}", thresholds.clone().min(), thresholds.max());
+    Ok(())
+}
