@@ -2,7 +2,7 @@
 
 use zor_core::{
     BatchNormConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Place,
-    Pool2dConfig, ReshapeConfig, SequenceConfig,
+    Pool2dConfig, Pooling, ReshapeConfig, SequenceConfig,
 };
 
 /// Dense layers with these many hidden units, a gate before each.
@@ -22,21 +22,23 @@ pub fn conv_block(channels: usize) -> SequenceConfig {
         .layer(GateConfig::default())
 }
 
-/// A classifier with three blocks of convolutions, for images of about 28x28.
+/// The same with maps half as high and wide, the largest of four values each.
+pub fn pooled_conv_block(channels: usize) -> SequenceConfig {
+    SequenceConfig::new()
+        .layer(Conv2dConfig::same(channels, 3))
+        .layer(Pool2dConfig::max(2))
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
+}
+
+/// A classifier with four convolutions, for images of about 28x28.
 pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {
     Network::builder(image)
-        .layer(Conv2dConfig::same(32, 3))
-        .layer(BatchNormConfig::default())
-        .layer(GateConfig::default())
-        .layer(Conv2dConfig::same(64, 3))
-        .layer(Pool2dConfig::max(2))
-        .layer(BatchNormConfig::default())
-        .layer(GateConfig::default())
-        .layer(Conv2dConfig::same(128, 3))
-        .layer(Pool2dConfig::max(2))
-        .layer(BatchNormConfig::default())
-        .layer(GateConfig::default())
-        .layer(Pool2dConfig::max(7))
+        .layer(pooled_conv_block(32))
+        .layer(conv_block(64))
+        .layer(pooled_conv_block(128))
+        .layer(conv_block(256))
+        .layer(Pool2dConfig::global(Pooling::Max))
         .layer(ReshapeConfig::flatten())
         .layer(DenseConfig::new(classes))
 }
@@ -47,14 +49,7 @@ pub fn airbench(image: &[usize], classes: usize) -> NetworkBuilder {
     let mut network =
         Network::builder(image).layer(Conv2dConfig::new(24, 2)).layer(GateConfig::default());
     for channels in [64, 256, 256] {
-        network = network
-            .layer(Conv2dConfig::same(channels, 3))
-            .layer(Pool2dConfig::max(2))
-            .layer(BatchNormConfig::default())
-            .layer(GateConfig::default())
-            .layer(Conv2dConfig::same(channels, 3))
-            .layer(BatchNormConfig::default())
-            .layer(GateConfig::default());
+        network = network.layer(pooled_conv_block(channels)).layer(conv_block(channels));
     }
     network
         .layer(Pool2dConfig::max(3))
