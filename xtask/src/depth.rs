@@ -1,7 +1,379 @@
-//! Depth.
+//! Depth: how far credit goes, with residual paths and without, under which options of the rule.
+//!
+//! Networks of 2 to 128 hidden layers, dense and convolutional, learn to classify Fashion-MNIST. Each is a stem, hidden layers that all look
+//! alike (batch normalisation, gate, weights; beside a path past them or not), and a linear head. Beside accuracy stand, for one batch
+//! after training, the norm of the signal at every hidden layer and the cosine between what the layer would learn and backpropagation's gradient.
+//!
+//! Because a network with residual paths can do without its hidden layers, the deepest have a control: the same with those frozen as they were drawn.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use zor::core::{Learning, Memory, Mode, Signal, SignalGate, Workspace};
+use zor::options::TaskName;
+use zor::prelude::*;
+use zor::train;
 
+use crate::recorder::{cosine, updates};
+
+const DEPTHS: [usize; 5] = [2, 10, 32, 64, 128];
+const SEEDS: Range<u64> = 0..3;
+
+/// What stands between stem and head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// 32 units a layer.
+    Dense,
+    /// 16 channels of 7x7 a layer.
+    Convolutional,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Convolutional => "convolutional",
+        }
+    }
+
+    /// Steps, images in a batch, highest learning rate of AdamW.
+    fn training(self) -> (u64, usize, f32) {
+        match self {
+            Self::Dense => (2000, 256, 2e-3),
+            Self::Convolutional => (500, 128, 1e-2),
+        }
+    }
+
+    fn stem(self, network: NetworkBuilder) -> NetworkBuilder {
+        match self {
+            Self::Dense => network.layer(DenseConfig::new(32)),
+            Self::Convolutional => network.layer(Conv2dConfig::new(16, 4).with_stride(4)),
+        }
+    }
+
+    fn hidden(self, gate: GateConfig) -> SequenceConfig {
+        let layers = SequenceConfig::new().layer(BatchNormConfig::default()).layer(gate);
+        match self {
+            Self::Dense => {
+                layers.layer(DenseConfig { initial_scale: Some(2.0), ..DenseConfig::new(32) })
+            }
+            Self::Convolutional => {
+                layers.layer(Conv2dConfig { initial_scale: Some(1.0), ..Conv2dConfig::same(16, 3) })
+            }
+        }
+    }
+}
+
+/// An option of the rule, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    Default,
+    /// Each gate in a residual block gives every unit's signal norm one.
+    UnitNorm,
+    SignalOnly,
+    PresynapticOnly,
+    Ungated,
+    Backprop,
+}
+
+impl Variant {
+    const OTHERS: [Self; 5] =
+        [Self::UnitNorm, Self::SignalOnly, Self::PresynapticOnly, Self::Ungated, Self::Backprop];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::UnitNorm => "units of norm one in blocks",
+            Self::SignalOnly => "signal normalised alone",
+            Self::PresynapticOnly => "presynaptic activity alone",
+            Self::Ungated => "gated in the correlation",
+            Self::Backprop => "backprop",
+        }
+    }
+
+    fn rule(self) -> Rule {
+        let default = Rule::default();
+        match self {
+            Self::Default | Self::UnitNorm => default,
+            Self::SignalOnly => Rule { normalize_presynaptic: false, ..default },
+            Self::PresynapticOnly => Rule { normalize_signal: false, ..default },
+            Self::Ungated => Rule { signal_gate: SignalGate::InCorrelation, ..default },
+            Self::Backprop => Rule::backprop(),
+        }
+    }
+}
+
+/// One network.
+#[derive(Clone, Copy, Debug)]
+struct Design {
+    kind: Kind,
+    residual: bool,
+    depth: usize,
+    variant: Variant,
+    frozen: bool,
+    seed: u64,
+}
+
+impl Design {
+    fn build(&self, device: &Device, norms: &Norms) -> Result<Network, String> {
+        let keep_signal_norm = (self.variant == Variant::UnitNorm).then_some(false);
+        let gate = GateConfig { keep_signal_norm, ..GateConfig::default() };
+        let network = Network::builder(&[28, 28, 1]).rule(self.variant.rule()).seed(self.seed);
+        let mut network = self.kind.stem(network);
+        for _ in 0..self.depth {
+            let hidden = self.kind.hidden(gate.clone());
+            network = match self.residual {
+                true => network.layer(BranchConfig::residual().layer(hidden)),
+                false => network.layer(hidden),
+            };
+            network = network.layer(ProbeConfig(norms.clone()));
+        }
+        network = network.layer(BatchNormConfig::default()).layer(GateConfig::default());
+        if self.kind == Kind::Convolutional {
+            network = network.layer(Pool2dConfig::global(Pooling::Average));
+        }
+        let mut network = network.layer(DenseConfig::new(10)).build(device).map_err(text)?;
+        if self.frozen {
+            for layer in &mut network.layers_mut()[1..=2 * self.depth] {
+                layer.parameters_mut().into_iter().for_each(|p| p.set_frozen(true));
+            }
+        }
+        Ok(network)
+    }
+}
+
+/// What became of one network.
+struct Outcome {
+    design: Design,
+    top1: f64,
+    seconds: f64,
+    /// Of the hidden layers' updates with backpropagation's gradient, from the top down.
+    cosines: Vec<f64>,
+    /// Of the signal at the hidden layers, root mean square, from the top down.
+    norms: Vec<f64>,
+}
+
+impl Outcome {
+    fn cosine(&self) -> f64 {
+        self.cosines.iter().sum::<f64>() / self.cosines.len() as f64
+    }
+
+    fn json(&self) -> Value {
+        let Design { kind, residual, depth, variant, frozen, seed } = self.design;
+        json!({
+            "kind": kind.name(), "residual": residual, "depth": depth, "rule": variant.name(),
+            "frozen": frozen, "seed": seed, "top1": self.top1, "train_seconds": self.seconds,
+            "cosines": rounded(&self.cosines), "signal_norms": rounded(&self.norms),
+        })
+    }
+}
+
+/// Four digits: enough to read, and files stay small.
+fn rounded(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|x| format!("{x:.3e}").parse().unwrap_or(f64::NAN)).collect()
+}
+
+/// Trains all networks and prints a table.
 pub(crate) fn run() -> Result<Value, String> {
-    Ok(json!({}))
+    let data = FashionMnist::load(&Locations::from_environment(None)).map_err(text)?;
+    let test = data.test.ok_or("the depth suite needs the full Fashion-MNIST (ZOR_DATA_DIR)")?;
+    let laboratory = Laboratory { train: Arc::new(data.train), test, device: Device::flex() };
+    println!(
+        "{:<14}{:<10}{:>6} {:<30}{:>22}{:>8}{:>24}{:>8}",
+        "hidden",
+        "paths",
+        "depth",
+        "rule",
+        "top-1 % [range]",
+        "cosine",
+        "signal, top to bottom",
+        "s"
+    );
+    let mut raw = Vec::new();
+    for kind in [Kind::Dense, Kind::Convolutional] {
+        let residual = Design {
+            kind,
+            residual: true,
+            depth: 0,
+            variant: Variant::Default,
+            frozen: false,
+            seed: 0,
+        };
+        for depth in DEPTHS {
+            raw.extend(laboratory.measure(Design { depth, ..residual }, SEEDS)?);
+            if depth >= 64 {
+                let control = Design { depth, frozen: true, ..residual };
+                raw.extend(laboratory.measure(control, SEEDS)?);
+            }
+        }
+        for depth in DEPTHS {
+            // Beyond ten, one seed shows what becomes of plain networks.
+            let seeds = if depth <= 10 { SEEDS } else { 0..1 };
+            let design = Design { depth, residual: false, ..residual };
+            raw.extend(laboratory.measure(design, seeds)?);
+        }
+        for depth in [10, 64] {
+            for variant in Variant::OTHERS {
+                raw.extend(laboratory.measure(Design { depth, variant, ..residual }, 0..1)?);
+            }
+        }
+    }
+    Ok(json!({ "suite": "depth", "runs": raw }))
+}
+
+struct Laboratory {
+    train: Arc<Dataset>,
+    test: Dataset,
+    device: Device,
+}
+
+impl Laboratory {
+    /// Trains a design with these seeds, prints a row, returns the raw numbers.
+    fn measure(&self, design: Design, seeds: Range<u64>) -> Result<Vec<Value>, String> {
+        let mut outcomes = Vec::new();
+        for seed in seeds {
+            outcomes.push(self.train(Design { seed, ..design })?);
+        }
+        let n = outcomes.len() as f64;
+        let mean = |value: fn(&Outcome) -> f64| outcomes.iter().map(value).sum::<f64>() / n;
+        let all = outcomes.iter().map(|outcome| 100.0 * outcome.top1);
+        let (low, high) = (all.clone().fold(100.0, f64::min), all.fold(0.0, f64::max));
+        let edge = |norm: Option<&f64>| norm.copied().unwrap_or(f64::NAN);
+        let norms = &outcomes[0].norms;
+        println!(
+            "{:<14}{:<10}{:>6} {:<30}{:>22}{:>8.2}{:>24}{:>8.1}",
+            design.kind.name(),
+            if design.residual { "residual" } else { "plain" },
+            design.depth,
+            if design.frozen { "hidden layers frozen" } else { design.variant.name() },
+            format!("{:.2} [{low:.2}, {high:.2}]", 100.0 * mean(|outcome| outcome.top1)),
+            mean(Outcome::cosine),
+            format!("{:.1e} to {:.1e}", edge(norms.first()), edge(norms.last())),
+            mean(|outcome| outcome.seconds),
+        );
+        Ok(outcomes.iter().map(Outcome::json).collect())
+    }
+
+    fn train(&self, design: Design) -> Result<Outcome, String> {
+        let (steps, rows, rate) = design.kind.training();
+        let norms = Norms::default();
+        let mut network = design.build(&self.device, &norms)?;
+        let optimizer = AdamW::new(Schedule::linear(rate, steps).with_warm_up(steps / 20));
+        let batches = Batches::new(self.train.clone(), rows, Order::Shuffled, None, design.seed);
+        let mut prefetch = Prefetch::spawn(batches.map_err(text)?, 0, 4);
+        let start = Instant::now();
+        for _ in 0..steps {
+            let batch = prefetch.next();
+            let (input, classes) =
+                (matrix(&batch.inputs, batch.rows, &self.device), classes(&batch));
+            prefetch.recycle(batch);
+            network.train_batch(&optimizer, input, classes).map_err(text)?;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let task = TaskName::FashionClassification;
+        let score = train::evaluate(&network, task, &self.test, &self.device).map_err(text)?;
+        let (cosines, norms) = self.compare(&network, design, &norms)?;
+        Ok(Outcome { design, top1: score.top1().unwrap_or(0.0), seconds, cosines, norms })
+    }
+
+    /// Cosines and norms on one batch of the test set.
+    fn compare(
+        &self,
+        network: &Network,
+        design: Design,
+        norms: &Norms,
+    ) -> Result<(Vec<f64>, Vec<f64>), String> {
+        let mut batch = Batch::default();
+        let set = Arc::new(self.test.first(256).map_err(text)?);
+        Batches::new(set, 256, Order::Full, None, 0).map_err(text)?.fill(0, &mut batch);
+        let input = matrix(&batch.inputs, batch.rows, &self.device);
+        let twin = |variant: Variant| {
+            Design { variant, frozen: false, ..design }.build(&self.device, norms)
+        };
+        norms.listen(true);
+        let ours = updates(network, twin(design.variant)?, input.clone(), classes(&batch))?;
+        let found = norms.listen(false);
+        let theirs = updates(network, twin(Variant::Backprop)?, input, classes(&batch))?;
+        let weights = ours
+            .iter()
+            .zip(&theirs)
+            .filter(|(update, _)| update.0 != "scale" && update.0 != "shift");
+        let all: Vec<f64> = weights.map(|(a, b)| cosine(&a.1, &b.1)).collect();
+        // Without head and stem.
+        Ok((all[1..=design.depth].to_vec(), found))
+    }
+}
+
+fn classes(batch: &Batch) -> Vec<usize> {
+    batch.labels.iter().map(|label| usize::from(*label)).collect()
+}
+
+/// Norms of the signal that probes see while they listen.
+#[derive(Clone, Debug, Default)]
+struct Norms(Arc<Mutex<(bool, Vec<f64>)>>);
+
+impl Norms {
+    /// Listens from now on or no longer; returns what was heard.
+    fn listen(&self, on: bool) -> Vec<f64> {
+        let before =
+            self.0.lock().map(|mut inner| std::mem::replace(&mut *inner, (on, Vec::new())));
+        before.map(|(_, norms)| norms).unwrap_or_default()
+    }
+}
+
+/// A layer that changes nothing and notes the norm of the signal that passes.
+#[derive(Clone, Debug)]
+struct Probe {
+    shape: Vec<usize>,
+    norms: Norms,
+}
+
+#[derive(Debug)]
+struct ProbeConfig(Norms);
+
+impl LayerConfig for ProbeConfig {
+    fn build(
+        &self,
+        shape: &[usize],
+        _: &Rule,
+        _: &mut Random,
+        _: &Device,
+    ) -> zor::core::Result<Box<dyn Layer>> {
+        Ok(Box::new(Probe { shape: shape.to_vec(), norms: self.0.clone() }))
+    }
+}
+
+impl Layer for Probe {
+    fn kind(&self) -> &'static str {
+        "probe"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn forward(&self, input: Tensor<2>, _: &mut Memory, _: &mut Workspace, _: Mode) -> Tensor<2> {
+        input
+    }
+
+    fn learn(&mut self, signal: Signal, _: &mut Memory, _: &mut Learning<'_>) -> Signal {
+        if let Ok(mut norms) = self.norms.0.lock()
+            && norms.0
+        {
+            let squares = signal.values.clone() * signal.values.clone();
+            let mean = squares.mean().into_data().iter::<f64>().next().unwrap_or(f64::NAN);
+            norms.1.push(mean.sqrt());
+        }
+        signal
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
