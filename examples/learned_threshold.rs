@@ -9,17 +9,14 @@ use zor::prelude::*;
 struct LearnedThresholdConfig;
 
 #[derive(Clone, Debug)]
-struct LearnedThreshold {
-    threshold: Parameter,
-    shape: Vec<usize>,
-}
+struct LearnedThreshold(Parameter, [usize; 1]);
 
 impl LayerConfig for LearnedThresholdConfig {
     #[rustfmt::skip]
     fn build(&self, shape: &[usize], _: &Rule, _: &mut Random, device: &Device) -> Result<Box<dyn Layer>> {
         let units = shape.iter().product();
         let threshold = Parameter::new("threshold", Tensor::zeros([1, units], device));
-        Ok(Box::new(LearnedThreshold { threshold, shape: shape.to_vec() }))
+        Ok(Box::new(LearnedThreshold(threshold, [units])))
     }
 }
 
@@ -29,12 +26,12 @@ impl Layer for LearnedThreshold {
     }
 
     fn output_shape(&self) -> &[usize] {
-        &self.shape
+        &self.1
     }
 
     #[rustfmt::skip]
     fn forward(&self, input: Tensor<2>, memory: &mut Memory, _: &mut Workspace, mode: Mode) -> Tensor<2> {
-        let above = input - self.threshold.value();
+        let above = input - self.0.value();
         let spike = above.clone().greater_elem(0.0).float();
         if mode == Mode::Train {
             memory.keep("spike", spike.clone());
@@ -42,26 +39,21 @@ impl Layer for LearnedThreshold {
         above * spike
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
+    #[rustfmt::skip]
+    fn learn(&mut self, signal: Signal, memory: &mut Memory, learning: &mut Learning<'_>) -> Signal {
         let Some(spike) = memory.take("spike") else { return signal };
         let signal = signal.map(|values| values * spike.clone());
         let learned_from = signal.gated.as_ref().unwrap_or(&signal.values).clone();
-        let correlation = learned_from.sum_dim(0).neg();
-        learning.optimizer.step(&mut self.threshold, correlation, learning.workspace);
+        learning.optimizer.step(&mut self.0, learned_from.sum_dim(0).neg(), learning.workspace);
         signal
     }
 
     fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.threshold]
+        vec![&self.0]
     }
 
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.threshold]
+        vec![&mut self.0]
     }
 
     fn boxed_clone(&self) -> Box<dyn Layer> {
@@ -77,13 +69,11 @@ fn main() -> zor::Result<()> {
     let network = Network::builder(&[28, 28, 1]).layer(DenseConfig::new(128));
     let network = network.layer(LearnedThresholdConfig).layer(DenseConfig::new(10));
     let mut network = network.rule(Rule::backprop()).build(&device)?;
-    for step in 0..100 {
-        let error = network.train_batch(&AdamW::default(), input.clone(), classes.clone())?;
-        if step % 20 == 19 {
-            println!("step {}: accuracy of the probabilities {:.4}", step + 1, error.accuracy());
-        }
+    for _ in 0..100 {
+        network.train_batch(&AdamW::default(), input.clone(), classes.clone())?;
     }
-    let thresholds = network.layers()[1].parameters()[0].value();
-    println!("thresholds from {} to {}", thresholds.clone().min(), thresholds.max());
+    println!("accuracy of the probabilities: {:?}", network.history().last());
+    let thresholds = network.layers()[1].parameters()[0].value().into_data();
+    println!("thresholds: {:.4?} ...", thresholds.iter::<f32>().take(8).collect::<Vec<_>>());
     Ok(())
 }

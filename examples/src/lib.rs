@@ -10,6 +10,11 @@ struct Readme;
 #[cfg(test)]
 mod tests {
     #[test]
+    fn a_layer_of_ones_own_takes_fewer_than_80_lines() {
+        assert!(include_str!("../learned_threshold.rs").lines().count() < 80);
+    }
+
+    #[test]
     fn the_readme_shows_the_quick_start_as_it_is() {
         let program = include_str!("../quickstart.rs");
         let code = program.split_once("use zor").map_or("", |(_, code)| code);

@@ -281,6 +281,7 @@ fn flat(x: Tensor<4>) -> Tensor<2> {
 }
 
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 mod tests {
     use super::*;
     use std::sync::Mutex;

@@ -12,6 +12,7 @@ mod pool;
 mod sequence;
 mod shape;
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 mod tests;
 
 pub use batch_norm::{BatchNorm, BatchNormConfig};

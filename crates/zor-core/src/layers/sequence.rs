@@ -195,9 +195,9 @@ impl Chain {
 
     /// Kind and settings of every layer.
     pub(super) fn config(&self) -> Result<Vec<serde_json::Value>> {
-        let describe = |layer: &Box<dyn Layer>| {
+        let describe = |layer: &dyn Layer| {
             Ok(serde_json::json!({ "kind": layer.kind(), "config": layer.config()? }))
         };
-        self.layers.iter().map(describe).collect()
+        self.layers.iter().map(|layer| describe(layer.as_ref())).collect()
     }
 }

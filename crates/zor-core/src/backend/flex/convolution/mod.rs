@@ -1,5 +1,10 @@
 //! Convolutions on the CPU, channels last: which algorithm computes which shape.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "blocks of registers are indexed as in the equations"
+)]
+
 mod blocks;
 mod direct;
 #[cfg(test)]
