@@ -57,7 +57,7 @@ impl Kind {
         let layers = SequenceConfig::new().layer(BatchNormConfig::default()).layer(gate);
         match self {
             Self::Dense => {
-                layers.layer(DenseConfig { initial_scale: Some(2.0), ..DenseConfig::new(32) })
+                layers.layer(DenseConfig { initial_scale: Some(4.0), ..DenseConfig::new(32) })
             }
             Self::Convolutional => {
                 layers.layer(Conv2dConfig { initial_scale: Some(1.0), ..Conv2dConfig::same(16, 3) })

@@ -117,6 +117,7 @@ impl Geometry {
     }
 
     /// Where on the map an element of a window lies, along an axis; none if over the edge.
+    #[cfg(feature = "flex")]
     #[inline(always)]
     pub(crate) fn source(&self, axis: usize, position: usize, element: usize) -> Option<usize> {
         let window = &self.window;
