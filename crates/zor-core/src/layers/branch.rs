@@ -5,7 +5,7 @@
 //! each receives its part. `p`, the shortcut, is the identity if it has no layers.
 //!
 //! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). Were each unit's norm one, every block on the way would add a signal of that
-//! size to what comes past it, and after many blocks little of the latter would be left (docs/depth.md has the measurements).
+//! size to what comes past it, and after many blocks little of the latter would be left (`cargo xtask bench --suite depth` measures it).
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
