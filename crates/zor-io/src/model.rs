@@ -256,7 +256,7 @@ mod tests {
     use crate::ErrorKind;
     use zor_core::{
         BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
-        GateConfig, GroupNormConfig, Pool2dConfig, ReshapeConfig, UpsampleConfig,
+        GateConfig, GroupNormConfig, Pool2dConfig, ReshapeConfig, SequenceConfig, UpsampleConfig,
     };
 
     fn network() -> Network {
@@ -286,12 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn convolutions_branches_and_running_means_are_kept() {
+    fn convolutions_branches_sequences_and_running_means_are_kept() {
         let device = Device::flex();
-        let block = BranchConfig::residual()
-            .layer(Conv2dConfig::same(3, 3))
-            .layer(BatchNormConfig::default())
-            .layer(GateConfig::default());
+        let sequence =
+            SequenceConfig::new().layer(Conv2dConfig::same(3, 3)).layer(BatchNormConfig::default());
+        let block = BranchConfig::residual().layer(sequence).layer(GateConfig::default());
         let skip = BranchConfig::concatenate()
             .layer(Pool2dConfig::max(2))
             .layer(DropoutConfig::new(0.2))
