@@ -35,7 +35,7 @@ pub struct Rule {
     pub normalize_signal: bool,
     /// Whether a normalised signal then gets back the norm that it had over all units: its units are even, its size is unchanged. Without
     /// effect in a row of layers under an optimizer that goes by directions alone; where paths meet, signals add up by their
-    /// sizes, so inside a [`crate::Branch`] this is always on.
+    /// sizes, so inside a [`crate::Branch`] this is on unless a gate's own settings say otherwise.
     pub keep_signal_norm: bool,
     /// Whether the activity of each presynaptic unit is divided by its norm over the batch.
     pub normalize_presynaptic: bool,

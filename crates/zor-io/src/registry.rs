@@ -51,6 +51,10 @@ impl Registry {
             }
         }
     }
+
+    fn read_all(&self, layers: Vec<LayerRecord>) -> Result<Vec<Box<dyn LayerConfig>>, String> {
+        layers.into_iter().map(|layer| self.read(&layer.kind, layer.config)).collect()
+    }
 }
 
 /// The settings of a sequence: its layers, each with its kind.
@@ -71,11 +75,8 @@ struct BranchRecord {
 fn read_sequence(registry: &Registry, config: Value) -> Result<Box<dyn LayerConfig>, String> {
     let record: SequenceRecord =
         serde_json::from_value(config).map_err(|error| error.to_string())?;
-    let mut sequence = SequenceConfig::new();
-    for layer in record.layers {
-        sequence = sequence.boxed_layer(registry.read(&layer.kind, layer.config)?);
-    }
-    Ok(Box::new(sequence))
+    let layers = registry.read_all(record.layers)?;
+    Ok(Box::new(layers.into_iter().fold(SequenceConfig::new(), SequenceConfig::boxed_layer)))
 }
 
 fn read_branch(
@@ -84,14 +85,10 @@ fn read_branch(
     join: Join,
 ) -> Result<Box<dyn LayerConfig>, String> {
     let record: BranchRecord = serde_json::from_value(config).map_err(|error| error.to_string())?;
-    let mut branch = BranchConfig::new(join);
-    for layer in record.layers {
-        branch = branch.boxed_layer(registry.read(&layer.kind, layer.config)?);
-    }
-    for layer in record.shortcut {
-        branch = branch.boxed_shortcut(registry.read(&layer.kind, layer.config)?);
-    }
-    Ok(Box::new(branch))
+    let (layers, shortcut) =
+        (registry.read_all(record.layers)?, registry.read_all(record.shortcut)?);
+    let branch = layers.into_iter().fold(BranchConfig::new(join), BranchConfig::boxed_layer);
+    Ok(Box::new(shortcut.into_iter().fold(branch, BranchConfig::boxed_shortcut)))
 }
 
 impl Default for Registry {
