@@ -1,6 +1,6 @@
 //! Development tasks: `cargo xtask <task>`.
 //!
-//! - `bench --suite conv|depth [--peer torch] [--json] [--write]`: measurements that take minutes;
+//! - `bench --suite classification|conv|depth [--peer torch] [--json] [--write]`: measurements that take minutes;
 //! - `check`: what CI runs beside the tests;
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
 //! - `parity FILE...`: replays traces of the classic rule;
@@ -8,11 +8,9 @@
 
 mod bench;
 mod check;
-mod depth;
 mod figures;
 mod layers;
 mod parity;
-mod peers;
 mod recorder;
 mod results;
 mod tidy;
@@ -23,7 +21,7 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask check | figures [--long] [--write] | parity FILE... | layers
-       cargo xtask bench --suite conv|depth [--peer torch] [--json] [--write]";
+       cargo xtask bench --suite classification|conv|depth [--peer torch] [--json] [--write]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,6 +58,10 @@ fn main() -> ExitCode {
 fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_path_buf()
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 fn parity_of(files: &[&str]) -> Result<(), String> {

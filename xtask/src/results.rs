@@ -24,12 +24,20 @@ pub(crate) fn write(name: &str, measured: &Value) -> Result<(), String> {
         .map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The commit that is measured, with a mark if the tree differs from it.
+/// What was kept under a name.
+pub(crate) fn read(name: &str) -> Result<Value, String> {
+    let path = root().join(format!("docs/results/{name}.json"));
+    let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = fs::read_to_string(&path).map_err(|e| told(&e))?;
+    serde_json::from_str(&text).map_err(|e| told(&e))
+}
+
+/// The commit that is measured, with a mark if the tree differs from it in more than results.
 fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).current_dir(root()).output();
         output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
     };
-    let changed = !git(&["status", "--porcelain"]).is_empty();
+    let changed = !git(&["status", "--porcelain", "--", ".", ":!docs/results"]).is_empty();
     git(&["rev-parse", "HEAD"]) + if changed { " and changes" } else { "" }
 }

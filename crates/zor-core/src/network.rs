@@ -14,7 +14,7 @@ use crate::parameter::Optimizer;
 use crate::random::Random;
 use crate::rule::Rule;
 use crate::step::{self, Deviation, State, Target};
-use crate::workspace::Memory;
+use crate::workspace::{Memory, Workspace};
 
 /// Layers in a row, with their state and the history of their training.
 ///
@@ -195,9 +195,21 @@ impl Network {
     /// # Errors
     /// When the input does not fit.
     pub fn predict(&self, input: Tensor<2>) -> Result<Tensor<2>> {
+        self.predict_with(input, &mut Workspace::new(self.device()))
+    }
+
+    /// The same with buffers that are used again, for many batches of one size.
+    ///
+    /// # Errors
+    /// When the input does not fit.
+    pub fn predict_with(&self, input: Tensor<2>, workspace: &mut Workspace) -> Result<Tensor<2>> {
         self.check_input(&input)?;
-        let mut state = State::new(self.layers.len(), self.device());
-        Ok(step::forward(&self.layers, input, &mut state, Mode::Evaluate))
+        let buffers = std::mem::replace(workspace, Workspace::new(self.device()));
+        let mut state =
+            State { workspace: buffers, ..State::new(self.layers.len(), self.device()) };
+        let output = step::forward(&self.layers, input, &mut state, Mode::Evaluate);
+        *workspace = state.workspace;
+        Ok(output)
     }
 
     /// How far [`Network::predict`] is from a target.

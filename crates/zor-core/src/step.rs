@@ -34,6 +34,39 @@ pub enum Target {
     Values(Tensor<2>),
     /// The class of each row; the signal is `onehot - softmax(output)`.
     Classes(Vec<usize>),
+    /// The same with smoothed labels (Szegedy et al. 2016, section 7): this share of each row's target lies evenly on
+    /// all classes, `(1 - smoothing) onehot + smoothing / outputs`.
+    SmoothedClasses {
+        /// The class of each row.
+        classes: Vec<usize>,
+        /// From 0 to 1.
+        smoothing: f32,
+    },
+}
+
+impl Target {
+    /// What the target asks of an output of this shape; for classes, their probabilities.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn into_values(self, dims: [usize; 2], device: &Device) -> Result<Tensor<2>> {
+        let target = match self {
+            Self::Values(values) => values,
+            Self::Classes(classes) => probabilities(&classes, 0.0, dims, device)?,
+            Self::SmoothedClasses { classes, smoothing } => {
+                probabilities(&classes, smoothing, dims, device)?
+            }
+        };
+        if target.dims() == dims {
+            return Ok(target);
+        }
+        Err(Error::shape(format!("the target has shape {:?}, the output {dims:?}", target.dims())))
+    }
+
+    /// Whether outputs are classes' logarithmic odds.
+    pub fn is_classes(&self) -> bool {
+        !matches!(self, Self::Values(_))
+    }
 }
 
 impl From<Tensor<2>> for Target {
@@ -148,19 +181,8 @@ pub fn train(
 /// # Errors
 /// When the target does not fit the output, or is not finite.
 pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Deviation)> {
-    let (target, output) = match target {
-        Target::Values(values) => (values, output),
-        Target::Classes(classes) => {
-            (one_hot(&classes, output.dims(), &output.device())?, activation::softmax(output, 1))
-        }
-    };
-    if target.dims() != output.dims() {
-        return Err(Error::shape(format!(
-            "the target has shape {:?}, the output {:?}",
-            target.dims(),
-            output.dims()
-        )));
-    }
+    let output = if target.is_classes() { activation::softmax(output, 1) } else { output };
+    let target = target.into_values(output.dims(), &output.device())?;
     let [rows, columns] = output.dims();
     let (signal, sums) = ops::error_signal(target, output);
     if !sums.squared.is_finite() {
@@ -172,11 +194,22 @@ pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Devia
     Ok((signal, Deviation { sums, elements: rows * columns }))
 }
 
-fn one_hot(classes: &[usize], [rows, columns]: [usize; 2], device: &Device) -> Result<Tensor<2>> {
+fn probabilities(
+    classes: &[usize],
+    smoothing: f32,
+    [rows, columns]: [usize; 2],
+    device: &Device,
+) -> Result<Tensor<2>> {
     if classes.len() != rows {
         return Err(Error::shape(format!("{} classes for a batch of {rows}", classes.len())));
     }
-    let mut values = vec![0f32; rows * columns];
+    if !(0.0..=1.0).contains(&smoothing) {
+        return Err(Error::setting(format!(
+            "labels are smoothed by {smoothing}; it must be from 0 to 1"
+        )));
+    }
+    let even = smoothing / columns as f32;
+    let mut values = vec![even; rows * columns];
     for (row, &class) in classes.iter().enumerate() {
         if class >= columns {
             return Err(Error::setting(format!(
@@ -184,7 +217,7 @@ fn one_hot(classes: &[usize], [rows, columns]: [usize; 2], device: &Device) -> R
                 columns.saturating_sub(1)
             )));
         }
-        values[row * columns + class] = 1.0;
+        values[row * columns + class] = 1.0 - smoothing + even;
     }
     Ok(Tensor::from_data(TensorData::new(values, [rows, columns]), device))
 }

@@ -105,6 +105,16 @@ fn a_network_learns_classes_from_their_numbers() {
 }
 
 #[test]
+fn smoothed_labels_lie_partly_on_all_classes() {
+    let target = Target::SmoothedClasses { classes: vec![1, 0], smoothing: 0.25 };
+    let values = target.into_values([2, 5], &Device::flex()).unwrap();
+    let expected = [0.05, 0.8, 0.05, 0.05, 0.05, 0.8, 0.05, 0.05, 0.05, 0.05];
+    for (value, expected) in numbers(values).into_iter().zip(expected) {
+        assert!((value - expected).abs() < 1e-7, "{value} for {expected}");
+    }
+}
+
+#[test]
 fn predictions_leave_charges_alone_and_stateful_ones_move_them() {
     let rule = Rule { threshold: 0.5, ..Rule::classic() };
     let mut network = Network::dense(&[6, 4, 6]).rule(rule).build(&Device::flex()).unwrap();
@@ -188,6 +198,8 @@ fn what_does_not_fit_is_an_error_and_changes_nothing() {
     refused(train(good.clone(), random([4, 6], 1).into()), Shape, &["[4, 6]", "[5, 6]"]);
     refused(train(good.clone(), Target::Classes(vec![0, 1])), Shape, &["2 classes", "batch of 5"]);
     refused(train(good.clone(), Target::Classes(vec![9; 5])), Setting, &["class 9"]);
+    let too_smooth = Target::SmoothedClasses { classes: vec![0; 5], smoothing: 1.5 };
+    refused(train(good.clone(), too_smooth), Setting, &["1.5", "from 0 to 1"]);
     for bad in [f32::NAN, f32::INFINITY] {
         let bad = good.clone().mul_scalar(bad);
         refused(train(bad, good.clone().into()), NotFinite, &["NaN"]);

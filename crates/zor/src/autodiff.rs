@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use zor_core::burn::tensor::ops::{
     AvgPoolOptions, ConvOptions, ConvTransposeOptions, MaxPoolOptions,
 };
-use zor_core::burn::tensor::{Tensor, TensorData, activation, module};
+use zor_core::burn::tensor::{Tensor, activation, module};
 use zor_core::ops::{ErrorSums, Window};
 use zor_core::{
     BatchNormConfig, Conv2dConfig, Deviation, GateConfig, GroupNormConfig, Layer, Network,
@@ -27,7 +27,7 @@ pub fn train_batch(
     input: Tensor<2>,
     target: impl Into<Target>,
 ) -> Result<Deviation> {
-    let Gradients { values, statistics, deviation } = gradients(network, input, &target.into())?;
+    let Gradients { values, statistics, deviation } = gradients(network, input, target.into())?;
     let mut workspace = Workspace::new(&network.device().clone());
     let (mut values, mut statistics) = (values.into_iter(), statistics.into_iter());
     for layer in network.layers_mut() {
@@ -56,7 +56,7 @@ pub fn parameter_gradients(
     input: Tensor<2>,
     target: impl Into<Target>,
 ) -> Result<Vec<Option<Tensor<2>>>> {
-    gradients(network, input, &target.into()).map(|found| found.values)
+    gradients(network, input, target.into()).map(|found| found.values)
 }
 
 struct Gradients {
@@ -66,7 +66,7 @@ struct Gradients {
     deviation: Deviation,
 }
 
-fn gradients(network: &Network, input: Tensor<2>, target: &Target) -> Result<Gradients> {
+fn gradients(network: &Network, input: Tensor<2>, target: Target) -> Result<Gradients> {
     let values = network.layers().iter().flat_map(|layer| layer.parameters());
     let parameters: Vec<Tensor<2>> =
         values.map(|parameter| parameter.value().autodiff().require_grad()).collect();
@@ -78,21 +78,14 @@ fn gradients(network: &Network, input: Tensor<2>, target: &Target) -> Result<Gra
         shape = layer.output_shape().to_vec();
     }
     let [rows, columns] = output.dims();
-    let (loss, error) = match target {
-        Target::Values(values) => {
-            let error = values.clone().autodiff() - output;
-            ((error.clone() * error.clone()).sum() * 0.5, error)
-        }
-        Target::Classes(classes) => {
-            let mut one_hot = vec![0f32; rows * columns];
-            for (row, class) in classes.iter().enumerate() {
-                one_hot[row * columns + class] = 1.0;
-            }
-            let data = TensorData::new(one_hot, [rows, columns]);
-            let one_hot = Tensor::<2>::from_data(data, &output.device());
-            let loss = (one_hot.clone() * activation::log_softmax(output.clone(), 1)).sum().neg();
-            (loss, one_hot - activation::softmax(output, 1))
-        }
+    let is_classes = target.is_classes();
+    let target = target.into_values([rows, columns], network.device())?.autodiff();
+    let (loss, error) = if is_classes {
+        let loss = (target.clone() * activation::log_softmax(output.clone(), 1)).sum().neg();
+        (loss, target - activation::softmax(output, 1))
+    } else {
+        let error = target - output;
+        ((error.clone() * error.clone()).sum() * 0.5, error)
     };
     let error = error.inner();
     let sum = |tensor: Tensor<2>| tensor.sum().into_data().iter::<f64>().next().unwrap_or(f64::NAN);

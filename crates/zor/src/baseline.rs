@@ -107,7 +107,8 @@ pub fn train(
     let loss = MseLoss::new();
     let batches = train::batches(settings, data)?;
     let mut batch = zor_data::Batch::default();
-    let evaluation = train::evaluation_batches(&data.evaluation, device)?;
+    let evaluation =
+        train::evaluation_batches(&data.evaluation, device).collect::<Result<Vec<_>>>()?;
     let every = (settings.steps / EVALUATIONS).max(1);
     let mut best: Option<(Deviation, u64, Mlp)> = None;
     let (mut curve, mut train_seconds) = (Vec::new(), 0.0);

@@ -36,6 +36,8 @@ pub struct Options {
     pub optimizer: Option<OptimizerName>,
     /// Decoupled weight decay.
     pub weight_decay: Option<f32>,
+    /// Share of a label that lies evenly on all classes.
+    pub label_smoothing: Option<f32>,
     /// Units between input and output.
     pub hidden: Option<usize>,
     /// Threshold of the hidden units.
@@ -84,6 +86,7 @@ impl Options {
             schedule: self.schedule.or(others.schedule),
             optimizer: self.optimizer.or(others.optimizer),
             weight_decay: self.weight_decay.or(others.weight_decay),
+            label_smoothing: self.label_smoothing.or(others.label_smoothing),
             hidden: self.hidden.or(others.hidden),
             threshold: self.threshold.or(others.threshold),
             output_activation: self.output_activation.or(others.output_activation),
@@ -123,6 +126,8 @@ pub struct Settings {
     pub learning_rate: Schedule,
     /// Its weight decay.
     pub weight_decay: f32,
+    /// Share of a label that lies evenly on all classes.
+    pub label_smoothing: f32,
     /// Units between input and output.
     pub hidden: usize,
     /// Activation function of the output.
@@ -212,6 +217,7 @@ impl Settings {
             optimizer,
             learning_rate: Schedule { peak, warm_up: preset.warm_up.min(steps / 2), decay, steps },
             weight_decay: options.weight_decay.unwrap_or(usual_decay),
+            label_smoothing: options.label_smoothing.unwrap_or(preset.label_smoothing),
             hidden: options.hidden.unwrap_or(preset.hidden),
             output_activation: options
                 .output_activation
@@ -252,6 +258,7 @@ impl Settings {
             schedule: Some(schedule),
             optimizer: Some(self.optimizer),
             weight_decay: Some(self.weight_decay),
+            label_smoothing: Some(self.label_smoothing),
             hidden: Some(self.hidden),
             threshold: Some(self.rule.threshold),
             output_activation: Some(self.output_activation.clone()),
@@ -297,6 +304,12 @@ impl Settings {
             if is_zero {
                 return Err(Error::input(format!("{name} is 0; it must be at least 1")));
             }
+        }
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Error::input(format!(
+                "label_smoothing is {}; it must be from 0 to 1",
+                self.label_smoothing
+            )));
         }
         if let Some(augment) = &self.augment {
             augment.check()?;
@@ -372,6 +385,7 @@ mod tests {
         refused(&format!("{TASK}learning_rate = inf"), &["learning rate", "inf"]);
         refused(&format!("{TASK}optimizer = 'lion'"), &["lion", "muon"]);
         refused(&format!("{TASK}threshold = nan"), &["threshold"]);
+        refused(&format!("{TASK}label_smoothing = 1.5"), &["label_smoothing", "0 to 1"]);
         refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclude"]);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{Deviation, GateConfig, Network, Place, Target, step};
+use zor_core::{Deviation, GateConfig, Network, Place, Target, Workspace, step};
 use zor_data::{Batches, Dataset, Order, Prefetch};
 
 use crate::error::Result;
@@ -12,11 +12,11 @@ use crate::options::{ModelName, Settings, TaskName};
 use crate::{autodiff, models};
 
 /// How often a run is evaluated on its way, at most.
-const EVALUATIONS: u64 = 20;
+const EVALUATIONS: u64 = 10;
 /// Batches that are prepared ahead.
 const AHEAD: usize = 4;
 /// Images evaluated at once.
-const EVALUATION_BATCH: usize = 1000;
+const EVALUATION_BATCH: usize = 100;
 
 /// One point of a run's curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -173,7 +173,8 @@ pub fn run(
         let target = match settings.task {
             TaskName::FashionReconstruction => Target::Values(input.clone()),
             TaskName::FashionClassification => {
-                Target::Classes(batch.labels.iter().map(|label| usize::from(*label)).collect())
+                let classes = batch.labels.iter().map(|label| usize::from(*label)).collect();
+                Target::SmoothedClasses { classes, smoothing: settings.label_smoothing }
             }
         };
         prefetch.recycle(batch);
@@ -211,17 +212,19 @@ pub fn evaluate(
     device: &Device,
 ) -> Result<Score> {
     let mut score = Score { samples: data.len(), ..Score::default() };
+    let mut workspace = Workspace::new(device);
     let mut seen = 0;
-    for input in evaluation_batches(data, device)? {
+    for input in evaluation_batches(data, device) {
+        let input = input?;
         let rows = input.dims()[0];
         let (target, output) = match task {
             TaskName::FashionReconstruction => {
-                (Target::Values(input.clone()), network.predict(input)?)
+                (Target::Values(input.clone()), network.predict_with(input, &mut workspace)?)
             }
             TaskName::FashionClassification => {
                 let labels = &data.labels()[seen..seen + rows];
                 let classes: Vec<usize> = labels.iter().map(|label| usize::from(*label)).collect();
-                let output = network.predict(input)?;
+                let output = network.predict_with(input, &mut workspace)?;
                 let right = n_correct(output.clone(), &classes);
                 score.correct = Some(score.correct.unwrap_or(0) + right);
                 (Target::Classes(classes), output)
@@ -242,15 +245,15 @@ fn n_correct(output: Tensor<2>, classes: &[usize]) -> usize {
     rows.filter(|(row, class)| likeliest(row) == Some(**class)).count()
 }
 
-/// A set's images in order, as batches `[at most 1000, pixels]`.
-pub(crate) fn evaluation_batches(data: &Dataset, device: &Device) -> Result<Vec<Tensor<2>>> {
-    (0..data.len())
-        .step_by(EVALUATION_BATCH)
-        .map(|from| {
-            let part = data.range(from..(from + EVALUATION_BATCH).min(data.len()))?;
-            Ok(matrix(&part.pixels(), part.len(), device))
-        })
-        .collect()
+/// A set's images in order, as batches `[at most 100, pixels]`.
+pub(crate) fn evaluation_batches<'a>(
+    data: &'a Dataset,
+    device: &'a Device,
+) -> impl Iterator<Item = Result<Tensor<2>>> + 'a {
+    (0..data.len()).step_by(EVALUATION_BATCH).map(|from| {
+        let part = data.range(from..(from + EVALUATION_BATCH).min(data.len()))?;
+        Ok(matrix(&part.pixels(), part.len(), device))
+    })
 }
 
 /// Values as a matrix of so many rows.

@@ -16,7 +16,10 @@ use zor::options::TaskName;
 use zor::prelude::*;
 use zor::train;
 
+use super::{Keep, spread};
+use crate::figures::Table;
 use crate::recorder::{cosine, updates};
+use crate::text;
 
 const DEPTHS: [usize; 5] = [2, 10, 32, 64, 128];
 const SEEDS: Range<u64> = 0..3;
@@ -176,7 +179,7 @@ fn rounded(values: &[f64]) -> Vec<f64> {
 }
 
 /// Trains all networks and prints a table.
-pub(crate) fn run() -> Result<Value, String> {
+pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
     let data = FashionMnist::load(&Locations::from_environment(None)).map_err(text)?;
     let test = data.test.ok_or("the depth suite needs the full Fashion-MNIST (ZOR_DATA_DIR)")?;
     let laboratory = Laboratory { train: Arc::new(data.train), test, device: Device::flex() };
@@ -191,7 +194,7 @@ pub(crate) fn run() -> Result<Value, String> {
         "signal, top to bottom",
         "s"
     );
-    let mut raw = Vec::new();
+    let mut raw: Vec<Value> = Vec::new();
     for kind in [Kind::Dense, Kind::Convolutional] {
         let residual = Design {
             kind,
@@ -219,8 +222,45 @@ pub(crate) fn run() -> Result<Value, String> {
                 raw.extend(laboratory.measure(Design { depth, variant, ..residual }, 0..1)?);
             }
         }
+        keep(&json!({ "suite": "depth", "runs": raw }))?;
     }
     Ok(json!({ "suite": "depth", "runs": raw }))
+}
+
+/// What is promised of the numbers that [`run`] returns.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    let runs: Vec<&Value> = raw["runs"].as_array().into_iter().flatten().collect();
+    for kind in [Kind::Dense, Kind::Convolutional] {
+        // Mean, least and largest top-1 in percent of the default rule.
+        let top1 = |residual: bool, depth: usize, frozen: bool| {
+            let is = |run: &Value| {
+                run["kind"] == kind.name()
+                    && run["residual"] == residual
+                    && run["depth"] == depth
+                    && run["frozen"] == frozen
+                    && run["rule"] == Variant::Default.name()
+            };
+            let shares = runs.iter().filter(|run| is(run)).filter_map(|run| run["top1"].as_f64());
+            let all: Vec<f64> = shares.map(|share| 100.0 * share).collect();
+            let (_, low, high) = spread(&all);
+            (all.iter().sum::<f64>() / all.len() as f64, low, high)
+        };
+        let best = DEPTHS.map(|depth| top1(true, depth, false).0).into_iter().fold(0.0, f64::max);
+        for depth in [64, 128] {
+            let (mean, low, high) = top1(true, depth, false);
+            let name = format!("{} residual, {depth} layers", kind.name());
+            let measured = format!("{mean:.2} % [{low:.2}, {high:.2}]");
+            let (least, enough) = (best - 1.0, mean >= best - 1.0);
+            table.add(&name, format!("at least {least:.2} %"), measured, enough);
+            let gain = mean - top1(true, depth, true).0;
+            let name = format!("{name}: points over frozen");
+            table.add(&name, "at least 3".to_owned(), format!("{gain:.2}"), gain >= 3.0);
+        }
+        let (two, ten) = (top1(false, 2, false).0, top1(false, 10, false));
+        let name = format!("{} plain, 10 layers", kind.name());
+        let measured = format!("{:.2} % [{:.2}, {:.2}]", ten.0, ten.1, ten.2);
+        table.add(&name, format!("at least {:.2} %", two - 1.0), measured, ten.0 >= two - 1.0);
+    }
 }
 
 struct Laboratory {
@@ -372,8 +412,4 @@ impl Layer for Probe {
     fn boxed_clone(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
     }
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }

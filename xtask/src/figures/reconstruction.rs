@@ -1,0 +1,303 @@
+//! Reconstruction: PSNR of clothing that was not learned from, beside references, MLPs and linear limits.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use zor::baseline::{self, Output};
+use zor::core::{Activation, Network, Optimizer, Rule};
+use zor::data::{Batch, Batches, FashionMnist, Order};
+use zor::fashion::{self, RunData};
+use zor::optim::{AdamW, Muon, Schedule};
+use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
+use zor::prelude::{Deviation, Device, matrix};
+use zor::train::{self, Next, Teacher};
+
+use super::Table;
+use crate::bench::spread;
+use crate::recorder::{cosine, updates};
+use crate::{results, text};
+
+const SEEDS: std::ops::Range<u64> = 0..5;
+const DRAWS: std::ops::Range<u64> = 0..20;
+/// PCA with 64 components, fitted on all 60,000 training images, on the test set.
+const PCA_64_DB: f64 = 19.84;
+
+struct Bench<'a> {
+    data: &'a FashionMnist,
+    device: Device,
+    table: &'a mut Table,
+    raw: serde_json::Map<String, Value>,
+}
+
+/// Adds the figures to the table; `long` adds twenty random draws with their baselines, `write` keeps the raw numbers.
+pub(crate) fn measure(
+    data: &FashionMnist,
+    table: &mut Table,
+    long: bool,
+    write: bool,
+) -> Result<(), String> {
+    let mut bench = Bench { data, device: Device::flex(), table, raw: serde_json::Map::new() };
+    bench.ten_images()?;
+    if bench.data.test.is_some() {
+        bench.quick_start()?;
+        bench.all_images()?;
+        bench.distance_from_backpropagation()?;
+    }
+    if long {
+        bench.draws()?;
+    }
+    if write {
+        let kind = if data.test.is_some() { "full" } else { "sample" };
+        let object = json!({ "data": kind, "runs": bench.raw });
+        results::write("fashion-reconstruction", &object)?;
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn ten_images(&mut self) -> Result<(), String> {
+        for (augment, least, name) in
+            [(false, 13.4, "ten images, no augmentation"), (true, 17.3, "ten images, augmented")]
+        {
+            let mut runs = Vec::new();
+            for seed in SEEDS {
+                runs.push(self.train(Options {
+                    augment: Some(augment),
+                    seed: Some(seed),
+                    ..task()
+                })?);
+            }
+            self.add_at_least(name, least, &runs);
+            if augment {
+                let slowest = runs.iter().map(|run| run.seconds).fold(0.0, f64::max);
+                let name = "ten images, augmented: training time";
+                self.table.add(
+                    name,
+                    "at most 3 s".to_owned(),
+                    format!("{slowest:.2} s"),
+                    slowest <= 3.0,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn quick_start(&mut self) -> Result<(), String> {
+        let relu = [Activation::None, Activation::None, Activation::Relu];
+        let none = [Activation::None, Activation::None, Activation::None];
+        let classic = AdamW::default();
+        let muon = Muon::new(Schedule::linear(0.02, 500));
+        let backprop = Rule { initial_scale: 0.5, ..Rule::backprop() };
+        let rows: [(_, Rule, _, &dyn Optimizer, Option<f64>); 5] = [
+            ("quick start, classic rule", Rule::classic(), &none, &classic, Some(18.45)),
+            ("quick start, default rule", Rule::default(), &relu, &muon, Some(19.4)),
+            ("quick start, default rule, linear output", Rule::default(), &none, &muon, Some(19.4)),
+            ("quick start, backprop rule", backprop.clone(), &relu, &muon, None),
+            ("quick start, backprop rule, linear output", backprop, &none, &muon, None),
+        ];
+        for (name, rule, activations, optimizer, least) in rows {
+            let mut runs = Vec::new();
+            for seed in SEEDS {
+                runs.push(self.quick_run(&rule, activations, optimizer, seed)?);
+            }
+            match least {
+                Some(least) => self.add_at_least(name, least, &runs),
+                None => self.add_runs(name, "-".to_owned(), &runs, true),
+            }
+            if name.contains("classic") {
+                let all: Vec<f64> = runs.iter().map(|run| run.deviation.accuracy()).collect();
+                let (accuracy, ..) = spread(&all);
+                let measured = format!("{:.2} %", 100.0 * accuracy);
+                let name = "quick start, classic rule: 1 - MAE";
+                self.table.add(
+                    name,
+                    "92.4 % ± 0.2".to_owned(),
+                    measured,
+                    (accuracy - 0.924).abs() < 0.002,
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn quick_run(
+        &self,
+        rule: &Rule,
+        activations: &[Activation],
+        optimizer: &dyn Optimizer,
+        seed: u64,
+    ) -> Result<Run, String> {
+        let images = self.data.train.clone();
+        let batches = Batches::new(images.into(), 48, Order::Random, None, seed).map_err(text)?;
+        let mut network = Network::dense_with(&[784, 64, 784], activations)
+            .rule(rule.clone())
+            .seed(seed)
+            .build(&self.device)
+            .map_err(text)?;
+        let mut batch = Batch::default();
+        let start = Instant::now();
+        for step in 0..500 {
+            batches.fill(step, &mut batch);
+            let input = matrix(&batch.inputs, batch.rows, &self.device);
+            network.train_batch(optimizer, input.clone(), input).map_err(text)?;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let test = self.data.test.as_ref().ok_or("no test images")?;
+        let task = TaskName::FashionReconstruction;
+        let score = train::evaluate(&network, task, test, &self.device).map_err(text)?;
+        let deviation = score.deviation;
+        Ok(Run { seed, deviation, seconds })
+    }
+
+    fn all_images(&mut self) -> Result<(), String> {
+        let mut runs = Vec::new();
+        for seed in SEEDS.take(3) {
+            let all = Options { train_samples: Some(Count::All), seed: Some(seed), ..task() };
+            runs.push(self.train(all)?);
+        }
+        self.add_at_least("all 60,000 images, test set", PCA_64_DB - 0.15, &runs);
+        let slowest = runs.iter().map(|run| run.seconds).fold(0.0, f64::max);
+        let name = "all 60,000 images: training time";
+        self.table.add(name, "under 60 s".to_owned(), format!("{slowest:.1} s"), slowest < 60.0);
+        Ok(())
+    }
+
+    /// Cosine between what each layer learns under the default rule and backpropagation's gradient, same weights and batch.
+    fn distance_from_backpropagation(&mut self) -> Result<(), String> {
+        for (name, steps) in [("at first", 0), ("after 500 steps", 500)] {
+            let images = self.data.train.clone();
+            let batches = Batches::new(images.into(), 256, Order::Random, None, 1).map_err(text)?;
+            let mut batch = Batch::default();
+            let sizes = [784, 128, 64, 784];
+            let mut network = Network::dense(&sizes).build(&self.device).map_err(text)?;
+            let optimizer = Muon::new(Schedule::linear(0.02, 500));
+            for step in 0..=steps {
+                batches.fill(step, &mut batch);
+                let input = matrix(&batch.inputs, batch.rows, &self.device);
+                if step < steps {
+                    network.train_batch(&optimizer, input.clone(), input).map_err(text)?;
+                    continue;
+                }
+                let learned = |rule: Rule| {
+                    let twin =
+                        Network::dense(&sizes).rule(rule).build(&self.device).map_err(text)?;
+                    updates(&network, twin, input.clone(), input.clone())
+                };
+                let (ours, theirs) = (learned(Rule::default())?, learned(Rule::backprop())?);
+                // The signal passes the top first.
+                let cosines: Vec<String> = ours
+                    .iter()
+                    .zip(&theirs)
+                    .rev()
+                    .map(|(a, b)| format!("{:.2}", cosine(&a.1, &b.1)))
+                    .collect();
+                let name = format!("cosine with backprop, default rule, {name}");
+                self.table.add(&name, "-".to_owned(), cosines.join(" "), true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Twenty random draws of ten images, beside both networks with backpropagation on the same batches.
+    fn draws(&mut self) -> Result<(), String> {
+        for augment in [false, true] {
+            let (mut ours, mut sigmoid, mut linear) = (Vec::new(), Vec::new(), Vec::new());
+            for seed in DRAWS {
+                let options = Options {
+                    samples: Some(Choice::Random),
+                    augment: Some(augment),
+                    seed: Some(seed),
+                    ..task()
+                };
+                let (settings, data) = self.prepare(&options)?;
+                ours.push(self.run(&settings, &data)?);
+                for (output, runs) in
+                    [(Output::Sigmoid, &mut sigmoid), (Output::Linear, &mut linear)]
+                {
+                    let trained =
+                        baseline::train(&settings, &data, output, &self.device, &mut |_| {
+                            Next::Continue
+                        })
+                        .map_err(text)?;
+                    let (deviation, seconds) = (trained.best, trained.train_seconds);
+                    runs.push(Run { seed, deviation, seconds });
+                }
+            }
+            let kind = if augment { "augmented" } else { "no augmentation" };
+            let ahead = ours
+                .iter()
+                .zip(sigmoid.iter().zip(&linear))
+                .filter(|(own, (a, b))| own.psnr() > a.psnr() && own.psnr() > b.psnr())
+                .count();
+            for (name, runs) in [("Zor", &ours), ("MLP sigmoid", &sigmoid), ("MLP linear", &linear)]
+            {
+                self.add_runs(&format!("20 draws, {kind}: {name}"), "-".to_owned(), runs, true);
+            }
+            let name = format!("20 draws, {kind}: ahead of both MLPs");
+            self.table.add(&name, "20".to_owned(), ahead.to_string(), ahead == DRAWS.count());
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, options: &Options) -> Result<(Settings, RunData), String> {
+        let settings = Settings::resolve(options).map_err(text)?;
+        let data = fashion::choose(self.data, &settings).map_err(text)?;
+        Ok((settings, data))
+    }
+
+    fn train(&self, options: Options) -> Result<Run, String> {
+        let (settings, data) = self.prepare(&options)?;
+        self.run(&settings, &data)
+    }
+
+    fn run(&self, settings: &Settings, data: &RunData) -> Result<Run, String> {
+        let trained =
+            train::run(settings, data, &self.device, Teacher::Rule, &mut |_| Next::Continue)
+                .map_err(text)?;
+        let (deviation, seconds) = (trained.evaluation().deviation, trained.train_seconds);
+        Ok(Run { seed: settings.seed, deviation, seconds })
+    }
+
+    fn add_at_least(&mut self, name: &str, least: f64, runs: &[Run]) {
+        let (median, ..) = spread(&runs.iter().map(Run::psnr).collect::<Vec<_>>());
+        self.add_runs(name, format!("at least {least:.2} dB"), runs, median >= least);
+    }
+
+    fn add_runs(&mut self, name: &str, promised: String, runs: &[Run], kept: bool) {
+        let (median, low, high) = spread(&runs.iter().map(Run::psnr).collect::<Vec<_>>());
+        let measured = format!("{median:.2} dB [{low:.2}, {high:.2}]");
+        let raw: Vec<Value> = runs
+            .iter()
+            .map(|run| {
+                json!({
+                    "seed": run.seed, "psnr_db": run.psnr(), "mae": run.deviation.mean_absolute(),
+                    "train_seconds": run.seconds,
+                })
+            })
+            .collect();
+        self.raw.insert(name.to_owned(), raw.into());
+        self.table.add(name, promised, measured, kept);
+    }
+}
+
+/// One training and its evaluation.
+struct Run {
+    seed: u64,
+    deviation: Deviation,
+    seconds: f64,
+}
+
+impl Run {
+    fn psnr(&self) -> f64 {
+        self.deviation.psnr_db()
+    }
+}
+
+fn task() -> Options {
+    Options {
+        task: Some(TaskName::FashionReconstruction),
+        rule: Some(RuleName::Default),
+        baseline: Some(false),
+        ..Options::default()
+    }
+}
