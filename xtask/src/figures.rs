@@ -8,6 +8,8 @@ mod reconstruction;
 
 use std::fs;
 
+use zor::images::Images;
+use zor::options::DataSetName;
 use zor::prelude::*;
 
 use crate::bench::Suite;
@@ -43,7 +45,8 @@ impl Table {
 
 /// Measures, prints the table, and fails if a figure falls short.
 pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
-    let data = FashionMnist::load(&Locations::from_environment(None)).map_err(text)?;
+    let locations = Locations::from_environment(None);
+    let data = Images::load(DataSetName::FashionMnist, &locations).map_err(text)?;
     println!("data: {}", data.source);
     if data.test.is_none() {
         println!("skipped: all but ten images needs the full data set (ZOR_DATA_DIR)");

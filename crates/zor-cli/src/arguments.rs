@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Eval(EvalArguments),
     /// Show what a saved model makes of your own images
     Reconstruct(ReconstructArguments),
+    /// Give colour to your own pictures, of any size
+    Colorize(ColorizeArguments),
     /// Print what a model file says about itself
     Info {
         /// The model file
@@ -38,7 +40,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The task: fashion-reconstruction or fashion-classification
+    /// The task: fashion-reconstruction, fashion-classification, cifar-reconstruction or cifar-colorization
     pub(crate) task: Option<TaskName>,
     /// A TOML file of settings; flags win over it
     #[arg(long, value_name = "FILE")]
@@ -163,6 +165,22 @@ pub(crate) struct ReconstructArguments {
     pub(crate) device: String,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ColorizeArguments {
+    /// The model file, of the task cifar-colorization
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: PathBuf,
+    /// PNG or JPEG pictures; of those in colour the luminance is taken
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// The folder for the pictures in colour, as PNG under their own names
+    #[arg(long, value_name = "DIR", default_value = "colorized")]
+    pub(crate) out: PathBuf,
+    /// The device: auto, flex, ndarray, wgpu or cuda
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Show where each data set is found
@@ -173,7 +191,7 @@ pub(crate) enum DataCommand {
     },
     /// Download a data set, check it, and keep it in the cache
     Fetch {
-        /// The data set: fashion-mnist
+        /// The data set: fashion-mnist or cifar-10
         name: String,
         /// The folder to put it in [default: the user's cache]
         #[arg(long, value_name = "DIR")]
@@ -181,7 +199,7 @@ pub(crate) enum DataCommand {
     },
     /// Print the folder of a data set
     Path {
-        /// The data set: fashion-mnist
+        /// The data set: fashion-mnist or cifar-10
         name: String,
         /// The folder to look in
         #[arg(long, value_name = "DIR")]

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use zor::data::{FashionMnist, Locations, Source, fashion_mnist};
-use zor::options::{Samples, Settings};
+use zor::data::{Cifar10, FashionMnist, Locations, Source, cifar10, fashion_mnist};
+use zor::images::Images;
+use zor::options::{DataSetName, Samples, Settings};
 use zor::{Error, Result};
 
 use crate::arguments::DataCommand;
@@ -11,61 +12,76 @@ use crate::arguments::DataCommand;
 pub(crate) fn run(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::List { data_dir } => {
-            let place = match fashion_mnist::find(&Locations::from_environment(data_dir))? {
-                Some(folder) => folder.display().to_string(),
-                None => format!("not found; {} is used", Source::Sample),
-            };
-            println!("fashion-mnist  {place}");
+            let locations = Locations::from_environment(data_dir);
+            for set in [DataSetName::FashionMnist, DataSetName::Cifar10] {
+                let place = match find(set, &locations) {
+                    Ok(Some(path)) => path.display().to_string(),
+                    Ok(None) if set == DataSetName::FashionMnist => {
+                        format!("not found; {} is used", Source::Sample)
+                    }
+                    Ok(None) => "not found".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                println!("{:<15}{place}", set.name());
+            }
             Ok(())
         }
         DataCommand::Path { name, data_dir } => {
-            check_name(&name)?;
-            let found = fashion_mnist::find(&Locations::from_environment(data_dir))?;
-            let folder = found.ok_or_else(|| {
-                Error::input("fashion-mnist is not here; 'zor data fetch fashion-mnist' fetches it")
+            let set: DataSetName = name.parse()?;
+            let found = find(set, &Locations::from_environment(data_dir))?;
+            let path = found.ok_or_else(|| {
+                Error::input(format!("{set} is not here; 'zor data fetch {set}' fetches it"))
             })?;
-            println!("{}", folder.display());
+            println!("{}", path.display());
             Ok(())
         }
         DataCommand::Fetch { name, data_dir } => {
-            check_name(&name)?;
-            println!("{}", fetch(&Locations::from_environment(data_dir))?.display());
+            let folder = fetch(name.parse()?, &Locations::from_environment(data_dir))?;
+            println!("{}", folder.display());
             Ok(())
         }
     }
 }
 
-/// The images for a run. Runs that need more than the sample fetch the whole set first, if it can be had.
-pub(crate) fn load(settings: &Settings) -> Result<FashionMnist> {
+/// The images for a run. A set that is not here, and that no sample stands for, is fetched first if it can be had.
+pub(crate) fn load(settings: &Settings) -> Result<Images> {
     let locations = Locations::from_environment(settings.data_dir.clone());
-    let sample_is_enough = matches!(settings.samples, Samples::PerClass(n) if n <= 100);
-    if !sample_is_enough && fashion_mnist::find(&locations)?.is_none() {
-        eprintln!("fetching Fashion-MNIST, 30 MB ...");
-        if let Err(error) = fetch(&locations) {
+    let set = settings.task.data_set();
+    let (size, sample_is_enough) = match set {
+        DataSetName::FashionMnist => {
+            ("30 MB", matches!(settings.samples, Samples::PerClass(n) if n <= 100))
+        }
+        _ => ("170 MB", false),
+    };
+    if !sample_is_enough && find(set, &locations)?.is_none() {
+        eprintln!("fetching {set}, {size} ...");
+        if let Err(error) = fetch(set, &locations) {
             eprintln!("{error}");
         }
     }
-    let data = FashionMnist::load(&locations)?;
+    let data = Images::load(set, &locations)?;
     if data.source == Source::Sample && !sample_is_enough {
-        eprintln!("Fashion-MNIST is not here: learning from {}", data.source);
+        eprintln!("{set} is not here: learning from {}", data.source);
     }
     Ok(data)
 }
 
+fn find(set: DataSetName, locations: &Locations) -> Result<Option<PathBuf>> {
+    Ok(match set {
+        DataSetName::FashionMnist => fashion_mnist::find(locations)?,
+        _ => cifar10::find(locations)?,
+    })
+}
+
 #[cfg(feature = "download")]
-fn fetch(locations: &Locations) -> Result<PathBuf> {
-    Ok(FashionMnist::fetch(locations)?)
+fn fetch(set: DataSetName, locations: &Locations) -> Result<PathBuf> {
+    Ok(match set {
+        DataSetName::FashionMnist => FashionMnist::fetch(locations)?,
+        _ => Cifar10::fetch(locations)?,
+    })
 }
 
 #[cfg(not(feature = "download"))]
-fn fetch(_locations: &Locations) -> Result<PathBuf> {
+fn fetch(_: DataSetName, _: &Locations) -> Result<PathBuf> {
     Err(Error::input("this zor was built without the feature 'download'"))
-}
-
-fn check_name(name: &str) -> Result<()> {
-    if name == "fashion-mnist" {
-        Ok(())
-    } else {
-        Err(Error::input(format!("there is no data set '{name}'; there is fashion-mnist")))
-    }
 }

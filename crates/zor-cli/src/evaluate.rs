@@ -1,9 +1,10 @@
 //! `zor eval`: how well a saved model does on its task's evaluation images.
 
 use serde_json::json;
-use zor::data::{FashionMnist, Locations};
+use zor::data::Locations;
+use zor::images::{Images, VALIDATION};
 use zor::options::TaskName;
-use zor::{Error, Result, fashion, io, train};
+use zor::{Error, Result, io, train};
 
 use crate::arguments::EvalArguments;
 use crate::report;
@@ -20,11 +21,11 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
             TaskName::NAMES.join(", ")
         ))
     })?;
-    let set = FashionMnist::load(&Locations::from_environment(arguments.data_dir))?;
+    let set = Images::load(task.data_set(), &Locations::from_environment(arguments.data_dir))?;
     let mut sets = Vec::new();
-    // Classifiers learn from all training images.
+    // Others learn from all training images.
     if task == TaskName::FashionReconstruction || set.test.is_none() {
-        sets.push(("training images 2000 to 2999", set.train.range(fashion::VALIDATION)?));
+        sets.push(("training images 2000 to 2999", set.train.range(VALIDATION)?));
     }
     sets.extend(set.test.map(|test| ("the test set", test)));
     let mut last = None;

@@ -1,10 +1,12 @@
 //! A finished run: what reports and pictures are made of.
 
 use zor::baseline::Baseline;
-use zor::fashion::RunData;
+use zor::images::RunData;
 use zor::options::Settings;
 use zor::prelude::Device;
 use zor::train::Trained;
+
+use crate::colours::Colours;
 
 /// A finished run and what it is compared with.
 pub(crate) struct Run {
@@ -12,8 +14,10 @@ pub(crate) struct Run {
     pub(crate) data: RunData,
     pub(crate) trained: Trained,
     pub(crate) baselines: Vec<Baseline>,
-    /// The same network under autodiff, in classification.
+    /// The same network under autodiff.
     pub(crate) twin: Option<Trained>,
+    /// In colorization: every way to guess colours, the network last or beside its twin.
+    pub(crate) colours: Vec<Colours>,
     pub(crate) device: Device,
     pub(crate) device_name: String,
 }

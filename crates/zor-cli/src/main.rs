@@ -1,9 +1,12 @@
 //! The `zor` command. Thin: arguments become settings once, the library does the work, and what it says is shown.
 
 mod arguments;
+mod colours;
+mod curve;
 mod data;
 mod evaluate;
 mod finished;
+mod own_images;
 mod pictures;
 mod report;
 mod train;
@@ -19,7 +22,8 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => evaluate::run(arguments),
-        Command::Reconstruct(arguments) => pictures::reconstruct(&arguments),
+        Command::Reconstruct(arguments) => own_images::reconstruct(&arguments),
+        Command::Colorize(arguments) => own_images::colorize(&arguments),
         Command::Info { file } => report::info(&file),
         Command::Data(command) => data::run(command),
         Command::Completions { shell } => {
@@ -41,4 +45,11 @@ fn main() -> ExitCode {
 /// An error of the file system at a path.
 fn file_error(path: &std::path::Path, doing: &str, error: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorKind::FileSystem, format!("{}: cannot {doing}: {error}", path.display()))
+}
+
+/// Makes a folder that can be written to.
+fn make_folder(path: &std::path::Path) -> zor::Result<()> {
+    std::fs::create_dir_all(path).map_err(|error| file_error(path, "make the folder", &error))?;
+    // A folder that cannot be written is better known before the training than after it.
+    Ok(zor::io::atomic::check_writable(path)?)
 }

@@ -10,6 +10,9 @@ use zor::{Error, ErrorKind, Result, io};
 
 use crate::finished::Run;
 
+/// What the same network under autodiff is called.
+pub(crate) const TWIN: &str = "backprop, same network";
+
 /// The table for people; on standard error when standard output is for JSON.
 pub(crate) fn table(run: &Run, out: &Path, to_stderr: bool) {
     let text = table_text(run, out);
@@ -18,9 +21,12 @@ pub(crate) fn table(run: &Run, out: &Path, to_stderr: bool) {
 
 fn table_text(run: &Run, out: &Path) -> String {
     let trained = &run.trained;
-    let mut text = match run.settings.task {
-        TaskName::FashionReconstruction => reconstruction_rows(run),
-        _ => classification_rows(run),
+    let mut text = if run.settings.task.is_classification() {
+        classification_rows(run)
+    } else if !run.colours.is_empty() {
+        colour_rows(run)
+    } else {
+        reconstruction_rows(run)
     };
     let rates: Vec<String> = trained
         .network
@@ -45,11 +51,11 @@ fn table_text(run: &Run, out: &Path) -> String {
 fn reconstruction_rows(run: &Run) -> String {
     let trained = &run.trained;
     let mut text =
-        format!("\n{:<16}{:>10}{:>12}{:>10}{:>12}\n", "", "PSNR", "1 - MAE", "time", "best at");
+        format!("\n{:<24}{:>10}{:>12}{:>10}{:>12}\n", "", "PSNR", "1 - MAE", "time", "best at");
     let mut row = |name: &str, deviation: zor::core::Deviation, seconds: f64, at: String| {
         let _ = writeln!(
             text,
-            "{name:<16}{:>7.2} dB{:>10.2} %{:>8.2} s{at:>12}",
+            "{name:<24}{:>7.2} dB{:>10.2} %{:>8.2} s{at:>12}",
             deviation.psnr_db(),
             100.0 * deviation.accuracy(),
             seconds
@@ -60,12 +66,30 @@ fn reconstruction_rows(run: &Run) -> String {
         let at = format!("step {}", baseline.best_step);
         row(baseline.output.name(), baseline.best, baseline.train_seconds, at);
     }
+    if let Some(twin) = &run.twin {
+        let deviation = twin.evaluation().deviation;
+        row(TWIN, deviation, twin.train_seconds, "the end".to_owned());
+    }
+    text
+}
+
+fn colour_rows(run: &Run) -> String {
+    let mut text = format!("\n{:<24}{:>10}{:>10}{:>11}\n", "", "PSNR", "MAE", "CIEDE2000");
+    for colours in &run.colours {
+        let (psnr, mae) = (colours.deviation.psnr_db(), colours.deviation.mean_absolute());
+        let _ = writeln!(
+            text,
+            "{:<24}{psnr:>7.2} dB{mae:>10.4}{:>11.2}",
+            colours.name, colours.difference
+        );
+    }
+    let _ = write!(text, "trained in {:.0} s", run.trained.train_seconds);
     text
 }
 
 fn classification_rows(run: &Run) -> String {
     let mut text = format!("\n{:<26}{:>10}{:>12}\n", "", "top-1", "time");
-    let twin = run.twin.as_ref().map(|twin| ("backprop, same network", twin));
+    let twin = run.twin.as_ref().map(|twin| (TWIN, twin));
     for (name, trained) in [("Zor", &run.trained)].into_iter().chain(twin) {
         let score = trained.evaluation();
         let seconds = trained.train_seconds;
@@ -94,6 +118,12 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         "optimizer": settings.optimizer,
     });
     add(&mut object, metrics(&trained.evaluation()));
+    if settings.task == TaskName::CifarColorization
+        && let Some(object) = object.as_object_mut()
+    {
+        // 1 - MAE is for reconstruction.
+        object.remove("accuracy");
+    }
     let mut baselines = serde_json::Map::new();
     for baseline in &run.baselines {
         let score = Score { deviation: baseline.best, ..Score::default() };
@@ -102,8 +132,19 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         found["train_seconds"] = baseline.train_seconds.into();
         baselines.insert(baseline.output.name().to_owned(), found);
     }
+    for colours in &run.colours {
+        let found = json!({
+            "psnr_db": colours.deviation.psnr_db(),
+            "mae": colours.deviation.mean_absolute(),
+            "ciede2000": colours.difference,
+        });
+        match colours.name {
+            "Zor" => object["ciede2000"] = colours.difference.into(),
+            name => _ = baselines.insert(name.to_owned(), found),
+        }
+    }
     if let Some(twin) = &run.twin {
-        let mut found = metrics(&twin.evaluation());
+        let mut found = baselines.remove(TWIN).unwrap_or_else(|| metrics(&twin.evaluation()));
         found["train_seconds"] = twin.train_seconds.into();
         baselines.insert("backprop".to_owned(), found);
     }

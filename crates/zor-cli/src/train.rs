@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use zor::baseline::{self, Baseline, Output};
-use zor::fashion::{self, RunData};
+use zor::images::{self, RunData};
 use zor::options::{Options, Settings, TaskName};
 use zor::prelude::Device;
 use zor::train::{self, Next, Teacher, Trained};
@@ -17,7 +17,7 @@ use zor::{Error, ErrorKind, Result, io};
 
 use crate::arguments::TrainArguments;
 use crate::finished::Run;
-use crate::{data, file_error, pictures, report};
+use crate::{colours, curve, data, file_error, make_folder, pictures, report};
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let file = match &arguments.config {
@@ -32,10 +32,10 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let interrupted = watch_for_interrupts()?;
     let device = zor::device(&settings.device)?;
     let set = data::load(&settings)?;
-    let run_data = fashion::choose(&set, &settings)?;
+    let run_data = images::choose(&set, &settings)?;
     eprintln!(
         "learning from {} ({}), evaluated on {}",
-        images(run_data.train.len()),
+        count(run_data.train.len()),
         set.source,
         run_data.evaluation_name,
     );
@@ -52,11 +52,18 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
         "auto" => "flex".to_owned(),
         name => name.to_owned(),
     };
-    let run = Run { settings, data: run_data, trained, baselines, twin, device, device_name };
+    let colours = match settings.task {
+        TaskName::CifarColorization => {
+            colours::compare(&run_data, &trained, twin.as_ref(), &device)?
+        }
+        _ => Vec::new(),
+    };
+    let run =
+        Run { settings, data: run_data, trained, baselines, twin, colours, device, device_name };
     report::metrics_csv(&run, &out.join("metrics.csv"))?;
-    pictures::curve(&run, &out.join("curve.svg"))?;
-    if run.settings.task == TaskName::FashionReconstruction {
-        pictures::reconstructions(&run, &out.join("reconstructions.png"))?;
+    curve::draw(&run, &out.join("curve.svg"))?;
+    if !run.settings.task.is_classification() {
+        pictures::samples(&run, &out)?;
     }
     report::table(&run, &out, arguments.json);
     if arguments.json {
@@ -153,7 +160,7 @@ pub(crate) fn set_threads(threads: Option<usize>) -> Result<()> {
         .map_err(|error| Error::new(ErrorKind::Device, format!("cannot start threads: {error}")))
 }
 
-fn images(n: usize) -> String {
+fn count(n: usize) -> String {
     format!("{n} image{}", if n == 1 { "" } else { "s" })
 }
 
@@ -177,12 +184,6 @@ fn write_config(settings: &Settings, out: &Path) -> Result<()> {
     let text = toml::to_string(&settings.to_options())
         .map_err(|error| file_error(&path, "write the settings", &error))?;
     Ok(io::atomic::write(&path, text.as_bytes())?)
-}
-
-fn make_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| file_error(path, "make the folder", &error))?;
-    // A folder that cannot be written is better known before the training than after it.
-    Ok(io::atomic::check_writable(path)?)
 }
 
 fn notes(settings: &Settings, trained: &Trained) -> BTreeMap<String, String> {

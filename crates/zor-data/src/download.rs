@@ -8,19 +8,22 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::digest;
 use crate::error::{Error, Result};
 
 /// No file here is larger.
-const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 256 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
-const WHOLE: Duration = Duration::from_secs(600);
+const WHOLE: Duration = Duration::from_secs(1800);
 
-/// Fetches a gzipped file whose decompressed contents have this SHA-256, from `address/file name`.
+/// Fetches a file from `address/file name`; it gets its name if the check lets it pass.
 ///
 /// # Errors
 /// When every address fails: of kind `Network`, naming each with its reason. When the file system refuses: `FileSystem`.
-pub(crate) fn fetch(addresses: &[&str], path: &Path, digest: &str) -> Result<()> {
+pub(crate) fn fetch(
+    addresses: &[&str],
+    path: &Path,
+    check: &dyn Fn(&Path) -> Result<()>,
+) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| Error::file_system(folder, "make the folder", &e))?;
     let partial = beside(path);
@@ -30,7 +33,7 @@ pub(crate) fn fetch(addresses: &[&str], path: &Path, digest: &str) -> Result<()>
         let address = format!("{}/{name}", address.trim_end_matches('/'));
         match transfer(&address, &partial)? {
             Err(reason) => reasons.push(format!("{address}: {reason}")),
-            Ok(()) => match digest::verify(&partial, digest) {
+            Ok(()) => match check(&partial) {
                 Ok(()) => {
                     return fs::rename(&partial, path)
                         .map_err(|error| Error::file_system(path, "write it", &error));
@@ -118,16 +121,16 @@ fn copy(from: &mut dyn Read, to: &mut File) -> std::io::Result<std::result::Resu
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::ErrorKind;
+    use crate::{ErrorKind, digest};
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
     use std::sync::{Arc, Mutex};
 
     /// How a test server answers.
     #[derive(Clone, Copy, Debug)]
-    enum Answer {
+    pub(crate) enum Answer {
         Whole,
         Status(&'static str),
         CutAfter(usize),
@@ -136,7 +139,7 @@ mod tests {
     }
 
     /// Serves a body on the loopback address; returns its address and the requests' Range headers.
-    fn serve(body: &'static [u8], answer: Answer) -> (String, Arc<Mutex<Vec<String>>>) {
+    pub(crate) fn serve(body: &'static [u8], answer: Answer) -> (String, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let ranges = Arc::new(Mutex::new(Vec::new()));
@@ -190,7 +193,7 @@ mod tests {
         if let Some(before) = before {
             fs::write(beside(&path), before).unwrap();
         }
-        let result = fetch(addresses, &path, &digest());
+        let result = fetch(addresses, &path, &|path| digest::verify(path, &digest()));
         match &result {
             Ok(()) => assert_eq!(fs::read(&path).unwrap(), BODY),
             Err(_) => assert!(!path.exists(), "a file under its final name after an error"),

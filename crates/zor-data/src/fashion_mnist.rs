@@ -3,13 +3,14 @@
 //! It is looked for in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and where Debian's package puts it; it can be
 //! fetched; and without all of these there is a sample inside this crate.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::dataset::Dataset;
+#[cfg(feature = "download")]
 use crate::digest::verify;
 use crate::error::{Error, Result};
 use crate::idx;
+use crate::locations::{Locations, Official, Source};
 
 /// Names of the classes, by label.
 pub const CLASSES: [&str; 10] = [
@@ -40,10 +41,15 @@ const ADDRESSES: &[&str] = &[
     "http://fashion-mnist.s3.amazonaws.com",
 ];
 
-/// The data set's own folder inside a data folder.
-const FOLDER: &str = "fashion-mnist";
 const DEBIAN: &str = "/usr/share/datasets/fashion-mnist";
-const VARIABLE: &str = "ZOR_DATA_DIR";
+
+const OFFICIAL: Official = Official {
+    set: "Fashion-MNIST",
+    folder: "fashion-mnist",
+    files: &FILES,
+    gzipped: true,
+    system: Some(DEBIAN),
+};
 
 static SAMPLE_IMAGES: &[u8] = include_bytes!("../sample/train-images-idx3-ubyte.gz");
 static SAMPLE_LABELS: &[u8] = include_bytes!("../sample/train-labels-idx1-ubyte.gz");
@@ -57,57 +63,6 @@ pub struct FashionMnist {
     pub test: Option<Dataset>,
     /// Where they came from.
     pub source: Source,
-}
-
-/// Where a data set came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A folder.
-    Folder(PathBuf),
-    /// The sample inside this crate.
-    Sample,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(path) => write!(f, "{}", path.display()),
-            Self::Sample => f.write_str("the sample of 3,000 images that comes with Zor"),
-        }
-    }
-}
-
-/// Where data sets are looked for.
-#[derive(Clone, Debug, Default)]
-pub struct Locations {
-    /// A folder that the user names. When set, nothing else is looked at.
-    pub data_dir: Option<PathBuf>,
-    /// What `ZOR_DATA_DIR` says. When set, nothing after it is looked at.
-    pub variable: Option<PathBuf>,
-    /// The folder that downloads go to.
-    pub cache: Option<PathBuf>,
-}
-
-impl Locations {
-    /// The folder named, the environment's, and the user's cache.
-    pub fn from_environment(data_dir: Option<PathBuf>) -> Self {
-        use etcetera::BaseStrategy;
-        let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
-        let cache = etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("zor"));
-        Self { data_dir, variable: variable.map(PathBuf::from), cache }
-    }
-
-    /// The folders that are looked at for a data set, in order, and what to call each.
-    pub fn search(&self) -> Vec<(String, PathBuf)> {
-        if let Some(folder) = &self.data_dir {
-            return vec![("--data-dir".to_owned(), folder.clone())];
-        }
-        if let Some(folder) = &self.variable {
-            return vec![(VARIABLE.to_owned(), folder.clone())];
-        }
-        let cache = self.cache.iter().map(|folder| ("the cache".to_owned(), folder.clone()));
-        cache.chain([("the system".to_owned(), PathBuf::from(DEBIAN))]).collect()
-    }
 }
 
 impl FashionMnist {
@@ -128,9 +83,7 @@ impl FashionMnist {
     /// When a file is missing or damaged.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let read = |name: &str, images: usize, labels: usize| {
-            let path = |index: usize| {
-                in_folder(folder, FILES[index].0).ok_or_else(|| missing(folder, FILES[index].0, ""))
-            };
+            let path = |index: usize| OFFICIAL.path(folder, FILES[index].0);
             idx::read_dataset(name, &path(images)?, &path(labels)?, CLASSES.len())
         };
         Ok(Self {
@@ -159,16 +112,14 @@ impl FashionMnist {
     /// When a download fails from every address, or the file system refuses.
     #[cfg(feature = "download")]
     pub fn fetch(locations: &Locations) -> Result<PathBuf> {
-        let cache = locations.data_dir.as_ref().or(locations.cache.as_ref());
-        let cache = cache
-            .ok_or_else(|| Error::input("there is no cache folder; name one with --data-dir"))?;
-        let folder = cache.join(FOLDER);
+        let folder = locations.to_fetch_to()?.join(OFFICIAL.folder);
         for (name, digest) in FILES {
             let path = folder.join(format!("{name}.gz"));
+            let check = |path: &Path| verify(path, digest);
             if !path.is_file() {
-                crate::download::fetch(ADDRESSES, &path, digest)?;
+                crate::download::fetch(ADDRESSES, &path, &check)?;
             }
-            verify(&path, digest)?;
+            check(&path)?;
         }
         Ok(folder)
     }
@@ -179,43 +130,7 @@ impl FashionMnist {
 /// # Errors
 /// When a folder that the user named lacks a file, or a fetched file is not the official one.
 pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
-    let asked_for = locations.data_dir.is_some() || locations.variable.is_some();
-    for (origin, base) in locations.search() {
-        let inside = base.join(FOLDER);
-        let folder = if inside.is_dir() { inside } else { base.clone() };
-        let absent = FILES.iter().find(|(name, _)| in_folder(&folder, name).is_none());
-        match absent {
-            None => {
-                // A user's own folder may hold a user's own images; what was fetched must be what was asked for.
-                if locations.cache.as_ref() == Some(&base) {
-                    for (name, digest) in FILES {
-                        if let Some(path) = in_folder(&folder, name) {
-                            verify(&path, digest)?;
-                        }
-                    }
-                }
-                return Ok(Some(folder));
-            }
-            Some((name, _)) if asked_for => {
-                return Err(missing(&folder, name, &format!(" (named by {origin})")));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(None)
-}
-
-fn in_folder(folder: &Path, name: &str) -> Option<PathBuf> {
-    [folder.join(format!("{name}.gz")), folder.join(name)].into_iter().find(|path| path.is_file())
-}
-
-fn missing(folder: &Path, name: &str, origin: &str) -> Error {
-    Error::in_file(
-        folder,
-        format!(
-            "there is no {name} or {name}.gz{origin}; put the four Fashion-MNIST files there, or name another folder"
-        ),
-    )
+    locations.find(&OFFICIAL)
 }
 
 #[cfg(test)]
@@ -267,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_folder_is_searched_with_and_without_the_sets_name() {
-        for inside in [FOLDER, ""] {
+        for inside in [OFFICIAL.folder, ""] {
             let folder = tempfile::tempdir().unwrap();
             let place = folder.path().join(inside);
             fs::create_dir_all(&place).unwrap();

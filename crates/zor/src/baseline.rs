@@ -11,7 +11,7 @@ use zor_core::Deviation;
 use zor_core::ops::ErrorSums;
 
 use crate::error::Result;
-use crate::fashion::RunData;
+use crate::images::RunData;
 use crate::options::Settings;
 use crate::train::{self, Next, matrix};
 

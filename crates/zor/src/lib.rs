@@ -2,7 +2,9 @@
 
 pub mod autodiff;
 pub mod baseline;
-pub mod fashion;
+pub mod color;
+pub mod colorize;
+pub mod images;
 pub mod models;
 pub mod options;
 pub mod prelude;

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use zor_core::burn::tensor::Tensor;
+
+use crate::color;
 use crate::error::{Error, Result};
 
 /// Names a value of an enum as in TOML files and flags.
@@ -60,11 +63,59 @@ pub enum TaskName {
     FashionReconstruction,
     /// Tell ten kinds of clothing apart.
     FashionClassification,
+    /// Learn to reproduce small colour photographs.
+    CifarReconstruction,
+    /// Learn to give colour to small grey photographs.
+    CifarColorization,
 }
 named!(TaskName {
     FashionReconstruction = "fashion-reconstruction",
     FashionClassification = "fashion-classification",
+    CifarReconstruction = "cifar-reconstruction",
+    CifarColorization = "cifar-colorization",
 });
+
+impl TaskName {
+    /// The images it is about.
+    pub fn data_set(self) -> DataSetName {
+        match self {
+            Self::FashionReconstruction | Self::FashionClassification => DataSetName::FashionMnist,
+            Self::CifarReconstruction | Self::CifarColorization => DataSetName::Cifar10,
+        }
+    }
+
+    /// Whether an image's class is asked for, instead of the image.
+    pub fn is_classification(self) -> bool {
+        match self {
+            Self::FashionClassification => true,
+            Self::FashionReconstruction | Self::CifarReconstruction | Self::CifarColorization => {
+                false
+            }
+        }
+    }
+
+    /// What a network is shown of images: all of them, or their luminance.
+    ///
+    /// # Shapes
+    /// `[batch, values]` -> the same, or `[batch, values / 3]`.
+    pub fn question(self, images: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::CifarColorization => color::luminance(images),
+            _ => images,
+        }
+    }
+}
+
+/// A set of images by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DataSetName {
+    /// [`zor_data::fashion_mnist`].
+    FashionMnist,
+    /// [`zor_data::cifar10`].
+    Cifar10,
+}
+named!(DataSetName { FashionMnist = "fashion-mnist", Cifar10 = "cifar-10" });
 
 /// A network by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
 
 use crate::error::{Error, Result};
 pub use crate::names::{
-    Choice, Count, ModelName, OptimizerName, RuleName, Samples, ScheduleName, TaskName,
+    Choice, Count, DataSetName, ModelName, OptimizerName, RuleName, Samples, ScheduleName, TaskName,
 };
 
 /// What a user says about a run; everything may be left out. The keys of a TOML file.
@@ -168,27 +168,38 @@ impl Settings {
             (None, Some(Count::All)) => Samples::All,
             (None, None) => match task {
                 TaskName::FashionReconstruction => Samples::PerClass(1),
-                TaskName::FashionClassification => Samples::All,
+                _ => Samples::All,
             },
         };
         let augment = options.augment.unwrap_or(match task {
             TaskName::FashionReconstruction => matches!(samples, Samples::PerClass(_)),
             TaskName::FashionClassification => true,
+            TaskName::CifarReconstruction => !matches!(samples, Samples::All),
+            TaskName::CifarColorization => true,
         });
         let rule_name = options.rule.unwrap_or(RuleName::Default);
         let model = options.model.unwrap_or(match task {
-            TaskName::FashionReconstruction => ModelName::Dense,
-            TaskName::FashionClassification => ModelName::Conv,
+            TaskName::FashionClassification | TaskName::CifarColorization => ModelName::Conv,
+            _ => ModelName::Dense,
         });
         let preset = match (task, model) {
             (TaskName::FashionReconstruction, ModelName::Dense) => {
                 crate::presets::fashion_reconstruction(rule_name, samples, augment)
             }
-            (TaskName::FashionReconstruction, ModelName::Conv) => {
-                return Err(Error::input(format!("{task} has no model '{model}'; choose dense")));
+            (TaskName::CifarReconstruction, _) => {
+                crate::presets::cifar_reconstruction(rule_name, samples)
             }
             (TaskName::FashionClassification, _) => {
                 crate::presets::fashion_classification(rule_name, model)
+            }
+            (TaskName::CifarColorization, ModelName::Conv) => {
+                crate::presets::cifar_colorization(rule_name, samples)
+            }
+            (TaskName::FashionReconstruction, ModelName::Conv)
+            | (TaskName::CifarColorization, ModelName::Dense) => {
+                let other =
+                    if model == ModelName::Conv { ModelName::Dense } else { ModelName::Conv };
+                return Err(Error::input(format!("{task} has no model '{model}'; choose {other}")));
             }
         };
         let steps = options.steps.unwrap_or(preset.steps);

@@ -7,7 +7,9 @@ pub use zor_core::{
     Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule, SequenceConfig, Target,
     UpsampleConfig,
 };
-pub use zor_data::{Augment, Batch, Batches, Dataset, FashionMnist, Locations, Order, Prefetch};
+pub use zor_data::{
+    Augment, Batch, Batches, Cifar10, Dataset, FashionMnist, Locations, Order, Prefetch,
+};
 pub use zor_optim::{AdamW, Muon, Schedule, Sgd};
 
 pub use crate::train::matrix;

@@ -94,6 +94,57 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
     }
 }
 
+/// A 3072-728-3072 autoencoder for 32x32 images in colour.
+pub(crate) fn cifar_reconstruction(rule: RuleName, _samples: Samples) -> Preset {
+    let muon = Preset {
+        rule: Rule::default(),
+        steps: 500,
+        batch: 512,
+        optimizer: OptimizerName::Muon,
+        learning_rate: 0.05,
+        warm_up: 0,
+        hidden: 728,
+        schedule: ScheduleName::Linear,
+        weight_decay: 0.0,
+        label_smoothing: 0.0,
+        output_activation: Activation::None,
+        augmentation: Augment::shifts_and_flips(0),
+    };
+    match rule {
+        RuleName::Default => muon,
+        RuleName::Classic => Preset {
+            // Charges belong to rows of a batch: with shuffled images they would mix them.
+            rule: Rule { stateful: false, ..Rule::classic() },
+            optimizer: OptimizerName::AdamW,
+            learning_rate: 1e-3,
+            weight_decay: 0.01,
+            ..muon
+        },
+    }
+}
+
+/// Colours for 32x32 images.
+pub(crate) fn cifar_colorization(rule: RuleName, _samples: Samples) -> Preset {
+    Preset {
+        rule: match rule {
+            RuleName::Default => Rule::default(),
+            // Charges belong to rows of a batch: with shuffled images they would mix them.
+            RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
+        },
+        steps: 625,
+        batch: 128,
+        optimizer: OptimizerName::AdamW,
+        learning_rate: 4e-3,
+        warm_up: 50,
+        schedule: ScheduleName::Linear,
+        weight_decay: 0.01,
+        label_smoothing: 0.0,
+        hidden: 1,
+        output_activation: Activation::None,
+        augmentation: Augment::shifts_and_flips(0),
+    }
+}
+
 /// Ten kinds of clothing in 28x28 images.
 pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset {
     let dense = Preset {

@@ -7,7 +7,7 @@ use zor_core::{Deviation, GateConfig, Network, Place, Target, Workspace, step};
 use zor_data::{Batches, Dataset, Order, Prefetch};
 
 use crate::error::Result;
-use crate::fashion::RunData;
+use crate::images::RunData;
 use crate::options::{ModelName, Settings, TaskName};
 use crate::{autodiff, models};
 
@@ -111,7 +111,11 @@ pub fn build_network(settings: &Settings, data: &Dataset, device: &Device) -> Re
     let shape = data.shape();
     let image = [shape.height, shape.width, shape.channels];
     let network = match (settings.task, settings.model) {
-        (TaskName::FashionReconstruction, _) => {
+        (TaskName::CifarColorization, _) => models::colorizer(shape.height, shape.width),
+        (TaskName::CifarReconstruction, ModelName::Conv) => {
+            models::conv_autoencoder(&image, settings.hidden)
+        }
+        (TaskName::FashionReconstruction | TaskName::CifarReconstruction, _) => {
             let output = GateConfig {
                 activation: settings.output_activation.clone(),
                 ..GateConfig::at(Place::Output)
@@ -169,14 +173,14 @@ pub fn run(
     for step in 1..=settings.steps {
         let batch = prefetch.next();
         samples_seen += batch.rows as u64;
-        let input = matrix(&batch.inputs, batch.rows, device);
-        let target = match settings.task {
-            TaskName::FashionReconstruction => Target::Values(input.clone()),
-            TaskName::FashionClassification => {
-                let classes = batch.labels.iter().map(|label| usize::from(*label)).collect();
-                Target::SmoothedClasses { classes, smoothing: settings.label_smoothing }
-            }
+        let images = matrix(&batch.inputs, batch.rows, device);
+        let target = if settings.task.is_classification() {
+            let classes = batch.labels.iter().map(|label| usize::from(*label)).collect();
+            Target::SmoothedClasses { classes, smoothing: settings.label_smoothing }
+        } else {
+            Target::Values(images.clone())
         };
+        let input = settings.task.question(images);
         prefetch.recycle(batch);
         let training = match teacher {
             Teacher::Rule => network.train_batch(optimizer.as_ref(), input, target)?,
@@ -214,22 +218,20 @@ pub fn evaluate(
     let mut score = Score { samples: data.len(), ..Score::default() };
     let mut workspace = Workspace::new(device);
     let mut seen = 0;
-    for input in evaluation_batches(data, device) {
-        let input = input?;
-        let rows = input.dims()[0];
-        let (target, output) = match task {
-            TaskName::FashionReconstruction => {
-                (Target::Values(input.clone()), network.predict_with(input, &mut workspace)?)
-            }
-            TaskName::FashionClassification => {
-                let labels = &data.labels()[seen..seen + rows];
-                let classes: Vec<usize> = labels.iter().map(|label| usize::from(*label)).collect();
-                let output = network.predict_with(input, &mut workspace)?;
-                let right = n_correct(output.clone(), &classes);
-                score.correct = Some(score.correct.unwrap_or(0) + right);
-                (Target::Classes(classes), output)
-            }
+    for images in evaluation_batches(data, device) {
+        let images = images?;
+        let rows = images.dims()[0];
+        let target = if task.is_classification() {
+            let labels = &data.labels()[seen..seen + rows];
+            Target::Classes(labels.iter().map(|label| usize::from(*label)).collect())
+        } else {
+            Target::Values(images.clone())
         };
+        let output = network.predict_with(task.question(images), &mut workspace)?;
+        if let Target::Classes(classes) = &target {
+            let right = n_correct(output.clone(), classes);
+            score.correct = Some(score.correct.unwrap_or(0) + right);
+        }
         score.deviation += step::top_signal(target, output)?.1;
         seen += rows;
     }

@@ -27,7 +27,7 @@ const SEEDS: Range<u64> = 0..3;
 /// What stands between stem and head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// 32 units a layer.
+    /// 16 units a layer.
     Dense,
     /// 16 channels of 7x7 a layer.
     Convolutional,
@@ -44,14 +44,17 @@ impl Kind {
     /// Steps, images in a batch, highest learning rate of AdamW.
     fn training(self) -> (u64, usize, f32) {
         match self {
-            Self::Dense => (2000, 256, 2e-3),
+            Self::Dense => (2000, 256, 8e-3),
             Self::Convolutional => (500, 128, 1e-2),
         }
     }
 
     fn stem(self, network: NetworkBuilder) -> NetworkBuilder {
         match self {
-            Self::Dense => network.layer(DenseConfig::new(32)),
+            // Were its scale free, a stem beside frozen layers would outgrow them, and the control would be a network without them.
+            Self::Dense => network
+                .layer(DenseConfig::new(16))
+                .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() }),
             Self::Convolutional => network.layer(Conv2dConfig::new(16, 4).with_stride(4)),
         }
     }
@@ -60,7 +63,7 @@ impl Kind {
         let layers = SequenceConfig::new().layer(BatchNormConfig::default()).layer(gate);
         match self {
             Self::Dense => {
-                layers.layer(DenseConfig { initial_scale: Some(4.0), ..DenseConfig::new(32) })
+                layers.layer(DenseConfig { initial_scale: Some(2.0), ..DenseConfig::new(16) })
             }
             Self::Convolutional => {
                 layers.layer(Conv2dConfig { initial_scale: Some(1.0), ..Conv2dConfig::same(16, 3) })
@@ -139,7 +142,8 @@ impl Design {
         }
         let mut network = network.layer(DenseConfig::new(10)).build(device).map_err(text)?;
         if self.frozen {
-            for layer in &mut network.layers_mut()[1..=2 * self.depth] {
+            for layer in network.layers_mut().iter_mut().filter(|layer| layer.kind() == "residual")
+            {
                 layer.parameters_mut().into_iter().for_each(|p| p.set_frozen(true));
             }
         }

@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use zor::baseline::{self, Output};
 use zor::core::{Activation, Network, Optimizer, Rule};
-use zor::data::{Batch, Batches, FashionMnist, Order};
-use zor::fashion::{self, RunData};
+use zor::data::{Batch, Batches, Order};
+use zor::images::{self, Images, RunData};
 use zor::optim::{AdamW, Muon, Schedule};
 use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
 use zor::prelude::{Deviation, Device, matrix};
@@ -23,7 +23,7 @@ const DRAWS: std::ops::Range<u64> = 0..20;
 const PCA_64_DB: f64 = 19.84;
 
 struct Bench<'a> {
-    data: &'a FashionMnist,
+    data: &'a Images,
     device: Device,
     table: &'a mut Table,
     raw: serde_json::Map<String, Value>,
@@ -31,7 +31,7 @@ struct Bench<'a> {
 
 /// Adds the figures to the table; `long` adds twenty random draws with their baselines, `write` keeps the raw numbers.
 pub(crate) fn measure(
-    data: &FashionMnist,
+    data: &Images,
     table: &mut Table,
     long: bool,
     write: bool,
@@ -241,7 +241,7 @@ impl Bench<'_> {
 
     fn prepare(&self, options: &Options) -> Result<(Settings, RunData), String> {
         let settings = Settings::resolve(options).map_err(text)?;
-        let data = fashion::choose(self.data, &settings).map_err(text)?;
+        let data = images::choose(self.data, &settings).map_err(text)?;
         Ok((settings, data))
     }
 

@@ -1,18 +1,56 @@
-//! The data of Fashion-MNIST tasks: what is learned from and what is evaluated on.
+//! The images of a run: what is learned from and what is evaluated on.
 
 use std::sync::Arc;
 
 use zor_core::Random;
-use zor_data::{Dataset, FashionMnist};
+use zor_data::{Cifar10, Dataset, FashionMnist, Locations, Source};
 
 use crate::error::{Error, Result};
-use crate::options::{Choice, Samples, Settings};
+use crate::options::{Choice, DataSetName, Samples, Settings, TaskName};
 
-/// Training images that few-image runs are evaluated on, and that random choice leaves alone.
+/// Training images of Fashion-MNIST that few-image runs are evaluated on, and that random choice leaves alone.
 pub const VALIDATION: std::ops::Range<usize> = 2000..3000;
+/// Test images of CIFAR-10 that reconstruction is evaluated on.
+const RECONSTRUCTED: usize = 2000;
 
 /// Separates the choice of images from the other uses of a seed.
 const CHOICE_STREAM: u64 = 0x0063_686f_6963_6531;
+
+/// A whole data set.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// Training images.
+    pub train: Dataset,
+    /// Test images, if they are here.
+    pub test: Option<Dataset>,
+    /// Where they came from.
+    pub source: Source,
+}
+
+impl From<FashionMnist> for Images {
+    fn from(set: FashionMnist) -> Self {
+        Self { train: set.train, test: set.test, source: set.source }
+    }
+}
+
+impl From<Cifar10> for Images {
+    fn from(set: Cifar10) -> Self {
+        Self { train: set.train, test: Some(set.test), source: set.source }
+    }
+}
+
+impl Images {
+    /// A data set from the first place that has it. Nothing is downloaded.
+    ///
+    /// # Errors
+    /// When no place has it, a folder that the user named lacks a file, or a file is damaged.
+    pub fn load(name: DataSetName, locations: &Locations) -> Result<Self> {
+        Ok(match name {
+            DataSetName::FashionMnist => FashionMnist::load(locations)?.into(),
+            DataSetName::Cifar10 => Cifar10::load(locations)?.into(),
+        })
+    }
+}
 
 /// The images of one run.
 #[derive(Clone, Debug)]
@@ -29,13 +67,20 @@ pub struct RunData {
 ///
 /// # Errors
 /// When there are fewer images than asked for.
-pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
+pub fn choose(data: &Images, settings: &Settings) -> Result<RunData> {
     let mut random = Random::stream(settings.seed, CHOICE_STREAM);
-    let whole = &data.train;
+    let (whole, task) = (&data.train, settings.task);
     let few = matches!(settings.samples, Samples::PerClass(_));
-    let test = data.test.as_ref().filter(|_| !few);
+    let is_fashion = task.data_set() == DataSetName::FashionMnist;
+    let test = data.test.as_ref().filter(|_| !(is_fashion && few));
     let (pool, evaluation, evaluation_name) = match test {
-        Some(test) => (whole.clone(), test.clone(), "the test set"),
+        Some(test) if task != TaskName::CifarReconstruction => {
+            (whole.clone(), test.clone(), "the test set")
+        }
+        Some(test) => {
+            let first = test.first(RECONSTRUCTED.min(test.len()))?;
+            (whole.clone(), first, "the first 2,000 test images")
+        }
         None => {
             let outside: Vec<usize> =
                 (0..whole.len()).filter(|i| !VALIDATION.contains(i)).collect();
@@ -59,9 +104,9 @@ pub fn choose(data: &FashionMnist, settings: &Settings) -> Result<RunData> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{Count, Options, TaskName};
+    use crate::options::{Count, Options};
 
-    fn chosen(set: &FashionMnist, options: Options) -> Result<RunData> {
+    fn chosen(set: &Images, options: Options) -> Result<RunData> {
         let task = Some(TaskName::FashionReconstruction);
         let settings = Settings::resolve(&Options { task, ..options })?;
         choose(set, &settings)
@@ -69,7 +114,7 @@ mod tests {
 
     #[test]
     fn few_images_are_one_of_each_class_and_evaluated_on_others() {
-        let set = FashionMnist::sample().unwrap();
+        let set = FashionMnist::sample().unwrap().into();
         let data = chosen(&set, Options::default()).unwrap();
         assert_eq!(data.train.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(data.evaluation.len(), 1000);
@@ -87,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_sample_has_no_test_set_and_keeps_its_validation_images_apart() {
-        let set = FashionMnist::sample().unwrap();
+        let set = FashionMnist::sample().unwrap().into();
         let all = Options { train_samples: Some(Count::All), ..Options::default() };
         let data = chosen(&set, all).unwrap();
         assert_eq!((data.train.len(), data.evaluation.len()), (2000, 1000));
