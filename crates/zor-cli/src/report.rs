@@ -178,14 +178,15 @@ pub(crate) fn add(object: &mut Value, more: Value) {
 pub(crate) fn metrics_csv(run: &Run, path: &Path) -> Result<()> {
     let classes = run.trained.evaluation().correct.is_some();
     let mut text = if classes {
-        "step,seconds,train_mae,eval_mae,eval_top1\n".to_owned()
+        "step,seconds,eval_samples,train_mae,eval_mae,eval_top1\n".to_owned()
     } else {
-        "step,seconds,train_psnr_db,train_mae,eval_psnr_db,eval_mae\n".to_owned()
+        "step,seconds,eval_samples,train_psnr_db,train_mae,eval_psnr_db,eval_mae\n".to_owned()
     };
     for point in &run.trained.curve {
         let (training, evaluation) = (point.training, point.evaluation.deviation);
         let (train_mae, mae) = (training.mean_absolute(), evaluation.mean_absolute());
-        let _ = write!(text, "{},{:.4}", point.step, point.seconds);
+        let samples = point.evaluation.samples;
+        let _ = write!(text, "{},{:.4},{samples}", point.step, point.seconds);
         let _ = match point.evaluation.top1() {
             Some(top1) => writeln!(text, ",{train_mae:.6},{mae:.6},{top1:.4}"),
             None => writeln!(

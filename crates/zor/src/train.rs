@@ -13,6 +13,8 @@ use crate::{autodiff, models};
 
 /// How often a run is evaluated on its way, at most.
 const EVALUATIONS: u64 = 10;
+/// Images that it is evaluated on before its end, at most; more would take as long as the training.
+const GLANCE: usize = 1000;
 /// Batches that are prepared ahead.
 const AHEAD: usize = 4;
 /// Images evaluated at once.
@@ -27,7 +29,7 @@ pub struct Point {
     pub seconds: f64,
     /// How far the last training batch was off.
     pub training: Deviation,
-    /// How well the evaluation images are done.
+    /// How well the evaluation images are done: all of them at the end of a run, the first 1,000 before it.
     pub evaluation: Score,
 }
 
@@ -167,6 +169,7 @@ pub fn run(
     let optimizer = settings.build_optimizer();
     let mut prefetch = Prefetch::spawn(batches(settings, data)?, 0, AHEAD);
     let every = (settings.steps / EVALUATIONS).max(1);
+    let glance = data.evaluation.first(GLANCE.min(data.evaluation.len()))?;
     let (mut curve, mut samples_seen, mut seconds) = (Vec::new(), 0, 0.0);
     let mut stopped = false;
     let mut start = Instant::now();
@@ -191,9 +194,11 @@ pub fn run(
         let told = Progress { step, steps: settings.steps, curve: &curve };
         stopped = tell(told) == Next::Stop && step < settings.steps;
         // Early steps change most: they are looked at too, ever more rarely.
-        if step.is_power_of_two() || step % every == 0 || step == settings.steps || stopped {
+        let at_the_end = step == settings.steps || stopped;
+        if step.is_power_of_two() || step % every == 0 || at_the_end {
             seconds += start.elapsed().as_secs_f64();
-            let evaluation = evaluate(&network, settings.task, &data.evaluation, device)?;
+            let set = if at_the_end { &data.evaluation } else { &glance };
+            let evaluation = evaluate(&network, settings.task, set, device)?;
             curve.push(Point { step, seconds, training, evaluation });
             start = Instant::now();
         }
