@@ -35,10 +35,10 @@ impl Table {
 
     /// Prints all rows.
     pub(crate) fn print(&self) {
-        println!("\n{:<48}{:>20}{:>28}", "figure", "promised", "measured");
+        println!("\n{:<56}{:>20}{:>28}", "figure", "promised", "measured");
         for figure in &self.0 {
             let mark = if figure.kept { "" } else { "   SHORT" };
-            println!("{:<48}{:>20}{:>28}{mark}", figure.name, figure.promised, figure.measured);
+            println!("{:<56}{:>20}{:>28}{mark}", figure.name, figure.promised, figure.measured);
         }
     }
 }
