@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use zor::data::{Cifar10, FashionMnist, Locations, Source, cifar10, fashion_mnist};
+use zor::data::{Locations, Source, cifar10, fashion_mnist};
 use zor::images::Images;
 use zor::options::{DataSetName, Samples, Settings};
 use zor::{Error, Result};
@@ -76,8 +76,8 @@ fn find(set: DataSetName, locations: &Locations) -> Result<Option<PathBuf>> {
 #[cfg(feature = "download")]
 fn fetch(set: DataSetName, locations: &Locations) -> Result<PathBuf> {
     Ok(match set {
-        DataSetName::FashionMnist => FashionMnist::fetch(locations)?,
-        _ => Cifar10::fetch(locations)?,
+        DataSetName::FashionMnist => zor::data::FashionMnist::fetch(locations)?,
+        _ => zor::data::Cifar10::fetch(locations)?,
     })
 }
 
