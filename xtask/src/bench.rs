@@ -110,3 +110,8 @@ pub(crate) fn spread(values: &[f64]) -> (f64, f64, f64) {
     let last = sorted.len().saturating_sub(1);
     (0.5 * (at(last / 2) + at(sorted.len() / 2)), at(0), at(last))
 }
+
+/// A middle with its range, for tables.
+pub(crate) fn ranged((middle, low, high): (f64, f64, f64), unit: &str) -> String {
+    format!("{middle:.2}{unit} [{low:.2}, {high:.2}]")
+}

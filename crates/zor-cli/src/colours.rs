@@ -2,10 +2,10 @@
 
 use zor::Result;
 use zor::color::{Guess, mean_ciede2000};
-use zor::core::ops::ErrorSums;
+use zor::core::Workspace;
 use zor::images::RunData;
 use zor::options::TaskName;
-use zor::prelude::{Deviation, Device, Network, matrix};
+use zor::prelude::{Deviation, Device, matrix};
 use zor::train::Trained;
 
 use crate::pictures::values;
@@ -22,6 +22,9 @@ pub(crate) struct Colours {
     pub(crate) difference: f64,
 }
 
+/// Colours of images from their luminance.
+type Answer<'a> = Box<dyn FnMut(&[f32]) -> Result<Vec<f32>> + 'a>;
+
 /// The network, its twin, and the guesses.
 pub(crate) fn compare(
     data: &RunData,
@@ -29,54 +32,43 @@ pub(crate) fn compare(
     twin: Option<&Trained>,
     device: &Device,
 ) -> Result<Vec<Colours>> {
-    let networks = [("Zor", Some(trained)), (TWIN, twin)];
-    let mut all = Vec::new();
-    for (name, network) in networks {
-        if let Some(Trained { network, .. }) = network {
-            all.push(measure(data, name, device, &mut |grey, rows| {
-                by_network(network, grey, rows, device)
-            })?);
-        }
+    let (set, shape) = (&data.evaluation, data.evaluation.shape());
+    let pixels = shape.height * shape.width;
+    let mut contenders: Vec<(&'static str, Answer<'_>)> = Vec::new();
+    for (name, Trained { network, .. }) in
+        [("Zor", trained)].into_iter().chain(twin.map(|twin| (TWIN, twin)))
+    {
+        let mut workspace = Workspace::new(device);
+        let answer = move |grey: &[f32]| {
+            let grey = matrix(grey, grey.len() / pixels, device);
+            Ok(values(network.predict_with(grey, &mut workspace)?))
+        };
+        contenders.push((name, Box::new(answer)));
     }
-    let shape = data.evaluation.shape();
     for guess in Guess::fit(&data.train) {
-        let pixels = shape.height * shape.width;
-        let mut answer = |grey: &[f32], _: usize| {
+        let name = guess.name();
+        let answer = move |grey: &[f32]| {
             Ok(grey.chunks_exact(pixels).flat_map(|grey| guess.predict(grey, shape)).collect())
         };
-        all.push(measure(data, guess.name(), device, &mut answer)?);
+        contenders.push((name, Box::new(answer)));
     }
-    Ok(all)
-}
-
-fn by_network(network: &Network, grey: &[f32], rows: usize, device: &Device) -> Result<Vec<f32>> {
-    Ok(values(network.predict(matrix(grey, rows, device))?))
-}
-
-type Answer<'a> = &'a mut dyn FnMut(&[f32], usize) -> Result<Vec<f32>>;
-
-fn measure(
-    data: &RunData,
-    name: &'static str,
-    device: &Device,
-    answer: Answer<'_>,
-) -> Result<Colours> {
-    let set = &data.evaluation;
-    let (mut sums, mut elements, mut difference) = (ErrorSums::default(), 0, 0.0);
+    let begin = |(name, _): &(&'static str, _)| Colours {
+        name,
+        deviation: Deviation::default(),
+        difference: 0.0,
+    };
+    let mut all: Vec<Colours> = contenders.iter().map(begin).collect();
     for from in (0..set.len()).step_by(BATCH) {
         let part = set.range(from..(from + BATCH).min(set.len()))?;
         let truth = part.pixels();
         let images = matrix(&truth, part.len(), device);
         let grey = values(TaskName::CifarColorization.question(images));
-        let found = answer(&grey, part.len())?;
-        for (a, b) in truth.iter().zip(&found) {
-            let error = f64::from(a - b);
-            sums.absolute += error.abs();
-            sums.squared += error * error;
+        let share = part.len() as f64 / set.len() as f64;
+        for (colours, (_, answer)) in all.iter_mut().zip(&mut contenders) {
+            let found = answer(&grey)?;
+            colours.deviation += Deviation::between(&truth, &found);
+            colours.difference += share * mean_ciede2000(&truth, &found);
         }
-        elements += truth.len();
-        difference += mean_ciede2000(&truth, &found) * part.len() as f64;
     }
-    let difference = difference / set.len() as f64;
-    Ok(Colours { name, deviation: Deviation { sums, elements }, difference })
+    Ok(all)
 }

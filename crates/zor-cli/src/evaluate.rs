@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
         let mut object = json!({
             "task": task, "model": arguments.model, "parameters": network.n_parameters(), "eval_samples": n,
         });
-        report::add(&mut object, report::metrics(&found));
+        report::add(&mut object, report::metrics(task, &found));
         println!("{object}");
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::{DynamicImage, ImageError, ImageReader, RgbImage};
-use zor::color::LUMINANCE;
+use zor::color::luminance_of;
 use zor::data::ImageShape;
 use zor::prelude::{Deviation, Network, matrix};
 use zor::{Error, Result, io};
@@ -27,13 +27,8 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let outputs = values(output);
     for (index, path) in arguments.images.iter().enumerate() {
         let range = index * shape.len()..(index + 1) * shape.len();
-        let mut squared = 0.0;
-        for (input, output) in inputs[range.clone()].iter().zip(&outputs[range]) {
-            squared += f64::from(input - output).powi(2);
-        }
-        let elements = shape.len();
-        let sums = zor::core::ops::ErrorSums { absolute: 0.0, squared };
-        println!("{}: {:.2} dB", path.display(), Deviation { sums, elements }.psnr_db());
+        let deviation = Deviation::between(&inputs[range.clone()], &outputs[range]);
+        println!("{}: {:.2} dB", path.display(), deviation.psnr_db());
     }
     grid(&[inputs, outputs], shape, &arguments.out)?;
     println!("written to {}", arguments.out.display());
@@ -94,13 +89,8 @@ pub(crate) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
     for path in &arguments.images {
         let picture = decode(path)?.to_rgb8();
         let (width, height) = picture.dimensions();
-        let grey: Vec<f32> = picture
-            .pixels()
-            .map(|pixel| {
-                pixel.0.iter().zip(LUMINANCE).map(|(value, share)| f32::from(*value) * share).sum()
-            })
-            .map(|sum: f32| sum / 255.0)
-            .collect();
+        let grey: Vec<f32> =
+            picture.pixels().map(|pixel| luminance_of(&pixel.0.map(f32::from)) / 255.0).collect();
         let size = [height as usize, width as usize];
         let found = zor::colorize::colorize(&network, &grey, size, &device)
             .map_err(|error| Error::input(format!("{}: {error}", arguments.model.display())))?;

@@ -117,34 +117,27 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         "spike_rates": rates,
         "optimizer": settings.optimizer,
     });
-    add(&mut object, metrics(&trained.evaluation()));
-    if settings.task == TaskName::CifarColorization
-        && let Some(object) = object.as_object_mut()
-    {
-        // 1 - MAE is for reconstruction.
-        object.remove("accuracy");
-    }
+    add(&mut object, metrics(settings.task, &trained.evaluation()));
     let mut baselines = serde_json::Map::new();
     for baseline in &run.baselines {
         let score = Score { deviation: baseline.best, ..Score::default() };
-        let mut found = metrics(&score);
+        let mut found = metrics(settings.task, &score);
         found["best_step"] = baseline.best_step.into();
         found["train_seconds"] = baseline.train_seconds.into();
         baselines.insert(baseline.output.name().to_owned(), found);
     }
     for colours in &run.colours {
-        let found = json!({
-            "psnr_db": colours.deviation.psnr_db(),
-            "mae": colours.deviation.mean_absolute(),
-            "ciede2000": colours.difference,
-        });
+        let score = Score { deviation: colours.deviation, ..Score::default() };
+        let mut found = metrics(settings.task, &score);
+        found["ciede2000"] = colours.difference.into();
         match colours.name {
             "Zor" => object["ciede2000"] = colours.difference.into(),
             name => _ = baselines.insert(name.to_owned(), found),
         }
     }
     if let Some(twin) = &run.twin {
-        let mut found = baselines.remove(TWIN).unwrap_or_else(|| metrics(&twin.evaluation()));
+        let plain = || metrics(settings.task, &twin.evaluation());
+        let mut found = baselines.remove(TWIN).unwrap_or_else(plain);
         found["train_seconds"] = twin.train_seconds.into();
         baselines.insert("backprop".to_owned(), found);
     }
@@ -155,15 +148,14 @@ pub(crate) fn json(run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// The metrics that apply.
-pub(crate) fn metrics(score: &Score) -> Value {
+/// The metrics that apply; 1 - MAE is for reconstruction.
+pub(crate) fn metrics(task: TaskName, score: &Score) -> Value {
+    let deviation = score.deviation;
+    let (psnr_db, mae) = (deviation.psnr_db(), deviation.mean_absolute());
     match score.top1() {
         Some(top1) => json!({ "top1": top1 }),
-        None => json!({
-            "psnr_db": score.deviation.psnr_db(),
-            "mae": score.deviation.mean_absolute(),
-            "accuracy": score.deviation.accuracy(),
-        }),
+        None if task == TaskName::CifarColorization => json!({ "psnr_db": psnr_db, "mae": mae }),
+        None => json!({ "psnr_db": psnr_db, "mae": mae, "accuracy": deviation.accuracy() }),
     }
 }
 

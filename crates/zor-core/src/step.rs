@@ -91,6 +91,17 @@ pub struct Deviation {
 }
 
 impl Deviation {
+    /// Of values from as many others.
+    pub fn between(targets: &[f32], outputs: &[f32]) -> Self {
+        let mut sums = ErrorSums::default();
+        for (target, output) in targets.iter().zip(outputs) {
+            let error = f64::from(target - output);
+            sums.absolute += error.abs();
+            sums.squared += error * error;
+        }
+        Self { sums, elements: targets.len() }
+    }
+
     /// Mean absolute error.
     pub fn mean_absolute(&self) -> f64 {
         self.sums.absolute / self.elements as f64

@@ -19,7 +19,8 @@ pub fn luminance(images: Tensor<2>) -> Tensor<2> {
     images.reshape([rows * values / 3, 3]).matmul(shares).reshape([rows, values / 3])
 }
 
-fn luminance_of(pixel: &[f32]) -> f32 {
+/// The luminance of one pixel, red, green and blue.
+pub fn luminance_of(pixel: &[f32]) -> f32 {
     pixel.iter().zip(LUMINANCE).map(|(value, share)| value * share).sum()
 }
 

@@ -3,7 +3,7 @@
 use zor_core::Network;
 use zor_core::burn::tensor::Device;
 
-use crate::color::LUMINANCE;
+use crate::color::luminance_of;
 use crate::error::{Error, Result};
 use crate::train::matrix;
 
@@ -68,7 +68,7 @@ pub fn colorize(
     }
     for ((pixel, weight), grey) in sums.chunks_exact_mut(3).zip(weights).zip(grey) {
         pixel.iter_mut().for_each(|value| *value /= weight);
-        let found: f32 = pixel.iter().zip(LUMINANCE).map(|(value, share)| value * share).sum();
+        let found = luminance_of(pixel);
         pixel.iter_mut().for_each(|value| *value += grey - found);
     }
     Ok(sums)
@@ -88,6 +88,7 @@ fn tent(at: usize, length: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::color::LUMINANCE;
     use zor_core::Conv2dConfig;
 
     /// A network that only looks at the pixel itself gives every size the same colours, tiled or not.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use zor_core::Random;
+use zor_core::burn::tensor::Tensor;
 use zor_data::{Cifar10, Dataset, FashionMnist, Locations, Source};
 
+use crate::color;
 use crate::error::{Error, Result};
 use crate::options::{Choice, DataSetName, Samples, Settings, TaskName};
 
@@ -49,6 +51,19 @@ impl Images {
             DataSetName::FashionMnist => FashionMnist::load(locations)?.into(),
             DataSetName::Cifar10 => Cifar10::load(locations)?.into(),
         })
+    }
+}
+
+impl TaskName {
+    /// What a network is shown of images: all of them, or their luminance.
+    ///
+    /// # Shapes
+    /// `[batch, values]` -> the same, or `[batch, values / 3]`.
+    pub fn question(self, images: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::CifarColorization => color::luminance(images),
+            _ => images,
+        }
     }
 }
 

@@ -4,9 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use zor_core::burn::tensor::Tensor;
-
-use crate::color;
 use crate::error::{Error, Result};
 
 /// Names a value of an enum as in TOML files and flags.
@@ -91,17 +88,6 @@ impl TaskName {
             Self::FashionReconstruction | Self::CifarReconstruction | Self::CifarColorization => {
                 false
             }
-        }
-    }
-
-    /// What a network is shown of images: all of them, or their luminance.
-    ///
-    /// # Shapes
-    /// `[batch, values]` -> the same, or `[batch, values / 3]`.
-    pub fn question(self, images: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::CifarColorization => color::luminance(images),
-            _ => images,
         }
     }
 }

@@ -186,14 +186,12 @@ impl Settings {
             (TaskName::FashionReconstruction, ModelName::Dense) => {
                 crate::presets::fashion_reconstruction(rule_name, samples, augment)
             }
-            (TaskName::CifarReconstruction, _) => {
-                crate::presets::cifar_reconstruction(rule_name, samples)
-            }
+            (TaskName::CifarReconstruction, _) => crate::presets::cifar_reconstruction(rule_name),
             (TaskName::FashionClassification, _) => {
                 crate::presets::fashion_classification(rule_name, model)
             }
             (TaskName::CifarColorization, ModelName::Conv) => {
-                crate::presets::cifar_colorization(rule_name, samples)
+                crate::presets::cifar_colorization(rule_name)
             }
             (TaskName::FashionReconstruction, ModelName::Conv)
             | (TaskName::CifarColorization, ModelName::Dense) => {

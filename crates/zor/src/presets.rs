@@ -94,10 +94,18 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
     }
 }
 
+/// A rule for shuffled images: charges belong to rows of a batch, and would mix them.
+fn stateless(rule: RuleName) -> Rule {
+    match rule {
+        RuleName::Default => Rule::default(),
+        RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
+    }
+}
+
 /// A 3072-728-3072 autoencoder for 32x32 images in colour.
-pub(crate) fn cifar_reconstruction(rule: RuleName, _samples: Samples) -> Preset {
+pub(crate) fn cifar_reconstruction(rule: RuleName) -> Preset {
     let muon = Preset {
-        rule: Rule::default(),
+        rule: stateless(rule),
         steps: 500,
         batch: 512,
         optimizer: OptimizerName::Muon,
@@ -113,8 +121,6 @@ pub(crate) fn cifar_reconstruction(rule: RuleName, _samples: Samples) -> Preset 
     match rule {
         RuleName::Default => muon,
         RuleName::Classic => Preset {
-            // Charges belong to rows of a batch: with shuffled images they would mix them.
-            rule: Rule { stateful: false, ..Rule::classic() },
             optimizer: OptimizerName::AdamW,
             learning_rate: 1e-3,
             weight_decay: 0.01,
@@ -124,13 +130,9 @@ pub(crate) fn cifar_reconstruction(rule: RuleName, _samples: Samples) -> Preset 
 }
 
 /// Colours for 32x32 images.
-pub(crate) fn cifar_colorization(rule: RuleName, _samples: Samples) -> Preset {
+pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
     Preset {
-        rule: match rule {
-            RuleName::Default => Rule::default(),
-            // Charges belong to rows of a batch: with shuffled images they would mix them.
-            RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
-        },
+        rule: stateless(rule),
         steps: 625,
         batch: 128,
         optimizer: OptimizerName::AdamW,
@@ -148,11 +150,7 @@ pub(crate) fn cifar_colorization(rule: RuleName, _samples: Samples) -> Preset {
 /// Ten kinds of clothing in 28x28 images.
 pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset {
     let dense = Preset {
-        rule: match rule {
-            RuleName::Default => Rule::default(),
-            // Charges belong to rows of a batch: with shuffled images they would mix them.
-            RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
-        },
+        rule: stateless(rule),
         steps: 3000,
         batch: 256,
         optimizer: OptimizerName::AdamW,

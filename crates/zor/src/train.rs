@@ -178,8 +178,8 @@ pub fn run(
         samples_seen += batch.rows as u64;
         let images = matrix(&batch.inputs, batch.rows, device);
         let target = if settings.task.is_classification() {
-            let classes = batch.labels.iter().map(|label| usize::from(*label)).collect();
-            Target::SmoothedClasses { classes, smoothing: settings.label_smoothing }
+            let (classes, smoothing) = (classes(&batch.labels), settings.label_smoothing);
+            Target::SmoothedClasses { classes, smoothing }
         } else {
             Target::Values(images.clone())
         };
@@ -227,8 +227,7 @@ pub fn evaluate(
         let images = images?;
         let rows = images.dims()[0];
         let target = if task.is_classification() {
-            let labels = &data.labels()[seen..seen + rows];
-            Target::Classes(labels.iter().map(|label| usize::from(*label)).collect())
+            Target::Classes(classes(&data.labels()[seen..seen + rows]))
         } else {
             Target::Values(images.clone())
         };
@@ -261,6 +260,11 @@ pub(crate) fn evaluation_batches<'a>(
         let part = data.range(from..(from + EVALUATION_BATCH).min(data.len()))?;
         Ok(matrix(&part.pixels(), part.len(), device))
     })
+}
+
+/// Labels as the numbers of their classes.
+pub fn classes(labels: &[u8]) -> Vec<usize> {
+    labels.iter().map(|label| usize::from(*label)).collect()
 }
 
 /// Values as a matrix of so many rows.

@@ -6,7 +6,7 @@ use zor::options::{DataSetName, Options, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{self, Next, Teacher};
 
-use super::{Keep, spread};
+use super::{Keep, ranged, spread};
 use crate::figures::Table;
 use crate::text;
 
@@ -49,7 +49,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         own.filter_map(|run| run[key].as_f64()).collect()
     };
     let (top1, low, high) = spread(&all(Teacher::Rule, "top1"));
-    let measured = format!("{:.2} % [{:.2}, {:.2}]", 100.0 * top1, 100.0 * low, 100.0 * high);
+    let measured = ranged((100.0 * top1, 100.0 * low, 100.0 * high), " %");
     let task = "fashion-classification";
     table.add(&format!("{task}, test set"), "at least 93.50 %".to_owned(), measured, top1 >= 0.935);
     let (_, _, slowest) = spread(&all(Teacher::Rule, "train_seconds"));

@@ -9,7 +9,7 @@ use zor::models;
 use zor::prelude::*;
 
 use super::peers::Peer;
-use super::spread;
+use super::{ranged, spread};
 use crate::figures::Table;
 use crate::text;
 
@@ -71,7 +71,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
     table.add(
         "airbench step, time by PyTorch's",
         "at most 0.70".to_owned(),
-        format!("{:.2} [{:.2}, {:.2}]", at("median"), at("lowest"), at("highest")),
+        ranged((at("median"), at("lowest"), at("highest")), ""),
         at("median") <= 0.7,
     );
 }

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use zor::core::{Learning, Memory, Mode, Signal, SignalGate, Workspace};
 use zor::options::TaskName;
 use zor::prelude::*;
-use zor::train;
+use zor::train::{self, classes};
 
-use super::{Keep, spread};
+use super::{Keep, ranged, spread};
 use crate::figures::Table;
 use crate::recorder::{cosine, updates};
 use crate::text;
@@ -253,7 +253,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         for depth in [64, 128] {
             let (mean, low, high) = top1(true, depth, false);
             let name = format!("{} residual, {depth} layers", kind.name());
-            let measured = format!("{mean:.2} % [{low:.2}, {high:.2}]");
+            let measured = ranged((mean, low, high), " %");
             let (least, enough) = (best - 1.0, mean >= best - 1.0);
             table.add(&name, format!("at least {least:.2} %"), measured, enough);
             let gain = mean - top1(true, depth, true).0;
@@ -262,7 +262,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         }
         let (two, ten) = (top1(false, 2, false).0, top1(false, 10, false));
         let name = format!("{} plain, 10 layers", kind.name());
-        let measured = format!("{:.2} % [{:.2}, {:.2}]", ten.0, ten.1, ten.2);
+        let measured = ranged(ten, " %");
         table.add(&name, format!("at least {:.2} %", two - 1.0), measured, ten.0 >= two - 1.0);
     }
 }
@@ -282,8 +282,8 @@ impl Laboratory {
         }
         let n = outcomes.len() as f64;
         let mean = |value: fn(&Outcome) -> f64| outcomes.iter().map(value).sum::<f64>() / n;
-        let all = outcomes.iter().map(|outcome| 100.0 * outcome.top1);
-        let (low, high) = (all.clone().fold(100.0, f64::min), all.fold(0.0, f64::max));
+        let all: Vec<f64> = outcomes.iter().map(|outcome| 100.0 * outcome.top1).collect();
+        let (_, low, high) = spread(&all);
         let edge = |norm: Option<&f64>| norm.copied().unwrap_or(f64::NAN);
         let norms = &outcomes[0].norms;
         println!(
@@ -292,7 +292,7 @@ impl Laboratory {
             if design.residual { "residual" } else { "plain" },
             design.depth,
             if design.frozen { "hidden layers frozen" } else { design.variant.name() },
-            format!("{:.2} [{low:.2}, {high:.2}]", 100.0 * mean(|outcome| outcome.top1)),
+            ranged((100.0 * mean(|outcome| outcome.top1), low, high), ""),
             mean(Outcome::cosine),
             format!("{:.1e} to {:.1e}", edge(norms.first()), edge(norms.last())),
             mean(|outcome| outcome.seconds),
@@ -311,7 +311,7 @@ impl Laboratory {
         for _ in 0..steps {
             let batch = prefetch.next();
             let (input, classes) =
-                (matrix(&batch.inputs, batch.rows, &self.device), classes(&batch));
+                (matrix(&batch.inputs, batch.rows, &self.device), classes(&batch.labels));
             prefetch.recycle(batch);
             network.train_batch(&optimizer, input, classes).map_err(text)?;
         }
@@ -337,9 +337,9 @@ impl Laboratory {
             Design { variant, frozen: false, ..design }.build(&self.device, norms)
         };
         norms.listen(true);
-        let ours = updates(network, twin(design.variant)?, input.clone(), classes(&batch))?;
+        let ours = updates(network, twin(design.variant)?, input.clone(), classes(&batch.labels))?;
         let found = norms.listen(false);
-        let theirs = updates(network, twin(Variant::Backprop)?, input, classes(&batch))?;
+        let theirs = updates(network, twin(Variant::Backprop)?, input, classes(&batch.labels))?;
         let weights = ours
             .iter()
             .zip(&theirs)
@@ -348,10 +348,6 @@ impl Laboratory {
         // Without head and stem.
         Ok((all[1..=design.depth].to_vec(), found))
     }
-}
-
-fn classes(batch: &Batch) -> Vec<usize> {
-    batch.labels.iter().map(|label| usize::from(*label)).collect()
 }
 
 /// Norms of the signal that probes see while they listen.

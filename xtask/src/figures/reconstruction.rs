@@ -13,7 +13,7 @@ use zor::prelude::{Deviation, Device, matrix};
 use zor::train::{self, Next, Teacher};
 
 use super::Table;
-use crate::bench::spread;
+use crate::bench::{ranged, spread};
 use crate::recorder::{cosine, updates};
 use crate::{results, text};
 
@@ -264,8 +264,8 @@ impl Bench<'_> {
     }
 
     fn add_runs(&mut self, name: &str, promised: String, runs: &[Run], kept: bool) {
-        let (median, low, high) = spread(&runs.iter().map(Run::psnr).collect::<Vec<_>>());
-        let measured = format!("{median:.2} dB [{low:.2}, {high:.2}]");
+        let all: Vec<f64> = runs.iter().map(Run::psnr).collect();
+        let measured = ranged(spread(&all), " dB");
         let raw: Vec<Value> = runs
             .iter()
             .map(|run| {
