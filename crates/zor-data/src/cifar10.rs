@@ -126,30 +126,29 @@ impl Cifar10 {
             return Ok(folder);
         }
         let archive = base.join(ARCHIVE);
-        if !archive.is_file() {
-            crate::download::fetch(addresses, &archive, &|path| {
-                for ((name, bytes), (_, digest)) in members(path)?.iter().zip(files) {
-                    if digest_of(bytes).ok().as_deref() != Some(*digest) {
-                        return Err(Error::in_file(
-                            path,
-                            format!("its {name} is not the official one"),
-                        ));
-                    }
+        let official = |archive: &Path| {
+            let members = members(archive)?;
+            for ((name, bytes), (_, digest)) in members.iter().zip(files) {
+                if digest_of(bytes).ok().as_deref() != Some(*digest) {
+                    let message =
+                        format!("its {name} is not the official one; delete it and fetch it again");
+                    return Err(Error::in_file(archive, message));
                 }
-                Ok(())
-            })?;
+            }
+            Ok(members)
+        };
+        if !archive.is_file() {
+            crate::download::fetch(addresses, &archive, &|path| official(path).map(|_| ()))?;
         }
+        let members = official(&archive)?;
         fs::create_dir_all(&folder)
             .map_err(|error| Error::file_system(&folder, "make the folder", &error))?;
-        for (name, bytes) in members(&archive)? {
+        for (name, bytes) in members {
             let path = folder.join(name);
             let partial = folder.join(format!("{name}.part"));
             fs::write(&partial, bytes)
                 .and_then(|()| fs::rename(&partial, &path))
                 .map_err(|error| Error::file_system(&path, "write it", &error))?;
-        }
-        for (name, digest) in files {
-            verify(&folder.join(name), digest)?;
         }
         fs::remove_file(&archive)
             .map_err(|error| Error::file_system(&archive, "remove it", &error))?;
