@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use zor::data::Locations;
-use zor::images::{Images, VALIDATION};
+use zor::images::{self, Images, VALIDATION};
 use zor::options::TaskName;
 use zor::{Error, Result, io, train};
 
@@ -27,7 +27,10 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
     if task == TaskName::FashionReconstruction || set.test.is_none() {
         sets.push(("training images 2000 to 2999", set.train.range(VALIDATION)?));
     }
-    sets.extend(set.test.map(|test| ("the test set", test)));
+    if let Some(test) = &set.test {
+        let (images, name) = images::tested(task, test)?;
+        sets.push((name, images));
+    }
     let mut last = None;
     for (name, images) in sets {
         let found = train::evaluate(&network, task, &images, &device)?;

@@ -89,12 +89,9 @@ pub fn choose(data: &Images, settings: &Settings) -> Result<RunData> {
     let is_fashion = task.data_set() == DataSetName::FashionMnist;
     let test = data.test.as_ref().filter(|_| !(is_fashion && few));
     let (pool, evaluation, evaluation_name) = match test {
-        Some(test) if task != TaskName::CifarReconstruction => {
-            (whole.clone(), test.clone(), "the test set")
-        }
         Some(test) => {
-            let first = test.first(RECONSTRUCTED.min(test.len()))?;
-            (whole.clone(), first, "the first 2,000 test images")
+            let (evaluation, name) = tested(task, test)?;
+            (whole.clone(), evaluation, name)
         }
         None => {
             let outside: Vec<usize> =
@@ -114,6 +111,19 @@ pub fn choose(data: &Images, settings: &Settings) -> Result<RunData> {
         return Err(Error::input("there are no images to learn from"));
     }
     Ok(RunData { train: Arc::new(train), evaluation, evaluation_name })
+}
+
+/// The test images that a task is evaluated on, and what they are in words.
+///
+/// # Errors
+/// When there are none.
+pub fn tested(task: TaskName, test: &Dataset) -> Result<(Dataset, &'static str)> {
+    Ok(match task {
+        TaskName::CifarReconstruction => {
+            (test.first(RECONSTRUCTED.min(test.len()))?, "the first 2,000 test images")
+        }
+        _ => (test.clone(), "the test set"),
+    })
 }
 
 #[cfg(test)]
