@@ -1,9 +1,11 @@
 //! Measurements that take minutes: `cargo xtask bench --suite NAME`.
 //!
+//! `cifar`: reconstruction and colorization; see [`cifar`].
 //! `classification`: the task's network three times, and its twin under autodiff; see [`classification`].
 //! `conv`: a training step beside PyTorch's; see [`conv`].
 //! `depth`: networks of 2 to 128 layers; see [`depth`].
 
+mod cifar;
 mod classification;
 mod conv;
 mod depth;
@@ -17,6 +19,8 @@ use crate::results;
 /// A set of measurements with promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {
+    /// See [`cifar`].
+    Cifar,
     /// See [`classification`].
     Classification,
     /// See [`conv`].
@@ -26,11 +30,12 @@ pub(crate) enum Suite {
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 3] = [Self::Classification, Self::Conv, Self::Depth];
+    pub(crate) const ALL: [Self; 4] = [Self::Cifar, Self::Classification, Self::Conv, Self::Depth];
 
     /// Its name, and that of its numbers under `docs/results/`.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Cifar => "cifar",
             Self::Classification => "classification",
             Self::Conv => "conv",
             Self::Depth => "depth",
@@ -38,9 +43,10 @@ impl Suite {
     }
 
     /// Measures and prints a table. What there is so far is kept under `docs/results/` if wished.
-    pub(crate) fn run(self, torch: bool, write: bool) -> Result<Value, String> {
+    pub(crate) fn run(self, torch: bool, only: &str, write: bool) -> Result<Value, String> {
         let keep = |raw: &Value| if write { results::write(self.name(), raw) } else { Ok(()) };
         let raw = match self {
+            Self::Cifar => cifar::run(torch, only, &keep)?,
             Self::Classification => classification::run(&keep)?,
             Self::Conv => conv::run(torch)?,
             Self::Depth => depth::run(&keep)?,
@@ -52,6 +58,7 @@ impl Suite {
     /// Sets what was measured beside what is promised.
     pub(crate) fn figures(self, raw: &Value, table: &mut Table) {
         match self {
+            Self::Cifar => cifar::figures(raw, table),
             Self::Classification => classification::figures(raw, table),
             Self::Conv => conv::figures(raw, table),
             Self::Depth => depth::figures(raw, table),
@@ -66,6 +73,8 @@ type Keep<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
 pub(crate) struct Request {
     suite: Suite,
     torch: bool,
+    /// Words in the names of what is measured, where a suite has names.
+    only: String,
     json: bool,
     write: bool,
 }
@@ -73,6 +82,7 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn parse(arguments: &[&str]) -> Option<Self> {
         let (mut suite, mut torch, mut json, mut write) = (None, false, false, false);
+        let mut only = String::new();
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match *argument {
@@ -81,18 +91,19 @@ impl Request {
                     suite = Suite::ALL.into_iter().find(|suite| suite.name() == *name);
                 }
                 "--peer" if rest.next() == Some(&"torch") => torch = true,
+                "--only" => only = (*rest.next()?).to_owned(),
                 "--json" => json = true,
                 "--write" => write = true,
                 _ => return None,
             }
         }
-        Some(Self { suite: suite?, torch, json, write })
+        Some(Self { suite: suite?, torch, only, json, write })
     }
 }
 
 /// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last line.
 pub(crate) fn run(request: &Request) -> Result<(), String> {
-    let raw = request.suite.run(request.torch, request.write)?;
+    let raw = request.suite.run(request.torch, &request.only, request.write)?;
     let mut table = Table::default();
     request.suite.figures(&raw, &mut table);
     table.print();

@@ -56,7 +56,7 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     reconstruction::measure(&data, &mut table, long, write)?;
     for suite in Suite::ALL {
         if long && data.test.is_some() {
-            suite.figures(&suite.run(true, write)?, &mut table);
+            suite.figures(&suite.run(true, "", write)?, &mut table);
             continue;
         }
         let kept = results::read(suite.name())?;

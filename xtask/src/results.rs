@@ -33,7 +33,7 @@ pub(crate) fn read(name: &str) -> Result<Value, String> {
 }
 
 /// The commit that is measured, with a mark if the tree differs from it in more than results.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).current_dir(root()).output();
         output.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()

@@ -48,7 +48,7 @@ pub(crate) struct TrainArguments {
     /// The network: dense or conv
     #[arg(long)]
     model: Option<ModelName>,
-    /// The rule: default or classic
+    /// The rule: default, classic or backprop
     #[arg(long)]
     rule: Option<RuleName>,
     /// Training steps
@@ -96,6 +96,9 @@ pub(crate) struct TrainArguments {
     /// The folder that has the data set
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Your own images instead: a folder of PNG, JPEG or WebP files of one size, or a .npy file of bytes
+    #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
+    images: Option<PathBuf>,
     /// Where the model, pictures and figures go [default: runs/TASK]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -125,6 +128,7 @@ impl TrainArguments {
             threads: self.threads,
             device: self.device.clone(),
             data_dir: self.data_dir.clone(),
+            images: self.images.clone(),
             ..Options::default()
         }
     }
@@ -138,6 +142,9 @@ pub(crate) struct EvalArguments {
     /// The folder that has the data set
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Your own images instead, all of them: a folder, or a .npy file of bytes
+    #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
+    pub(crate) images: Option<PathBuf>,
     /// The device: auto, flex, ndarray, wgpu or cuda
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
@@ -154,7 +161,7 @@ pub(crate) struct ReconstructArguments {
     /// The model file
     #[arg(long, value_name = "FILE")]
     pub(crate) model: PathBuf,
-    /// PNG or JPEG images of the model's size, light on black
+    /// PNG, JPEG or WebP images of the model's size (clothing: light on black)
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     /// The picture to write: inputs above, reconstructions below
@@ -170,7 +177,7 @@ pub(crate) struct ColorizeArguments {
     /// The model file, of the task cifar-colorization
     #[arg(long, value_name = "FILE")]
     pub(crate) model: PathBuf,
-    /// PNG or JPEG pictures; of those in colour the luminance is taken
+    /// PNG, JPEG or WebP pictures; of those in colour the luminance is taken
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     /// The folder for the pictures in colour, as PNG under their own names

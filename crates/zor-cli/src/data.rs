@@ -45,6 +45,9 @@ pub(crate) fn run(command: DataCommand) -> Result<()> {
 
 /// The images for a run. A set that is not here, and that no sample stands for, is fetched first if it can be had.
 pub(crate) fn load(settings: &Settings) -> Result<Images> {
+    if let Some(path) = &settings.images {
+        return Images::own(path);
+    }
     let locations = Locations::from_environment(settings.data_dir.clone());
     let set = settings.task.data_set();
     let (size, sample_is_enough) = match set {

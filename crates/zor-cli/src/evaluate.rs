@@ -21,15 +21,19 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
             TaskName::NAMES.join(", ")
         ))
     })?;
-    let set = Images::load(task.data_set(), &Locations::from_environment(arguments.data_dir))?;
     let mut sets = Vec::new();
-    // Others learn from all training images.
-    if task == TaskName::FashionReconstruction || set.test.is_none() {
-        sets.push(("training images 2000 to 2999", set.train.range(VALIDATION)?));
-    }
-    if let Some(test) = &set.test {
-        let (images, name) = images::tested(task, test)?;
-        sets.push((name, images));
+    if let Some(path) = &arguments.images {
+        sets.push(("your own images", images::read_own(path)?));
+    } else {
+        let set = Images::load(task.data_set(), &Locations::from_environment(arguments.data_dir))?;
+        // Others learn from all training images.
+        if task == TaskName::FashionReconstruction || set.test.is_none() {
+            sets.push(("training images 2000 to 2999", set.train.range(VALIDATION)?));
+        }
+        if let Some(test) = &set.test {
+            let (images, name) = images::tested(task, test)?;
+            sets.push((name, images));
+        }
     }
     let mut last = None;
     for (name, images) in sets {

@@ -1,12 +1,11 @@
 //! A finished run: what reports and pictures are made of.
 
 use zor::baseline::Baseline;
+use zor::comparison::Colours;
 use zor::images::RunData;
 use zor::options::Settings;
 use zor::prelude::Device;
 use zor::train::Trained;
-
-use crate::colours::Colours;
 
 /// A finished run and what it is compared with.
 pub(crate) struct Run {

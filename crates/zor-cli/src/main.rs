@@ -1,7 +1,6 @@
 //! The `zor` command. Thin: arguments become settings once, the library does the work, and what it says is shown.
 
 mod arguments;
-mod colours;
 mod curve;
 mod data;
 mod evaluate;

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use image::{DynamicImage, ImageError, ImageReader, RgbImage};
+use image::RgbImage;
 use zor::color::luminance_of;
-use zor::data::ImageShape;
+use zor::data::{ImageShape, Picture};
 use zor::prelude::{Deviation, Network, matrix};
 use zor::{Error, Result, io};
 
@@ -52,33 +52,25 @@ fn image_shape(network: &Network, model: &Path) -> Result<ImageShape> {
 
 /// An image file as values in [0, 1].
 fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<f32>> {
-    let ImageShape { height, width, channels } = shape;
-    let decoded = decode(path)?;
-    let found = (decoded.height() as usize, decoded.width() as usize);
-    if found != (height, width) {
-        return Err(Error::input(format!(
-            "{}: it is {}x{}, the model takes {width}x{height}; resize it first",
-            path.display(),
-            found.1,
-            found.0
-        )));
-    }
-    let bytes =
-        if channels == 1 { decoded.to_luma8().into_raw() } else { decoded.to_rgb8().into_raw() };
-    Ok(bytes.iter().map(|&value| f32::from(value) / 255.0).collect())
-}
-
-fn decode(path: &Path) -> Result<DynamicImage> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let decoded = reader.map_err(ImageError::IoError).and_then(ImageReader::decode);
-    decoded.map_err(|error| match error {
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Error::input(format!("{}: there is no such file", path.display()))
-        }
-        error => {
-            Error::input(format!("{}: it cannot be read as PNG or JPEG: {error}", path.display()))
-        }
-    })
+    let picture = Picture::read(path)?;
+    let found = picture.shape();
+    let remedy = match () {
+        () if (found.height, found.width) != (shape.height, shape.width) => "resize it first",
+        () if found.channels < shape.channels => "convert it to RGB if you mean grey as a colour",
+        () if found.channels > shape.channels => "convert it to grey first",
+        () => return Ok(picture.values().iter().map(|&value| f32::from(value) / 255.0).collect()),
+    };
+    let said = |shape: ImageShape| {
+        let kind = if shape.channels == 1 { "grey" } else { "colour" };
+        format!("{}x{} in {kind}", shape.width, shape.height)
+    };
+    let message = format!(
+        "{}: it is {}, the model takes {}; {remedy}",
+        path.display(),
+        said(found),
+        said(shape)
+    );
+    Err(Error::input(message))
 }
 
 /// `zor colorize`.
@@ -87,16 +79,18 @@ pub(crate) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
     let (network, _) = io::load(&arguments.model, &device)?;
     make_folder(&arguments.out)?;
     for path in &arguments.images {
-        let picture = decode(path)?.to_rgb8();
-        let (width, height) = picture.dimensions();
-        let grey: Vec<f32> =
-            picture.pixels().map(|pixel| luminance_of(&pixel.0.map(f32::from)) / 255.0).collect();
-        let size = [height as usize, width as usize];
+        let picture = Picture::read(path)?.into_rgb();
+        let ImageShape { height, width, .. } = picture.shape();
+        let luminance = |pixel: &[u8]| {
+            luminance_of(&[0, 1, 2].map(|channel: usize| f32::from(pixel[channel]) / 255.0))
+        };
+        let grey: Vec<f32> = picture.values().chunks_exact(3).map(luminance).collect();
+        let size = [height, width];
         let found = zor::colorize::colorize(&network, &grey, size, &device)
             .map_err(|error| Error::input(format!("{}: {error}", arguments.model.display())))?;
         let bytes = found.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8);
         let out = arguments.out.join(path.file_stem().unwrap_or_default()).with_extension("png");
-        let colours = RgbImage::from_raw(width, height, bytes.collect());
+        let colours = RgbImage::from_raw(width as u32, height as u32, bytes.collect());
         let colours = colours.ok_or_else(|| Error::input("the picture has no pixels"))?;
         write_png(&colours, &out)?;
         println!("{}", out.display());

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use zor::baseline::{self, Baseline, Output};
+use zor::comparison;
 use zor::images::{self, RunData};
 use zor::options::{Options, Settings, TaskName};
 use zor::prelude::Device;
@@ -17,7 +18,7 @@ use zor::{Error, ErrorKind, Result, io};
 
 use crate::arguments::TrainArguments;
 use crate::finished::Run;
-use crate::{colours, curve, data, file_error, make_folder, pictures, report};
+use crate::{curve, data, file_error, make_folder, pictures, report};
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let file = match &arguments.config {
@@ -54,7 +55,9 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     };
     let colours = match settings.task {
         TaskName::CifarColorization => {
-            colours::compare(&run_data, &trained, twin.as_ref(), &device)?
+            let twin = twin.iter().map(|twin| (report::TWIN, &twin.network));
+            let networks: Vec<_> = [("Zor", &trained.network)].into_iter().chain(twin).collect();
+            comparison::compare(&run_data, &networks, &device)?
         }
         _ => Vec::new(),
     };

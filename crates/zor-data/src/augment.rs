@@ -1,6 +1,6 @@
 //! Changed copies of images, so that a few teach as much as they can.
 //!
-//! Geometry is one inverse affine map with bilinear sampling and zero outside; whole-pixel shifts and flips copy rows.
+//! Geometry is one inverse affine map with bilinear sampling; whole-pixel shifts and flips copy rows.
 
 use serde::{Deserialize, Serialize};
 use zor_core::Random;
@@ -15,8 +15,10 @@ const LARGEST_SHIFT: u32 = 1 << 12;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
-    /// Whole pixels up, down, left or right, at most; what enters is zero.
+    /// Whole pixels up, down, left or right, at most.
     pub shift: u32,
+    /// What enters from outside.
+    pub border: Border,
     /// Mirrored left to right, half of the time.
     pub flip: bool,
     /// Mirrored top to bottom, half of the time.
@@ -39,10 +41,37 @@ pub struct Augment {
     pub fold: f32,
 }
 
+/// What lies beyond an image's edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Border {
+    /// Zeros, as around pictures of things on black.
+    #[default]
+    Black,
+    /// The image once more, mirrored at its edge, as suits photographs.
+    Mirror,
+}
+
+impl Border {
+    /// The place inside that stands for one on an axis of so many pixels; what is outside stays there if black.
+    fn inside(self, place: f32, size: usize) -> f32 {
+        let last = size as f32 - 1.0;
+        match self {
+            Self::Black => place,
+            Self::Mirror if last == 0.0 => 0.0,
+            Self::Mirror => {
+                let around = place.rem_euclid(2.0 * last);
+                if around > last { 2.0 * last - around } else { around }
+            }
+        }
+    }
+}
+
 impl Default for Augment {
     fn default() -> Self {
         Self {
             shift: 0,
+            border: Border::Black,
             flip: false,
             flip_vertical: false,
             rotate: 0.0,
@@ -147,10 +176,13 @@ impl Augment {
         let mirror = (self.flip && random.chance(0.5), self.flip_vertical && random.chance(0.5));
         let light = if self.dim < 1.0 { random.between(self.dim, 1.0) } else { 1.0 };
         if self.rotate == 0.0 && self.stretch == 0.0 && self.shear == 0.0 {
-            copy(image, shape, (down, right), mirror, light, out);
+            match self.border {
+                Border::Black => copy(image, shape, (down, right), mirror, light, out),
+                Border::Mirror => copy_mirrored(image, shape, (down, right), mirror, light, out),
+            }
         } else {
             let map = self.map(shape, (down, right), mirror, random);
-            warp(image, shape, &map, light, out, canvas);
+            warp(image, shape, &map, (light, self.border), out, canvas);
         }
         if random_chance(self.invert, random) {
             invert(out);
@@ -243,11 +275,36 @@ fn copy(
     }
 }
 
+/// [`copy`] with a mirrored border.
+fn copy_mirrored(
+    image: &[u8],
+    shape: ImageShape,
+    (down, right): (i32, i32),
+    mirror: (bool, bool),
+    light: f32,
+    out: &mut [f32],
+) {
+    let ImageShape { height, width, channels } = shape;
+    let source = |at: usize, moved: i32, size: usize, mirrored: bool| {
+        let place = Border::Mirror.inside((at as i32 - moved) as f32, size) as usize;
+        if mirrored { size - 1 - place } else { place }
+    };
+    for (y, row) in out.chunks_exact_mut(width * channels).enumerate() {
+        let line = &image[source(y, down, height, mirror.1) * width * channels..];
+        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            let from = &line[source(x, right, width, mirror.0) * channels..];
+            for (out, value) in pixel.iter_mut().zip(from) {
+                *out = f32::from(*value) / 255.0 * light;
+            }
+        }
+    }
+}
+
 fn warp(
     image: &[u8],
     shape: ImageShape,
     map: &Affine,
-    light: f32,
+    (light, border): (f32, Border),
     out: &mut [f32],
     canvas: &mut Canvas,
 ) {
@@ -256,15 +313,17 @@ fn warp(
     frame(image, shape, light, &mut canvas.padded);
     let [[y_by_row, y_by_column], [x_by_row, x_by_column]] = map.rows;
     if y_by_column == 0.0 && x_by_row == 0.0 {
-        return stretch(shape, map, out, canvas);
+        return stretch(shape, map, border, out, canvas);
     }
     let padded = &canvas.padded;
     for (row, values) in out.chunks_exact_mut(width * channels).enumerate() {
         let y_start = y_by_row * row as f32 + map.start[0];
         let x_start = x_by_row * row as f32 + map.start[1];
         for (column, pixel) in values.chunks_exact_mut(channels).enumerate() {
-            let (top, below) = sample(y_start + y_by_column * column as f32, height);
-            let (left, beside) = sample(x_start + x_by_column * column as f32, width);
+            let y = border.inside(y_start + y_by_column * column as f32, height);
+            let x = border.inside(x_start + x_by_column * column as f32, width);
+            let (top, below) = sample(y, height);
+            let (left, beside) = sample(x, width);
             let upper = &padded[top * line + left * channels..][..2 * channels];
             let lower = &padded[(top + 1) * line + left * channels..][..2 * channels];
             for (c, out) in pixel.iter_mut().enumerate() {
@@ -299,12 +358,16 @@ fn sample(place: f32, size: usize) -> (usize, f32) {
 }
 
 /// A warp whose rows stay rows: columns first, then rows, each one pass.
-fn stretch(shape: ImageShape, map: &Affine, out: &mut [f32], canvas: &mut Canvas) {
+fn stretch(shape: ImageShape, map: &Affine, border: Border, out: &mut [f32], canvas: &mut Canvas) {
     let ImageShape { height, width, channels } = shape;
     let (line, row_length) = ((width + 3) * channels, width * channels);
     let Canvas { padded, columns, narrowed, .. } = canvas;
     columns.clear();
-    columns.extend((0..width).map(|c| sample(map.rows[1][1] * c as f32 + map.start[1], width)));
+    let place = |axis: usize, at: usize, size| {
+        let place = map.rows[axis][axis] * at as f32 + map.start[axis];
+        sample(border.inside(place, size), size)
+    };
+    columns.extend((0..width).map(|column| place(1, column, width)));
     narrowed.resize((height + 3) * row_length, 0.0);
     let rows = padded.chunks_exact(line).zip(narrowed.chunks_exact_mut(row_length));
     for (from, to) in rows {
@@ -316,7 +379,7 @@ fn stretch(shape: ImageShape, map: &Affine, out: &mut [f32], canvas: &mut Canvas
         }
     }
     for (row, out) in out.chunks_exact_mut(row_length).enumerate() {
-        let (top, below) = sample(map.rows[0][0] * row as f32 + map.start[0], height);
+        let (top, below) = place(0, row, height);
         let (upper, lower) = narrowed[top * row_length..][..2 * row_length].split_at(row_length);
         for (out, (upper, lower)) in out.iter_mut().zip(upper.iter().zip(lower)) {
             *out = upper + (lower - upper) * below;
@@ -403,6 +466,43 @@ mod tests {
         let black = |seed| applied(&far, &set, seed).iter().all(|v| *v == 0.0);
         assert!((0..200).filter(|&seed| black(seed)).count() > 150);
         assert!(Augment { shift: u32::MAX, ..far }.check().is_err());
+    }
+
+    #[test]
+    fn what_enters_from_a_mirrored_border_is_the_image_itself() {
+        let set = one(&[10, 20, 30, 40], 4);
+        let moved = Augment { shift: 3, border: Border::Mirror, ..Augment::default() };
+        let expected: Vec<[u8; 4]> = vec![
+            [10, 20, 30, 40], // not moved
+            [20, 10, 20, 30], // to the right
+            [30, 20, 10, 20],
+            [40, 30, 20, 10],
+            [20, 30, 40, 30], // to the left
+            [30, 40, 30, 20],
+            [40, 30, 20, 10],
+        ];
+        for seed in 0..200 {
+            let found = applied(&moved, &set, seed);
+            let found: Vec<u8> = found.iter().map(|value| (value * 255.0).round() as u8).collect();
+            assert!(expected.iter().any(|line| line[..] == found[..]), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_mirrored_border_is_the_same_for_shifts_and_for_both_kinds_of_warp() {
+        let values: Vec<u8> = (0..63).map(|v| v * 4).collect();
+        let set = one(&values, 7);
+        let moved = Augment { shift: 5, flip: true, border: Border::Mirror, ..Augment::default() };
+        // So small a stretch or rotation changes no value.
+        let stretched = Augment { stretch: 1e-7, ..moved.clone() };
+        let turned = Augment { rotate: 1e-6, ..moved.clone() };
+        for seed in 0..100 {
+            let plain = applied(&moved, &set, seed);
+            for other in [&stretched, &turned] {
+                let other = applied(other, &set, seed);
+                assert!(plain.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-3), "seed {seed}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 pub mod cifar10;
 pub mod fashion_mnist;
+#[cfg(feature = "images")]
+pub mod folder;
 pub mod idx;
+pub mod npy;
 
 mod augment;
 mod batches;
@@ -12,11 +15,15 @@ mod digest;
 mod download;
 mod error;
 mod locations;
+#[cfg(feature = "images")]
+mod picture;
 
-pub use augment::{Augment, Canvas};
+pub use augment::{Augment, Border, Canvas};
 pub use batches::{Batch, Batches, Order, Prefetch};
 pub use cifar10::Cifar10;
 pub use dataset::{Dataset, ImageShape};
 pub use error::{Error, ErrorKind, Result};
 pub use fashion_mnist::FashionMnist;
 pub use locations::{Locations, Source};
+#[cfg(feature = "images")]
+pub use picture::Picture;

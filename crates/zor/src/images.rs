@@ -1,14 +1,15 @@
 //! The images of a run: what is learned from and what is evaluated on.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use zor_core::Random;
 use zor_core::burn::tensor::Tensor;
-use zor_data::{Cifar10, Dataset, FashionMnist, Locations, Source};
+use zor_data::{Cifar10, Dataset, FashionMnist, ImageShape, Locations, Source, npy};
 
 use crate::color;
 use crate::error::{Error, Result};
-use crate::options::{Choice, DataSetName, Samples, Settings, TaskName};
+use crate::options::{Choice, DataSetName, ModelName, Samples, Settings, TaskName};
 
 /// Training images of Fashion-MNIST that few-image runs are evaluated on, and that random choice leaves alone.
 pub const VALIDATION: std::ops::Range<usize> = 2000..3000;
@@ -17,6 +18,9 @@ const RECONSTRUCTED: usize = 2000;
 
 /// Separates the choice of images from the other uses of a seed.
 const CHOICE_STREAM: u64 = 0x0063_686f_6963_6531;
+
+/// Of a user's own images every so many is evaluated on.
+const OWN_EVALUATED: usize = 10;
 
 /// A whole data set.
 #[derive(Clone, Debug)]
@@ -27,17 +31,19 @@ pub struct Images {
     pub test: Option<Dataset>,
     /// Where they came from.
     pub source: Source,
+    /// Whether they are a user's own, and not those that the task is known by.
+    pub own: bool,
 }
 
 impl From<FashionMnist> for Images {
     fn from(set: FashionMnist) -> Self {
-        Self { train: set.train, test: set.test, source: set.source }
+        Self { train: set.train, test: set.test, source: set.source, own: false }
     }
 }
 
 impl From<Cifar10> for Images {
     fn from(set: Cifar10) -> Self {
-        Self { train: set.train, test: Some(set.test), source: set.source }
+        Self { train: set.train, test: Some(set.test), source: set.source, own: false }
     }
 }
 
@@ -52,6 +58,43 @@ impl Images {
             DataSetName::Cifar10 => Cifar10::load(locations)?.into(),
         })
     }
+
+    /// A user's own images, from a folder ([`zor_data::folder`]; with the feature `images`) or an array ([`zor_data::npy`]). Every tenth
+    /// is not learned from.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are fewer than two.
+    pub fn own(path: &Path) -> Result<Self> {
+        let all = read_own(path)?;
+        let evaluated = |i: usize| (i + 1).is_multiple_of(OWN_EVALUATED.min(all.len()));
+        let (test, train): (Vec<_>, Vec<_>) = (0..all.len()).partition(|&i| evaluated(i));
+        if test.is_empty() || train.is_empty() {
+            return Err(Error::input(format!(
+                "{}: it has {} image; one more is needed, because every tenth (of fewer, the last) is evaluated on and not learned from",
+                path.display(),
+                all.len()
+            )));
+        }
+        let (train, test) = (all.select(&train)?, Some(all.select(&test)?));
+        Ok(Self { train, test, source: Source::Folder(path.to_path_buf()), own: true })
+    }
+}
+
+/// A user's own images, all of them.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_own(path: &Path) -> Result<Dataset> {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
+        return Ok(npy::read(path)?);
+    }
+    #[cfg(feature = "images")]
+    return Ok(zor_data::folder::read(path)?);
+    #[cfg(not(feature = "images"))]
+    Err(Error::input(format!(
+        "{}: it is no .npy file, and folders of images need the feature 'images'",
+        path.display()
+    )))
 }
 
 impl TaskName {
@@ -87,8 +130,11 @@ pub fn choose(data: &Images, settings: &Settings) -> Result<RunData> {
     let (whole, task) = (&data.train, settings.task);
     let few = matches!(settings.samples, Samples::PerClass(_));
     let is_fashion = task.data_set() == DataSetName::FashionMnist;
-    let test = data.test.as_ref().filter(|_| !(is_fashion && few));
+    let test = data.test.as_ref().filter(|_| data.own || !(is_fashion && few));
     let (pool, evaluation, evaluation_name) = match test {
+        Some(test) if data.own => {
+            (whole.clone(), test.clone(), "every tenth of them, which are not learned from")
+        }
         Some(test) => {
             let (evaluation, name) = tested(task, test)?;
             (whole.clone(), evaluation, name)
@@ -110,7 +156,24 @@ pub fn choose(data: &Images, settings: &Settings) -> Result<RunData> {
     if train.is_empty() {
         return Err(Error::input("there are no images to learn from"));
     }
+    check_size(settings, &train)?;
     Ok(RunData { train: Arc::new(train), evaluation, evaluation_name })
+}
+
+/// Refuses images that a task's network cannot be made for.
+fn check_size(settings: &Settings, images: &Dataset) -> Result<()> {
+    let ImageShape { height, width, channels } = images.shape();
+    let coarse = settings.task == TaskName::CifarColorization
+        || (settings.task == TaskName::CifarReconstruction && settings.model == ModelName::Conv);
+    let remedy = if settings.task == TaskName::CifarColorization && channels != 3 {
+        "they are grey; it learns from images in colour"
+    } else if coarse && !(height.is_multiple_of(4) && width.is_multiple_of(4)) {
+        "its network takes multiples of 4; resize or crop them"
+    } else {
+        return Ok(());
+    };
+    let (name, task) = (images.name(), settings.task);
+    Err(Error::input(format!("{name}: images of {width}x{height} for {task}: {remedy}")))
 }
 
 /// The test images that a task is evaluated on, and what they are in words.
@@ -153,6 +216,31 @@ mod tests {
             let seen = |i: usize| (0..1000).any(|j| held_out.image(j) == train.image(i));
             assert!((0..10).all(|i| !seen(i)), "seed {seed} learns from an evaluation image");
         }
+    }
+
+    #[test]
+    fn every_tenth_of_a_users_own_images_is_evaluated_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.npy");
+        let write = |n: u8| {
+            let header =
+                format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({n}, 1, 1)}}\n");
+            let length = (header.len() as u16).to_le_bytes();
+            let values: Vec<u8> = (0..n).collect();
+            let parts = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &values];
+            std::fs::write(&path, parts.concat()).unwrap();
+        };
+        write(25);
+        let data = chosen(&Images::own(&path).unwrap(), Options::default()).unwrap();
+        assert_eq!((data.train.len(), data.evaluation.len()), (1, 2));
+        assert_eq!((data.evaluation.image(0), data.evaluation.image(1)), (&[9][..], &[19][..]));
+        write(2);
+        let few = Images::own(&path).unwrap();
+        assert_eq!((few.train.len(), few.test.map(|test| test.len())), (1, Some(1)));
+        write(1);
+        assert!(Images::own(&path).unwrap_err().to_string().contains("one more is needed"));
+        write(0);
+        assert!(Images::own(&path).is_err());
     }
 
     #[test]

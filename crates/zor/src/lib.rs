@@ -4,6 +4,7 @@ pub mod autodiff;
 pub mod baseline;
 pub mod color;
 pub mod colorize;
+pub mod comparison;
 pub mod images;
 pub mod models;
 pub mod options;

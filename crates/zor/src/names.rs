@@ -120,8 +120,10 @@ pub enum RuleName {
     Classic,
     /// [`zor_core::Rule::default`], as the task tunes it.
     Default,
+    /// The same without normalisation, which makes it backpropagation.
+    Backprop,
 }
-named!(RuleName { Classic = "classic", Default = "default" });
+named!(RuleName { Classic = "classic", Default = "default", Backprop = "backprop" });
 
 /// An optimizer by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

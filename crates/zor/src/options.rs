@@ -62,6 +62,8 @@ pub struct Options {
     pub device: Option<String>,
     /// Where the data set lies.
     pub data_dir: Option<PathBuf>,
+    /// A folder of images or a `.npy` file to learn from instead of the task's data set.
+    pub images: Option<PathBuf>,
 }
 
 impl Options {
@@ -99,6 +101,7 @@ impl Options {
             threads: self.threads.or(others.threads),
             device: self.device.or(others.device),
             data_dir: self.data_dir.or(others.data_dir),
+            images: self.images.or(others.images),
         }
     }
 }
@@ -146,6 +149,8 @@ pub struct Settings {
     pub device: String,
     /// Where the data set lies, if said.
     pub data_dir: Option<PathBuf>,
+    /// A folder of images or a `.npy` file to learn from instead of the task's data set.
+    pub images: Option<PathBuf>,
 }
 
 impl Settings {
@@ -171,22 +176,26 @@ impl Settings {
                 _ => Samples::All,
             },
         };
-        let augment = options.augment.unwrap_or(match task {
-            TaskName::FashionReconstruction => matches!(samples, Samples::PerClass(_)),
-            TaskName::FashionClassification => true,
-            TaskName::CifarReconstruction => !matches!(samples, Samples::All),
-            TaskName::CifarColorization => true,
-        });
         let rule_name = options.rule.unwrap_or(RuleName::Default);
         let model = options.model.unwrap_or(match task {
             TaskName::FashionClassification | TaskName::CifarColorization => ModelName::Conv,
             _ => ModelName::Dense,
         });
+        let augment = options.augment.unwrap_or(match task {
+            TaskName::FashionReconstruction => matches!(samples, Samples::PerClass(_)),
+            TaskName::FashionClassification => true,
+            TaskName::CifarReconstruction => {
+                model == ModelName::Conv || !matches!(samples, Samples::All)
+            }
+            TaskName::CifarColorization => true,
+        });
         let preset = match (task, model) {
             (TaskName::FashionReconstruction, ModelName::Dense) => {
                 crate::presets::fashion_reconstruction(rule_name, samples, augment)
             }
-            (TaskName::CifarReconstruction, _) => crate::presets::cifar_reconstruction(rule_name),
+            (TaskName::CifarReconstruction, _) => {
+                crate::presets::cifar_reconstruction(rule_name, model, samples, augment)
+            }
             (TaskName::FashionClassification, _) => {
                 crate::presets::fashion_classification(rule_name, model)
             }
@@ -214,12 +223,16 @@ impl Settings {
             optimizer.usual()
         };
         let peak = options.learning_rate.unwrap_or(usual_rate);
-        let threshold = options.threshold.unwrap_or(preset.rule.threshold);
+        let mut rule = preset.rule;
+        rule.threshold = options.threshold.unwrap_or(rule.threshold);
+        if rule_name == RuleName::Backprop {
+            rule = Rule { normalize_signal: false, normalize_presynaptic: false, ..rule };
+        }
         let settings = Self {
             task,
             model,
             rule_name,
-            rule: Rule { threshold, ..preset.rule },
+            rule,
             seed: options.seed.unwrap_or(0),
             steps,
             batch: options.batch.unwrap_or(preset.batch),
@@ -239,6 +252,7 @@ impl Settings {
             threads: options.threads,
             device: options.device.clone().unwrap_or_else(|| "auto".to_owned()),
             data_dir: options.data_dir.clone(),
+            images: options.images.clone(),
         };
         settings.check()?;
         Ok(settings)
@@ -280,6 +294,7 @@ impl Settings {
             threads: self.threads,
             device: Some(self.device.clone()),
             data_dir: self.data_dir.clone(),
+            images: self.images.clone(),
         }
     }
 

@@ -8,7 +8,7 @@ pub use zor_core::{
     UpsampleConfig,
 };
 pub use zor_data::{
-    Augment, Batch, Batches, Cifar10, Dataset, FashionMnist, Locations, Order, Prefetch,
+    Augment, Batch, Batches, Border, Cifar10, Dataset, FashionMnist, Locations, Order, Prefetch,
 };
 pub use zor_optim::{AdamW, Muon, Schedule, Sgd};
 

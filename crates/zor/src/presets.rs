@@ -4,7 +4,7 @@
 //! reported figure is measured on.
 
 use zor_core::{Activation, Rule};
-use zor_data::Augment;
+use zor_data::{Augment, Border};
 
 use crate::names::{ModelName, OptimizerName, RuleName, Samples, ScheduleName};
 
@@ -97,15 +97,31 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
 /// A rule for shuffled images: charges belong to rows of a batch, and would mix them.
 fn stateless(rule: RuleName) -> Rule {
     match rule {
-        RuleName::Default => Rule::default(),
+        RuleName::Default | RuleName::Backprop => Rule::default(),
         RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
     }
 }
 
-/// A 3072-728-3072 autoencoder for 32x32 images in colour.
-pub(crate) fn cifar_reconstruction(rule: RuleName) -> Preset {
+/// An autoencoder with a code of 728 numbers for 32x32 images in colour.
+pub(crate) fn cifar_reconstruction(
+    rule: RuleName,
+    model: ModelName,
+    samples: Samples,
+    augment: bool,
+) -> Preset {
+    let pool = match samples {
+        Samples::PerClass(n) => n.saturating_mul(10),
+        Samples::Total(n) => n,
+        Samples::All => usize::MAX,
+    };
+    // Whole photographs, not things on black.
+    let augmentation = match samples {
+        Samples::All => Augment::shifts_and_flips(0),
+        _ => Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) },
+    };
     let muon = Preset {
-        rule: stateless(rule),
+        // No code is sparse here: a linear one of this size is hard to beat, and gates that close make it smaller.
+        rule: Rule { threshold: -2.0, ..stateless(rule) },
         steps: 500,
         batch: 512,
         optimizer: OptimizerName::Muon,
@@ -116,16 +132,38 @@ pub(crate) fn cifar_reconstruction(rule: RuleName) -> Preset {
         weight_decay: 0.0,
         label_smoothing: 0.0,
         output_activation: Activation::None,
-        augmentation: Augment::shifts_and_flips(0),
+        augmentation,
     };
-    match rule {
-        RuleName::Default => muon,
-        RuleName::Classic => Preset {
+    match (rule, model) {
+        (RuleName::Classic, _) => Preset {
             optimizer: OptimizerName::AdamW,
             learning_rate: 1e-3,
             weight_decay: 0.01,
             ..muon
         },
+        (_, ModelName::Conv) => Preset {
+            rule: stateless(rule),
+            steps: 2500,
+            batch: 128,
+            augmentation: Augment::shifts_and_flips(0),
+            ..muon
+        },
+        // So few images, over and over, are a basis: what is not in their span has to come out as zero. A presynaptic normalisation by
+        // pixel would lead out of it, larger initial weights would answer to what is outside, and so would a gate that closes.
+        _ if pool <= 1000 && !augment => Preset {
+            rule: Rule {
+                threshold: -100.0,
+                normalize_presynaptic: false,
+                initial_scale: 0.002,
+                ..muon.rule
+            },
+            // Directions in which they hardly differ are learned last.
+            steps: if pool <= 100 { 100 } else { 500 },
+            learning_rate: if pool <= 100 { 0.05 } else { 0.15 },
+            batch: pool.min(500),
+            ..muon
+        },
+        _ => muon,
     }
 }
 

@@ -1,47 +1,49 @@
-//! Colorization: a network beside guesses from luminance alone.
+//! Colorization: networks beside guesses from luminance alone.
 
-use zor::Result;
-use zor::color::{Guess, mean_ciede2000};
-use zor::core::Workspace;
-use zor::images::RunData;
-use zor::options::TaskName;
-use zor::prelude::{Deviation, Device, matrix};
-use zor::train::Trained;
+use zor_core::burn::tensor::Device;
+use zor_core::{Deviation, Network, Workspace};
 
-use crate::pictures::values;
-use crate::report::TWIN;
+use crate::color::{Guess, mean_ciede2000};
+use crate::error::Result;
+use crate::images::RunData;
+use crate::options::TaskName;
+use crate::train::matrix;
 
 /// Images at once.
 const BATCH: usize = 100;
 
 /// How well colours are guessed.
-pub(crate) struct Colours {
-    pub(crate) name: &'static str,
-    pub(crate) deviation: Deviation,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Colours {
+    /// Who guesses.
+    pub name: &'static str,
+    /// How far the values are off.
+    pub deviation: Deviation,
     /// Mean CIEDE2000.
-    pub(crate) difference: f64,
+    pub difference: f64,
 }
 
 /// Colours of images from their luminance.
 type Answer<'a> = Box<dyn FnMut(&[f32]) -> Result<Vec<f32>> + 'a>;
 
-/// The network, its twin, and the guesses.
-pub(crate) fn compare(
+/// Networks under their names, and then all guesses, fitted to the training images, on the evaluation images.
+///
+/// # Errors
+/// When a network does not make colour of the luminance of these images.
+pub fn compare(
     data: &RunData,
-    trained: &Trained,
-    twin: Option<&Trained>,
+    networks: &[(&'static str, &Network)],
     device: &Device,
 ) -> Result<Vec<Colours>> {
     let (set, shape) = (&data.evaluation, data.evaluation.shape());
     let pixels = shape.height * shape.width;
     let mut contenders: Vec<(&'static str, Answer<'_>)> = Vec::new();
-    for (name, Trained { network, .. }) in
-        [("Zor", trained)].into_iter().chain(twin.map(|twin| (TWIN, twin)))
-    {
+    for &(name, network) in networks {
         let mut workspace = Workspace::new(device);
         let answer = move |grey: &[f32]| {
             let grey = matrix(grey, grey.len() / pixels, device);
-            Ok(values(network.predict_with(grey, &mut workspace)?))
+            let found = network.predict_with(grey, &mut workspace)?;
+            Ok(found.into_data().iter::<f32>().collect())
         };
         contenders.push((name, Box::new(answer)));
     }
@@ -62,7 +64,8 @@ pub(crate) fn compare(
         let part = set.range(from..(from + BATCH).min(set.len()))?;
         let truth = part.pixels();
         let images = matrix(&truth, part.len(), device);
-        let grey = values(TaskName::CifarColorization.question(images));
+        let grey = TaskName::CifarColorization.question(images);
+        let grey: Vec<f32> = grey.into_data().iter::<f32>().collect();
         let share = part.len() as f64 / set.len() as f64;
         for (colours, (_, answer)) in all.iter_mut().zip(&mut contenders) {
             let found = answer(&grey)?;

@@ -1,0 +1,38 @@
+//! A small U-Net learns to give colour to grey photographs of any size.
+use zor::models::colorizer;
+use zor::options::TaskName;
+use zor::prelude::*;
+use zor::{color, colorize, train};
+
+const STEPS: u64 = 600;
+
+fn main() -> zor::Result<()> {
+    let device = Device::flex();
+    let cifar = Cifar10::load(&Locations::from_environment(None))?;
+    let few = cifar.train.first(5000)?;
+    let batches =
+        Batches::new(few.into(), 128, Order::Shuffled, Some(Augment::shifts_and_flips(0)), 1)?;
+    let mut network = colorizer(32, 32).build(&device)?;
+    println!("{}", network.summary());
+
+    let optimizer = AdamW::new(Schedule::linear(4e-3, STEPS).with_warm_up(50));
+    let mut batch = Batch::default();
+    for step in 0..STEPS {
+        batches.fill(step, &mut batch);
+        let images = matrix(&batch.inputs, batch.rows, &device);
+        // What is asked is the luminance, what is answered the image.
+        let error = network.train_batch(&optimizer, color::luminance(images.clone()), images)?;
+        if step % 50 == 49 {
+            println!("step {}: {:.2} dB on the batch", step + 1, error.psnr_db());
+        }
+    }
+    let test = cifar.test.first(2000)?;
+    let score = train::evaluate(&network, TaskName::CifarColorization, &test, &device)?;
+    println!("{:.2} dB on 2,000 test images (grey: 21.8 dB)", score.deviation.psnr_db());
+
+    // Any size: the network colours tiles that overlap.
+    let grey: Vec<f32> = (0..48 * 64).map(|at| (at / 64) as f32 / 48.0).collect();
+    let sky = colorize::colorize(&network, &grey, [48, 64], &device)?;
+    println!("the middle of a slope of grey becomes {:.2?}", &sky[3 * (24 * 64 + 32)..][..3]);
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! 64 photographs teach a network to pass photographs through 728 numbers, a quarter of their own, and on to others.
+use zor::options::TaskName;
+use zor::prelude::*;
+use zor::train;
+
+const STEPS: u64 = 400;
+
+fn main() -> zor::Result<()> {
+    let device = Device::flex();
+    let cifar = Cifar10::load(&Locations::from_environment(None))?;
+    let few = cifar.train.first(64)?;
+    // Moved, stretched and mirrored, they are thousands. What enters at an edge is the picture, mirrored.
+    let augment = Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) };
+    let batches = Batches::new(few.into(), 512, Order::Shuffled, Some(augment), 1)?;
+
+    // At this threshold nearly all units fire: a code for photographs has no number to spare.
+    let rule = Rule { threshold: -2.0, ..Rule::default() };
+    let mut network = Network::dense(&[3072, 728, 3072]).rule(rule).build(&device)?;
+    let optimizer = Muon::new(Schedule::linear(0.05, STEPS));
+
+    let mut batch = Batch::default();
+    for step in 0..STEPS {
+        batches.fill(step, &mut batch);
+        let images = matrix(&batch.inputs, batch.rows, &device);
+        let error = network.train_batch(&optimizer, images.clone(), images)?;
+        if step % 50 == 49 {
+            println!("step {}: {:.2} dB on the batch", step + 1, error.psnr_db());
+        }
+    }
+    let test = cifar.test.first(2000)?;
+    let score = train::evaluate(&network, TaskName::CifarReconstruction, &test, &device)?;
+    println!("{:.2} dB on 2,000 test images", score.deviation.psnr_db());
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! CIFAR-10 reconstruction by size of the pool, and colorization: the tasks as their presets say, beside backpropagation, the classic rule
+//! and the limit of linear codes.
+//!
+//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose names have these words.
+
+use serde_json::{Map, Value, json};
+use zor::comparison;
+use zor::images::{self, Images, RunData};
+use zor::options::{
+    Count, DataSetName, ModelName, OptimizerName, Options, RuleName, Settings, TaskName,
+};
+use zor::prelude::*;
+use zor::train::{self, Next, Teacher, Trained};
+
+use super::peers::Peer;
+use super::{Keep, ranged, spread};
+use crate::figures::Table;
+use crate::{results, root, text};
+
+/// Pools of training images, what an autoencoder that learned from each has to reach as it is (dB), and PCA's figure where
+/// augmentation has to go beyond it.
+const POOLS: [(usize, f64, Option<f64>); 4] = [
+    (64, 17.9, Some(17.91)),
+    (500, 25.5, Some(25.79)),
+    (1000, 29.0, Some(29.26)),
+    (5000, 31.5, None),
+];
+/// Augmented images that stand for an augmented pool.
+const AUGMENTED: usize = 20_000;
+
+/// One training, and what is promised of it.
+struct Row {
+    name: String,
+    seeds: u64,
+    teacher: Teacher,
+    options: Options,
+    /// Least PSNR in dB.
+    least: Option<f64>,
+    /// Most seconds of training.
+    most: Option<f64>,
+}
+
+impl Row {
+    fn new(name: impl Into<String>, task: TaskName, options: Options) -> Self {
+        let options = Options { task: Some(task), ..options };
+        let (seeds, teacher) = (1, Teacher::Rule);
+        Self { name: name.into(), seeds, teacher, options, least: None, most: None }
+    }
+
+    fn seeds(self, seeds: u64) -> Self {
+        Self { seeds, ..self }
+    }
+
+    fn at_least(self, least: f64) -> Self {
+        Self { least: Some(least), ..self }
+    }
+
+    fn at_most(self, most: f64) -> Self {
+        Self { most: Some(most), ..self }
+    }
+
+    fn autodiff(self) -> Self {
+        Self { teacher: Teacher::Autodiff, ..self }
+    }
+}
+
+/// Everything that is measured, cheapest first.
+fn rows() -> Vec<Row> {
+    let reconstruct =
+        |name: String, options| Row::new(name, TaskName::CifarReconstruction, options);
+    let mut rows = Vec::new();
+    for (n, least, pca) in POOLS {
+        for augment in [false, true] {
+            let options = Options {
+                train_samples: Some(Count::Number(n)),
+                augment: Some(augment),
+                ..Options::default()
+            };
+            let row = reconstruct(pool(n, augment), options).seeds(3);
+            rows.push(match (augment, pca) {
+                (false, _) => row.at_least(least),
+                (true, Some(pca)) => row.at_least(pca),
+                (true, None) => row,
+            });
+        }
+    }
+    let by = |optimizer| Options { optimizer: Some(optimizer), ..Options::default() };
+    let dense = "reconstruction, all images";
+    rows.extend([
+        reconstruct(dense.to_owned(), Options::default()).seeds(3).at_least(32.4).at_most(300.0),
+        reconstruct(format!("{dense}, autodiff, Muon"), by(OptimizerName::Muon)).autodiff(),
+        reconstruct(format!("{dense}, autodiff, Adam"), by(OptimizerName::Adam)).autodiff(),
+        reconstruct(
+            format!("{dense}, classic rule"),
+            Options { rule: Some(RuleName::Classic), ..Options::default() },
+        ),
+    ]);
+    let color = |name: &str, n, rule| {
+        let options = Options {
+            train_samples: Some(Count::Number(n)),
+            rule: Some(rule),
+            ..Options::default()
+        };
+        Row::new(name, TaskName::CifarColorization, options)
+    };
+    rows.extend([
+        color("colorization, 1,000 images", 1000, RuleName::Default).at_least(22.23),
+        color("colorization, 5,000 images", 5000, RuleName::Default).seeds(2).at_least(22.9),
+        color("colorization, 5,000 images, backprop", 5000, RuleName::Backprop),
+    ]);
+    let conv = |optimizer, rule| Options {
+        model: Some(ModelName::Conv),
+        rule: Some(rule),
+        optimizer: Some(optimizer),
+        ..Options::default()
+    };
+    let name = "reconstruction, conv";
+    rows.extend([
+        reconstruct(name.to_owned(), conv(OptimizerName::Muon, RuleName::Default))
+            .at_least(32.2)
+            .at_most(3600.0),
+        reconstruct(
+            format!("{name}, backprop, Muon"),
+            conv(OptimizerName::Muon, RuleName::Backprop),
+        ),
+        reconstruct(
+            format!("{name}, backprop, Adam"),
+            conv(OptimizerName::Adam, RuleName::Backprop),
+        ),
+    ]);
+    rows
+}
+
+fn pool(n: usize, augment: bool) -> String {
+    let kind = if augment { "augmented" } else { "as they are" };
+    format!("reconstruction, {n} images {kind}")
+}
+
+/// Trains all networks whose names have these words; with `torch` the limits of linear codes are computed too.
+pub(crate) fn run(torch: bool, only: &str, keep: Keep<'_>) -> Result<Value, String> {
+    let locations = Locations::from_environment(None);
+    let data = Images::load(DataSetName::Cifar10, &locations).map_err(text)?;
+    let mut peer = if torch { Some(Peer::start("pca.py", &[])?) } else { None };
+    let kept = results::read("cifar").unwrap_or_default();
+    let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
+    for row in rows().into_iter().filter(|row| row.name.contains(only)) {
+        let mut runs = Vec::new();
+        for seed in 0..row.seeds {
+            let options = Options { seed: Some(seed), ..row.options.clone() };
+            let settings = Settings::resolve(&options).map_err(text)?;
+            let data = images::choose(&data, &settings).map_err(text)?;
+            let go_on = &mut |_: train::Progress<'_>| Next::Continue;
+            let trained =
+                train::run(&settings, &data, &Device::flex(), row.teacher, go_on).map_err(text)?;
+            let mut found = report(&settings, &trained);
+            if settings.task == TaskName::CifarColorization {
+                colours(&mut found, &data, &trained)?;
+            }
+            if let Some(peer) =
+                peer.as_mut().filter(|_| seed == 0 && settings.model == ModelName::Dense)
+            {
+                found["pca_psnr_db"] = pca(peer, &settings, &data)?.into();
+            }
+            println!("{}, seed {seed}: {}", row.name, Value::from(found.clone()));
+            runs.push(Value::from(found));
+        }
+        all.insert(row.name, runs.into());
+        keep(&json!({ "suite": "cifar", "rows": all }))?;
+    }
+    Ok(json!({ "suite": "cifar", "rows": all }))
+}
+
+fn report(settings: &Settings, trained: &Trained) -> Map<String, Value> {
+    let deviation = trained.evaluation().deviation;
+    let found = json!({
+        "commit": results::commit(), "seed": settings.seed, "psnr_db": deviation.psnr_db(),
+        "mae": deviation.mean_absolute(), "train_seconds": trained.train_seconds,
+        "steps": trained.steps, "samples_seen": trained.samples_seen,
+        "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
+    });
+    found.as_object().cloned().unwrap_or_default()
+}
+
+/// Colour differences, the network's and the guesses', and the best PSNR of a guess.
+fn colours(
+    found: &mut Map<String, Value>,
+    data: &RunData,
+    trained: &Trained,
+) -> Result<(), String> {
+    let networks = [("Zor", &trained.network)];
+    let all = comparison::compare(data, &networks, &Device::flex()).map_err(text)?;
+    for colours in all {
+        let (psnr_db, difference) = (colours.deviation.psnr_db(), colours.difference);
+        if colours.name == "Zor" {
+            found.insert("ciede2000".to_owned(), difference.into());
+        } else {
+            let guess = json!({ "psnr_db": psnr_db, "ciede2000": difference });
+            found.entry("guesses").or_insert_with(|| json!({}))[colours.name] = guess;
+        }
+    }
+    Ok(())
+}
+
+/// How well as many principal components of what a run learns from reproduce what it is evaluated on.
+fn pca(peer: &mut Peer, settings: &Settings, data: &RunData) -> Result<f64, String> {
+    let folder = root().join("target/peers");
+    let write = |name: &str, values: &[f32]| {
+        let path = folder.join(name);
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok::<_, String>(path)
+    };
+    let pool = write("pool.f32", &learned_from(settings, data)?)?;
+    let evaluation = write("evaluation.f32", &data.evaluation.pixels())?;
+    let question = json!({
+        "pool": pool, "evaluation": evaluation, "values": data.train.shape().len(),
+        "components": settings.hidden,
+    });
+    let answer = peer.ask(&question.to_string())?;
+    for path in [pool, evaluation] {
+        std::fs::remove_file(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    answer["psnr_db"].as_f64().ok_or_else(|| format!("the peer answered {answer}"))
+}
+
+/// The pool as it is, or as many augmented images as stand for it.
+fn learned_from(settings: &Settings, data: &RunData) -> Result<Vec<f32>, String> {
+    if settings.augment.is_none() {
+        return Ok(data.train.pixels());
+    }
+    let batches = train::batches(settings, data).map_err(text)?;
+    let (mut batch, mut values) = (Batch::default(), Vec::new());
+    let mut step = 0;
+    while values.len() < AUGMENTED * data.train.shape().len() {
+        batches.fill(step, &mut batch);
+        values.extend_from_slice(&batch.inputs);
+        step += 1;
+    }
+    Ok(values)
+}
+
+/// What is promised of the numbers that [`run`] returns.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    for row in rows() {
+        let runs = &raw["rows"][&row.name];
+        let all = |key: &str| -> Vec<f64> {
+            runs.as_array().into_iter().flatten().filter_map(|run| run[key].as_f64()).collect()
+        };
+        let (psnr, low, high) = spread(&all("psnr_db"));
+        let promised = row.least.map_or("-".to_owned(), |least| format!("at least {least:.2} dB"));
+        // Every seed has to reach it; a row that was not measured has not.
+        let kept = row.least.is_none_or(|least| low >= least);
+        table.add(&row.name, promised, ranged((psnr, low, high), " dB"), kept);
+        if let Some(most) = row.most {
+            let (_, _, slowest) = spread(&all("train_seconds"));
+            let name = format!("{}: training time", row.name);
+            let promised = format!("at most {most:.0} s");
+            table.add(&name, promised, format!("{slowest:.0} s"), slowest <= most);
+        }
+        if let Some(pca) = runs[0]["pca_psnr_db"].as_f64() {
+            let name = format!("{}: PCA of the same", row.name);
+            table.add(&name, "-".to_owned(), format!("{pca:.2} dB"), true);
+        }
+        if let Some(guesses) = runs[0]["guesses"].as_object() {
+            let best = |key: &str, better: fn(f64, f64) -> f64| {
+                guesses.values().filter_map(|guess| guess[key].as_f64()).reduce(better)
+            };
+            let (best_psnr, least) =
+                (best("psnr_db", f64::max).unwrap_or(f64::NAN), best("ciede2000", f64::min));
+            let least = least.unwrap_or(f64::NAN);
+            let (_, _, difference) = spread(&all("ciede2000"));
+            let name = format!("{}: CIEDE2000", row.name);
+            let promised = format!("below {least:.2}");
+            table.add(&name, promised, format!("{difference:.2}"), difference < least);
+            let name = format!("{}: best guess", row.name);
+            table.add(&name, "-".to_owned(), format!("{best_psnr:.2} dB"), low > best_psnr);
+        }
+    }
+    let median = |name: &str| {
+        let runs = raw["rows"][name].as_array().into_iter().flatten();
+        spread(&runs.filter_map(|run| run["psnr_db"].as_f64()).collect::<Vec<_>>()).0
+    };
+    let ours = median("colorization, 5,000 images");
+    let ahead = ours - median("colorization, 5,000 images, backprop");
+    let name = "colorization, 5,000 images: ahead of backprop by";
+    table.add(name, "at least 0 dB".to_owned(), format!("{ahead:.2} dB"), ahead >= 0.0);
+}
