@@ -10,12 +10,13 @@ fn main() -> zor::Result<()> {
     let device = Device::flex();
     let cifar = Cifar10::load(&Locations::from_environment(None))?;
     let few = cifar.train.first(5000)?;
-    let batches =
-        Batches::new(few.into(), 128, Order::Shuffled, Some(Augment::shifts_and_flips(0)), 1)?;
+    // Moved, stretched and mirrored, they are more; what enters at an edge is the picture, mirrored.
+    let augment = Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) };
+    let batches = Batches::new(few.into(), 128, Order::Shuffled, Some(augment), 1)?;
     let mut network = colorizer(32, 32).build(&device)?;
     println!("{}", network.summary());
 
-    let optimizer = AdamW::new(Schedule::linear(4e-3, STEPS).with_warm_up(50));
+    let optimizer = Muon::new(Schedule::linear(0.02, STEPS));
     let mut batch = Batch::default();
     for step in 0..STEPS {
         batches.fill(step, &mut batch);

@@ -388,6 +388,27 @@ mod tests {
     }
 
     #[test]
+    fn the_rule_of_backprop_is_the_tasks_own_without_normalisation() {
+        for task in TaskName::NAMES {
+            let own = resolve(&format!("task = '{task}'")).unwrap();
+            let backprop = resolve(&format!("task = '{task}'\nrule = 'backprop'")).unwrap();
+            let rule =
+                Rule { normalize_signal: false, normalize_presynaptic: false, ..own.rule.clone() };
+            assert_eq!(backprop, Settings { rule, rule_name: RuleName::Backprop, ..own });
+        }
+    }
+
+    #[test]
+    fn small_pools_as_they_are_get_gates_that_stay_open() {
+        let task = "task = 'cifar-reconstruction'\ntrain_samples = 64\n";
+        let plain = resolve(&format!("{task}augment = false")).unwrap();
+        assert_eq!((plain.rule.threshold, plain.batch), (-100.0, 64));
+        let augmented = resolve(task).unwrap();
+        assert!(augmented.augment.is_some_and(|augment| augment.stretch > 0.0));
+        assert_eq!(augmented.rule.threshold, -2.0);
+    }
+
+    #[test]
     fn another_optimizer_brings_its_own_learning_rate() {
         let settings = resolve(&format!("{TASK}optimizer = 'adamw'")).unwrap();
         assert_eq!((settings.learning_rate.peak, settings.weight_decay), (1e-3, 0.01));

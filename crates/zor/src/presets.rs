@@ -117,7 +117,7 @@ pub(crate) fn cifar_reconstruction(
     // Whole photographs, not things on black.
     let augmentation = match samples {
         Samples::All => Augment::shifts_and_flips(0),
-        _ => Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) },
+        _ => photographs(),
     };
     let muon = Preset {
         // No code is sparse here: a linear one of this size is hard to beat, and gates that close make it smaller.
@@ -167,21 +167,26 @@ pub(crate) fn cifar_reconstruction(
     }
 }
 
+/// Photographs for networks that learn from few of them: moved, stretched, mirrored, and what enters at an edge is the image mirrored.
+fn photographs() -> Augment {
+    Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) }
+}
+
 /// Colours for 32x32 images.
 pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
     Preset {
         rule: stateless(rule),
-        steps: 625,
+        steps: 600,
         batch: 128,
-        optimizer: OptimizerName::AdamW,
-        learning_rate: 4e-3,
-        warm_up: 50,
+        optimizer: OptimizerName::Muon,
+        learning_rate: 0.02,
+        warm_up: 0,
         schedule: ScheduleName::Linear,
-        weight_decay: 0.01,
+        weight_decay: 0.0,
         label_smoothing: 0.0,
         hidden: 1,
         output_activation: Activation::None,
-        augmentation: Augment::shifts_and_flips(0),
+        augmentation: photographs(),
     }
 }
 
