@@ -1,5 +1,6 @@
 //! What models make of a user's own images: `zor reconstruct` and `zor colorize`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use image::RgbImage;
@@ -73,23 +74,31 @@ fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<f32>> {
     Err(Error::input(message))
 }
 
-/// `zor colorize`.
+/// `zor colorize`. Nothing is written before all pictures have been read.
 pub(crate) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
     let device = zor::device(&arguments.device)?;
     let (network, _) = io::load(&arguments.model, &device)?;
-    make_folder(&arguments.out)?;
+    let mut pictures = BTreeMap::new();
     for path in &arguments.images {
-        let picture = Picture::read(path)?.into_rgb();
+        let out = arguments.out.join(path.file_stem().unwrap_or_default()).with_extension("png");
+        if let Some((other, _)) = pictures.insert(out, (path, Picture::read(path)?.into_rgb())) {
+            return Err(Error::input(format!(
+                "{} and {} would be written under one name; rename one, or colour them into different folders (--out)",
+                other.display(),
+                path.display()
+            )));
+        }
+    }
+    make_folder(&arguments.out)?;
+    for (out, (_, picture)) in pictures {
         let ImageShape { height, width, .. } = picture.shape();
         let luminance = |pixel: &[u8]| {
             luminance_of(&[0, 1, 2].map(|channel: usize| f32::from(pixel[channel]) / 255.0))
         };
         let grey: Vec<f32> = picture.values().chunks_exact(3).map(luminance).collect();
-        let size = [height, width];
-        let found = zor::colorize::colorize(&network, &grey, size, &device)
+        let found = zor::colorize::colorize(&network, &grey, [height, width], &device)
             .map_err(|error| Error::input(format!("{}: {error}", arguments.model.display())))?;
         let bytes = found.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8);
-        let out = arguments.out.join(path.file_stem().unwrap_or_default()).with_extension("png");
         let colours = RgbImage::from_raw(width as u32, height as u32, bytes.collect());
         let colours = colours.ok_or_else(|| Error::input("the picture has no pixels"))?;
         write_png(&colours, &out)?;

@@ -215,6 +215,14 @@ fn a_network_that_learned_from_a_folder_gives_colour_to_pictures_of_any_size() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let picture = image::open(at.join("coloured/grey.png")).unwrap();
     assert_eq!((picture.width(), picture.height(), picture.color().has_color()), (21, 13, true));
+
+    // Nothing is written when one of several cannot be read, or two would be one.
+    fs::write(at.join("text.png"), "no picture").unwrap();
+    let two = ["colorize", "--model", "run/model.zor", "grey.png", "text.png", "--out", "other"];
+    refused(at, &two, 2, &["text.png", "no PNG"]);
+    let same = ["colorize", "--model", "run/model.zor", "grey.png", "own/../grey.png"];
+    refused(at, &same, 2, &["grey.png", "one name"]);
+    assert!(!at.join("other").exists() && !at.join("colorized").exists());
 }
 
 #[test]

@@ -158,10 +158,11 @@ pub(crate) fn run(torch: bool, only: &str, keep: Keep<'_>) -> Result<Value, Stri
             if settings.task == TaskName::CifarColorization {
                 colours(&mut found, &data, &trained)?;
             }
-            if let Some(peer) =
-                peer.as_mut().filter(|_| seed == 0 && settings.model == ModelName::Dense)
-            {
-                found["pca_psnr_db"] = pca(peer, &settings, &data)?.into();
+            // Once for a pool; what else learns from it has the same limit.
+            let plain = settings.rule_name == RuleName::Default && row.teacher == Teacher::Rule;
+            let linear = seed == 0 && plain && settings.model == ModelName::Dense;
+            if let Some(peer) = peer.as_mut().filter(|_| linear) {
+                found.insert("pca_psnr_db".to_owned(), pca(peer, &settings, &data)?.into());
             }
             println!("{}, seed {seed}: {}", row.name, Value::from(found.clone()));
             runs.push(Value::from(found));
