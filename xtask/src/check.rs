@@ -1,5 +1,7 @@
 //! What CI runs beside the tests, cheapest first.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -19,11 +21,49 @@ pub(crate) fn run() -> Result<(), String> {
     }
     cargo("wgpu and cuda", &["check", "--package", "zor", "--features", "wgpu,cuda"])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
+    forget_packaged()?;
     let unpublished = ["zor-examples", "zor-benches", "xtask"];
     let packaging = ["package", "--workspace", "--allow-dirty"].into_iter();
     let excluded = unpublished.into_iter().flat_map(|name| ["--exclude", name]);
     cargo("packaging", &packaging.chain(excluded).collect::<Vec<_>>())?;
     timed("weight", weight::run)
+}
+
+/// Removes what cargo's home keeps of these crates from packaging before: crates of the same version would be verified against it, not against
+/// what is packaged now.
+fn forget_packaged() -> Result<(), String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let Some(home) = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))) else {
+        return Err("neither CARGO_HOME nor a home folder is known".to_owned());
+    };
+    for kind in ["src", "cache"] {
+        for registry in entries(&home.join("registry").join(kind)) {
+            // Cargo's temporary registries have no name before the dash.
+            if !name(&registry).starts_with('-') {
+                continue;
+            }
+            for copy in entries(&registry) {
+                if !name(&copy).starts_with("zor") {
+                    continue;
+                }
+                let folder = copy.is_dir();
+                let removed =
+                    if folder { fs::remove_dir_all(&copy) } else { fs::remove_file(&copy) };
+                removed.map_err(|e| format!("{}: {e}", copy.display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is in a folder; nothing if it is not there.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let found = fs::read_dir(folder).into_iter().flatten().flatten();
+    found.map(|entry| entry.path()).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Runs cargo in the workspace's folder, with warnings of the documentation denied.
