@@ -43,12 +43,12 @@ impl Suite {
     }
 
     /// Measures and prints a table. What there is so far is kept under `docs/results/` if wished.
-    pub(crate) fn run(self, torch: bool, only: &str, write: bool) -> Result<Value, String> {
+    pub(crate) fn run(self, choice: &Choice, write: bool) -> Result<Value, String> {
         let keep = |raw: &Value| if write { results::write(self.name(), raw) } else { Ok(()) };
         let raw = match self {
-            Self::Cifar => cifar::run(torch, only, &keep)?,
+            Self::Cifar => cifar::run(choice, &keep)?,
             Self::Classification => classification::run(&keep)?,
-            Self::Conv => conv::run(torch)?,
+            Self::Conv => conv::run(choice.torch)?,
             Self::Depth => depth::run(&keep)?,
         };
         keep(&raw)?;
@@ -69,20 +69,28 @@ impl Suite {
 /// Keeps numbers, whole or not yet whole.
 type Keep<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
 
+/// Which parts of a suite are measured.
+#[derive(Default)]
+pub(crate) struct Choice {
+    /// Whether the peers in Python are asked too.
+    pub(crate) torch: bool,
+    /// Words in the names of what is measured, where a suite has names.
+    pub(crate) only: String,
+    /// Whether seeds whose numbers are kept already are left out, where a suite has seeds: for one that was interrupted.
+    pub(crate) missing: bool,
+}
+
 /// What is to be measured.
 pub(crate) struct Request {
     suite: Suite,
-    torch: bool,
-    /// Words in the names of what is measured, where a suite has names.
-    only: String,
+    choice: Choice,
     json: bool,
     write: bool,
 }
 
 impl Request {
     pub(crate) fn parse(arguments: &[&str]) -> Option<Self> {
-        let (mut suite, mut torch, mut json, mut write) = (None, false, false, false);
-        let mut only = String::new();
+        let (mut suite, mut choice, mut json, mut write) = (None, Choice::default(), false, false);
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match *argument {
@@ -90,20 +98,21 @@ impl Request {
                     let name = rest.next()?;
                     suite = Suite::ALL.into_iter().find(|suite| suite.name() == *name);
                 }
-                "--peer" if rest.next() == Some(&"torch") => torch = true,
-                "--only" => only = (*rest.next()?).to_owned(),
+                "--peer" if rest.next() == Some(&"torch") => choice.torch = true,
+                "--only" => choice.only = (*rest.next()?).to_owned(),
+                "--missing" => choice.missing = true,
                 "--json" => json = true,
                 "--write" => write = true,
                 _ => return None,
             }
         }
-        Some(Self { suite: suite?, torch, only, json, write })
+        Some(Self { suite: suite?, choice, json, write })
     }
 }
 
 /// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last line.
 pub(crate) fn run(request: &Request) -> Result<(), String> {
-    let raw = request.suite.run(request.torch, &request.only, request.write)?;
+    let raw = request.suite.run(&request.choice, request.write)?;
     let mut table = Table::default();
     request.suite.figures(&raw, &mut table);
     table.print();

@@ -12,7 +12,7 @@ use zor::images::Images;
 use zor::options::DataSetName;
 use zor::prelude::*;
 
-use crate::bench::Suite;
+use crate::bench::{Choice, Suite};
 use crate::{parity, results, root, text};
 
 /// One row of the table.
@@ -54,9 +54,18 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     let mut table = Table::default();
     traces(&mut table)?;
     reconstruction::measure(&data, &mut table, long, write)?;
+    let everything = Choice { torch: true, ..Choice::default() };
+    let photographs = long.then(|| Images::load(DataSetName::Cifar10, &locations).map(drop));
+    if let Some(Err(error)) = &photographs {
+        println!("skipped: cifar is not measured anew: {error}");
+    }
     for suite in Suite::ALL {
-        if long && data.test.is_some() {
-            suite.figures(&suite.run(true, "", write)?, &mut table);
+        let there = match suite {
+            Suite::Cifar => matches!(photographs, Some(Ok(()))),
+            _ => data.test.is_some(),
+        };
+        if long && there {
+            suite.figures(&suite.run(&everything, write)?, &mut table);
             continue;
         }
         let kept = results::read(suite.name())?;

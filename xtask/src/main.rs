@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask <task>`.
 //!
-//! - `bench --suite cifar|classification|conv|depth [--only WORDS] [--peer torch] [--json] [--write]`: measurements that take minutes;
+//! - `bench --suite cifar|classification|conv|depth [--only WORDS] [--missing] [--peer torch] [--json] [--write]`:
+//!   measurements that take minutes;
 //! - `check`: what CI runs beside the tests;
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
 //! - `parity FILE...`: replays traces of the classic rule;
@@ -21,8 +22,8 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask check | figures [--long] [--write] | parity FILE... | layers
-       cargo xtask bench --suite cifar|classification|conv|depth [--only WORDS] [--peer torch]
-                         [--json] [--write]";
+       cargo xtask bench --suite cifar|classification|conv|depth [--only WORDS] [--missing]
+                         [--peer torch] [--json] [--write]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
