@@ -2,7 +2,7 @@
 //!
 //! Forward `spike = x > threshold; y = (x - threshold) * spike`. With the signal `s` at the output, `s * spike` goes on down, and every threshold
 //! moves along `-sum(s * spike)` over the batch. Where a unit does not sit on its threshold, both are the gradient.
-use zor::core::{Learning, Memory, Mode, Parameter, Result, Signal, Workspace};
+use zor::core::{Fill, Learning, Memory, Mode, Parameter, Result, Signal, Workspace};
 use zor::prelude::*;
 
 #[derive(Debug)]
@@ -12,10 +12,9 @@ struct LearnedThresholdConfig;
 struct LearnedThreshold(Parameter, [usize; 1]);
 
 impl LayerConfig for LearnedThresholdConfig {
-    #[rustfmt::skip]
-    fn build(&self, shape: &[usize], _: &Rule, _: &mut Random, device: &Device) -> Result<Box<dyn Layer>> {
+    fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let units = shape.iter().product();
-        let threshold = Parameter::new("threshold", Tensor::zeros([1, units], device));
+        let threshold = context.parameter("threshold", [1, units], Fill::Constant(0.0))?;
         Ok(Box::new(LearnedThreshold(threshold, [units])))
     }
 }

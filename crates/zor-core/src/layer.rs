@@ -6,12 +6,11 @@
 
 use std::fmt;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
+use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::parameter::{Optimizer, Parameter};
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// What a forward pass is for.
@@ -105,7 +104,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// The layers that this one is made of; child `i` of its [`Memory`] belongs to layer `i`.
+    /// What in its [`Memory`] lasts from step to step, by name, and is saved with a training that goes on later.
+    fn remembers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The layers that this one is made of, none or those that have all its parameters; child `i` of its [`Memory`] belongs to layer `i`.
     fn children(&self) -> Vec<&dyn Layer> {
         Vec::new()
     }
@@ -146,8 +150,6 @@ pub trait LayerConfig: fmt::Debug {
     fn build(
         &self,
         input_shape: &[usize],
-        rule: &Rule,
-        random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>>;
 }

@@ -5,6 +5,7 @@ pub mod step;
 
 mod activation;
 mod backend;
+mod build;
 mod error;
 mod layer;
 mod layers;
@@ -12,10 +13,12 @@ mod network;
 mod parameter;
 mod random;
 mod rule;
+mod snapshot;
 mod workspace;
 
 pub use activation::{Activation, CustomActivation};
 pub use backend::ZorBackend;
+pub use build::{BuildContext, Fill, Weights};
 pub use burn;
 pub use error::{Error, ErrorKind, Result};
 pub use layer::{Layer, LayerConfig, Learning, Mode, Signal};
@@ -29,5 +32,6 @@ pub use network::{Network, NetworkBuilder, Summary};
 pub use parameter::{Optimizer, OptimizerState, Parameter};
 pub use random::Random;
 pub use rule::{Rule, SignalGate};
+pub use snapshot::{Remembered, Role};
 pub use step::{Deviation, State, Target};
 pub use workspace::{Memory, Workspace};

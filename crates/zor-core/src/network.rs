@@ -5,13 +5,13 @@ use std::fmt;
 use burn::tensor::{Device, Tensor};
 
 use crate::activation::Activation;
+use crate::build::{BuildContext, Weights};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Mode};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::{DenseConfig, GateConfig, Place};
 use crate::ops;
 use crate::parameter::Optimizer;
-use crate::random::Random;
 use crate::rule::Rule;
 use crate::step::{self, Deviation, State, Target};
 use crate::workspace::{Memory, Workspace};
@@ -76,29 +76,42 @@ impl NetworkBuilder {
         self
     }
 
-    /// Builds the layers, from the input up.
+    /// Builds the layers, from the input up, with weights drawn by the seed.
     ///
     /// # Errors
     /// Names the layer by position and what does not fit.
     pub fn build(self, device: &Device) -> Result<Network> {
+        let mut context = BuildContext::drawn(self.rule.clone(), self.seed, device);
+        self.build_in(&mut context)
+    }
+
+    /// Builds the layers with weights that exist already.
+    ///
+    /// # Errors
+    /// The same, and when weights are missing or have another shape.
+    pub fn build_from(self, weights: &mut dyn Weights, device: &Device) -> Result<Network> {
+        let mut context = BuildContext::saved(self.rule.clone(), weights, device);
+        self.build_in(&mut context)
+    }
+
+    fn build_in(self, context: &mut BuildContext<'_>) -> Result<Network> {
         if let Some(error) = self.error {
             return Err(error);
         }
         self.rule.check()?;
-        if device.is_autodiff() {
+        if context.device().is_autodiff() {
             return Err(Error::setting(
                 "the device records a graph for autodiff, which the local rule has no use for; \
                  give its plain form, device.inner()",
             ));
         }
-        if self.input_shape.iter().product::<usize>() == 0 || self.input_shape.is_empty() {
-            return Err(Error::shape(format!("an input of shape {:?} is empty", self.input_shape)));
-        }
-        let mut random = Random::seeded(self.seed);
+        check_shape(&self.input_shape)?;
         let mut shape = self.input_shape.clone();
         let mut layers: Vec<Box<dyn Layer>> = Vec::with_capacity(self.layers.len());
         for (position, config) in self.layers.iter().enumerate() {
-            let layer = config.build(&shape, &self.rule, &mut random, device).map_err(|error| {
+            let built = context.child(position, |context| config.build(&shape, context));
+            let layer = built.and_then(|layer| check_shape(layer.output_shape()).map(|()| layer));
+            let layer = layer.map_err(|error| {
                 let name = config.name();
                 error.at(format_args!("layer {position} ({name}, input {shape:?})"))
             })?;
@@ -108,9 +121,22 @@ impl NetworkBuilder {
         if layers.is_empty() {
             return Err(Error::setting("a network needs at least one layer"));
         }
-        Ok(Network::from_layers(self.input_shape, self.rule, layers, device))
+        Ok(Network::from_layers(self.input_shape, self.rule, layers, context.device()))
     }
 }
+
+/// Refuses shapes without values, and those with more than any memory has.
+pub(crate) fn check_shape(shape: &[usize]) -> Result<()> {
+    let values = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+    match values {
+        Some(1..MOST_VALUES) if !shape.is_empty() => Ok(()),
+        Some(0) => Err(Error::shape(format!("a shape of {shape:?} is empty"))),
+        _ => Err(Error::shape(format!("a shape of {shape:?} is not one of a sample"))),
+    }
+}
+
+/// Values in a sample; arithmetic on shapes below it does not overflow.
+const MOST_VALUES: usize = 1 << 40;
 
 impl Network {
     /// Starts a network for samples of this shape, channels last.
@@ -251,17 +277,17 @@ impl Network {
     /// another stand in order at its position.
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
         let mean = |spikes: Tensor<2>| spikes.mean().into_data().iter::<f32>().next();
-        let found = self.remembered(SPIKES).into_iter();
+        let found = self.kept(SPIKES).into_iter();
         found.filter_map(|(index, spikes)| Some((index, mean(spikes)?))).collect()
     }
 
     /// The charge left in each layer that spikes after the last batch: (position, `[batch, units]`).
     pub fn charges(&self) -> Vec<(usize, Tensor<2>)> {
-        self.remembered(CHARGE)
+        self.kept(CHARGE)
     }
 
     /// What layers keep under a name, those inside others included.
-    fn remembered(&self, name: &str) -> Vec<(usize, Tensor<2>)> {
+    fn kept(&self, name: &str) -> Vec<(usize, Tensor<2>)> {
         fn visit(memory: &Memory, name: &str, found: &mut Vec<Tensor<2>>) {
             found.extend(memory.get(name).cloned());
             for index in 0.. {
@@ -323,6 +349,19 @@ impl Network {
     /// A table of layers with shapes, parameters and multiply-adds, to be printed.
     pub fn summary(&self) -> Summary<'_> {
         Summary(self)
+    }
+
+    /// The accuracies of a training that goes on here.
+    pub fn set_history(&mut self, history: Vec<f32>) {
+        self.history = history;
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        &mut self.state
     }
 
     fn check_input(&self, input: &Tensor<2>) -> Result<()> {

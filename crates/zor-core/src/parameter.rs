@@ -125,6 +125,28 @@ impl Parameter {
         &self.state
     }
 
+    /// What an optimizer kept after so many steps, for a training that goes on.
+    ///
+    /// # Errors
+    /// When a tensor has neither the parameter's shape nor its number of rows or columns with the other size 1.
+    pub fn set_state(&mut self, state: OptimizerState, steps: u64) -> Result<()> {
+        let fits = |dims: [usize; 2]| {
+            let shape = self.shape();
+            (dims[0] == shape[0] || dims[0] == 1) && (dims[1] == shape[1] || dims[1] == 1)
+        };
+        if let Some(tensor) = state.tensors.iter().find(|tensor| !fits(tensor.dims())) {
+            return Err(Error::shape(format!(
+                "{} has shape {:?}, what its optimizer kept {:?}",
+                self.name,
+                self.shape(),
+                tensor.dims()
+            )));
+        }
+        self.state = state;
+        self.steps = steps;
+        Ok(())
+    }
+
     /// Moves value and state through one optimizer step, in place where the step is.
     ///
     /// The closure receives the value, the state (empty at first) and the number of this step, counted from 1. Nothing happens

@@ -104,6 +104,16 @@ impl Memory {
         self.children.get(index)
     }
 
+    /// How often [`Memory::count`] was asked.
+    pub fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// As if it had been asked so often.
+    pub fn set_counted(&mut self, counted: u64) {
+        self.counted = counted;
+    }
+
     /// How often this was asked before: the number of a training pass, for layers that draw random numbers.
     pub fn count(&mut self) -> u64 {
         self.counted += 1;

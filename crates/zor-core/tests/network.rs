@@ -6,8 +6,9 @@
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::ops::{self, Transposed};
 use zor_core::{
-    Activation, DenseConfig, Error, ErrorKind, GateConfig, Layer, LayerConfig, Learning, Memory,
-    Mode, Network, Optimizer, Parameter, Place, Random, Result, Rule, Signal, Target, Workspace,
+    Activation, BuildContext, DenseConfig, Error, ErrorKind, Fill, GateConfig, Layer, LayerConfig,
+    Learning, Memory, Mode, Network, Optimizer, Parameter, Place, Random, Result, Rule, Signal,
+    Target, Workspace,
 };
 
 /// The plainest optimizer: a step along the correlation.
@@ -218,15 +219,9 @@ struct Scale {
 struct ScaleConfig;
 
 impl LayerConfig for ScaleConfig {
-    fn build(
-        &self,
-        shape: &[usize],
-        _: &Rule,
-        _: &mut Random,
-        device: &Device,
-    ) -> Result<Box<dyn Layer>> {
+    fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let n = shape.iter().product();
-        let scale = Parameter::new("scale", Tensor::ones([1, n], device));
+        let scale = context.parameter("scale", [1, n], Fill::Constant(1.0))?;
         Ok(Box::new(Scale { scale, shape: shape.to_vec() }))
     }
 }

@@ -2,10 +2,10 @@
 
 pub use zor_core::burn::tensor::{Device, Tensor};
 pub use zor_core::{
-    Activation, BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, Deviation,
-    DropoutConfig, GateConfig, GroupNormConfig, Layer, LayerConfig, Network, NetworkBuilder,
-    Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule, SequenceConfig, Target,
-    UpsampleConfig,
+    Activation, BatchNormConfig, BiasConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig,
+    Deviation, DropoutConfig, GateConfig, GroupNormConfig, Layer, LayerConfig, Network,
+    NetworkBuilder, Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
+    SequenceConfig, Target, UpsampleConfig,
 };
 pub use zor_data::{
     Augment, Batch, Batches, Border, Cifar10, Dataset, FashionMnist, Locations, Order, Prefetch,

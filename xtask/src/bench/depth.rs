@@ -377,9 +377,7 @@ impl LayerConfig for ProbeConfig {
     fn build(
         &self,
         shape: &[usize],
-        _: &Rule,
-        _: &mut Random,
-        _: &Device,
+        _: &mut BuildContext<'_>,
     ) -> zor::core::Result<Box<dyn Layer>> {
         Ok(Box::new(Probe { shape: shape.to_vec(), norms: self.0.clone() }))
     }

@@ -7,16 +7,15 @@
 //!
 //! A prediction uses running means of `mean` and variance.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, by_sample, channels};
+use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops;
 use crate::parameter::Parameter;
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`BatchNorm`] layer.
@@ -174,9 +173,7 @@ impl LayerConfig for BatchNormConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        _rule: &Rule,
-        _random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
             return Err(Error::setting(format!(
@@ -192,10 +189,10 @@ impl LayerConfig for BatchNormConfig {
         }
         let shape = [1, channels(input_shape)];
         Ok(Box::new(BatchNorm {
-            scale: Parameter::new("scale", Tensor::ones(shape, device)),
-            shift: Parameter::new("shift", Tensor::zeros(shape, device)),
-            mean: Parameter::new("mean", Tensor::zeros(shape, device)),
-            variance: Parameter::new("variance", Tensor::ones(shape, device)),
+            scale: context.parameter("scale", shape, Fill::Constant(1.0))?,
+            shift: context.parameter("shift", shape, Fill::Constant(0.0))?,
+            mean: context.parameter("mean", shape, Fill::Constant(0.0))?,
+            variance: context.parameter("variance", shape, Fill::Constant(1.0))?,
             shape: input_shape.to_vec(),
             config: *self,
         }))

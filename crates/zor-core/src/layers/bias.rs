@@ -1,16 +1,15 @@
 //! A trained offset for every channel: `y = x + b`. The offset moves along the sum of the signal (its gated form, where there is one),
 //! which goes on down as it is.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, by_sample, channels};
+use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops;
 use crate::parameter::Parameter;
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Bias`] layer: none.
@@ -80,11 +79,10 @@ impl LayerConfig for BiasConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        _rule: &Rule,
-        _random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
-        let offset = Tensor::zeros([1, channels(input_shape)], device);
-        Ok(Box::new(Bias { offset: Parameter::new("offset", offset), shape: input_shape.to_vec() }))
+        let shape = [1, channels(input_shape)];
+        let offset = context.parameter("offset", shape, Fill::Constant(0.0))?;
+        Ok(Box::new(Bias { offset, shape: input_shape.to_vec() }))
     }
 }

@@ -7,16 +7,16 @@
 //! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). Were each unit's norm one, every block on the way would add a signal of that
 //! size to what comes past it, and after many blocks little of the latter would be left (`cargo xtask bench --suite depth` measures it).
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::sequence::Chain;
 use super::{by_channel, by_sample, channels};
+use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops;
 use crate::parameter::Parameter;
-use crate::random::Random;
 use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
@@ -223,21 +223,19 @@ impl LayerConfig for BranchConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        rule: &Rule,
-        random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         if self.layers.is_empty() {
             return Err(Error::setting("a branch needs at least one layer"));
         }
         // Signals of both paths add up where the paths part: their sizes have to be comparable.
-        let rule = &Rule { keep_signal_norm: true, ..rule.clone() };
-        let mut chain = |configs: &[Box<dyn LayerConfig>], path: &str| {
-            Chain::build(configs, path, input_shape, rule, random, device)
-        };
-        let (layers, mut shortcut) =
-            (chain(&self.layers, "branch")?, chain(&self.shortcut, "shortcut")?);
-        shortcut.first = layers.layers.len();
+        let rule = Rule { keep_signal_norm: true, ..context.rule().clone() };
+        let (layers, shortcut) = context.with_rule(rule, |context| {
+            let layers = Chain::build(&self.layers, "branch", 0, input_shape, context)?;
+            let first = layers.layers.len();
+            let shortcut = Chain::build(&self.shortcut, "shortcut", first, input_shape, context)?;
+            Ok::<_, Error>((layers, shortcut))
+        })?;
         let (beside, past) = (layers.output_shape(input_shape), shortcut.output_shape(input_shape));
         let fits = match self.join {
             Join::Add => beside == past,

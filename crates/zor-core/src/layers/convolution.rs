@@ -7,16 +7,15 @@
 //!
 //! The transposed convolution exchanges the two passes: it sends `x` through the second and the signal through the first.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, map_shape};
+use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops::{self, Geometry, Window};
 use crate::parameter::Parameter;
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Conv2d`] layer. What is not set comes from the network's [`Rule`].
@@ -267,17 +266,15 @@ impl LayerConfig for Conv2dConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        rule: &Rule,
-        random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let map = map_shape("conv2d", input_shape)?;
         let geometry = self.geometry(map)?;
-        let limit = self.weight_limit.or(rule.weight_limit).unwrap_or(f32::INFINITY);
+        let limit = self.weight_limit.or(context.rule().weight_limit).unwrap_or(f32::INFINITY);
         if limit.is_nan() || limit <= 0.0 {
             return Err(Error::setting(format!("weight_limit is {limit}; it must be above zero")));
         }
-        let scale = self.initial_scale.unwrap_or(rule.initial_scale);
+        let scale = self.initial_scale.unwrap_or(context.rule().initial_scale);
         let shape = geometry.kernel_shape();
         // As for dense weights: inputs are the values under a window, outputs the channels.
         let (inputs, outputs) = match self.transposed {
@@ -286,9 +283,9 @@ impl LayerConfig for Conv2dConfig {
         };
         let deviation = scale * (2.0 / (inputs + outputs) as f32).sqrt();
         let normalize_presynaptic =
-            self.normalize_presynaptic.unwrap_or(rule.normalize_presynaptic);
+            self.normalize_presynaptic.unwrap_or(context.rule().normalize_presynaptic);
         Ok(Box::new(Conv2d {
-            kernel: Parameter::normal("kernel", shape, deviation, random, device).with_limit(limit),
+            kernel: context.parameter("kernel", shape, Fill::Normal(deviation))?.with_limit(limit),
             geometry,
             output_shape: if self.transposed { geometry.input } else { geometry.output() },
             // Text formats have no infinity; the largest number limits nothing either.

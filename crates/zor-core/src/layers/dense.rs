@@ -3,15 +3,14 @@
 //! Forward `y = x W`. With the signal `s` at its output, its gated form `s'` and `p = x`, each column of `x` divided by its norm over the batch if
 //! the rule says so: the weight moves along `p^T s'`, and `s W^T` goes on down, with `W` from before the step.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops::{self, Transposed};
 use crate::parameter::Parameter;
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Dense`] layer. What is not set comes from the network's [`Rule`].
@@ -153,25 +152,25 @@ impl LayerConfig for DenseConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        rule: &Rule,
-        random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let inputs: usize = input_shape.iter().product();
         if self.units == 0 {
             return Err(Error::setting("a dense layer needs at least one unit"));
         }
-        let limit = self.weight_limit.or(rule.weight_limit).unwrap_or(f32::INFINITY);
+        let limit = self.weight_limit.or(context.rule().weight_limit).unwrap_or(f32::INFINITY);
         if limit.is_nan() || limit <= 0.0 {
             return Err(Error::setting(format!("weight_limit is {limit}; it must be above zero")));
         }
-        let scale = self.initial_scale.unwrap_or(rule.initial_scale);
+        let scale = self.initial_scale.unwrap_or(context.rule().initial_scale);
         let deviation = scale * (2.0 / (inputs + self.units) as f32).sqrt();
         let shape = [inputs, self.units];
         Ok(Box::new(Dense {
-            weight: Parameter::normal("weight", shape, deviation, random, device).with_limit(limit),
+            weight: context.parameter("weight", shape, Fill::Normal(deviation))?.with_limit(limit),
             output_shape: [self.units],
-            normalize_presynaptic: self.normalize_presynaptic.unwrap_or(rule.normalize_presynaptic),
+            normalize_presynaptic: self
+                .normalize_presynaptic
+                .unwrap_or(context.rule().normalize_presynaptic),
             initial_scale: scale,
         }))
     }

@@ -1,14 +1,14 @@
 //! Dropout (Srivastava et al. 2014): in training, each value is silent with a probability, and the others are larger by as much as is
 //! missing. The signal passes where the value did. A prediction passes everything.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops;
 use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Dropout`] layer.
@@ -96,9 +96,7 @@ impl LayerConfig for DropoutConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        _rule: &Rule,
-        random: &mut Random,
-        _device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         if !(0.0..1.0).contains(&self.probability) {
             return Err(Error::setting(format!(
@@ -109,7 +107,7 @@ impl LayerConfig for DropoutConfig {
         Ok(Box::new(Dropout {
             shape: input_shape.to_vec(),
             probability: self.probability,
-            seed: self.seed.unwrap_or_else(|| random.below(1 << 48) as u64),
+            seed: self.seed.unwrap_or_else(|| context.random().below(1 << 48) as u64),
         }))
     }
 }

@@ -7,16 +7,16 @@
 //! signal before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the correlation alone, the weights below learn from
 //! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, by_sample, channels};
 use crate::activation::Activation;
+use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops::{self, GateSettings};
-use crate::random::Random;
-use crate::rule::{Rule, SignalGate};
+use crate::rule::SignalGate;
 use crate::workspace::{Memory, Workspace};
 
 /// Where in the network a gate stands.
@@ -174,6 +174,10 @@ impl Layer for Gate {
         Signal { values, gated }
     }
 
+    fn remembers(&self) -> &'static [&'static str] {
+        if self.spikes && self.settings.stateful { &[CHARGE] } else { &[] }
+    }
+
     fn config(&self) -> Result<serde_json::Value> {
         if let Activation::Custom(_) = self.activation {
             return Err(Error::setting(format!(
@@ -205,10 +209,9 @@ impl LayerConfig for GateConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        rule: &Rule,
-        _random: &mut Random,
-        _device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
+        let rule = context.rule();
         let threshold = self.threshold.unwrap_or(rule.threshold);
         if threshold.is_nan() {
             return Err(Error::setting("the threshold is not a number"));

@@ -3,16 +3,15 @@
 //! As [`super::BatchNorm`], with mean and deviation of each sample over the positions and channels of a group; the signal that goes on down
 //! is re-centred within them, which is the gradient. Training and prediction do the same.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, by_sample, channels};
+use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops;
 use crate::parameter::Parameter;
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`GroupNorm`] layer.
@@ -150,9 +149,7 @@ impl LayerConfig for GroupNormConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        _rule: &Rule,
-        _random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let channels = channels(input_shape);
         if self.groups == 0 || !channels.is_multiple_of(self.groups) {
@@ -168,8 +165,8 @@ impl LayerConfig for GroupNormConfig {
             )));
         }
         Ok(Box::new(GroupNorm {
-            scale: Parameter::new("scale", Tensor::ones([1, channels], device)),
-            shift: Parameter::new("shift", Tensor::zeros([1, channels], device)),
+            scale: context.parameter("scale", [1, channels], Fill::Constant(1.0))?,
+            shift: context.parameter("shift", [1, channels], Fill::Constant(0.0))?,
             shape: input_shape.to_vec(),
             config: *self,
         }))

@@ -3,15 +3,14 @@
 //! Max pooling sends a signal to the value that won, a binary gate; average pooling shares it out. Upsampling repeats every value
 //! and adds up the signals of its copies. All are linear given the winners, and their adjoints the gradient.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::map_shape;
+use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops::{self, Geometry, Window};
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// What a window hands on.
@@ -148,9 +147,7 @@ impl LayerConfig for Pool2dConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        _rule: &Rule,
-        _random: &mut Random,
-        _device: &Device,
+        _context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let [height, width, channels] = map_shape("pool2d", input_shape)?;
         let whole = Window { kernel: [height, width], ..Window::square(1) };
@@ -249,9 +246,7 @@ impl LayerConfig for UpsampleConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        _rule: &Rule,
-        _random: &mut Random,
-        _device: &Device,
+        _context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let [height, width, channels] = map_shape("upsample", input_shape)?;
         if self.factor == 0 {

@@ -1,12 +1,11 @@
 //! Layers in a row that stand as one: a block that is drawn once and used in many places.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
+use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::parameter::Parameter;
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Sequence`]: those of its layers, from the input up.
@@ -107,14 +106,12 @@ impl LayerConfig for SequenceConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        rule: &Rule,
-        random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         if self.layers.is_empty() {
             return Err(Error::setting("a sequence needs at least one layer"));
         }
-        let chain = Chain::build(&self.layers, "sequence", input_shape, rule, random, device)?;
+        let chain = Chain::build(&self.layers, "sequence", 0, input_shape, context)?;
         let output_shape = chain.output_shape(input_shape);
         Ok(Box::new(Sequence { chain, output_shape }))
     }
@@ -135,19 +132,19 @@ impl Clone for Chain {
 }
 
 impl Chain {
-    /// Builds layers one on top of the other; `path` is what errors call them.
+    /// Builds layers one on top of the other, children from `first` on; `path` is what errors call them.
     pub(super) fn build(
         configs: &[Box<dyn LayerConfig>],
         path: &str,
+        first: usize,
         input_shape: &[usize],
-        rule: &Rule,
-        random: &mut Random,
-        device: &Device,
+        context: &mut BuildContext<'_>,
     ) -> Result<Self> {
-        let mut chain = Self { layers: Vec::with_capacity(configs.len()), first: 0 };
+        let mut chain = Self { layers: Vec::with_capacity(configs.len()), first };
         for (index, config) in configs.iter().enumerate() {
             let shape = chain.output_shape(input_shape);
-            let layer = config.build(&shape, rule, random, device).map_err(|error| {
+            let built = context.child(first + index, |context| config.build(&shape, context));
+            let layer = built.map_err(|error| {
                 let name = config.name();
                 error.at(format_args!("{path} layer {index} ({name}, input {shape:?})"))
             })?;

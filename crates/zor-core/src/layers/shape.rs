@@ -1,12 +1,11 @@
 //! Another view of the same values.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
-use crate::random::Random;
-use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Reshape`] layer.
@@ -77,9 +76,7 @@ impl LayerConfig for ReshapeConfig {
     fn build(
         &self,
         input_shape: &[usize],
-        _rule: &Rule,
-        _random: &mut Random,
-        _device: &Device,
+        _context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let values = input_shape.iter().product::<usize>();
         let shape = if self.shape.is_empty() { vec![values] } else { self.shape.clone() };

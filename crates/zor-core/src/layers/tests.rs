@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use super::*;
+use crate::build::BuildContext;
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::parameter::{Optimizer, Parameter};
 use crate::random::Random;
@@ -58,8 +59,9 @@ fn check(what: &str, at: &Tensor<2>, found: &Tensor<2>, value: impl Fn(Tensor<2>
 /// Compares what a layer learns and sends down with the gradient of `sum(signal * output)`.
 fn is_gradient(config: impl LayerConfig, shape: &[usize], batch: usize) {
     let device = Device::flex();
-    let mut random = Random::seeded(7);
-    let layer = config.build(shape, &Rule::backprop(), &mut random, &device).unwrap();
+    let mut context = BuildContext::drawn(Rule::backprop(), 7, &device);
+    let layer = config.build(shape, &mut context).unwrap();
+    let mut random = context.random().clone();
     let output = |layer: &dyn Layer, input: Tensor<2>| {
         let mut workspace = Workspace::new(&device);
         layer.forward(input, &mut Memory::default(), &mut workspace, Mode::Train)
@@ -147,11 +149,11 @@ fn branches_send_down_the_gradient_of_both_paths() {
 #[test]
 fn presynaptic_activity_is_normalised_by_channel() {
     let device = Device::flex();
-    let mut random = Random::seeded(3);
     for config in [Conv2dConfig::same(4, 3).with_groups(2), Conv2dConfig::up(4, 2).with_groups(2)] {
-        let learned = |normalize: bool, random: &mut Random| {
+        let learned = |normalize: bool| {
             let config = Conv2dConfig { normalize_presynaptic: Some(normalize), ..config.clone() };
-            let mut layer = config.build(&[4, 4, 6], &Rule::default(), random, &device).unwrap();
+            let mut context = BuildContext::drawn(Rule::default(), 3, &device);
+            let mut layer = config.build(&[4, 4, 6], &mut context).unwrap();
             let mut random = Random::seeded(4);
             let input = normal([3, 96], &mut random);
             let signal = normal([3, layer.output_shape().iter().product()], &mut random);
@@ -165,8 +167,8 @@ fn presynaptic_activity_is_normalised_by_channel() {
             layer.learn(Signal::new(signal), &mut memory, &mut learning);
             (input, layer.parameters()[0].value())
         };
-        let (input, plain) = learned(false, &mut random);
-        let (_, normalized) = learned(true, &mut random);
+        let (input, plain) = learned(false);
+        let (_, normalized) = learned(true);
         let norms: Vec<f32> = input
             .reshape([48, 6])
             .powf_scalar(2.0)

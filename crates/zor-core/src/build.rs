@@ -1,0 +1,123 @@
+//! What layers are built with: the rule, the device, and where their weights come from.
+
+use std::fmt;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::error::Result;
+use crate::parameter::Parameter;
+use crate::random::Random;
+use crate::rule::Rule;
+
+/// The values that a parameter starts with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fill {
+    /// All the same.
+    Constant(f32),
+    /// Normally distributed around zero with this standard deviation.
+    Normal(f32),
+}
+
+/// Values of parameters that exist already, such as those in a file.
+pub trait Weights {
+    /// The values of a parameter by its name in the network, such as `2.weight`, or `4.1.kernel` inside a layer made of others.
+    ///
+    /// # Errors
+    /// When there are none of that name and shape.
+    fn take(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>>;
+}
+
+/// What a layer may use while it is built.
+pub struct BuildContext<'a> {
+    rule: Rule,
+    device: Device,
+    random: Random,
+    weights: Option<&'a mut dyn Weights>,
+    /// Positions of the layer, from the network's down.
+    path: Vec<usize>,
+}
+
+impl BuildContext<'_> {
+    /// For layers whose weights are drawn.
+    pub fn drawn(rule: Rule, seed: u64, device: &Device) -> Self {
+        let random = Random::seeded(seed);
+        Self { rule, device: device.clone(), random, weights: None, path: Vec::new() }
+    }
+}
+
+impl<'a> BuildContext<'a> {
+    /// For layers whose weights exist.
+    pub fn saved(rule: Rule, weights: &'a mut dyn Weights, device: &Device) -> Self {
+        Self { weights: Some(weights), ..BuildContext::drawn(rule, 0, device) }
+    }
+
+    /// What layers follow where their own settings say nothing else.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// Where the layer will run.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The generator of initial weights.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// A parameter of the layer.
+    ///
+    /// # Errors
+    /// When weights exist already, and those of this name and shape do not.
+    pub fn parameter(
+        &mut self,
+        name: &'static str,
+        shape: [usize; 2],
+        fill: Fill,
+    ) -> Result<Parameter> {
+        Ok(match (self.weights.as_mut(), fill) {
+            (Some(weights), _) => {
+                Parameter::new(name, weights.take(&parameter_name(&self.path, name), shape)?)
+            }
+            (None, Fill::Constant(value)) => {
+                Parameter::new(name, Tensor::full(shape, value, &self.device))
+            }
+            (None, Fill::Normal(deviation)) => {
+                Parameter::normal(name, shape, deviation, &mut self.random, &self.device)
+            }
+        })
+    }
+
+    /// Builds a layer inside this one, its child number `index`.
+    pub fn child<T>(&mut self, index: usize, build: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(index);
+        let built = build(self);
+        self.path.pop();
+        built
+    }
+
+    /// Builds layers that follow another rule.
+    pub fn with_rule<T>(&mut self, rule: Rule, build: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.rule, rule);
+        let built = build(self);
+        self.rule = before;
+        built
+    }
+}
+
+impl fmt::Debug for BuildContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuildContext")
+            .field("rule", &self.rule)
+            .field("device", &self.device)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A parameter's name in the network: positions of its layer, and its own name.
+pub(crate) fn parameter_name(path: &[usize], name: &str) -> String {
+    let positions: String = path.iter().map(|position| format!("{position}.")).collect();
+    positions + name
+}
