@@ -201,7 +201,8 @@ pub(crate) fn info(file: &Path) -> Result<()> {
         println!("layer {position}: {} {}", layer.kind, layer.config);
     }
     for tensor in &header.tensors {
-        println!("tensor: layer {}, {} {:?}", tensor.layer, tensor.name, tensor.shape);
+        let [rows, columns] = tensor.shape;
+        println!("tensor {}: {rows}x{columns} {}", tensor.name, tensor.dtype.name());
     }
     let rule = serde_json::to_string(&header.rule)
         .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;

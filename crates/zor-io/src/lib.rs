@@ -2,10 +2,22 @@
 
 pub mod atomic;
 
+mod container;
+mod description;
+mod dtype;
 mod error;
+mod file;
 mod model;
 mod registry;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 
+#[doc(hidden)]
+pub use container::reseal;
+pub use description::{Header, LayerRecord, Progress, Purpose, TensorRecord};
+pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
-pub use model::{Header, LayerRecord, TensorRecord, info, load, load_with, save};
+#[cfg(feature = "mmap")]
+pub use model::load_mapped;
+pub use model::{info, load, load_bytes, load_into, load_with, save, save_as, save_checkpoint};
 pub use registry::Registry;

@@ -1,89 +1,62 @@
-//! The `.zor` model file, version 1.
+//! Networks to files and back: models, and checkpoints of their training.
 //!
-//! | bytes | contents |
-//! |---|---|
-//! | 8 | `ZORMODEL` |
-//! | 4 | format version, little-endian like all numbers |
-//! | 4 | length of the header |
-//! | header | JSON: input shape, rule, layers (kind and settings), tensors (layer, name, shape), notes |
-//! | tensors | f32, in the header's order |
-//! | 32 | SHA-256 of everything before |
+//! A checkpoint is a model file with more tensors (what the optimizer keeps, charges, the history) and a [`Progress`]; it loads wherever a model
+//! does.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{Network, Rule};
+use zor_core::burn::tensor::{self, Bytes, Device, Tensor, TensorData};
+use zor_core::{Network, OptimizerState, Parameter, Remembered, Weights};
 
+use crate::container::{self, ALIGNMENT, File};
+use crate::description::{Header, Progress, Purpose, TensorRecord};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::{Registry, atomic};
-
-const MAGIC: &[u8; 8] = b"ZORMODEL";
-const VERSION: u32 = 1;
-/// Magic, version and length of the header.
-const PREFIX: usize = 16;
-const DIGEST: usize = 32;
-
-/// What a model file says about itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Header {
-    /// Shape of one input sample.
-    pub input_shape: Vec<usize>,
-    /// The rule that the network was built with.
-    pub rule: Rule,
-    /// Its layers, from the input up.
-    pub layers: Vec<LayerRecord>,
-    /// Its tensors, in the order in which they lie in the file.
-    pub tensors: Vec<TensorRecord>,
-    /// Free text by key: task, seed, version of Zor.
-    pub notes: BTreeMap<String, String>,
-}
-
-/// One layer in a [`Header`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LayerRecord {
-    /// Its kind, as in `Layer::kind`.
-    pub kind: String,
-    /// Its settings.
-    pub config: Value,
-}
-
-/// One tensor in a [`Header`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TensorRecord {
-    /// Position of its layer.
-    pub layer: usize,
-    /// Its name in the layer.
-    pub name: String,
-    /// Rows and columns.
-    pub shape: [usize; 2],
-    /// Whether it is kept beside what is trained, such as a running mean.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub buffer: bool,
-}
-
-impl Header {
-    /// Number of trainable values.
-    pub fn n_parameters(&self) -> usize {
-        let trained = self.tensors.iter().filter(|t| !t.buffer);
-        trained.map(|t| t.shape[0].saturating_mul(t.shape[1])).sum()
-    }
-}
+use crate::{Registry, atomic, file};
 
 /// Saves a network with notes about it.
 ///
 /// # Errors
-/// When a layer cannot be saved, or the file system refuses.
+/// When a layer cannot be saved, or the file system refuses; what was under the name before is still there then.
 pub fn save(network: &Network, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
-    let bytes = encode(network, notes).map_err(|message| Error::input(path, message))?;
-    atomic::write(path, &bytes)
+    save_as(network, notes, DType::F32, path)
+}
+
+/// The same with values of another type, for smaller files. Running means and the like stay f32.
+///
+/// # Errors
+/// The same, and when a value does not fit the type.
+pub fn save_as(
+    network: &Network,
+    notes: &BTreeMap<String, String>,
+    dtype: DType,
+    path: &Path,
+) -> Result<()> {
+    let header = Header::of(network, notes);
+    let file = header.and_then(|header| encode(network, header, dtype));
+    atomic::write_parts(path, &file.map_err(|message| Error::input(path, message))?.parts())
+}
+
+/// Saves a network in the midst of its training, so that training can go on as if nothing had happened.
+///
+/// `progress` says how far the training is; what layers counted is filled in.
+///
+/// # Errors
+/// When a layer, or what the optimizer keeps, cannot be saved, or the file system refuses.
+pub fn save_checkpoint(
+    network: &Network,
+    notes: &BTreeMap<String, String>,
+    progress: Progress,
+    path: &Path,
+) -> Result<()> {
+    let file = encode_checkpoint(network, notes, progress);
+    atomic::write_parts(path, &file.map_err(|message| Error::input(path, message))?.parts())
 }
 
 /// Loads a network of Zor's own layers; [`load_with`] takes others too.
+///
+/// Of a checkpoint, the network is as it was: with what its optimizer kept, with charges and history.
 ///
 /// # Errors
 /// When the file cannot be read, or is not a sound model file.
@@ -96,276 +69,290 @@ pub fn load(path: &Path, device: &Device) -> Result<(Network, Header)> {
 /// # Errors
 /// When the file cannot be read, is not a sound model file, or has layers that are not in the registry.
 pub fn load_with(path: &Path, device: &Device, registry: &Registry) -> Result<(Network, Header)> {
-    let bytes = read(path)?;
-    let (header, tensors) = decode(&bytes).map_err(|message| Error::input(path, message))?;
-    let network = rebuild(&header, tensors, device, registry)
-        .map_err(|message| Error::input(path, message))?;
-    Ok((network, header))
+    decode(file::read(path)?, device, registry).map_err(|message| Error::input(path, message))
 }
 
-/// What a file says about itself, its digest checked.
+/// Loads a network from the contents of a file, such as one inside the program.
+///
+/// # Errors
+/// When they are not those of a sound model file, or have layers that are not in the registry.
+pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<(Network, Header)> {
+    let decoded = decode(file::aligned(bytes), device, registry);
+    decoded.map_err(|message| Error::input(Path::new("these bytes"), message))
+}
+
+/// Loads a network whose weights, until they change, are a file mapped into memory: on the CPU they are read when they are used, and shared
+/// between processes.
+///
+/// # Errors
+/// Those of [`load_with`].
+///
+/// # Safety
+/// The file must not be changed in place or cut short while the network exists; replacing it by renaming, as all saving here does,
+/// is safe.
+#[cfg(feature = "mmap")]
+pub unsafe fn load_mapped(
+    path: &Path,
+    device: &Device,
+    registry: &Registry,
+) -> Result<(Network, Header)> {
+    // SAFETY: the caller promises what mapping asks for.
+    let bytes = unsafe { file::map(path)? };
+    decode(bytes, device, registry).map_err(|message| Error::input(path, message))
+}
+
+/// What a file says about itself, its digest checked. Weights pass by and are not kept.
 ///
 /// # Errors
 /// When the file cannot be read, or is not a sound model file.
 pub fn info(path: &Path) -> Result<Header> {
-    let bytes = read(path)?;
-    decode(&bytes).map(|(header, _)| header).map_err(|message| Error::input(path, message))
+    let head = file::read_head(path)?;
+    head.and_then(|(head, tensors)| Header::decode(&head, tensors))
+        .map_err(|message| Error::input(path, message))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::input(path, "there is no such file"),
-        _ => Error::file_system(path, "read it", &error),
-    })
+/// Replaces the tensors of a network by those of a file, all of them or none: names and shapes have to be the same, layers may be anyone's.
+///
+/// # Errors
+/// When the file is not sound, or does not fit: every tensor that is missing, too many or of another shape is named. The
+/// network is as before then.
+pub fn load_into(network: &mut Network, path: &Path) -> Result<Header> {
+    let device = network.device().clone();
+    let mut fill = |bytes: Bytes| {
+        let (header, mut saved) = open(&bytes, &device)?;
+        let records = header.tensors.iter().filter(|record| record.is_of_network());
+        let found = records.map(|record| (record.name.clone(), record.shape)).collect();
+        replace(network, &found, |name, shape| {
+            saved.take(name, shape).map_err(|error| error.to_string())
+        })?;
+        Ok(header)
+    };
+    fill(file::read(path)?).map_err(|message: String| Error::input(path, message))
 }
 
-fn encode(
-    network: &Network,
-    notes: &BTreeMap<String, String>,
-) -> std::result::Result<Vec<u8>, String> {
-    let mut layers = Vec::new();
-    let mut tensors = Vec::new();
-    let mut values = Vec::new();
-    for (position, layer) in network.layers().iter().enumerate() {
-        let config =
-            layer.config().map_err(|e| e.at(format_args!("layer {position}")).to_string())?;
-        layers.push(LayerRecord { kind: layer.kind().to_owned(), config });
-        let trained = layer.parameters().into_iter().map(|parameter| (parameter, false));
-        let kept = layer.buffers().into_iter().map(|buffer| (buffer, true));
-        for (parameter, buffer) in trained.chain(kept) {
-            tensors.push(TensorRecord {
-                layer: position,
-                name: parameter.name().to_owned(),
-                shape: parameter.shape(),
-                buffer,
-            });
-            values.extend(parameter.value().into_data().iter::<f32>().flat_map(f32::to_le_bytes));
+/// Replaces all tensors of a network, or none. `found` are the names and shapes of those that there are.
+pub(crate) fn replace(
+    network: &mut Network,
+    found: &BTreeMap<String, [usize; 2]>,
+    mut take: impl FnMut(&str, [usize; 2]) -> std::result::Result<Tensor<2>, String>,
+) -> std::result::Result<(), String> {
+    let wanted: Vec<_> =
+        network.tensors().into_iter().map(|(name, _, tensor)| (name, tensor.shape())).collect();
+    let mut complaints = Vec::new();
+    for (name, shape) in &wanted {
+        match found.get(name) {
+            None => complaints.push(format!("{name} {shape:?} is missing")),
+            Some(other) if other != shape => {
+                complaints.push(format!("{name} is {other:?}, the network's is {shape:?}"));
+            }
+            Some(_) => {}
         }
     }
-    let header = Header {
-        input_shape: network.input_shape().to_vec(),
-        rule: network.rule().clone(),
-        layers,
-        tensors,
-        notes: notes.clone(),
-    };
-    let header = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
-    let length = u32::try_from(header.len()).map_err(|_| "the header is too long".to_owned())?;
-    let mut bytes = Vec::with_capacity(PREFIX + header.len() + values.len() + DIGEST);
-    bytes.extend(MAGIC);
-    bytes.extend(VERSION.to_le_bytes());
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(header);
-    bytes.extend(values);
-    let digest = Sha256::digest(&bytes);
-    bytes.extend(digest);
-    Ok(bytes)
+    let known: BTreeSet<&String> = wanted.iter().map(|(name, _)| name).collect();
+    let extra = found.keys().filter(|name| !known.contains(name));
+    complaints.extend(extra.map(|name| format!("the network has no {name}")));
+    if !complaints.is_empty() {
+        return Err(format!("it does not fit the network: {}", complaints.join("; ")));
+    }
+    let mut values = BTreeMap::new();
+    for (name, shape) in wanted {
+        let value = take(&name, shape)?;
+        values.insert(name, value);
+    }
+    network.for_each_tensor(|name, parameter| {
+        let value = values.remove(name).expect("there is a value for every name");
+        parameter.set_value(value).expect("shapes were compared");
+    });
+    Ok(())
 }
 
-/// The header, and the bytes of all tensors.
-fn decode(bytes: &[u8]) -> std::result::Result<(Header, &[u8]), String> {
-    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
-        return Err(format!("{} bytes are too few for a model file", bytes.len()));
-    };
-    let number = |at: usize| {
-        u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]])
-    };
-    if &prefix[..8] != MAGIC {
-        return Err("this is not a Zor model file: it does not begin with ZORMODEL".to_owned());
+pub(crate) fn encode(
+    network: &Network,
+    mut header: Header,
+    dtype: DType,
+) -> std::result::Result<File, String> {
+    let mut tensors = Vec::new();
+    for (name, role, parameter) in network.tensors() {
+        let purpose = Purpose::from(role);
+        let dtype = if purpose == Purpose::Trained { dtype } else { DType::F32 };
+        push(&mut header, &mut tensors, (name, purpose, dtype), &parameter.value())?;
     }
-    if number(8) != VERSION {
-        return Err(format!(
-            "it has format version {}, this Zor reads version {VERSION}; use the Zor that wrote it or a newer one",
-            number(8)
-        ));
-    }
-    let Some(content) = rest.len().checked_sub(DIGEST) else {
-        return Err(format!("it ends after {} bytes, inside the header", bytes.len()));
-    };
-    let (content, digest) = rest.split_at(content);
-    let mut hasher = Sha256::new();
-    hasher.update(prefix);
-    hasher.update(content);
-    if hasher.finalize()[..] != *digest {
-        return Err(
-            "its digest does not match: it is damaged or cut short; use another copy".to_owned()
-        );
-    }
-    let length = number(12) as usize;
-    let (header, tensors) = content
-        .split_at_checked(length)
-        .ok_or_else(|| format!("its header of {length} bytes is longer than the file"))?;
-    let header: Header = serde_json::from_slice(header).map_err(|e| format!("its header: {e}"))?;
-    let size = |t: &TensorRecord| t.shape[0].checked_mul(t.shape[1])?.checked_mul(4);
-    let expected =
-        header.tensors.iter().try_fold(0usize, |sum, tensor| sum.checked_add(size(tensor)?));
-    if expected != Some(tensors.len()) {
-        return Err(format!(
-            "its header promises {expected:?} bytes of tensors, it has {}",
-            tensors.len()
-        ));
-    }
-    Ok((header, tensors))
+    container::encode(&header.encode()?, tensors)
 }
 
-fn rebuild(
-    header: &Header,
-    mut tensors: &[u8],
+pub(crate) fn encode_checkpoint(
+    network: &Network,
+    notes: &BTreeMap<String, String>,
+    progress: Progress,
+) -> std::result::Result<File, String> {
+    let mut header = Header::of(network, notes)?;
+    let mut tensors = Vec::new();
+    let full = DType::F32;
+    for (name, role, parameter) in network.tensors() {
+        let state = parameter.state();
+        if state.foreign.is_some() {
+            return Err(format!(
+                "what the optimizer '{}' keeps for {name} is of its own type and cannot be saved; AdamW, Muon and SGD can",
+                progress.optimizer
+            ));
+        }
+        push(&mut header, &mut tensors, (name.clone(), role.into(), full), &parameter.value())?;
+        if let Some(record) = header.tensors.last_mut() {
+            record.steps = parameter.steps();
+        }
+        for (index, kept) in state.tensors.iter().enumerate() {
+            let name = format!("optimizer/{name}/{index}");
+            push(&mut header, &mut tensors, (name, Purpose::Optimizer, full), kept)?;
+        }
+    }
+    let Remembered { tensors: kept, counts } = network.remembered();
+    for (name, tensor) in kept {
+        push(&mut header, &mut tensors, (name, Purpose::Remembered, full), &tensor)?;
+    }
+    if !network.history().is_empty() {
+        let history = TensorData::new(network.history().to_vec(), [1, network.history().len()]);
+        let history = Tensor::from_data(history, network.device());
+        push(&mut header, &mut tensors, ("history".to_owned(), Purpose::History, full), &history)?;
+    }
+    header.progress = Some(Progress { counts, ..progress });
+    container::encode(&header.encode()?, tensors)
+}
+
+fn push(
+    header: &mut Header,
+    tensors: &mut Vec<u8>,
+    (name, purpose, dtype): (String, Purpose, DType),
+    value: &Tensor<2>,
+) -> std::result::Result<(), String> {
+    let shape = value.dims();
+    let data = value.clone().into_data();
+    let values = data.as_slice::<f32>().map_err(|error| format!("{name}: {error:?}"))?;
+    dtype.write(values, shape[1], tensors).map_err(|error| format!("{name}: {error}"))?;
+    container::align(tensors);
+    header.tensors.push(TensorRecord { name, purpose, shape, dtype, steps: 0 });
+    Ok(())
+}
+
+/// The tensors of a file, still in its bytes.
+pub(crate) struct Saved<'a> {
+    bytes: Bytes,
+    device: &'a Device,
+    /// Where each tensor lies, by name.
+    places: BTreeMap<String, (TensorRecord, usize)>,
+}
+
+/// Looks at the digest, then at what a file says, then at where its tensors are.
+pub(crate) fn open<'a>(
+    bytes: &Bytes,
+    device: &'a Device,
+) -> std::result::Result<(Header, Saved<'a>), String> {
+    let container = container::decode(bytes)?;
+    let header = Header::decode(container.description, container.tensors)?;
+    let mut at = container.tensors_at;
+    let mut places = BTreeMap::new();
+    for record in &header.tensors {
+        places.insert(record.name.clone(), (record.clone(), at));
+        // Sizes were added up already.
+        at += record.size().unwrap_or(0).next_multiple_of(ALIGNMENT);
+    }
+    Ok((header, Saved { bytes: bytes.clone(), device, places }))
+}
+
+impl Saved<'_> {
+    fn tensor(&self, record: &TensorRecord, at: usize) -> std::result::Result<Tensor<2>, String> {
+        let size = record.size().ok_or("a tensor is too large")?;
+        let view = self.bytes.view(at, at + size).map_err(|error| format!("{error:?}"))?;
+        let as_it_lies = record.dtype == DType::F32 && cfg!(target_endian = "little");
+        let data = if as_it_lies {
+            TensorData::try_from_bytes(view, record.shape, tensor::DType::F32)
+                .map_err(|error| format!("{}: {error:?}", record.name))?
+        } else {
+            TensorData::new(record.dtype.read(&view, record.shape[1]), record.shape)
+        };
+        Ok(Tensor::from_data(data, self.device))
+    }
+}
+
+impl Weights for Saved<'_> {
+    fn take(&mut self, name: &str, shape: [usize; 2]) -> zor_core::Result<Tensor<2>> {
+        let Some((record, at)) = self.places.get(name).filter(|place| place.0.is_of_network())
+        else {
+            return Err(zor_core::Error::setting(format!("the file has no tensor {name}")));
+        };
+        if record.shape != shape {
+            return Err(zor_core::Error::shape(format!(
+                "{name} is {:?} in the file; the layer needs {shape:?}",
+                record.shape
+            )));
+        }
+        let tensor = self.tensor(record, *at).map_err(zor_core::Error::setting)?;
+        self.places.remove(name);
+        Ok(tensor)
+    }
+}
+
+pub(crate) fn decode(
+    bytes: Bytes,
     device: &Device,
     registry: &Registry,
-) -> std::result::Result<Network, String> {
+) -> std::result::Result<(Network, Header), String> {
+    let (header, mut saved) = open(&bytes, device)?;
     let mut builder = Network::builder(&header.input_shape).rule(header.rule.clone());
     for record in &header.layers {
         builder = builder.boxed_layer(registry.read(&record.kind, record.config.clone())?);
     }
-    let mut network = builder.build(device).map_err(|e| e.to_string())?;
-    let mut records = header.tensors.iter();
-    for (position, layer) in network.layers_mut().iter_mut().enumerate() {
-        for buffer in [false, true] {
-            let parameters = if buffer { layer.buffers_mut() } else { layer.parameters_mut() };
-            for parameter in parameters {
-                let place = format!("layer {position}, {}", parameter.name());
-                let record = records.next().ok_or_else(|| format!("{place} is missing"))?;
-                let expected = TensorRecord {
-                    layer: position,
-                    name: parameter.name().to_owned(),
-                    shape: parameter.shape(),
-                    buffer,
-                };
-                if *record != expected {
-                    return Err(format!("{place}: expected {expected:?}, found {record:?}"));
-                }
-                let (bytes, rest) = tensors.split_at(record.shape[0] * record.shape[1] * 4);
-                tensors = rest;
-                let values: Vec<f32> =
-                    bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-                let value = Tensor::from_data(TensorData::new(values, record.shape), device);
-                parameter.set_value(value).map_err(|e| format!("{place}: {e}"))?;
-            }
-        }
+    let mut network = builder.build_from(&mut saved, device).map_err(|e| e.to_string())?;
+    continue_training(&mut network, &header, &mut saved)?;
+    let extra: Vec<&str> = saved.places.keys().map(String::as_str).collect();
+    if !extra.is_empty() {
+        return Err(format!("it has tensors that no layer has: {}", extra.join(", ")));
     }
-    match records.next() {
-        Some(extra) => Err(format!("there is a tensor that no layer has: {extra:?}")),
-        None => Ok(network),
-    }
+    Ok((network, header))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorKind;
-    use zor_core::{
-        BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
-        GateConfig, GroupNormConfig, Pool2dConfig, ReshapeConfig, SequenceConfig, UpsampleConfig,
+/// Gives back what optimizer and layers kept.
+fn continue_training(
+    network: &mut Network,
+    header: &Header,
+    saved: &mut Saved<'_>,
+) -> std::result::Result<(), String> {
+    let steps: BTreeMap<&str, u64> =
+        header.tensors.iter().map(|record| (record.name.as_str(), record.steps)).collect();
+    let mut take = |name: &str, purpose: Purpose| {
+        let place = saved.places.get(name).filter(|place| place.0.purpose == purpose).cloned();
+        let Some((record, at)) = place else { return Ok(None) };
+        saved.places.remove(name);
+        saved.tensor(&record, at).map(Some)
     };
-
-    fn network() -> Network {
-        Network::dense(&[6, 4, 6]).rule(Rule::classic()).seed(3).build(&Device::flex()).unwrap()
-    }
-
-    fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.zor");
-        let notes = BTreeMap::from([("task".to_owned(), "test".to_owned())]);
-        save(&network(), &notes, &path).unwrap();
-        (folder, path)
-    }
-
-    #[test]
-    fn a_loaded_network_answers_as_the_saved_one() {
-        let device = Device::flex();
-        let (_folder, path) = saved();
-        let (loaded, header) = load(&path, &device).unwrap();
-        let input = Tensor::<2>::ones([3, 6], &device);
-        let numbers = |n: &Network| n.predict(input.clone()).unwrap().into_data();
-        assert_eq!(numbers(&loaded), numbers(&network()));
-        assert_eq!(loaded.rule(), &Rule::classic());
-        assert_eq!(header.notes["task"], "test");
-        assert_eq!(header.n_parameters(), 48);
-        assert_eq!(encode(&loaded, &header.notes).unwrap(), fs::read(&path).unwrap());
-    }
-
-    #[test]
-    fn convolutions_branches_sequences_and_running_means_are_kept() {
-        let device = Device::flex();
-        let sequence =
-            SequenceConfig::new().layer(Conv2dConfig::same(3, 3)).layer(BatchNormConfig::default());
-        let block = BranchConfig::residual().layer(sequence).layer(GateConfig::default());
-        let skip = BranchConfig::concatenate()
-            .layer(Pool2dConfig::max(2))
-            .layer(DropoutConfig::new(0.2))
-            .layer(UpsampleConfig::new(2))
-            .shortcut(BiasConfig::default());
-        let builder = Network::builder(&[4, 4, 3]).layer(block).layer(skip);
-        let builder = builder.layer(GroupNormConfig::layer()).layer(ReshapeConfig::flatten());
-        let mut network = builder.layer(DenseConfig::new(2)).build(&device).unwrap();
-        let input = Tensor::<2>::ones([5, 48], &device);
-        network.train_batch(&Still, input.clone(), vec![0; 5]).unwrap();
-        let notes = BTreeMap::new();
-        let bytes = encode(&network, &notes).unwrap();
-        let (header, tensors) = decode(&bytes).unwrap();
-        assert_eq!(header.tensors.iter().filter(|tensor| tensor.buffer).count(), 2);
-        assert_eq!(header.n_parameters(), network.n_parameters());
-        let loaded = rebuild(&header, tensors, &device, &Registry::default()).unwrap();
-        let answer = |network: &Network| network.predict(input.clone()).unwrap().into_data();
-        assert_eq!(answer(&loaded), answer(&network));
-        assert_eq!(encode(&loaded, &notes).unwrap(), bytes);
-    }
-
-    /// Changes no weight; running means move all the same.
-    #[derive(Debug)]
-    struct Still;
-
-    impl zor_core::Optimizer for Still {
-        fn name(&self) -> &str {
-            "still"
+    let mut failed = None;
+    network.for_each_tensor(|name, parameter| {
+        let mut restore = |parameter: &mut Parameter| {
+            let mut state = OptimizerState::default();
+            for index in 0.. {
+                match take(&format!("optimizer/{name}/{index}"), Purpose::Optimizer)? {
+                    Some(tensor) => state.tensors.push(tensor),
+                    None => break,
+                }
+            }
+            let steps = steps.get(name).copied().unwrap_or(0);
+            parameter.set_state(state, steps).map_err(|error| format!("{name}: {error}"))
+        };
+        if let Err(error) = restore(parameter) {
+            failed.get_or_insert(error);
         }
-
-        fn check(&self) -> zor_core::Result<()> {
-            Ok(())
-        }
-
-        fn step(
-            &self,
-            _: &mut zor_core::Parameter,
-            _: zor_core::burn::tensor::Tensor<2>,
-            _: &mut zor_core::Workspace,
-        ) {
-        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
     }
-
-    #[test]
-    fn every_flipped_bit_and_every_shorter_file_is_refused() {
-        let (_folder, path) = saved();
-        let sound = fs::read(&path).unwrap();
-        for byte in 0..sound.len() {
-            let mut damaged = sound.clone();
-            damaged[byte] ^= 1 << (byte % 8);
-            assert!(decode(&damaged).is_err(), "byte {byte} changed");
-            assert!(decode(&sound[..byte]).is_err(), "cut to {byte} bytes");
-        }
-        assert!(decode(&sound).is_ok());
+    if let Some(history) = take("history", Purpose::History)? {
+        network.set_history(history.into_data().iter::<f32>().collect());
     }
-
-    #[test]
-    fn errors_name_the_file_and_the_remedy() {
-        let device = Device::flex();
-        let (folder, path) = saved();
-        let missing = folder.path().join("other.zor");
-        let error = load(&missing, &device).unwrap_err();
-        assert!(error.to_string().contains("other.zor: there is no such file"));
-        assert_eq!(error.kind(), ErrorKind::Input);
-
-        let mut newer = fs::read(&path).unwrap();
-        newer[8] = 9;
-        fs::write(&path, newer).unwrap();
-        let error = load(&path, &device).unwrap_err().to_string();
-        assert!(error.contains("format version 9"), "{error}");
+    let remembered = header.tensors.iter().filter(|t| t.purpose == Purpose::Remembered);
+    let mut tensors = Vec::new();
+    for record in remembered {
+        let tensor = take(&record.name, Purpose::Remembered)?;
+        tensors.extend(tensor.map(|tensor| (record.name.clone(), tensor)));
     }
-
-    #[test]
-    fn an_unknown_layer_is_listed_with_those_that_are_known() {
-        let error = Registry::default().read("conv9d", Value::Null).unwrap_err();
-        assert!(error.contains("conv9d") && error.contains("dense, dropout, gate"));
-    }
+    let counts = header.progress.as_ref().map(|p| p.counts.clone()).unwrap_or_default();
+    network.set_remembered(Remembered { tensors, counts }).map_err(|error| error.to_string())
 }

@@ -11,7 +11,7 @@ use zor_core::{
     UpsampleConfig,
 };
 
-use crate::model::LayerRecord;
+use crate::description::LayerRecord;
 
 type Read = fn(&Registry, Value) -> Result<Box<dyn LayerConfig>, String>;
 

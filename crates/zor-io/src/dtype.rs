@@ -1,0 +1,169 @@
+//! How a tensor's values lie in a file. In memory they are f32.
+
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+
+/// The type of a tensor's values in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DType {
+    /// IEEE single precision: what was trained.
+    #[default]
+    F32,
+    /// IEEE half precision: 11 significant bits up to 65,504.
+    F16,
+    /// The upper half of single precision: 8 significant bits, the same range.
+    Bf16,
+    /// Whole numbers from -127 to 127 times a scale of each column: 8 bits and 4 bytes a column.
+    I8,
+}
+
+impl DType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::I8];
+
+    /// Its name, such as `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::I8 => "int8",
+        }
+    }
+
+    /// Bytes of a tensor; none if there are more than can be counted.
+    pub(crate) fn size(self, [rows, columns]: [usize; 2]) -> Option<usize> {
+        let values = rows.checked_mul(columns)?;
+        match self {
+            Self::F32 => values.checked_mul(4),
+            Self::F16 | Self::Bf16 => values.checked_mul(2),
+            Self::I8 => values.checked_add(columns.checked_mul(4)?),
+        }
+    }
+
+    /// Appends values of a matrix of so many columns.
+    ///
+    /// # Errors
+    /// When a value is too large for the type, or not finite where the type has no such.
+    pub(crate) fn write(
+        self,
+        values: &[f32],
+        columns: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        match self {
+            Self::F32 => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::F16 => {
+                for value in values {
+                    let narrow = f16::from_f32(*value);
+                    if narrow.is_infinite() && value.is_finite() {
+                        return Err(format!("{value} is beyond the range of f16; take bf16"));
+                    }
+                    out.extend(narrow.to_le_bytes());
+                }
+            }
+            Self::Bf16 => {
+                out.extend(values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()));
+            }
+            Self::I8 => {
+                if values.iter().any(|value| !value.is_finite()) {
+                    return Err("int8 has no NaN and no infinity; take another type".to_owned());
+                }
+                let scales: Vec<f32> = (0..columns).map(|at| scale(values, columns, at)).collect();
+                out.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
+                for row in values.chunks_exact(columns.max(1)) {
+                    out.extend(row.iter().zip(&scales).map(|(value, scale)| {
+                        // Within ±127 but for what the scale was rounded by.
+                        (value / scale).round().clamp(-127.0, 127.0) as i8 as u8
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Values of a matrix whose bytes are of the right length.
+    pub(crate) fn read(self, bytes: &[u8], columns: usize) -> Vec<f32> {
+        let pairs = || bytes.as_chunks::<2>().0.iter();
+        match self {
+            Self::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Self::F16 => pairs().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            Self::Bf16 => pairs().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+            Self::I8 => {
+                let (scales, values) = bytes.split_at(4 * columns);
+                let scales = Self::F32.read(scales, columns);
+                let scaled = values.iter().zip(scales.iter().cycle());
+                scaled.map(|(value, scale)| f32::from(*value as i8) * scale).collect()
+            }
+        }
+    }
+}
+
+/// The largest value of a column becomes 127. The scale has 16 significant bits, so that 127 times it is exact, and what was read is written
+/// again bit for bit.
+fn scale(values: &[f32], columns: usize, at: usize) -> f32 {
+    let column = values[at..].iter().step_by(columns);
+    let largest = column.fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let bits = (largest / 127.0).to_bits();
+    let rounded = f32::from_bits((bits + 0x80) & !0xff);
+    match rounded {
+        // Too small for 16 significant bits: as good as zero.
+        _ if rounded < f32::MIN_POSITIVE => 1.0,
+        _ if 127.0 * rounded == f32::INFINITY => f32::from_bits(bits & !0xff),
+        _ => rounded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zor_core::Random;
+
+    fn written(dtype: DType, values: &[f32], columns: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        dtype.write(values, columns, &mut bytes).unwrap();
+        assert_eq!(Some(bytes.len()), dtype.size([values.len() / columns, columns]));
+        bytes
+    }
+
+    #[test]
+    fn values_come_back_as_exactly_as_the_type_allows() {
+        let mut random = Random::seeded(1);
+        let values: Vec<f32> = (0..6000).map(|_| random.normal()).collect();
+        let errors = [(DType::F32, 0.0), (DType::F16, 5e-4), (DType::Bf16, 4e-3)];
+        for (dtype, most) in errors {
+            let read = dtype.read(&written(dtype, &values, 5), 5);
+            for (value, read) in values.iter().zip(read) {
+                assert!((value - read).abs() <= most * value.abs(), "{dtype:?}: {value}, {read}");
+            }
+        }
+        let read = DType::I8.read(&written(DType::I8, &values, 5), 5);
+        for (value, read) in values.iter().zip(read) {
+            assert!((value - read).abs() <= 0.51 * 5.0 / 127.0, "{value}, {read}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_written_again_bit_for_bit() {
+        let mut random = Random::seeded(2);
+        for dtype in DType::ALL {
+            for scale in [1e-30f32, 1e-3, 1.0, 40_000.0] {
+                let most = if dtype == DType::F16 { 1.0f32 } else { 1e9 };
+                let values: Vec<f32> =
+                    (0..4000).map(|_| scale.min(most) * random.normal()).collect();
+                let once = written(dtype, &values, 8);
+                assert_eq!(written(dtype, &dtype.read(&once, 8), 8), once, "{dtype:?} {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_type_cannot_hold_is_said() {
+        let error = DType::F16.write(&[1e6], 1, &mut Vec::new()).unwrap_err();
+        assert!(error.contains("1000000") && error.contains("bf16"));
+        assert!(DType::I8.write(&[f32::NAN], 1, &mut Vec::new()).is_err());
+        assert_eq!(DType::I8.read(&written(DType::I8, &[0.0; 4], 2), 2), [0.0; 4]);
+        assert_eq!(DType::F32.size([1 << 60, 1 << 60]), None);
+    }
+}

@@ -1,0 +1,381 @@
+//! What the crate promises of files, held to with whole ones.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use zor_core::burn::tensor::{Device, Distribution, Tensor};
+use zor_core::{
+    BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
+    GateConfig, GroupNormConfig, Network, Optimizer, OptimizerState, Parameter, Pool2dConfig,
+    Random, Remembered, ReshapeConfig, Rule, SequenceConfig, UpsampleConfig, Workspace,
+};
+
+use crate::container::{self, reseal};
+use crate::model::{encode, encode_checkpoint};
+use crate::*;
+
+/// Keeps a momentum, as real optimizers do.
+#[derive(Debug)]
+struct Momentum;
+
+impl Optimizer for Momentum {
+    fn name(&self) -> &str {
+        "momentum"
+    }
+
+    fn check(&self) -> zor_core::Result<()> {
+        Ok(())
+    }
+
+    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
+        parameter.update(|weight, state, step| {
+            let kept = state.tensors.pop().unwrap_or_else(|| correlation.zeros_like());
+            let kept = kept * 0.5 + correlation;
+            state.tensors.push(kept.clone());
+            weight + kept * (0.1 / step as f32)
+        });
+    }
+}
+
+fn dense() -> Network {
+    Network::dense(&[6, 4, 6]).rule(Rule::classic()).seed(3).build(&Device::flex()).unwrap()
+}
+
+/// One of every layer.
+fn all_layers() -> Network {
+    let sequence =
+        SequenceConfig::new().layer(Conv2dConfig::same(3, 3)).layer(BatchNormConfig::default());
+    let block = BranchConfig::residual().layer(sequence).layer(GateConfig::default());
+    let skip = BranchConfig::concatenate()
+        .layer(Pool2dConfig::max(2))
+        .layer(DropoutConfig::new(0.2))
+        .layer(UpsampleConfig::new(2))
+        .shortcut(BiasConfig::default());
+    Network::builder(&[4, 4, 3])
+        .rule(Rule { stateful: true, ..Rule::default() })
+        .layer(block)
+        .layer(skip)
+        .layer(GroupNormConfig::layer())
+        .layer(ReshapeConfig::flatten())
+        .layer(DenseConfig::new(2))
+        .build(&Device::flex())
+        .unwrap()
+}
+
+fn input(rows: usize, columns: usize, seed: u64) -> Tensor<2> {
+    let mut random = Random::seeded(seed);
+    Parameter::normal("x", [rows, columns], 1.0, &mut random, &Device::flex()).value()
+}
+
+fn train(network: &mut Network, seed: u64) -> f64 {
+    let input = input(5, 48, seed);
+    network.train_batch(&Momentum, input, vec![0, 1, 0, 1, 1]).unwrap().mean_squared()
+}
+
+fn notes() -> BTreeMap<String, String> {
+    BTreeMap::from([("task".to_owned(), "test".to_owned())])
+}
+
+fn progress() -> Progress {
+    let (optimizer, state) = ("momentum".to_owned(), "anything".to_owned());
+    Progress { step: 3, optimizer, counts: Vec::new(), state }
+}
+
+fn bytes_of(network: &Network) -> Vec<u8> {
+    encode(network, Header::of(network, &notes()).unwrap(), DType::F32).unwrap().into_bytes()
+}
+
+fn checkpoint_of(network: &Network) -> Vec<u8> {
+    encode_checkpoint(network, &notes(), progress()).unwrap().into_bytes()
+}
+
+fn loaded(bytes: &[u8]) -> Result<(Network, Header)> {
+    load_bytes(bytes, &Device::flex(), &Registry::default())
+}
+
+fn saved(network: &Network) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.zor");
+    save(network, &notes(), &path).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn a_loaded_network_answers_as_the_saved_one() {
+    let (_folder, path) = saved(&dense());
+    let (network, header) = load(&path, &Device::flex()).unwrap();
+    let numbers = |n: &Network| n.predict(input(3, 6, 1)).unwrap().into_data();
+    assert_eq!(numbers(&network), numbers(&dense()));
+    assert_eq!(network.rule(), &Rule::classic());
+    assert_eq!(header.notes, notes());
+    assert_eq!(header.n_parameters(), 48);
+    assert_eq!(header, info(&path).unwrap());
+}
+
+#[test]
+fn what_is_loaded_is_saved_byte_for_byte_as_it_was() {
+    let mut network = all_layers();
+    train(&mut network, 1);
+    for bytes in [bytes_of(&dense()), bytes_of(&network)] {
+        assert_eq!(bytes_of(&loaded(&bytes).unwrap().0), bytes);
+    }
+    let bytes = checkpoint_of(&network);
+    let (again, header) = loaded(&bytes).unwrap();
+    let progress = header.progress.unwrap();
+    let encoded = encode_checkpoint(&again, &header.notes, progress).unwrap();
+    assert_eq!(encoded.into_bytes(), bytes);
+    for dtype in DType::ALL {
+        let header = Header::of(&network, &notes()).unwrap();
+        let bytes = encode(&network, header, dtype).unwrap().into_bytes();
+        let (again, header) = loaded(&bytes).unwrap();
+        let header = Header { tensors: Vec::new(), ..header };
+        assert_eq!(encode(&again, header, dtype).unwrap().into_bytes(), bytes, "{dtype:?}");
+    }
+}
+
+#[test]
+fn training_goes_on_bit_for_bit_from_a_checkpoint() {
+    let mut network = all_layers();
+    for seed in 0..3 {
+        train(&mut network, seed);
+    }
+    let (mut resumed, header) = loaded(&checkpoint_of(&network)).unwrap();
+    let progress = header.progress.unwrap();
+    assert_eq!((progress.step, progress.counts), (3, vec![("1.1".to_owned(), 3)]));
+    assert_eq!(resumed.history(), network.history());
+    for seed in 3..6 {
+        assert_eq!(train(&mut resumed, seed), train(&mut network, seed));
+    }
+    assert_eq!(checkpoint_of(&resumed), checkpoint_of(&network));
+}
+
+#[test]
+fn leaving_any_part_of_a_checkpoint_out_is_noticed() {
+    let mut network = all_layers();
+    for seed in 0..3 {
+        train(&mut network, seed);
+    }
+    let without = |forget: &dyn Fn(&mut Network)| {
+        let mut resumed = loaded(&checkpoint_of(&network)).unwrap().0;
+        forget(&mut resumed);
+        train(&mut resumed, 3);
+        train(&mut resumed, 4)
+    };
+    let whole = without(&|_| {});
+    assert_eq!(without(&|_| {}), whole);
+    let forgotten: [(&str, &dyn Fn(&mut Network)); 4] = [
+        ("moments", &|network| {
+            network.for_each_tensor(|_, parameter| {
+                let steps = parameter.steps();
+                parameter.set_state(OptimizerState::default(), steps).unwrap();
+            });
+        }),
+        ("numbers of steps", &|network| {
+            network.for_each_tensor(|_, parameter| {
+                parameter.set_state(parameter.state().clone(), 0).unwrap();
+            });
+        }),
+        ("the generators of dropout", &|network| {
+            let counts = Vec::new();
+            network.set_remembered(Remembered { counts, ..network.remembered() }).unwrap();
+        }),
+        ("charges", &|network| {
+            let tensors = Vec::new();
+            network.set_remembered(Remembered { tensors, ..network.remembered() }).unwrap();
+        }),
+    ];
+    for (what, forget) in forgotten {
+        assert_ne!(without(forget), whole, "{what}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_shorter_and_longer_file_is_refused() {
+    let mut network =
+        Network::dense(&[3, 2, 2]).rule(Rule::classic()).build(&Device::flex()).unwrap();
+    network.train_batch(&Momentum, input(2, 3, 1), vec![0, 1]).unwrap();
+    for sound in [bytes_of(&network), checkpoint_of(&network)] {
+        assert!(loaded(&sound).is_ok());
+        let mut damaged = sound.clone();
+        for bit in 0..8 * sound.len() {
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(loaded(&damaged).is_err(), "bit {bit} flipped");
+            damaged[bit / 8] ^= 1 << (bit % 8);
+        }
+        for length in 0..sound.len() {
+            assert!(loaded(&sound[..length]).is_err(), "cut to {length} bytes");
+        }
+        for appended in 1..=64u8 {
+            damaged.push(appended ^ 0x55);
+            assert!(loaded(&damaged).is_err(), "{appended} bytes appended");
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_random_edits_of_a_large_file_are_refused() {
+    let network = Network::dense(&[784, 64, 784]).build(&Device::flex()).unwrap();
+    let sound = bytes_of(&network);
+    assert!(sound.len() > 400_000);
+    let mut damaged = sound.clone();
+    let mut random = Random::seeded(7);
+    for _ in 0..10_000 {
+        let places: Vec<usize> =
+            (0..2 + random.below(30)).map(|_| random.below(sound.len())).collect();
+        for &place in &places {
+            damaged[place] = random.below(256) as u8;
+        }
+        // Digests that the edits leave right are those of the same bytes.
+        let refused = container::decode(&damaged).is_err();
+        assert!(refused || damaged == sound);
+        for place in places {
+            damaged[place] = sound[place];
+        }
+    }
+}
+
+#[test]
+fn a_sound_file_that_does_not_describe_a_network_is_refused() {
+    let network = dense();
+    let sound = Header::of(&network, &notes()).unwrap();
+    let refused = |change: &dyn Fn(&mut Header), words: &[&str]| {
+        let file = encode(&network, sound.clone(), DType::F32).unwrap().into_bytes();
+        let container = container::decode(&file).unwrap();
+        let mut header = Header::decode(container.description, container.tensors).unwrap();
+        change(&mut header);
+        let tensors = file[container.tensors_at..].to_vec();
+        let forged = container::encode(&header.encode().unwrap(), tensors).unwrap().into_bytes();
+        let error = loaded(&forged).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    };
+    refused(&|h| h.tensors[0].shape = [1 << 60, 1 << 60], &["countless"]);
+    refused(&|h| h.tensors[0].shape = [4, 6], &["1.weight", "[4, 6]", "[6, 4]"]);
+    refused(&|h| h.tensors[0].name = "9.weight".to_owned(), &["no tensor 1.weight"]);
+    refused(&|h| h.tensors[1].name = h.tensors[0].name.clone(), &["two tensors", "1.weight"]);
+    refused(&|h| h.tensors[0].dtype = DType::F16, &["promises"]);
+    refused(&|h| h.tensors[1].purpose = Purpose::Optimizer, &["no tensor 3.weight"]);
+    refused(&|h| h.layers.truncate(2), &["no layer has", "3.weight"]);
+    refused(&|h| h.input_shape = vec![usize::MAX, 2], &["shape"]);
+    refused(&|h| h.layers[1].config["units"] = (1u64 << 60).into(), &["1.weight"]);
+    let conv = LayerRecord { kind: "conv9d".to_owned(), config: Value::Null };
+    refused(&|h| h.layers[0] = conv.clone(), &["conv9d", "dense, dropout, gate"]);
+}
+
+#[test]
+fn loading_into_a_network_is_all_or_nothing() {
+    let (_folder, path) = saved(&dense());
+    let mut same = Network::dense(&[6, 4, 6]).seed(8).build(&Device::flex()).unwrap();
+    load_into(&mut same, &path).unwrap();
+    let weights = |network: &Network| {
+        let values = |(_, _, p): (_, _, &Parameter)| p.value().into_data();
+        network.tensors().into_iter().map(values).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&same), weights(&dense()));
+
+    let mut other = Network::builder(&[6])
+        .layer(GateConfig::default())
+        .layer(DenseConfig::new(5))
+        .layer(BiasConfig::default())
+        .build(&Device::flex())
+        .unwrap();
+    let before = bytes_of(&other);
+    let error = load_into(&mut other, &path).unwrap_err().to_string();
+    for part in ["1.weight is [6, 4]", "[6, 5]", "2.offset [1, 5] is missing", "no 3.weight"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(bytes_of(&other), before);
+}
+
+#[test]
+fn narrower_types_make_smaller_files_that_answer_nearly_the_same() {
+    let network = Network::dense(&[784, 64, 10]).build(&Device::flex()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let answer = |network: &Network| network.predict(input(4, 784, 2)).unwrap();
+    let mut sizes = Vec::new();
+    for dtype in DType::ALL {
+        let path = folder.path().join(dtype.name());
+        save_as(&network, &notes(), dtype, &path).unwrap();
+        let (again, _) = load(&path, &Device::flex()).unwrap();
+        let apart = (answer(&again) - answer(&network)).abs().max().into_data();
+        let apart = apart.iter::<f32>().next().unwrap();
+        let largest = answer(&network).abs().max().into_data().iter::<f32>().next().unwrap();
+        assert!(apart <= 0.02 * largest, "{dtype:?}: {apart} of {largest}");
+        sizes.push(fs::metadata(&path).unwrap().len());
+    }
+    assert!(sizes[1] < sizes[0] * 52 / 100 && sizes[3] < sizes[0] * 28 / 100, "{sizes:?}");
+}
+
+#[test]
+fn weights_are_views_of_what_was_read_until_they_change() {
+    let (_folder, path) = saved(&dense());
+    let (mut network, _) = load(&path, &Device::flex()).unwrap();
+    let before = fs::read(&path).unwrap();
+    let noise = Tensor::<2>::random([4, 6], Distribution::Default, &Device::flex());
+    network.train_batch(&Momentum, noise.clone(), noise).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_ne!(bytes_of(&network), before);
+}
+
+#[cfg(feature = "mmap")]
+#[test]
+fn a_mapped_network_answers_as_one_that_was_read() {
+    let (_folder, path) = saved(&dense());
+    // SAFETY: nobody else knows the file.
+    let mapped = unsafe { load_mapped(&path, &Device::flex(), &Registry::default()) };
+    let (mut network, _) = mapped.unwrap();
+    assert_eq!(bytes_of(&network), bytes_of(&dense()));
+    let noise = Tensor::<2>::random([4, 6], Distribution::Default, &Device::flex());
+    network.train_batch(&Momentum, noise.clone(), noise).unwrap();
+    assert_eq!(load(&path, &Device::flex()).unwrap().0.n_parameters(), 48);
+}
+
+#[test]
+fn errors_name_the_file_and_the_remedy() {
+    let device = Device::flex();
+    let (folder, path) = saved(&dense());
+    let missing = folder.path().join("other.zor");
+    for error in [load(&missing, &device).unwrap_err(), info(&missing).unwrap_err()] {
+        assert!(error.to_string().contains("other.zor: there is no such file"));
+        assert_eq!(error.kind(), ErrorKind::Input);
+    }
+    let error = load(folder.path(), &device).unwrap_err().to_string();
+    assert!(error.contains("not a file"), "{error}");
+    let mut newer = fs::read(&path).unwrap();
+    newer[8] = 9;
+    fs::write(&path, &newer).unwrap();
+    for error in [load(&path, &device).unwrap_err(), info(&path).unwrap_err()] {
+        assert!(error.to_string().contains("format version 9"), "{error}");
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_saved_is_said_before_anything_is_written() {
+    let mut network = dense();
+    network.for_each_tensor(|_, parameter| {
+        let foreign: std::sync::Arc<dyn std::any::Any + Send + Sync> = std::sync::Arc::new(1);
+        let state = OptimizerState { tensors: Vec::new(), foreign: Some(foreign) };
+        parameter.set_state(state, 1).unwrap();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.zor");
+    let error = save_checkpoint(&network, &notes(), progress(), &path).unwrap_err().to_string();
+    assert!(error.contains("momentum") && error.contains("1.weight"), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn resealed_garbage_never_panics() {
+    let sound = checkpoint_of(&dense());
+    let mut random = Random::seeded(5);
+    for _ in 0..3000 {
+        let mut bytes = sound.clone();
+        for _ in 0..1 + random.below(6) {
+            let place = random.below(bytes.len());
+            bytes[place] = random.below(256) as u8;
+        }
+        reseal(&mut bytes);
+        let _ = loaded(&bytes);
+    }
+}
