@@ -102,6 +102,18 @@ pub(crate) struct TrainArguments {
     /// Where the model, pictures and figures go [default: runs/TASK]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Save a checkpoint every so many steps, to go on from with --resume
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) checkpoint_every: Option<u64>,
+    /// How many checkpoints stay: the last so many, and the best
+    #[arg(long, value_name = "N", default_value = "3", requires = "checkpoint_every")]
+    pub(crate) keep: usize,
+    /// Go on from a checkpoint, or from the last one in a folder, with its settings; --steps makes the training longer
+    #[arg(long, value_name = "PATH", conflicts_with_all = [
+        "task", "config", "model", "rule", "batch", "learning_rate", "optimizer", "train_samples", "samples_per_class", "samples",
+        "augment", "no_augment", "seed",
+    ])]
+    pub(crate) resume: Option<PathBuf>,
     /// Print one JSON object as the last line of standard output
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use zor::train::Trained;
+use zor::train::Training;
 use zor::{Result, io};
 
 use crate::finished::Run;
@@ -11,7 +11,7 @@ use crate::report;
 
 /// PSNR or top-1 against steps, ours and the baselines', as SVG.
 pub(crate) fn draw(run: &Run, path: &Path) -> Result<()> {
-    let heights = |trained: &Trained| {
+    let heights = |trained: &Training| {
         trained.curve.iter().map(|point| (point.step as f64, point.evaluation.headline())).collect()
     };
     let mut lines: Vec<Line> = vec![("Zor", "#c2410c", heights(&run.trained))];

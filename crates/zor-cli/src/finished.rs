@@ -5,16 +5,16 @@ use zor::comparison::Colours;
 use zor::images::RunData;
 use zor::options::Settings;
 use zor::prelude::Device;
-use zor::train::Trained;
+use zor::train::Training;
 
 /// A finished run and what it is compared with.
 pub(crate) struct Run {
     pub(crate) settings: Settings,
     pub(crate) data: RunData,
-    pub(crate) trained: Trained,
+    pub(crate) trained: Training,
     pub(crate) baselines: Vec<Baseline>,
     /// The same network under autodiff.
-    pub(crate) twin: Option<Trained>,
+    pub(crate) twin: Option<Training>,
     /// In colorization: every way to guess colours, the network last or beside its twin.
     pub(crate) colours: Vec<Colours>,
     pub(crate) device: Device,

@@ -1,6 +1,5 @@
 //! `zor train`: a task from settings to a folder with the model, its figures and pictures.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -9,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use zor::baseline::{self, Baseline, Output};
+use zor::checkpoint::{self, Checkpoint, Provenance};
 use zor::comparison;
 use zor::images::{self, RunData};
 use zor::options::{Options, Settings, TaskName};
 use zor::prelude::Device;
-use zor::train::{self, Next, Teacher, Trained};
+use zor::train::{self, Next, Teacher, Training};
 use zor::{Error, ErrorKind, Result, io};
 
 use crate::arguments::TrainArguments;
@@ -21,12 +21,15 @@ use crate::finished::Run;
 use crate::{curve, data, file_error, make_folder, pictures, report};
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
-    let file = match &arguments.config {
-        Some(path) => read_config(path)?,
-        None => Options::default(),
+    let resumed = arguments.resume.as_deref().map(checkpoint_file).transpose()?;
+    let others = match (&resumed, &arguments.config) {
+        (Some(path), _) => checkpoint::options(path)?,
+        (None, Some(path)) => read_config(path)?,
+        (None, None) => Options::default(),
     };
-    let settings = Settings::resolve(&arguments.options().or(file))?;
-    let out = arguments.out.clone();
+    let settings = Settings::resolve(&arguments.options().or(others))?;
+    let beside = resumed.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    let out = arguments.out.clone().or(beside);
     let out = out.unwrap_or_else(|| PathBuf::from("runs").join(settings.task.name()));
     make_folder(&out)?;
     set_threads(settings.threads)?;
@@ -34,13 +37,29 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let device = zor::device(&settings.device)?;
     let set = data::load(&settings)?;
     let run_data = images::choose(&set, &settings)?;
+    let files = Files {
+        provenance: Provenance::new(&settings, &run_data),
+        out,
+        every: arguments.checkpoint_every,
+        keep: arguments.keep,
+    };
+    let start = match &resumed {
+        None => Training::start(&settings, &run_data, &device)?,
+        Some(path) => {
+            let checkpoint = Checkpoint::load(path, &device)?;
+            checkpoint.check(&settings, &files.provenance)?;
+            eprintln!("going on from {}", path.display());
+            checkpoint.training
+        }
+    };
     eprintln!(
         "learning from {} ({}), evaluated on {}",
         count(run_data.train.len()),
         set.source,
         run_data.evaluation_name,
     );
-    let trained = train_network(&settings, &run_data, &device, &out, &interrupted)?;
+    let trained = train_network(start, &settings, &run_data, &files, &interrupted)?;
+    let out = files.out;
     let (mut baselines, mut twin) = (Vec::new(), None);
     match settings.task {
         _ if !settings.baseline => {}
@@ -75,30 +94,57 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     Ok(())
 }
 
+/// What a run writes of its network, and where.
+struct Files {
+    provenance: Provenance,
+    out: PathBuf,
+    /// Steps from one checkpoint to the next, if there are to be any.
+    every: Option<u64>,
+    /// How many of them stay.
+    keep: usize,
+}
+
 /// Trains and saves; what an interrupt leaves is saved as a checkpoint.
 fn train_network(
+    start: Training,
     settings: &Settings,
     data: &RunData,
-    device: &Device,
-    out: &Path,
+    files: &Files,
     interrupted: &AtomicBool,
-) -> Result<Trained> {
+) -> Result<Training> {
+    let out = &files.out;
+    write_config(settings, out)?;
     let bar = progress_bar(settings.steps, "zor");
-    let trained = train::run(settings, data, device, Teacher::Rule, &mut |progress| {
-        show(&bar, progress);
-        next(interrupted)
+    let mut saved = Ok(None);
+    let trained = start.go_on(settings, data, Teacher::Rule, &mut |training| {
+        show(&bar, training);
+        let next = next(interrupted);
+        let due = files.every.is_some_and(|every| training.steps.is_multiple_of(every));
+        if next == Next::Stop || due {
+            let path = checkpoint::save(training, settings, &files.provenance, out);
+            saved = path.and_then(|path| {
+                checkpoint::prune(out, &files.provenance, files.keep)?;
+                Ok(Some(path))
+            });
+        }
+        // A checkpoint that cannot be written is better known now than at the end.
+        if saved.is_err() { Next::Stop } else { next }
     })?;
     bar.finish_and_clear();
-    let name = if trained.stopped { "checkpoint.zor" } else { "model.zor" };
-    let model = out.join(name);
-    io::save(&trained.network, &notes(settings, &trained), &model)?;
-    write_config(settings, out)?;
+    let checkpoint = saved?;
     if trained.stopped {
-        let place = model.display();
-        let message = format!("after step {}; the network so far is in {place}", trained.steps);
+        let place = checkpoint.unwrap_or_default();
+        let message =
+            format!("after step {}; zor train --resume {} goes on", trained.steps, place.display());
         return Err(Error::new(ErrorKind::Interrupted, message));
     }
+    io::save(&trained.network, &files.provenance.notes(&trained), &out.join("model.zor"))?;
     Ok(trained)
+}
+
+/// A checkpoint, or the last one in a folder.
+fn checkpoint_file(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() { checkpoint::latest(path) } else { Ok(path.to_path_buf()) }
 }
 
 fn train_baselines(
@@ -130,7 +176,7 @@ fn train_twin(
     data: &RunData,
     device: &Device,
     interrupted: &AtomicBool,
-) -> Result<Trained> {
+) -> Result<Training> {
     let bar = progress_bar(settings.steps, "backprop");
     let twin = train::run(settings, data, device, Teacher::Autodiff, &mut |progress| {
         show(&bar, progress);
@@ -144,9 +190,9 @@ fn train_twin(
     Ok(twin)
 }
 
-fn show(bar: &ProgressBar, progress: train::Progress<'_>) {
-    bar.set_position(progress.step);
-    if let Some(point) = progress.curve.last() {
+fn show(bar: &ProgressBar, training: &Training) {
+    bar.set_position(training.steps);
+    if let Some(point) = training.curve.last() {
         let score = point.evaluation;
         bar.set_message(format!("{:.2} {}", score.headline(), score.unit()));
     }
@@ -187,25 +233,6 @@ fn write_config(settings: &Settings, out: &Path) -> Result<()> {
     let text = toml::to_string(&settings.to_options())
         .map_err(|error| file_error(&path, "write the settings", &error))?;
     Ok(io::atomic::write(&path, text.as_bytes())?)
-}
-
-fn notes(settings: &Settings, trained: &Trained) -> BTreeMap<String, String> {
-    let evaluation = trained.evaluation();
-    let figure = match evaluation.top1() {
-        Some(top1) => ("top1", format!("{top1:.4}")),
-        None => ("psnr_db", format!("{:.3}", evaluation.deviation.psnr_db())),
-    };
-    [
-        ("task", settings.task.to_string()),
-        ("rule", settings.rule_name.to_string()),
-        ("optimizer", settings.optimizer.to_string()),
-        ("seed", settings.seed.to_string()),
-        ("steps", trained.steps.to_string()),
-        figure,
-        ("zor", env!("CARGO_PKG_VERSION").to_owned()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
 }
 
 /// Ctrl-C and termination set the flag; a second one ends the process at once.

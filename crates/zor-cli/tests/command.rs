@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -263,13 +263,13 @@ fn completions_and_data_paths_are_printed() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("fashion-mnist"));
 }
 
+/// Interrupts a training that is under way. Returns what it said, and the checkpoint that it left.
 #[cfg(unix)]
-#[test]
-fn an_interrupted_training_saves_a_checkpoint_and_says_where() {
-    let folder = folder();
+fn interrupted(folder: &Path, signal: &str, more: &[&str]) -> (String, PathBuf) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_zor"))
-        .args(["train", "fashion-reconstruction", "--steps", "1000000", "--out", "run"])
-        .current_dir(folder.path())
+        .args(["train", "fashion-reconstruction", "--out", "run"])
+        .args(more)
+        .current_dir(folder)
         .env_remove("ZOR_DATA_DIR")
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -278,11 +278,123 @@ fn an_interrupted_training_saves_a_checkpoint_and_says_where() {
     let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
     std::io::BufRead::read_line(&mut stderr, &mut text).unwrap();
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(interrupt.unwrap().success());
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(1));
     std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
-    assert!(text.contains("checkpoint.zor"), "{text}");
-    let output = zor(folder.path(), &["info", "run/checkpoint.zor"]);
+    let checkpoint = zor::checkpoint::latest(&folder.join("run")).unwrap();
+    (text, checkpoint)
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_saves_a_checkpoint_and_says_where() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = folder();
+        let (text, checkpoint) = interrupted(folder.path(), signal, &["--steps", "1000000"]);
+        let name = checkpoint.file_name().unwrap().to_str().unwrap();
+        assert!(text.contains(&format!("--resume run/{name}")), "{text}");
+        let output = zor(folder.path(), &["info", checkpoint.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!folder.path().join("run/model.zor").exists());
+    }
+}
+
+/// Everything of a network that training goes on from, by name.
+fn contents(path: &Path) -> Vec<(String, Vec<f32>)> {
+    let (network, _) = zor::io::load(path, &zor::prelude::Device::flex()).unwrap();
+    let numbers = |tensor: zor::prelude::Tensor<2>| tensor.into_data().iter::<f32>().collect();
+    let mut all = vec![("history".to_owned(), network.history().to_vec())];
+    for (name, _, parameter) in network.tensors() {
+        all.push((name.clone(), numbers(parameter.value())));
+        all.push((format!("{name} steps"), vec![parameter.steps() as f32]));
+        for tensor in &parameter.state().tensors {
+            all.push((format!("{name} moment"), numbers(tensor.clone())));
+        }
+    }
+    let remembered = network.remembered().tensors.into_iter();
+    all.extend(remembered.map(|(name, tensor)| (name, numbers(tensor))));
+    all
+}
+
+/// The curve without its seconds.
+fn curve(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    let rows = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let mut rows: Vec<_> = rows.collect();
+    let seconds = rows[0].iter().position(|name| *name == "seconds").unwrap();
+    for row in &mut rows {
+        row.remove(seconds);
+    }
+    rows.into_iter().map(|row| row.join(",")).collect()
+}
+
+#[test]
+fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
+    // 48 images a step out of 300: steps 20 and 40 are in the midst of an epoch.
+    let common = ["train", "fashion-reconstruction", "--train-samples", "300", "--batch", "48"];
+    let more = ["--augment", "--no-baseline", "--steps", "50", "--checkpoint-every", "20"];
+    for (rule, threads) in [("default", "1"), ("default", "2"), ("classic", "2")] {
+        let folder = folder();
+        let run = |arguments: &[&str]| {
+            let output = zor(folder.path(), arguments);
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{text}");
+        };
+        let options = ["--rule", rule, "--threads", threads, "--out", "whole"];
+        run(&[&common[..], &more, &options].concat());
+        let checkpoint = "whole/checkpoint-00000020.zor";
+        let options = ["--checkpoint-every", "25", "--threads", threads, "--out", "cut"];
+        run(&[&["train", "--resume", checkpoint][..], &options].concat());
+        let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
+        let model = |folder: &Path| std::fs::read(folder.join("model.zor")).unwrap();
+        assert!(model(&whole) == model(&cut), "{rule}, {threads} threads");
+        assert_eq!(curve(&whole), curve(&cut));
+        // Moments too: the whole run's last checkpoint, and one that the second half made on its way there.
+        run(&["train", "--resume", "cut/checkpoint-00000025.zor", "--checkpoint-every", "40"]);
+        let [a, b] = [&whole, &cut].map(|f| contents(&f.join("checkpoint-00000040.zor")));
+        assert!(a == b, "{rule}, {threads} threads");
+    }
+}
+
+#[test]
+fn the_last_checkpoints_and_the_best_stay() {
+    let folder = folder();
+    let arguments = ["--steps", "60", "--checkpoint-every", "10", "--keep", "2"];
+    let output =
+        zor(folder.path(), &[&SHORT[..2], &arguments, &["--no-baseline", "--out", "run"]].concat());
     assert_eq!(output.status.code(), Some(0));
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap().flatten();
+        let names = entries.map(|entry| entry.file_name().to_str().unwrap().to_owned());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with("checkpoint")).collect();
+        names.sort();
+        names
+    };
+    let left = names(&folder.path().join("run"));
+    assert!((2..=3).contains(&left.len()), "{left:?}");
+    for steps in ["00000050", "00000060"] {
+        assert!(left.contains(&format!("checkpoint-{steps}.zor")), "{left:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_gone_on_from_is_said() {
+    let folder = folder();
+    train(folder.path(), &["--checkpoint-every", "6", "--out", "run"]);
+    let resume = |more: &[&str], words: &[&str]| {
+        refused(folder.path(), &[&["train", "--resume"][..], more].concat(), 2, words);
+    };
+    resume(&["run/model.zor"], &["run/model.zor", "checkpoint"]);
+    resume(&["run/checkpoint-00000012.zor"], &["12 steps", "--steps"]);
+    resume(&["run/checkpoint-00000006.zor", "--batch", "5"], &["--batch"]);
+    resume(&["nowhere.zor"], &["nowhere.zor", "no such file"]);
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    resume(&["empty"], &["empty", "no checkpoint-STEPS.zor"]);
+    let path = folder.path().join("run/checkpoint-00000006.zor");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    resume(&["run/checkpoint-00000006.zor"], &["checkpoint-00000006.zor", "damaged"]);
 }

@@ -3,6 +3,7 @@
 //! [`crate::Network`] is a convenience on top: everything it does can be done with these functions and state of one's own.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layer::{Layer, Learning, Mode, Signal};
@@ -82,7 +83,7 @@ impl From<Vec<usize>> for Target {
 }
 
 /// How far a batch's outputs were from their targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Deviation {
     /// Sums over all elements of `target - output`.
     pub sums: ErrorSums,

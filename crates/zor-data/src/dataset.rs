@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
 use zor_core::Random;
 
 use crate::error::{Error, Result};
@@ -116,6 +117,18 @@ impl Dataset {
     /// All values, divided by 255: `[len, pixels]`.
     pub fn pixels(&self) -> Vec<f32> {
         self.images.iter().map(|&value| f32::from(value) / 255.0).collect()
+    }
+
+    /// SHA-256 of shape, images and labels, in hexadecimal digits.
+    pub fn digest(&self) -> String {
+        let ImageShape { height, width, channels } = self.shape;
+        let mut hasher = Sha256::new();
+        for number in [height, width, channels, self.len(), self.n_classes] {
+            hasher.update((number as u64).to_le_bytes());
+        }
+        hasher.update(&self.images);
+        hasher.update(&self.labels);
+        crate::digest::hexadecimal(&hasher.finalize())
     }
 
     /// Some images in the order of the indices.

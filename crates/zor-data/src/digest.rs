@@ -34,5 +34,10 @@ pub(crate) fn digest_of(bytes: &[u8]) -> std::result::Result<String, String> {
             Err(error) => return Err(format!("its gzip data is damaged or cut short: {error}")),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// Two digits for each byte.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

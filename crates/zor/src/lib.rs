@@ -2,6 +2,7 @@
 
 pub mod autodiff;
 pub mod baseline;
+pub mod checkpoint;
 pub mod color;
 pub mod colorize;
 pub mod comparison;

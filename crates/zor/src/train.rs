@@ -1,7 +1,8 @@
-//! The training loop: batches in, progress out, a trained network at the end.
+//! The training loop: batches in, a trained network at the end.
 
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::{Deviation, GateConfig, Network, Place, Target, Workspace, step};
 use zor_data::{Batches, Dataset, Order, Prefetch};
@@ -21,7 +22,7 @@ const AHEAD: usize = 4;
 const EVALUATION_BATCH: usize = 100;
 
 /// One point of a run's curve.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Steps done.
     pub step: u64,
@@ -34,7 +35,7 @@ pub struct Point {
 }
 
 /// How well a network does on a set of images.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// How far its outputs, or in classification its probabilities, are off.
     pub deviation: Deviation,
@@ -61,17 +62,6 @@ impl Score {
     }
 }
 
-/// What is told while a run goes on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress<'a> {
-    /// Steps done.
-    pub step: u64,
-    /// Steps in all.
-    pub steps: u64,
-    /// The curve so far.
-    pub curve: &'a [Point],
-}
-
 /// Whether a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -81,12 +71,12 @@ pub enum Next {
     Stop,
 }
 
-/// A run's result.
+/// A training as far as it is.
 #[derive(Debug)]
-pub struct Trained {
+pub struct Training {
     /// The network.
     pub network: Network,
-    /// Its curve; the last point is the end.
+    /// Its curve; at the end of a run the last point is the end.
     pub curve: Vec<Point>,
     /// Steps done.
     pub steps: u64,
@@ -98,10 +88,69 @@ pub struct Trained {
     pub stopped: bool,
 }
 
-impl Trained {
-    /// How well the evaluation images are done at the end.
+impl Training {
+    /// Before the first step of a task.
+    ///
+    /// # Errors
+    /// When the settings do not make a network.
+    pub fn start(settings: &Settings, data: &RunData, device: &Device) -> Result<Self> {
+        let network = build_network(settings, &data.train, device)?;
+        let (curve, train_seconds) = (Vec::new(), 0.0);
+        Ok(Self { network, curve, steps: 0, samples_seen: 0, train_seconds, stopped: false })
+    }
+
+    /// How well the evaluation images were done when last looked at.
     pub fn evaluation(&self) -> Score {
         self.curve.last().map_or(Score::default(), |point| point.evaluation)
+    }
+
+    /// Trains to the last step, or until told to stop. `tell` hears of every step.
+    ///
+    /// # Errors
+    /// When shapes or values make training impossible.
+    pub fn go_on(
+        mut self,
+        settings: &Settings,
+        data: &RunData,
+        teacher: Teacher,
+        tell: &mut dyn FnMut(&Self) -> Next,
+    ) -> Result<Self> {
+        let device = self.network.device().clone();
+        let optimizer = settings.build_optimizer();
+        let mut prefetch = Prefetch::spawn(batches(settings, data)?, self.steps, AHEAD);
+        let every = (settings.steps / EVALUATIONS).max(1);
+        let glance = data.evaluation.first(GLANCE.min(data.evaluation.len()))?;
+        self.stopped = false;
+        while self.steps < settings.steps && !self.stopped {
+            let start = Instant::now();
+            let batch = prefetch.next();
+            self.samples_seen += batch.rows as u64;
+            let images = matrix(&batch.inputs, batch.rows, &device);
+            let target = if settings.task.is_classification() {
+                let (classes, smoothing) = (classes(&batch.labels), settings.label_smoothing);
+                Target::SmoothedClasses { classes, smoothing }
+            } else {
+                Target::Values(images.clone())
+            };
+            let input = settings.task.question(images);
+            prefetch.recycle(batch);
+            let (network, optimizer) = (&mut self.network, optimizer.as_ref());
+            let training = match teacher {
+                Teacher::Rule => network.train_batch(optimizer, input, target)?,
+                Teacher::Autodiff => autodiff::train_batch(network, optimizer, input, target)?,
+            };
+            self.steps += 1;
+            self.train_seconds += start.elapsed().as_secs_f64();
+            let (step, last) = (self.steps, self.steps == settings.steps);
+            // Early steps change most: they are looked at too, ever more rarely.
+            if step.is_power_of_two() || step % every == 0 || last {
+                let set = if last { &data.evaluation } else { &glance };
+                let evaluation = evaluate(&self.network, settings.task, set, &device)?;
+                self.curve.push(Point { step, seconds: self.train_seconds, training, evaluation });
+            }
+            self.stopped = tell(&self) == Next::Stop && !last;
+        }
+        Ok(self)
     }
 }
 
@@ -154,60 +203,18 @@ pub enum Teacher {
     Autodiff,
 }
 
-/// Trains a task's network.
+/// Trains a task's network from the start.
 ///
 /// # Errors
-/// When shapes or values make training impossible.
+/// When the settings do not make a network, or shapes or values make training impossible.
 pub fn run(
     settings: &Settings,
     data: &RunData,
     device: &Device,
     teacher: Teacher,
-    tell: &mut dyn FnMut(Progress<'_>) -> Next,
-) -> Result<Trained> {
-    let mut network = build_network(settings, &data.train, device)?;
-    let optimizer = settings.build_optimizer();
-    let mut prefetch = Prefetch::spawn(batches(settings, data)?, 0, AHEAD);
-    let every = (settings.steps / EVALUATIONS).max(1);
-    let glance = data.evaluation.first(GLANCE.min(data.evaluation.len()))?;
-    let (mut curve, mut samples_seen, mut seconds) = (Vec::new(), 0, 0.0);
-    let mut stopped = false;
-    let mut start = Instant::now();
-    for step in 1..=settings.steps {
-        let batch = prefetch.next();
-        samples_seen += batch.rows as u64;
-        let images = matrix(&batch.inputs, batch.rows, device);
-        let target = if settings.task.is_classification() {
-            let (classes, smoothing) = (classes(&batch.labels), settings.label_smoothing);
-            Target::SmoothedClasses { classes, smoothing }
-        } else {
-            Target::Values(images.clone())
-        };
-        let input = settings.task.question(images);
-        prefetch.recycle(batch);
-        let training = match teacher {
-            Teacher::Rule => network.train_batch(optimizer.as_ref(), input, target)?,
-            Teacher::Autodiff => {
-                autodiff::train_batch(&mut network, optimizer.as_ref(), input, target)?
-            }
-        };
-        let told = Progress { step, steps: settings.steps, curve: &curve };
-        stopped = tell(told) == Next::Stop && step < settings.steps;
-        // Early steps change most: they are looked at too, ever more rarely.
-        let at_the_end = step == settings.steps || stopped;
-        if step.is_power_of_two() || step % every == 0 || at_the_end {
-            seconds += start.elapsed().as_secs_f64();
-            let set = if at_the_end { &data.evaluation } else { &glance };
-            let evaluation = evaluate(&network, settings.task, set, device)?;
-            curve.push(Point { step, seconds, training, evaluation });
-            start = Instant::now();
-        }
-        if stopped {
-            break;
-        }
-    }
-    let steps = curve.last().map_or(0, |point| point.step);
-    Ok(Trained { network, curve, steps, samples_seen, train_seconds: seconds, stopped })
+    tell: &mut dyn FnMut(&Training) -> Next,
+) -> Result<Training> {
+    Training::start(settings, data, device)?.go_on(settings, data, teacher, tell)
 }
 
 /// How well a network does a task on a whole set.

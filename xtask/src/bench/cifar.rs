@@ -11,7 +11,7 @@ use zor::options::{
     Count, DataSetName, ModelName, OptimizerName, Options, RuleName, Settings, TaskName,
 };
 use zor::prelude::*;
-use zor::train::{self, Next, Teacher, Trained};
+use zor::train::{self, Next, Teacher, Training};
 
 use super::peers::Peer;
 use super::{Choice, Keep, ranged, spread};
@@ -122,6 +122,8 @@ fn rows() -> Vec<Row> {
     ]);
     let conv = |optimizer, rule| Options {
         model: Some(ModelName::Conv),
+        // What such a network is usually trained with.
+        learning_rate: (optimizer == OptimizerName::Adam).then_some(2e-3),
         rule: Some(rule),
         optimizer: Some(optimizer),
         ..Options::default()
@@ -165,7 +167,7 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             let options = Options { seed: Some(seed), ..row.options.clone() };
             let settings = Settings::resolve(&options).map_err(text)?;
             let data = images::choose(&data, &settings).map_err(text)?;
-            let go_on = &mut |_: train::Progress<'_>| Next::Continue;
+            let go_on = &mut |_: &Training| Next::Continue;
             let trained =
                 train::run(&settings, &data, &Device::flex(), row.teacher, go_on).map_err(text)?;
             let mut found = report(&settings, &trained);
@@ -187,7 +189,7 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "cifar", "rows": all }))
 }
 
-fn report(settings: &Settings, trained: &Trained) -> Map<String, Value> {
+fn report(settings: &Settings, trained: &Training) -> Map<String, Value> {
     let deviation = trained.evaluation().deviation;
     let found = json!({
         "commit": results::commit(), "seed": settings.seed, "psnr_db": deviation.psnr_db(),
@@ -202,7 +204,7 @@ fn report(settings: &Settings, trained: &Trained) -> Map<String, Value> {
 fn colours(
     found: &mut Map<String, Value>,
     data: &RunData,
-    trained: &Trained,
+    trained: &Training,
 ) -> Result<(), String> {
     let networks = [("Zor", &trained.network)];
     let all = comparison::compare(data, &networks, &Device::flex()).map_err(text)?;

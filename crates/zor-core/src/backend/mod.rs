@@ -69,7 +69,7 @@ pub struct AdamStep {
 }
 
 /// Sums over the elements of `target - output`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ErrorSums {
     /// Sum of absolute values.
     pub absolute: f64,
