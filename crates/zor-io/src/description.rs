@@ -30,7 +30,7 @@ pub struct Header {
 }
 
 /// One layer in a [`Header`].
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerRecord {
     /// Its kind, as in `Layer::kind`.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod atomic;
+pub mod npz;
+pub mod safetensors;
 
 mod container;
 mod description;
@@ -19,5 +21,7 @@ pub use dtype::DType;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "mmap")]
 pub use model::load_mapped;
-pub use model::{info, load, load_bytes, load_into, load_with, save, save_as, save_checkpoint};
+pub use model::{
+    info, load, load_bytes, load_into, load_with, save, save_as, save_checkpoint, verify,
+};
 pub use registry::Registry;

@@ -111,6 +111,33 @@ pub fn info(path: &Path) -> Result<Header> {
         .map_err(|message| Error::input(path, message))
 }
 
+/// Whether a file is sound: its digest, and that every value is a finite number.
+///
+/// # Errors
+/// Says what is wrong.
+pub fn verify(path: &Path) -> Result<Header> {
+    let bytes = file::read(path)?;
+    let check = || {
+        let device = Device::default();
+        let (header, saved) = open(&bytes, &device)?;
+        for record in &header.tensors {
+            let (_, at) = saved.places[&record.name];
+            let size = record.size().ok_or("a tensor is too large")?;
+            let values = record.dtype.read(&bytes[at..at + size], record.shape[1]);
+            check_finite(&record.name, &values)?;
+        }
+        Ok(header)
+    };
+    check().map_err(|message: String| Error::input(path, message))
+}
+
+pub(crate) fn check_finite(name: &str, values: &[f32]) -> std::result::Result<(), String> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(format!("value {at} of {name} is {}, no finite number", values[at])),
+        None => Ok(()),
+    }
+}
+
 /// Replaces the tensors of a network by those of a file, all of them or none: names and shapes have to be the same, layers may be anyone's.
 ///
 /// # Errors

@@ -379,3 +379,95 @@ fn resealed_garbage_never_panics() {
         let _ = loaded(&bytes);
     }
 }
+
+fn safetensors_of(network: &Network) -> Vec<u8> {
+    safetensors::encode(network, &notes()).unwrap()
+}
+
+#[test]
+fn a_network_goes_to_safetensors_and_back() {
+    let mut network = all_layers();
+    train(&mut network, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    safetensors::save(&network, &notes(), safetensors::Sidecar::Sha256, &path).unwrap();
+    assert!(safetensors::verify(&path).unwrap(), "there is a digest");
+    let (again, header) = safetensors::load(&path, &Device::flex(), &Registry::default()).unwrap();
+    assert_eq!(header.notes, notes());
+    assert_eq!(bytes_of(&again), bytes_of(&network));
+    assert_eq!(safetensors_of(&again), fs::read(&path).unwrap());
+    let (_, tensors) = safetensors::info(&path).unwrap();
+    let found: Vec<(String, [usize; 2])> = tensors
+        .into_iter()
+        .map(|(name, dtype, shape)| {
+            assert_eq!(dtype, "f32");
+            (name, [shape[0], shape[1]])
+        })
+        .collect();
+    let mut expected: Vec<_> =
+        network.tensors().into_iter().map(|(name, _, tensor)| (name, tensor.shape())).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+
+    let mut damaged = fs::read(&path).unwrap();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let error = safetensors::verify(&path).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors.sha256"), "{error}");
+}
+
+#[test]
+fn tensors_from_elsewhere_fill_a_network_or_leave_it_alone() {
+    use ::safetensors::tensor::{Dtype, TensorView};
+    let network = || {
+        let builder =
+            Network::builder(&[2]).layer(DenseConfig::new(3)).layer(BiasConfig::default());
+        builder.build(&Device::flex()).unwrap()
+    };
+    let write = |tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]| {
+        let view = |(name, dtype, shape, bytes)| {
+            let (name, dtype): (&&str, &Dtype) = (name, dtype);
+            let view = TensorView::new(*dtype, Vec::clone(shape), Vec::as_slice(bytes)).unwrap();
+            (name.to_string(), view)
+        };
+        let views = tensors.iter().map(|(a, b, c, d)| view((a, b, c, d)));
+        ::safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()
+    };
+    let halves: Vec<u8> =
+        (0..6u8).flat_map(|n| half::f16::from_f32(f32::from(n)).to_le_bytes()).collect();
+    let offset: Vec<u8> = [0.5f32, 1.5, 2.5].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let weight = ("0.weight", Dtype::F16, vec![2, 3], halves.clone());
+    let bytes = write(&[weight, ("1.offset", Dtype::F32, vec![3], offset.clone())]);
+    let mut filled = network();
+    safetensors::fill(&mut filled, &bytes).unwrap();
+    let answer = filled.predict(Tensor::ones([1, 2], &Device::flex())).unwrap().into_data();
+    assert_eq!(answer.iter::<f32>().collect::<Vec<_>>(), [3.5, 6.5, 9.5]);
+
+    let mut other = network();
+    let before = bytes_of(&other);
+    let wrong = ("0.weight", Dtype::F16, vec![3, 2], halves);
+    let bytes = write(&[wrong, ("1.bias", Dtype::F32, vec![3], offset)]);
+    let error = safetensors::fill(&mut other, &bytes).unwrap_err();
+    for part in ["0.weight is [3, 2]", "[2, 3]", "1.offset [1, 3] is missing", "no 1.bias"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(bytes_of(&other), before);
+}
+
+#[test]
+fn values_that_are_no_numbers_are_found() {
+    let mut network = dense();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.zor");
+    save(&network, &notes(), &path).unwrap();
+    assert_eq!(verify(&path).unwrap().n_parameters(), 48);
+    network.for_each_tensor(|name, tensor| {
+        if name == "3.weight" {
+            tensor.set_value(tensor.value() * f32::NAN).unwrap();
+        }
+    });
+    save(&network, &notes(), &path).unwrap();
+    let error = verify(&path).unwrap_err().to_string();
+    assert!(error.contains("3.weight") && error.contains("NaN"), "{error}");
+}
