@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{layers, root, tidy, weight};
+use crate::{layers, promises, root, tidy, weight};
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run() -> Result<(), String> {
     timed("tidy", tidy::run)?;
     timed("layers", layers::run)?;
+    timed("promises", promises::run)?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     for package in ["zor-core", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"] {

@@ -12,6 +12,7 @@ mod check;
 mod figures;
 mod layers;
 mod parity;
+mod promises;
 mod recorder;
 mod results;
 mod tidy;

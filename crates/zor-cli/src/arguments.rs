@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use zor::io::DType;
 use zor::options::{Choice, Count, ModelName, OptimizerName, Options, RuleName, TaskName};
 
 /// Networks of analog-spike gates that learn by a local correlation rule.
@@ -23,11 +24,18 @@ pub(crate) enum Command {
     Reconstruct(ReconstructArguments),
     /// Give colour to your own pictures, of any size
     Colorize(ColorizeArguments),
-    /// Print what a model file says about itself
+    /// Print what a model, a checkpoint or a .safetensors file says about itself
     Info {
-        /// The model file
+        /// The file
         file: PathBuf,
     },
+    /// Check that a file is undamaged and its values are finite
+    Verify {
+        /// A model, a checkpoint or a .safetensors file
+        file: PathBuf,
+    },
+    /// Write a model in another format: .zor, .safetensors or .npz, by the names' endings
+    Convert(ConvertArguments),
     /// Find or fetch data sets
     #[command(subcommand)]
     Data(DataCommand),
@@ -198,6 +206,26 @@ pub(crate) struct ColorizeArguments {
     /// The device: auto, flex, ndarray, wgpu or cuda
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArguments {
+    /// A .zor file (of a checkpoint the model), or a .safetensors file
+    pub(crate) from: PathBuf,
+    /// The file to write; beside a .safetensors file its digest is written too
+    pub(crate) to: PathBuf,
+    /// The type of weights in a .zor file: f32, f16, bf16 or int8
+    #[arg(long, default_value = "f32", value_parser = dtype)]
+    pub(crate) dtype: DType,
+    /// A model with the layers for a .safetensors file that says nothing of them
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) like: Option<PathBuf>,
+}
+
+fn dtype(name: &str) -> Result<DType, String> {
+    let known = DType::ALL.map(DType::name);
+    let found = DType::ALL.into_iter().find(|dtype| dtype.name() == name);
+    found.ok_or_else(|| format!("choose from {}", known.join(", ")))
 }
 
 #[derive(Debug, Subcommand)]

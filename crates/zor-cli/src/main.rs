@@ -4,6 +4,7 @@ mod arguments;
 mod curve;
 mod data;
 mod evaluate;
+mod files;
 mod finished;
 mod own_images;
 mod pictures;
@@ -23,7 +24,9 @@ fn main() -> ExitCode {
         Command::Eval(arguments) => evaluate::run(arguments),
         Command::Reconstruct(arguments) => own_images::reconstruct(&arguments),
         Command::Colorize(arguments) => own_images::colorize(&arguments),
-        Command::Info { file } => report::info(&file),
+        Command::Info { file } => files::info(&file),
+        Command::Verify { file } => files::verify(&file),
+        Command::Convert(arguments) => files::convert(&arguments),
         Command::Data(command) => data::run(command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use zor::options::TaskName;
 use zor::train::Score;
-use zor::{Error, ErrorKind, Result, io};
+use zor::{Result, io};
 
 use crate::finished::Run;
 
@@ -190,25 +190,4 @@ pub(crate) fn metrics_csv(run: &Run, path: &Path) -> Result<()> {
         };
     }
     Ok(io::atomic::write(path, text.as_bytes())?)
-}
-
-/// `zor info`.
-pub(crate) fn info(file: &Path) -> Result<()> {
-    let header = io::info(file)?;
-    println!("{}: Zor model, {} parameters, digest sound", file.display(), header.n_parameters());
-    println!("input {:?}", header.input_shape);
-    for (position, layer) in header.layers.iter().enumerate() {
-        println!("layer {position}: {} {}", layer.kind, layer.config);
-    }
-    for tensor in &header.tensors {
-        let [rows, columns] = tensor.shape;
-        println!("tensor {}: {rows}x{columns} {}", tensor.name, tensor.dtype.name());
-    }
-    let rule = serde_json::to_string(&header.rule)
-        .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;
-    println!("rule: {rule}");
-    for (key, value) in &header.notes {
-        println!("{key}: {value}");
-    }
-    Ok(())
 }

@@ -398,3 +398,81 @@ fn what_cannot_be_gone_on_from_is_said() {
     std::fs::write(&path, bytes).unwrap();
     resume(&["run/checkpoint-00000006.zor"], &["checkpoint-00000006.zor", "damaged"]);
 }
+
+#[test]
+fn a_model_goes_through_every_format_and_comes_back_the_same() {
+    let folder = folder();
+    train(folder.path(), &["--no-baseline", "--out", "run"]);
+    let done = |arguments: &[&str]| {
+        let output = zor(folder.path(), arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let model = "run/model.zor";
+    done(&["convert", model, "a.safetensors"]);
+    done(&["convert", "a.safetensors", "a.zor"]);
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert!(read(model) == read("a.zor"));
+    done(&["convert", "a.safetensors", "b.zor", "--like", model]);
+    assert!(read(model) == read("b.zor"));
+    for dtype in ["f16", "bf16", "int8"] {
+        done(&["convert", model, "small.zor", "--dtype", dtype]);
+        assert!(read("small.zor").len() < read(model).len());
+        done(&["verify", "small.zor"]);
+    }
+    done(&["convert", model, "a.npz"]);
+    assert!(done(&["verify", model]).contains("digest sound"));
+    assert!(done(&["verify", "a.safetensors"]).contains("digest sound"));
+    assert!(done(&["info", "a.safetensors"]).contains("1.weight"));
+    fs::remove_file(folder.path().join("a.safetensors.sha256")).unwrap();
+    assert!(done(&["verify", "a.safetensors"]).contains("no digest"));
+
+    let at = folder.path();
+    refused(at, &["convert", model, "a.onnx"], 2, &["a.onnx", ".safetensors"]);
+    refused(at, &["convert", "a.npz", "c.zor"], 2, &["a.npz", "does not read"]);
+    refused(at, &["convert", model, "c.zor", "--dtype", "f8"], 2, &["f8", "bf16"]);
+    refused(at, &["convert", model, "c.npz", "--dtype", "f16"], 2, &["f16", ".zor"]);
+    let mut bytes = read("a.zor");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(at.join("a.zor"), bytes).unwrap();
+    refused(at, &["verify", "a.zor"], 2, &["a.zor", "damaged"]);
+}
+
+/// The program of docs/files.md, run as it stands there.
+#[test]
+fn python_and_numpy_answer_as_the_network_does() {
+    let numpy = Command::new("python3").args(["-c", "import numpy"]).output();
+    if !numpy.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no python3 with numpy");
+        return;
+    }
+    let folder = folder();
+    train(folder.path(), &["--no-baseline", "--out", "run"]);
+    let converted = zor(folder.path(), &["convert", "run/model.zor", "model.npz"]);
+    assert_eq!(converted.status.code(), Some(0));
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/files.md");
+    let page = fs::read_to_string(page).unwrap();
+    let program = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    let (network, _) =
+        zor::io::load(&folder.path().join("run/model.zor"), &zor::prelude::Device::flex()).unwrap();
+    let input: Vec<f32> = (0..784).map(|i| (i * 37 % 101) as f32 / 101.0).collect();
+    let bytes: Vec<u8> = input.iter().flat_map(|value| value.to_le_bytes()).collect();
+    fs::write(folder.path().join("image.f32"), bytes).unwrap();
+    let answer = network.predict(zor::prelude::matrix(&input, 1, network.device())).unwrap();
+    let output = Command::new("python3")
+        .args(["-c", program.unwrap()])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    let numbers = fs::read(folder.path().join("answer.f32")).unwrap();
+    let numbers = numbers.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    let expected: Vec<f32> = answer.into_data().iter::<f32>().collect();
+    assert_eq!(numbers.len(), expected.len());
+    for (found, expected) in numbers.zip(expected) {
+        assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+    }
+}

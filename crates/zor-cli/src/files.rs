@@ -1,0 +1,128 @@
+//! What files hold: `zor info`, `zor verify` and `zor convert`.
+
+use std::path::Path;
+
+use zor::prelude::{Device, Network};
+use zor::{Error, ErrorKind, Result, io};
+
+use crate::arguments::ConvertArguments;
+
+/// What kind of file a name says it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Zor,
+    Safetensors,
+    Npz,
+}
+
+impl Format {
+    fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        match ending.as_str() {
+            "zor" => Some(Self::Zor),
+            "safetensors" => Some(Self::Safetensors),
+            "npz" => Some(Self::Npz),
+            _ => None,
+        }
+    }
+}
+
+/// `zor info`.
+pub(crate) fn info(file: &Path) -> Result<()> {
+    if Format::of(file) == Some(Format::Safetensors) {
+        let (metadata, tensors) = io::safetensors::info(file)?;
+        println!("{}: safetensors, {} tensors", file.display(), tensors.len());
+        for (name, dtype, shape) in tensors {
+            println!("tensor {name}: {shape:?} {dtype}");
+        }
+        metadata.iter().for_each(|(key, value)| println!("{key}: {value}"));
+        return Ok(());
+    }
+    let header = io::info(file)?;
+    let kind = if header.progress.is_some() { "checkpoint" } else { "model" };
+    println!("{}: Zor {kind}, {} parameters, digest sound", file.display(), header.n_parameters());
+    println!("input {:?}", header.input_shape);
+    for (position, layer) in header.layers.iter().enumerate() {
+        println!("layer {position}: {} {}", layer.kind, layer.config);
+    }
+    for tensor in &header.tensors {
+        let [rows, columns] = tensor.shape;
+        println!("tensor {}: {rows}x{columns} {}", tensor.name, tensor.dtype.name());
+    }
+    let rule = serde_json::to_string(&header.rule)
+        .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;
+    println!("rule: {rule}");
+    header.notes.iter().for_each(|(key, value)| println!("{key}: {value}"));
+    if let Some(progress) = &header.progress {
+        println!("training: after step {} with {}", progress.step, progress.optimizer);
+    }
+    Ok(())
+}
+
+/// `zor verify`.
+pub(crate) fn verify(file: &Path) -> Result<()> {
+    let place = file.display();
+    if Format::of(file) == Some(Format::Safetensors) {
+        let digest = match io::safetensors::verify(file)? {
+            true => "digest sound",
+            false => "no digest beside it, so that damage to its values would not be seen",
+        };
+        println!("{place}: structure sound, values finite, {digest}");
+        return Ok(());
+    }
+    io::verify(file)?;
+    println!("{place}: digest sound, values finite");
+    Ok(())
+}
+
+/// `zor convert`.
+pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
+    let (from, to) = (&arguments.from, &arguments.to);
+    let unknown = |path: &Path| {
+        Error::input(format!(
+            "{}: its ending says no format; it has to be .zor, .safetensors or, to be written, .npz",
+            path.display()
+        ))
+    };
+    let target = Format::of(to).ok_or_else(|| unknown(to))?;
+    let device = Device::flex();
+    let (network, notes) = match Format::of(from) {
+        Some(Format::Zor) => {
+            let (network, header) = io::load(from, &device)?;
+            (network, header.notes)
+        }
+        Some(Format::Safetensors) => read_safetensors(from, arguments.like.as_deref(), &device)?,
+        Some(Format::Npz) => {
+            let message = "Zor writes .npz and does not read it; save .safetensors from Python";
+            return Err(Error::input(format!("{}: {message}", from.display())));
+        }
+        None => return Err(unknown(from)),
+    };
+    if target != Format::Zor && arguments.dtype != io::DType::F32 {
+        return Err(Error::input(format!(
+            "--dtype {} is for .zor files; others are written as f32",
+            arguments.dtype.name()
+        )));
+    }
+    match target {
+        Format::Zor => io::save_as(&network, &notes, arguments.dtype, to)?,
+        Format::Safetensors => {
+            io::safetensors::save(&network, &notes, io::safetensors::Sidecar::Sha256, to)?;
+        }
+        Format::Npz => io::npz::save(&network, to)?,
+    }
+    println!("written to {}", to.display());
+    Ok(())
+}
+
+type Notes = std::collections::BTreeMap<String, String>;
+
+fn read_safetensors(path: &Path, like: Option<&Path>, device: &Device) -> Result<(Network, Notes)> {
+    let Some(like) = like else {
+        let (network, header) = io::safetensors::load(path, device, &io::Registry::default())?;
+        return Ok((network, header.notes));
+    };
+    let (mut network, header) = io::load(like, device)?;
+    io::safetensors::load_into(&mut network, path)?;
+    Ok((network, header.notes))
+}
