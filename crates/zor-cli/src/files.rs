@@ -30,12 +30,12 @@ impl Format {
 /// `zor info`.
 pub(crate) fn info(file: &Path) -> Result<()> {
     if Format::of(file) == Some(Format::Safetensors) {
-        let (metadata, tensors) = io::safetensors::info(file)?;
-        println!("{}: safetensors, {} tensors", file.display(), tensors.len());
-        for (name, dtype, shape) in tensors {
-            println!("tensor {name}: {shape:?} {dtype}");
+        let contents = io::safetensors::info(file)?;
+        println!("{}: safetensors, {} tensors", file.display(), contents.tensors.len());
+        for (name, tensor) in contents.tensors {
+            println!("tensor {name}: {:?} {}", tensor.shape, tensor.dtype);
         }
-        metadata.iter().for_each(|(key, value)| println!("{key}: {value}"));
+        contents.metadata.iter().for_each(|(key, value)| println!("{key}: {value}"));
         return Ok(());
     }
     let header = io::info(file)?;
@@ -85,7 +85,7 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
         ))
     };
     let target = Format::of(to).ok_or_else(|| unknown(to))?;
-    let device = Device::flex();
+    let device = zor::device("auto")?;
     let (network, notes) = match Format::of(from) {
         Some(Format::Zor) => {
             let (network, header) = io::load(from, &device)?;

@@ -11,7 +11,8 @@ mod error;
 mod file;
 mod model;
 mod registry;
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests;
 
 #[doc(hidden)]

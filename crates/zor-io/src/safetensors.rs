@@ -83,22 +83,37 @@ pub fn load_into(network: &mut Network, path: &Path) -> Result<BTreeMap<String, 
     fill(network, &bytes).map_err(|message| Error::input(path, message))
 }
 
-/// The metadata of a file, and names, types and shapes of its tensors.
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Free text by key.
+    pub metadata: BTreeMap<String, String>,
+    /// Its tensors by name.
+    pub tensors: BTreeMap<String, TensorInfo>,
+}
+
+/// One tensor in [`Contents`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The type of its values, such as `f32`.
+    pub dtype: String,
+    /// Its sizes.
+    pub shape: Vec<usize>,
+}
+
+/// What a file holds, without its values.
 ///
 /// # Errors
 /// When the file is damaged.
-pub fn info(path: &Path) -> Result<(BTreeMap<String, String>, Vec<(String, String, Vec<usize>)>)> {
+pub fn info(path: &Path) -> Result<Contents> {
     let bytes = read(path)?;
-    let parsed = parse(&bytes).map_err(|message| Error::input(path, message))?;
-    let mut tensors: Vec<_> = parsed
-        .tensors
-        .iter()
-        .map(|(name, view)| {
-            (name.clone(), format!("{:?}", view.dtype()).to_lowercase(), view.shape().to_vec())
-        })
-        .collect();
-    tensors.sort();
-    Ok((parsed.metadata, tensors))
+    let Parsed { tensors, metadata } =
+        parse(&bytes).map_err(|message| Error::input(path, message))?;
+    let tensors = tensors.into_iter().map(|(name, view)| {
+        let dtype = format!("{:?}", view.dtype()).to_lowercase();
+        (name, TensorInfo { dtype, shape: view.shape().to_vec() })
+    });
+    Ok(Contents { metadata, tensors: tensors.collect() })
 }
 
 /// Whether a file is sound as far as can be told, and its values finite. Returns whether there was a digest.
@@ -160,16 +175,21 @@ fn parse(bytes: &[u8]) -> std::result::Result<Parsed<'_>, String> {
     })
 }
 
+/// Rows and columns; of a vector, one row.
+fn shape(name: &str, view: &TensorView<'_>) -> std::result::Result<[usize; 2], String> {
+    match *view.shape() {
+        [columns] => Ok([1, columns]),
+        [rows, columns] => Ok([rows, columns]),
+        ref other => Err(format!("{name} is {other:?}; Zor's tensors are matrices")),
+    }
+}
+
 /// Values of a tensor as a matrix.
 fn matrix(
     name: &str,
     view: &TensorView<'_>,
 ) -> std::result::Result<(Vec<f32>, [usize; 2]), String> {
-    let shape = match *view.shape() {
-        [columns] => [1, columns],
-        [rows, columns] => [rows, columns],
-        ref other => return Err(format!("{name} is {other:?}; Zor's tensors are matrices")),
-    };
+    let shape = shape(name, view)?;
     let fours = || view.data().as_chunks::<4>().0.iter();
     let twos = || view.data().as_chunks::<2>().0.iter();
     let values = match view.dtype() {
@@ -238,15 +258,8 @@ pub(crate) fn fill(
     bytes: &[u8],
 ) -> std::result::Result<BTreeMap<String, String>, String> {
     let Parsed { tensors, metadata } = parse(bytes)?;
-    let mut found = BTreeMap::new();
-    for (name, view) in &tensors {
-        let shape = match *view.shape() {
-            [columns] => [1, columns],
-            [rows, columns] => [rows, columns],
-            ref other => return Err(format!("{name} is {other:?}; Zor's tensors are matrices")),
-        };
-        found.insert(name.clone(), shape);
-    }
+    let shapes = tensors.iter().map(|(name, view)| Ok((name.clone(), shape(name, view)?)));
+    let found = shapes.collect::<std::result::Result<_, String>>()?;
     let device = network.device().clone();
     let mut views = Views { tensors, device: &device };
     model::replace(network, &found, |name, shape| {

@@ -165,7 +165,8 @@ fn leaving_any_part_of_a_checkpoint_out_is_noticed() {
     };
     let whole = without(&|_| {});
     assert_eq!(without(&|_| {}), whole);
-    let forgotten: [(&str, &dyn Fn(&mut Network)); 4] = [
+    type Forget = dyn Fn(&mut Network);
+    let forgotten: [(&str, &Forget); 4] = [
         ("moments", &|network| {
             network.for_each_tensor(|_, parameter| {
                 let steps = parameter.steps();
@@ -396,12 +397,11 @@ fn a_network_goes_to_safetensors_and_back() {
     assert_eq!(header.notes, notes());
     assert_eq!(bytes_of(&again), bytes_of(&network));
     assert_eq!(safetensors_of(&again), fs::read(&path).unwrap());
-    let (_, tensors) = safetensors::info(&path).unwrap();
+    let tensors = safetensors::info(&path).unwrap().tensors.into_iter();
     let found: Vec<(String, [usize; 2])> = tensors
-        .into_iter()
-        .map(|(name, dtype, shape)| {
-            assert_eq!(dtype, "f32");
-            (name, [shape[0], shape[1]])
+        .map(|(name, tensor)| {
+            assert_eq!(tensor.dtype, "f32");
+            (name, [tensor.shape[0], tensor.shape[1]])
         })
         .collect();
     let mut expected: Vec<_> =
