@@ -18,7 +18,7 @@ use crate::ops::{self, Geometry, Window};
 use crate::parameter::Parameter;
 use crate::workspace::{Memory, Workspace};
 
-/// Settings of a [`Conv2d`] layer. What is not set comes from the network's [`Rule`].
+/// Settings of a [`Conv2d`] layer. What is not set comes from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv2dConfig {
@@ -31,13 +31,13 @@ pub struct Conv2dConfig {
     /// Whether passes are exchanged: the transposed convolution.
     #[serde(default)]
     pub transposed: bool,
-    /// Overrides [`Rule::normalize_presynaptic`].
+    /// Overrides [`Rule::normalize_presynaptic`](crate::Rule::normalize_presynaptic).
     #[serde(default)]
     pub normalize_presynaptic: Option<bool>,
-    /// Overrides [`Rule::weight_limit`].
+    /// Overrides [`Rule::weight_limit`](crate::Rule::weight_limit).
     #[serde(default)]
     pub weight_limit: Option<f32>,
-    /// Overrides [`Rule::initial_scale`].
+    /// Overrides [`Rule::initial_scale`](crate::Rule::initial_scale).
     #[serde(default)]
     pub initial_scale: Option<f32>,
 }

@@ -13,19 +13,19 @@ use crate::ops::{self, Transposed};
 use crate::parameter::Parameter;
 use crate::workspace::{Memory, Workspace};
 
-/// Settings of a [`Dense`] layer. What is not set comes from the network's [`Rule`].
+/// Settings of a [`Dense`] layer. What is not set comes from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenseConfig {
     /// Number of output units.
     pub units: usize,
-    /// Overrides [`Rule::normalize_presynaptic`].
+    /// Overrides [`Rule::normalize_presynaptic`](crate::Rule::normalize_presynaptic).
     #[serde(default)]
     pub normalize_presynaptic: Option<bool>,
-    /// Overrides [`Rule::weight_limit`].
+    /// Overrides [`Rule::weight_limit`](crate::Rule::weight_limit).
     #[serde(default)]
     pub weight_limit: Option<f32>,
-    /// Overrides [`Rule::initial_scale`].
+    /// Overrides [`Rule::initial_scale`](crate::Rule::initial_scale).
     #[serde(default)]
     pub initial_scale: Option<f32>,
 }

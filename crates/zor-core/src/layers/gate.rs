@@ -32,27 +32,27 @@ pub enum Place {
     Output,
 }
 
-/// Settings of a [`Gate`]. What is not set comes from the network's [`Rule`].
+/// Settings of a [`Gate`]. What is not set comes from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GateConfig {
     /// Where it stands.
     pub place: Place,
-    /// Overrides [`Rule::threshold`].
+    /// Overrides [`Rule::threshold`](crate::Rule::threshold).
     pub threshold: Option<f32>,
     /// Overrides whether it spikes at all: true for hidden gates, the rule's choice for input and output.
     pub spikes: Option<bool>,
     /// Applied to the gated charge.
     pub activation: Activation,
-    /// Overrides [`Rule::signal_gate`].
+    /// Overrides [`Rule::signal_gate`](crate::Rule::signal_gate).
     pub signal_gate: Option<SignalGate>,
-    /// Overrides [`Rule::normalize_signal`].
+    /// Overrides [`Rule::normalize_signal`](crate::Rule::normalize_signal).
     pub normalize_signal: Option<bool>,
-    /// Overrides [`Rule::keep_signal_norm`].
+    /// Overrides [`Rule::keep_signal_norm`](crate::Rule::keep_signal_norm).
     pub keep_signal_norm: Option<bool>,
-    /// Overrides [`Rule::stateful`].
+    /// Overrides [`Rule::stateful`](crate::Rule::stateful).
     pub stateful: Option<bool>,
-    /// Overrides [`Rule::min_charge`].
+    /// Overrides [`Rule::min_charge`](crate::Rule::min_charge).
     pub min_charge: Option<f32>,
 }
 
