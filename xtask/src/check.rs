@@ -23,7 +23,7 @@ pub(crate) fn run() -> Result<(), String> {
     cargo("wgpu and cuda", &["check", "--package", "zor", "--features", "wgpu,cuda"])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
     forget_packaged()?;
-    let unpublished = ["zor-examples", "zor-benches", "xtask"];
+    let unpublished = ["zor-examples", "zor-benches", "zor-fuzz", "xtask"];
     let packaging = ["package", "--workspace", "--allow-dirty"].into_iter();
     let excluded = unpublished.into_iter().flat_map(|name| ["--exclude", name]);
     cargo("packaging", &packaging.chain(excluded).collect::<Vec<_>>())?;

@@ -188,6 +188,16 @@ pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
     }
 }
 
+/// Parses the bytes of a file: images, the channels of a pixel together, and their classes.
+///
+/// # Errors
+/// Says what is wrong and where.
+pub fn parse(bytes: &[u8]) -> std::result::Result<(Vec<u8>, Vec<u8>), String> {
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
+    records(bytes, &mut images, &mut labels)?;
+    Ok((images, labels))
+}
+
 /// Appends a file's images, the channels of a pixel together, and its classes.
 fn records(
     bytes: &[u8],

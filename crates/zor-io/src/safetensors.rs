@@ -72,6 +72,15 @@ pub fn load(path: &Path, device: &Device, registry: &Registry) -> Result<(Networ
     decode(&bytes, device, registry).map_err(|message| Error::input(path, message))
 }
 
+/// Builds the network of the contents of a file that [`save`] wrote.
+///
+/// # Errors
+/// When they are damaged, or say nothing of layers.
+pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<(Network, Header)> {
+    let decoded = decode(bytes, device, registry);
+    decoded.map_err(|message| Error::input(Path::new("these bytes"), message))
+}
+
 /// Replaces the tensors of a network by those of a file from anywhere, all of them or none: names and shapes have to be the same, f16 and bf16
 /// become f32, a vector is a matrix of one row. Returns the file's metadata.
 ///

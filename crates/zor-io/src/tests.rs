@@ -471,3 +471,39 @@ fn values_that_are_no_numbers_are_found() {
     let error = verify(&path).unwrap_err().to_string();
     assert!(error.contains("3.weight") && error.contains("NaN"), "{error}");
 }
+
+/// A file of every format version, and what its network answered when it was written.
+const GOLDEN: [(&[u8], [f32; 4]); 1] = [(include_bytes!("../golden/version-1.zor"), ANSWER_1)];
+const ANSWER_1: [f32; 4] = [0.964_227, -0.259_937_76, 0.005_919_290_7, -0.150_925_17];
+
+#[test]
+fn files_of_every_format_version_load_and_answer_as_they_did() {
+    assert_eq!(GOLDEN.len(), container::VERSION as usize);
+    for (bytes, expected) in GOLDEN {
+        let (mut network, header) = loaded(bytes).unwrap();
+        let answer = |network: &Network| -> Vec<f32> {
+            network.predict(input(2, 48, 9)).unwrap().into_data().iter::<f32>().collect()
+        };
+        let found = answer(&network);
+        let near = |(found, expected): (&f32, f32)| (found - expected).abs() < 1e-5;
+        assert!(found.iter().zip(expected).all(near), "{found:?}");
+        // It is a checkpoint: training goes on too.
+        assert_eq!(header.progress.unwrap().step, 3);
+        assert!(train(&mut network, 3).is_finite());
+        assert!(answer(&network).iter().all(|value| value.is_finite()));
+    }
+}
+
+/// Writes the golden file of the format version of now, once: `cargo test -p zor-io -- --ignored`.
+#[test]
+#[ignore = "writes a file that is kept for ever"]
+fn write_the_golden_file() {
+    let mut network = all_layers();
+    for seed in 0..3 {
+        train(&mut network, seed);
+    }
+    let path = format!("{}/golden/version-{}.zor", env!("CARGO_MANIFEST_DIR"), container::VERSION);
+    assert!(!fs::exists(&path).unwrap(), "{path} is there already");
+    fs::write(path, checkpoint_of(&network)).unwrap();
+    println!("{:?}", network.predict(input(2, 48, 9)).unwrap().into_data());
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use zor_core::{Network, Random};
 
 /// Where the process that is killed saves; set for it alone.
 const PLACE: &str = "ZOR_SAVE_UNTIL_KILLED";
+/// What it says before it saves for the first time.
+const BEGINS: &str = "it begins to save";
 /// Networks that it saves in turn.
 const VERSIONS: u64 = 4;
 const KILLS: usize = 500;
@@ -31,6 +34,7 @@ fn save(version: u64, path: &Path) {
 fn saves_until_it_is_killed() {
     let Some(path) = std::env::var_os(PLACE).map(PathBuf::from) else { return };
     let networks: Vec<Network> = (0..VERSIONS).map(network).collect();
+    println!("{BEGINS}");
     loop {
         for (version, network) in networks.iter().enumerate() {
             let notes = BTreeMap::from([("version".to_owned(), version.to_string())]);
@@ -39,14 +43,18 @@ fn saves_until_it_is_killed() {
     }
 }
 
+/// A process that has begun to save.
 fn start(path: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "saves_until_it_is_killed", "--test-threads", "1"])
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "saves_until_it_is_killed", "--test-threads", "1", "--nocapture"])
         .env(PLACE, path)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map(Result::unwrap).any(|line| line.ends_with(BEGINS)));
+    child
 }
 
 #[test]
@@ -65,8 +73,8 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
     let (mut found, mut halves) = (BTreeSet::new(), 0);
     for kill in 0..KILLS {
         let mut child = start(&path);
-        // It takes some milliseconds to begin; each save takes a few more.
-        std::thread::sleep(Duration::from_micros(4_000 + random.below(16_000) as u64));
+        // A save takes about a millisecond.
+        std::thread::sleep(Duration::from_micros(random.below(10_000) as u64));
         child.kill().unwrap();
         child.wait().unwrap();
         let bytes = std::fs::read(&path).unwrap();
