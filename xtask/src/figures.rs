@@ -4,6 +4,7 @@
 //! anew, and adds twenty random draws of ten images with their baselines. `--write` keeps the raw numbers. Figures that need the full data
 //! set are skipped, and said to be, where only the sample is there.
 
+mod files;
 mod reconstruction;
 
 use std::fs;
@@ -53,6 +54,7 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     }
     let mut table = Table::default();
     traces(&mut table)?;
+    files::measure(&mut table)?;
     reconstruction::measure(&data, &mut table, long, write)?;
     let everything = Choice { torch: true, ..Choice::default() };
     let photographs = long.then(|| Images::load(DataSetName::Cifar10, &locations).map(drop));

@@ -1,0 +1,59 @@
+//! How long a network takes to be saved and loaded, beside the same bytes written, read and digested.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+use zor::io;
+use zor::prelude::*;
+
+use super::Table;
+use crate::bench::{ranged, spread};
+use crate::text;
+
+const ROUNDS: usize = 15;
+/// Times of the bytes alone.
+const PROMISED: f64 = 2.0;
+
+/// Adds the figure to the table.
+pub(crate) fn measure(table: &mut Table) -> Result<(), String> {
+    let device = Device::flex();
+    let network = Network::dense(&[3072, 728, 3072]).build(&device).map_err(text)?;
+    let folder = std::env::temp_dir().join(format!("zor-figures-{}", std::process::id()));
+    fs::create_dir_all(&folder).map_err(text)?;
+    let measured = rounds(&network, &folder);
+    fs::remove_dir_all(&folder).map_err(text)?;
+    let (ratio, low, high) = spread(&measured?);
+    let name = "saving and loading 3072-728-3072, times its bytes";
+    let promised = format!("at most {PROMISED:.1}");
+    table.add(name, promised, ranged((ratio, low, high), ""), ratio <= PROMISED);
+    Ok(())
+}
+
+/// Ratios, round by round: the machine's own speed is the same for both.
+fn rounds(network: &Network, folder: &Path) -> Result<Vec<f64>, String> {
+    let (model, bytes) = (folder.join("model.zor"), folder.join("bytes"));
+    io::save(network, &BTreeMap::new(), &model).map_err(text)?;
+    let contents = fs::read(&model).map_err(text)?;
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let digest = Sha256::digest(&contents);
+        File::create(&bytes)
+            .and_then(|mut file| file.write_all(&contents).and_then(|()| file.sync_all()))
+            .map_err(text)?;
+        if Sha256::digest(fs::read(&bytes).map_err(text)?) != digest {
+            return Err("what was read is not what was written".to_owned());
+        }
+        let alone = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        io::save(network, &BTreeMap::new(), &model).map_err(text)?;
+        let (loaded, _) = io::load(&model, &Device::flex()).map_err(text)?;
+        ratios.push(start.elapsed().as_secs_f64() / alone);
+        drop(loaded);
+    }
+    Ok(ratios)
+}
