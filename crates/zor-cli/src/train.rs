@@ -115,25 +115,25 @@ fn train_network(
     let out = &files.out;
     write_config(settings, out)?;
     let bar = progress_bar(settings.steps, "zor");
-    let mut saved = Ok(None);
+    let mut left = None;
     let trained = start.go_on(settings, data, Teacher::Rule, &mut |training| {
         show(&bar, training);
         let next = next(interrupted);
-        let due = files.every.is_some_and(|every| training.steps.is_multiple_of(every));
-        if next == Next::Stop || due {
-            let path = checkpoint::save(training, settings, &files.provenance, out);
-            saved = path.and_then(|path| {
-                checkpoint::prune(out, &files.provenance, files.keep)?;
-                Ok(Some(path))
-            });
+        let save = || checkpoint::save(training, settings, &files.provenance, out);
+        if next == Next::Stop {
+            left = Some(save());
+        } else if files.every.is_some_and(|every| training.steps.is_multiple_of(every)) {
+            let kept = save().and_then(|_| checkpoint::prune(out, &files.provenance, files.keep));
+            // What was learned so far is worth more than a checkpoint of it.
+            if let Err(error) = kept {
+                bar.suspend(|| eprintln!("warning: {error}; the training goes on"));
+            }
         }
-        // A checkpoint that cannot be written is better known now than at the end.
-        if saved.is_err() { Next::Stop } else { next }
+        next
     })?;
     bar.finish_and_clear();
-    let checkpoint = saved?;
     if trained.stopped {
-        let place = checkpoint.unwrap_or_default();
+        let place = left.transpose()?.unwrap_or_default();
         let message =
             format!("after step {}; zor train --resume {} goes on", trained.steps, place.display());
         return Err(Error::new(ErrorKind::Interrupted, message));

@@ -379,6 +379,23 @@ fn the_last_checkpoints_and_the_best_stay() {
 }
 
 #[test]
+fn a_checkpoint_that_cannot_be_written_does_not_end_the_training() {
+    let folder = folder();
+    // In its place is a folder that is not empty, which no file replaces.
+    let place = folder.path().join("run/checkpoint-00000006.zor");
+    fs::create_dir_all(place.join("inside")).unwrap();
+    let output = zor(
+        folder.path(),
+        &[&SHORT[..], &["--no-baseline", "--checkpoint-every", "6", "--out", "run"]].concat(),
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("warning") && text.contains("checkpoint-00000006.zor"), "{text}");
+    assert!(folder.path().join("run/model.zor").exists());
+    assert!(place.join("inside").exists());
+}
+
+#[test]
 fn what_cannot_be_gone_on_from_is_said() {
     let folder = folder();
     train(folder.path(), &["--checkpoint-every", "6", "--out", "run"]);
