@@ -118,10 +118,9 @@ pub fn info(path: &Path) -> Result<Header> {
 pub fn verify(path: &Path) -> Result<Header> {
     let bytes = file::read(path)?;
     let check = || {
-        let device = Device::default();
-        let (header, saved) = open(&bytes, &device)?;
+        let (header, places) = look(&bytes)?;
         for record in &header.tensors {
-            let (_, at) = saved.places[&record.name];
+            let (_, at) = places[&record.name];
             let size = record.size().ok_or("a tensor is too large")?;
             let values = record.dtype.read(&bytes[at..at + size], record.shape[1]);
             check_finite(&record.name, &values)?;
@@ -260,19 +259,27 @@ fn push(
     Ok(())
 }
 
+/// Where each tensor of a file lies, by name.
+type Places = BTreeMap<String, (TensorRecord, usize)>;
+
 /// The tensors of a file, still in its bytes.
 pub(crate) struct Saved<'a> {
     bytes: Bytes,
     device: &'a Device,
-    /// Where each tensor lies, by name.
-    places: BTreeMap<String, (TensorRecord, usize)>,
+    places: Places,
 }
 
-/// Looks at the digest, then at what a file says, then at where its tensors are.
+/// A file's tensors for a device.
 pub(crate) fn open<'a>(
     bytes: &Bytes,
     device: &'a Device,
 ) -> std::result::Result<(Header, Saved<'a>), String> {
+    let (header, places) = look(bytes)?;
+    Ok((header, Saved { bytes: bytes.clone(), device, places }))
+}
+
+/// Looks at the digest, then at what a file says, then at where its tensors are.
+fn look(bytes: &Bytes) -> std::result::Result<(Header, Places), String> {
     let container = container::decode(bytes)?;
     let header = Header::decode(container.description, container.tensors)?;
     let mut at = container.tensors_at;
@@ -282,7 +289,7 @@ pub(crate) fn open<'a>(
         // Sizes were added up already.
         at += record.size().unwrap_or(0).next_multiple_of(ALIGNMENT);
     }
-    Ok((header, Saved { bytes: bytes.clone(), device, places }))
+    Ok((header, places))
 }
 
 impl Saved<'_> {

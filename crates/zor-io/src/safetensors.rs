@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 
 use ::safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -54,6 +55,14 @@ pub fn save(
     path: &Path,
 ) -> Result<()> {
     let bytes = encode(network, notes).map_err(|message| Error::input(path, message))?;
+    // Beside new contents an old digest would call them damaged, so it goes first.
+    let old = beside(path);
+    match fs::remove_file(&old) {
+        Err(error) if error.kind() != NotFound => {
+            return Err(Error::file_system(&old, "remove it", &error));
+        }
+        _ => {}
+    }
     atomic::write(path, &bytes)?;
     if sidecar == Sidecar::Sha256 {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -145,7 +154,11 @@ pub fn verify(path: &Path) -> Result<bool> {
 fn read(path: &Path) -> Result<Bytes> {
     let bytes = file::read(path)?;
     let sidecar = beside(path);
-    let Ok(line) = fs::read_to_string(&sidecar) else { return Ok(bytes) };
+    let line = match fs::read_to_string(&sidecar) {
+        Ok(line) => line,
+        Err(error) if error.kind() == NotFound => return Ok(bytes),
+        Err(error) => return Err(Error::file_system(&sidecar, "read it", &error)),
+    };
     let expected = line.split_whitespace().next().unwrap_or_default();
     if expected.eq_ignore_ascii_case(&digest(&bytes)) {
         Ok(bytes)

@@ -319,6 +319,30 @@ fn weights_are_views_of_what_was_read_until_they_change() {
     assert_ne!(bytes_of(&network), before);
 }
 
+#[test]
+#[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
+fn a_model_of_one_device_answers_alike_on_another() {
+    let numbers = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect::<Vec<f32>>();
+    let mut here = all_layers();
+    train(&mut here, 1);
+    let bytes = checkpoint_of(&here);
+    let other = Device::ndarray();
+    let (mut there, _) = load_bytes(&bytes, &other, &Registry::default()).unwrap();
+    // Before a step of training over there, and after it.
+    for _ in 0..2 {
+        let questions = input(5, 48, 2);
+        let carried = Tensor::from_data(questions.clone().into_data(), &other);
+        let answers = numbers(here.predict(questions.clone()).unwrap());
+        let others = numbers(there.predict(carried.clone()).unwrap());
+        for (answer, other) in answers.iter().zip(&others) {
+            assert!((answer - other).abs() < 1e-5, "{answers:?} beside {others:?}");
+        }
+        let classes = vec![0, 1, 0, 1, 1];
+        here.train_batch(&Momentum, questions, classes.clone()).unwrap();
+        there.train_batch(&Momentum, carried, classes).unwrap();
+    }
+}
+
 #[cfg(feature = "mmap")]
 #[test]
 fn a_mapped_network_answers_as_one_that_was_read() {
@@ -415,6 +439,9 @@ fn a_network_goes_to_safetensors_and_back() {
     fs::write(&path, &damaged).unwrap();
     let error = safetensors::verify(&path).unwrap_err().to_string();
     assert!(error.contains("model.safetensors.sha256"), "{error}");
+    // What is saved over it without a digest is not held to the old one.
+    safetensors::save(&network, &notes(), safetensors::Sidecar::None, &path).unwrap();
+    assert!(!safetensors::verify(&path).unwrap(), "there is no digest");
 }
 
 #[test]
