@@ -4,12 +4,18 @@
 //! `classification`: the task's network three times, and its twin under autodiff; see [`classification`].
 //! `conv`: a training step beside PyTorch's; see [`conv`].
 //! `depth`: networks of 2 to 128 layers; see [`depth`].
+//! `few-shot`: ten images, beside perceptrons; see [`few_shot`].
+//! `memory`: peak memory of training beside PyTorch's; see [`memory`].
+//! `step`: a training step of dense networks beside PyTorch's and burn's; see [`step`].
 
 mod cifar;
 mod classification;
 mod conv;
 mod depth;
+mod few_shot;
+mod memory;
 mod peers;
+mod step;
 
 use serde_json::Value;
 
@@ -27,10 +33,24 @@ pub(crate) enum Suite {
     Conv,
     /// See [`depth`].
     Depth,
+    /// See [`few_shot`].
+    FewShot,
+    /// See [`memory`].
+    Memory,
+    /// See [`step`].
+    Step,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 4] = [Self::Cifar, Self::Classification, Self::Conv, Self::Depth];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Cifar,
+        Self::Classification,
+        Self::Conv,
+        Self::Depth,
+        Self::FewShot,
+        Self::Memory,
+        Self::Step,
+    ];
 
     /// Its name, and that of its numbers under `docs/results/`.
     pub(crate) fn name(self) -> &'static str {
@@ -39,6 +59,9 @@ impl Suite {
             Self::Classification => "classification",
             Self::Conv => "conv",
             Self::Depth => "depth",
+            Self::FewShot => "few-shot",
+            Self::Memory => "memory",
+            Self::Step => "step",
         }
     }
 
@@ -50,6 +73,9 @@ impl Suite {
             Self::Classification => classification::run(&keep)?,
             Self::Conv => conv::run(choice.torch)?,
             Self::Depth => depth::run(&keep)?,
+            Self::FewShot => few_shot::run()?,
+            Self::Memory => memory::run(choice.torch)?,
+            Self::Step => step::run(choice.torch)?,
         };
         keep(&raw)?;
         Ok(raw)
@@ -62,6 +88,9 @@ impl Suite {
             Self::Classification => classification::figures(raw, table),
             Self::Conv => conv::figures(raw, table),
             Self::Depth => depth::figures(raw, table),
+            Self::FewShot => few_shot::figures(raw, table),
+            Self::Memory => memory::figures(raw, table),
+            Self::Step => step::figures(raw, table),
         }
     }
 }
@@ -108,6 +137,11 @@ impl Request {
         }
         Some(Self { suite: suite?, choice, json, write })
     }
+}
+
+/// A measurement's own process; see [`memory`].
+pub(crate) fn memory_of(sizes: &[&str]) -> Result<(), String> {
+    memory::measure(sizes)
 }
 
 /// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last line.

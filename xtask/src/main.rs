@@ -1,7 +1,6 @@
 //! Development tasks: `cargo xtask <task>`.
 //!
-//! - `bench --suite cifar|classification|conv|depth [--only WORDS] [--missing] [--peer torch] [--json] [--write]`:
-//!   measurements that take minutes;
+//! - `bench --suite NAME [--only WORDS] [--missing] [--peer torch] [--json] [--write]`: measurements that take minutes;
 //! - `check`: what CI runs beside the tests;
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
 //! - `parity FILE...`: replays traces of the classic rule;
@@ -23,8 +22,8 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask check | figures [--long] [--write] | parity FILE... | layers
-       cargo xtask bench --suite cifar|classification|conv|depth [--only WORDS] [--missing]
-                         [--peer torch] [--json] [--write]";
+       cargo xtask bench --suite cifar|classification|conv|depth|few-shot|memory|step [--only WORDS]
+                         [--missing] [--peer torch] [--json] [--write]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +38,7 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
+        ["memory-of", ref sizes @ ..] if sizes.len() > 1 => bench::memory_of(sizes),
         ["parity", ref files @ ..] if !files.is_empty() => parity_of(files),
         ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {
             figures::run(flags.contains(&"--long"), flags.contains(&"--write"))

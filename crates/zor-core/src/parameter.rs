@@ -7,6 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::{Error, Result};
+use crate::ops::{self, Transposed};
 use crate::random::Random;
 use crate::workspace::Workspace;
 
@@ -177,4 +178,26 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
 
     /// Moves the parameter along `correlation`, the direction in which the error falls, of the parameter's shape.
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace);
+
+    /// Whether [`Optimizer::step_in_factors`] is the shorter way for a parameter of this shape and a batch of so many rows.
+    fn prefers_factors(&self, _shape: [usize; 2], _rows: usize) -> bool {
+        false
+    }
+
+    /// The same step for a correlation `presynaptic^T signal` that is not multiplied out.
+    ///
+    /// # Shapes
+    /// `[batch, rows]` and `[batch, columns]` of a parameter `[rows, columns]`.
+    fn step_in_factors(
+        &self,
+        parameter: &mut Parameter,
+        presynaptic: &Tensor<2>,
+        signal: &Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        let buffer = workspace.take(parameter.shape());
+        let (presynaptic, signal) = (presynaptic.clone(), signal.clone());
+        let correlation = ops::product(presynaptic, signal, buffer, Transposed::Left);
+        self.step(parameter, correlation, workspace);
+    }
 }

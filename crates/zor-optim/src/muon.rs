@@ -5,6 +5,9 @@
 //! a few times, `X <- a X + b (X X^T) X + c (X X^T)^2 X`. Every iterate is a polynomial of the Gram matrix
 //! `A = X X^T` of the smaller side times the first `X`, so the iteration runs on small square matrices, and the
 //! large one takes part in two products: the first Gram matrix and the result.
+//!
+//! Without momentum the matrix is the correlation `P^T S` of one batch, of rank no more than its rows. With `A = P P^T` and `B = S S^T`
+//! the iteration then runs on `B A`, which is as small as the batch: `X q(X^T X) = P^T q(B A) S`.
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
@@ -98,6 +101,33 @@ impl Optimizer for Muon {
             weight
         });
     }
+
+    fn prefers_factors(&self, [rows, columns]: [usize; 2], batch: usize) -> bool {
+        self.momentum == 0.0 && 2 * batch <= rows.min(columns)
+    }
+
+    fn step_in_factors(
+        &self,
+        parameter: &mut Parameter,
+        presynaptic: &Tensor<2>,
+        signal: &Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        let ([rows, columns], limit) = (parameter.shape(), parameter.limit());
+        parameter.update(|weight, _, step| {
+            let rate = self.schedule.rate(step);
+            let decay = 1.0 - rate * self.weight_decay;
+            let signal = orthogonal_signal(presynaptic, signal, self.iterations, workspace);
+            let buffer = workspace.take([rows, columns]);
+            let left = presynaptic.clone();
+            let direction = ops::product(left, signal.clone(), buffer, Transposed::Left);
+            workspace.give(signal);
+            let rate = rate * (rows as f32 / columns as f32).max(1.0).sqrt();
+            let weight = ops::move_weight(weight, direction.clone(), decay, rate, limit);
+            workspace.give(direction);
+            weight
+        });
+    }
 }
 
 /// The matrix with all its singular values brought close to one, in about its own memory.
@@ -107,17 +137,61 @@ impl Optimizer for Muon {
 pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tensor<2> {
     let [rows, columns] = matrix.dims();
     let small = [rows.min(columns); 2];
-    let (a, b, c) = POLYNOMIAL;
-    let product = |left: &Tensor<2>, right: &Tensor<2>, buffer| {
-        ops::product(left.clone(), right.clone(), buffer, Transposed::Neither)
-    };
-
     let matrix = ops::frobenius_normalize(matrix);
     let side = if rows <= columns { Transposed::Right } else { Transposed::Left };
-    let mut gram = ops::product(matrix.clone(), matrix.clone(), workspace.take(small), side);
-    // The product of the polynomials so far: `matrix` times it is the iterate.
+    let gram = ops::product(matrix.clone(), matrix.clone(), workspace.take(small), side);
+    let factor = iterate(gram, iterations, workspace);
+    let buffer = workspace.take([rows, columns]);
+    let result = match side {
+        Transposed::Right => product(&factor, &matrix, buffer),
+        _ => product(&matrix, &factor, buffer),
+    };
+    workspace.give(factor);
+    workspace.give(matrix);
+    result
+}
+
+/// The signal with which `presynaptic^T signal` is [orthogonal](orthogonalize).
+///
+/// # Shapes
+/// `[batch, rows]`, `[batch, columns]` -> `[batch, columns]`.
+fn orthogonal_signal(
+    presynaptic: &Tensor<2>,
+    signal: &Tensor<2>,
+    iterations: u32,
+    workspace: &mut Workspace,
+) -> Tensor<2> {
+    let [batch, columns] = signal.dims();
+    let small = [batch; 2];
+    let mut gram = |of: &Tensor<2>| {
+        ops::product(of.clone(), of.clone(), workspace.take(small), Transposed::Right)
+    };
+    let (below, above) = (gram(presynaptic), gram(signal));
+    // The squared Frobenius norm of the whole: both are symmetric. Nothing stays nothing.
+    let square = (above.clone() * below.clone()).sum().reshape([1, 1]) + TINY;
+    let gram = product(&above, &below, workspace.take(small));
+    workspace.give(above);
+    workspace.give(below);
+    let factor = iterate(gram / square.clone(), iterations, workspace) / square.sqrt();
+    let result = product(&factor, signal, workspace.take([batch, columns]));
+    workspace.give(factor);
+    result
+}
+
+/// Keeps a norm of zero from being divided by.
+const TINY: f32 = 1e-30;
+
+/// Applies the polynomial so many times: what the matrix has to be multiplied by, from its Gram matrix (or one with the same
+/// eigenvalues), whose memory is used.
+///
+/// # Shapes
+/// `[n, n]` -> the same.
+fn iterate(gram: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tensor<2> {
+    let (a, b, c) = POLYNOMIAL;
+    let (small, mut gram) = (gram.dims(), gram);
+    // The product of the polynomials so far: the matrix times it is the iterate.
     let mut total: Option<Tensor<2>> = None;
-    for iteration in 1..=iterations {
+    for iteration in 1..=iterations.max(1) {
         let square = product(&gram, &gram, workspace.take(small));
         let polynomial = ops::move_weight(square, gram.clone(), c, b, f32::INFINITY);
         let polynomial = ops::add_to_diagonal(polynomial, a);
@@ -137,16 +211,13 @@ pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspa
             }
         });
     }
+    let total = total.expect("there was one iteration or more");
     workspace.give(gram);
-    let Some(total) = total else { return matrix };
-    let buffer = workspace.take([rows, columns]);
-    let result = match side {
-        Transposed::Right => product(&total, &matrix, buffer),
-        _ => product(&matrix, &total, buffer),
-    };
-    workspace.give(total);
-    workspace.give(matrix);
-    result
+    total
+}
+
+fn product(left: &Tensor<2>, right: &Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
+    ops::product(left.clone(), right.clone(), buffer, Transposed::Neither)
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -184,6 +255,28 @@ mod tests {
         for shape in [[20, 5], [5, 20], [12, 12], [100, 33]] {
             check(shape);
         }
+    }
+
+    #[test]
+    fn factors_move_a_weight_as_their_product_does() {
+        let device = Device::flex();
+        let mut random = Random::seeded(3);
+        let mut noise = |shape| Parameter::normal("w", shape, 1.0, &mut random, &device);
+        let (left, right) = (noise([6, 40]).value(), noise([6, 25]).value());
+        let mut workspace = Workspace::new(&device);
+        let muon = Muon::new(0.1).with_momentum(0.0).with_weight_decay(0.5);
+        assert!(muon.prefers_factors([40, 25], 6) && !Muon::new(0.1).prefers_factors([40, 25], 6));
+        let mut whole = noise([40, 25]);
+        let mut factored = whole.clone();
+        muon.step(&mut whole, left.clone().transpose().matmul(right.clone()), &mut workspace);
+        muon.step_in_factors(&mut factored, &left, &right, &mut workspace);
+        let difference = (whole.value() - factored.value()).abs().max();
+        let difference = difference.into_data().iter::<f32>().next();
+        assert!(difference.is_some_and(|d| d < 1e-4), "{difference:?}");
+        // No signal, no direction.
+        let zeros = right.zeros_like();
+        muon.step_in_factors(&mut factored, &left, &zeros, &mut workspace);
+        assert!(factored.value().into_data().iter::<f32>().all(f32::is_finite));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Options {
     pub schedule: Option<ScheduleName>,
     /// The optimizer.
     pub optimizer: Option<OptimizerName>,
+    /// How much of its last direction an optimizer keeps, Muon or SGD.
+    pub momentum: Option<f32>,
     /// Decoupled weight decay.
     pub weight_decay: Option<f32>,
     /// Share of a label that lies evenly on all classes.
@@ -87,6 +89,7 @@ impl Options {
             learning_rate: self.learning_rate.or(others.learning_rate),
             schedule: self.schedule.or(others.schedule),
             optimizer: self.optimizer.or(others.optimizer),
+            momentum: self.momentum.or(others.momentum),
             weight_decay: self.weight_decay.or(others.weight_decay),
             label_smoothing: self.label_smoothing.or(others.label_smoothing),
             hidden: self.hidden.or(others.hidden),
@@ -127,6 +130,8 @@ pub struct Settings {
     pub optimizer: OptimizerName,
     /// Its learning rate.
     pub learning_rate: Schedule,
+    /// How much of its last direction it keeps; none of an optimizer that has no momentum.
+    pub momentum: Option<f32>,
     /// Its weight decay.
     pub weight_decay: f32,
     /// Share of a label that lies evenly on all classes.
@@ -222,6 +227,18 @@ impl Settings {
         } else {
             optimizer.usual()
         };
+        let usual_momentum = if optimizer == preset.optimizer { preset.momentum } else { 0.9 };
+        let momentum = match optimizer {
+            OptimizerName::Muon | OptimizerName::Sgd => {
+                Some(options.momentum.unwrap_or(usual_momentum))
+            }
+            OptimizerName::AdamW | OptimizerName::Adam if options.momentum.is_some() => {
+                return Err(Error::input(format!(
+                    "momentum is an option of muon and sgd; the optimizer is {optimizer}"
+                )));
+            }
+            OptimizerName::AdamW | OptimizerName::Adam => None,
+        };
         let peak = options.learning_rate.unwrap_or(usual_rate);
         let mut rule = preset.rule;
         rule.threshold = options.threshold.unwrap_or(rule.threshold);
@@ -238,6 +255,7 @@ impl Settings {
             batch: options.batch.unwrap_or(preset.batch),
             optimizer,
             learning_rate: Schedule { peak, warm_up: preset.warm_up.min(steps / 2), decay, steps },
+            momentum,
             weight_decay: options.weight_decay.unwrap_or(usual_decay),
             label_smoothing: options.label_smoothing.unwrap_or(preset.label_smoothing),
             hidden: options.hidden.unwrap_or(preset.hidden),
@@ -280,6 +298,7 @@ impl Settings {
             learning_rate: Some(self.learning_rate.peak),
             schedule: Some(schedule),
             optimizer: Some(self.optimizer),
+            momentum: self.momentum,
             weight_decay: Some(self.weight_decay),
             label_smoothing: Some(self.label_smoothing),
             hidden: Some(self.hidden),
@@ -300,17 +319,18 @@ impl Settings {
 
     /// The optimizer with its schedule.
     pub fn build_optimizer(&self) -> Box<dyn Optimizer> {
-        let schedule = self.learning_rate;
+        let (schedule, momentum) = (self.learning_rate, self.momentum.unwrap_or(0.0));
         match self.optimizer {
             OptimizerName::AdamW => {
                 Box::new(AdamW::new(schedule).with_weight_decay(self.weight_decay))
             }
             OptimizerName::Adam => Box::new(AdamW::adam(schedule)),
-            OptimizerName::Muon => {
-                Box::new(Muon::new(schedule).with_weight_decay(self.weight_decay))
-            }
+            OptimizerName::Muon => Box::new(
+                Muon::new(schedule).with_momentum(momentum).with_weight_decay(self.weight_decay),
+            ),
             OptimizerName::Sgd => {
-                Box::new(Sgd { weight_decay: self.weight_decay, ..Sgd::new(schedule) })
+                let weight_decay = self.weight_decay;
+                Box::new(Sgd { momentum, weight_decay, ..Sgd::new(schedule) })
             }
         }
     }
@@ -430,6 +450,11 @@ mod tests {
         refused(&format!("{TASK}learning_rate = inf"), &["learning rate", "inf"]);
         refused(&format!("{TASK}optimizer = 'lion'"), &["lion", "muon"]);
         refused(&format!("{TASK}threshold = nan"), &["threshold"]);
+        refused(&format!("{TASK}momentum = 1.0"), &["momentum", "[0, 1)"]);
+        refused(
+            &format!("{TASK}optimizer = 'adam'\nmomentum = 0.5"),
+            &["momentum", "muon", "adam"],
+        );
         refused(&format!("{TASK}label_smoothing = 1.5"), &["label_smoothing", "0 to 1"]);
         refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclude"]);
     }

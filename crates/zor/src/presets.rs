@@ -18,6 +18,7 @@ pub(crate) struct Preset {
     pub(crate) learning_rate: f32,
     pub(crate) warm_up: u64,
     pub(crate) schedule: ScheduleName,
+    pub(crate) momentum: f32,
     pub(crate) weight_decay: f32,
     pub(crate) label_smoothing: f32,
     pub(crate) hidden: usize,
@@ -45,6 +46,7 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
         warm_up: 0,
         hidden: 64,
         schedule: ScheduleName::Constant,
+        momentum: 0.9,
         weight_decay: 0.01,
         label_smoothing: 0.0,
         output_activation: Activation::None,
@@ -62,21 +64,28 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
         output_activation: Activation::Relu,
         ..classic
     };
-    match (few.is_some(), augment) {
+    match (few, augment) {
         // A handful of images, over and over: what is not in their span has to decay, and a presynaptic
         // normalisation by pixel would lead out of the span.
-        (true, false) => Preset {
-            rule: Rule {
-                threshold: -2.0,
-                normalize_presynaptic: false,
-                initial_scale: 0.02,
-                ..Rule::default()
-            },
-            weight_decay: 1.0,
-            ..muon
-        },
+        (Some(n), false) => {
+            let basis = Preset {
+                rule: Rule {
+                    threshold: -2.0,
+                    normalize_presynaptic: false,
+                    initial_scale: 0.02,
+                    ..Rule::default()
+                },
+                weight_decay: 1.0,
+                ..muon
+            };
+            if n > 3 {
+                return basis;
+            }
+            // Every batch is all of them, so that momentum has nothing to even out, and without it a step is a short one.
+            Preset { steps: 100, learning_rate: 0.5, momentum: 0.0, weight_decay: 0.45, ..basis }
+        }
         // Parts of stretched images, put together: more kinds of clothing than the few that were seen.
-        (true, true) => Preset {
+        (Some(_), true) => Preset {
             steps: 1200,
             batch: 128,
             augmentation: Augment {
@@ -90,7 +99,7 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
             },
             ..muon
         },
-        (false, _) => Preset { steps: 5000, ..muon },
+        (None, _) => Preset { steps: 5000, ..muon },
     }
 }
 
@@ -129,6 +138,7 @@ pub(crate) fn cifar_reconstruction(
         warm_up: 0,
         hidden: 728,
         schedule: ScheduleName::Linear,
+        momentum: 0.9,
         weight_decay: 0.0,
         label_smoothing: 0.0,
         output_activation: Activation::None,
@@ -182,6 +192,7 @@ pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
         learning_rate: 0.02,
         warm_up: 0,
         schedule: ScheduleName::Linear,
+        momentum: 0.9,
         weight_decay: 0.0,
         label_smoothing: 0.0,
         hidden: 1,
@@ -200,6 +211,7 @@ pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset
         learning_rate: 2e-3,
         warm_up: 100,
         schedule: ScheduleName::Linear,
+        momentum: 0.9,
         weight_decay: 0.01,
         label_smoothing: 0.0,
         hidden: 512,

@@ -18,11 +18,8 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts a script; the first time, its Python is set up in the target folder with the pinned packages.
     pub(crate) fn start(script: &str, arguments: &[String]) -> Result<Self, String> {
-        let mut child = Command::new(python()?)
-            .arg(root().join("benches/peers").join(script))
+        let mut child = command(script)?
             .args(arguments)
-            // Waiting threads leave the cores to whoever's turn it is.
-            .env("OMP_WAIT_POLICY", "passive")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -50,6 +47,14 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A script as a process; see [`Peer::start`].
+pub(super) fn command(script: &str) -> Result<Command, String> {
+    let mut command = Command::new(python()?);
+    // Waiting threads leave the cores to whoever's turn it is.
+    command.arg(root().join("benches/peers").join(script)).env("OMP_WAIT_POLICY", "passive");
+    Ok(command)
 }
 
 /// The interpreter of the virtual environment in the target folder.

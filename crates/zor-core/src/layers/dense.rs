@@ -54,6 +54,32 @@ impl Dense {
     pub fn weight(&self) -> &Parameter {
         &self.weight
     }
+
+    /// [`Layer::learn`] with an optimizer that takes activity and signal as they are.
+    fn learn_in_factors(
+        &mut self,
+        values: Tensor<2>,
+        gated: Option<Tensor<2>>,
+        presynaptic: Tensor<2>,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
+        let Learning { optimizer, workspace, signal_is_wanted } = learning;
+        let below = signal_is_wanted.then(|| {
+            let buffer = workspace.take(presynaptic.dims());
+            ops::product(values.clone(), self.weight.value(), buffer, Transposed::Right)
+        });
+        let above = gated.as_ref().unwrap_or(&values);
+        optimizer.step_in_factors(&mut self.weight, &presynaptic, above, workspace);
+        workspace.give(presynaptic);
+        gated.into_iter().for_each(|gated| workspace.give(gated));
+        match below {
+            Some(below) => {
+                workspace.give(values);
+                Signal::new(below)
+            }
+            None => Signal::new(values),
+        }
+    }
 }
 
 impl Layer for Dense {
@@ -96,6 +122,12 @@ impl Layer for Dense {
             return signal;
         };
         let Signal { values, gated } = signal;
+        let [rows, _] = values.dims();
+        let in_factors = !self.normalize_presynaptic
+            && learning.optimizer.prefers_factors(self.weight.shape(), rows);
+        if in_factors {
+            return self.learn_in_factors(values, gated, presynaptic, learning);
+        }
         let buffer = learning.workspace.take(self.weight.shape());
         let above = gated.as_ref().unwrap_or(&values).clone();
         let mut correlation = ops::product(presynaptic.clone(), above, buffer, Transposed::Left);
