@@ -46,12 +46,12 @@ pub fn spike_gate(
     (Tensor::from_dispatch(output), Tensor::from_dispatch(spikes), Tensor::from_dispatch(charge))
 }
 
-/// Divides each column by its L2 norm over the batch, then clamps to [-1, 1]. A column of zeros stays zero.
+/// Divides each column by its L2 norm over the batch plus `epsilon`, then clamps to [-1, 1]. A column of zeros stays zero.
 ///
 /// # Shapes
 /// `[batch, units]`.
-pub fn unit_normalize(signal: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::unit_normalize(signal.into_dispatch()))
+pub fn unit_normalize(signal: Tensor<2>, epsilon: f32) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::unit_normalize(signal.into_dispatch(), epsilon))
 }
 
 /// Gives every column the same L2 norm over the batch, such that the norm of all stays. A column of zeros stays zero.

@@ -151,9 +151,10 @@ pub(crate) fn cifar_reconstruction(
             weight_decay: 0.01,
             ..muon
         },
+        // Early on normalisation helps here too; held out it costs 0.2 dB after 1,200 steps.
         (_, ModelName::Conv) => Preset {
-            rule: stateless(rule),
-            steps: 2500,
+            rule: Rule { normalize_signal: false, normalize_presynaptic: false, ..stateless(rule) },
+            steps: 1200,
             batch: 128,
             augmentation: Augment::shifts_and_flips(0),
             ..muon

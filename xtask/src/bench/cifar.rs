@@ -120,27 +120,21 @@ fn rows() -> Vec<Row> {
             .truer_than_guesses(),
         color("colorization, 5,000 images, backprop", 5000, RuleName::Backprop).seeds(3),
     ]);
-    let conv = |optimizer, rule| Options {
+    let conv = |optimizer, steps| Options {
         model: Some(ModelName::Conv),
+        steps,
         // What such a network is usually trained with.
         learning_rate: (optimizer == OptimizerName::Adam).then_some(2e-3),
-        rule: Some(rule),
         optimizer: Some(optimizer),
         ..Options::default()
     };
     let name = "reconstruction, conv";
     rows.extend([
-        reconstruct(name.to_owned(), conv(OptimizerName::Muon, RuleName::Default))
+        reconstruct(name.to_owned(), conv(OptimizerName::Muon, None))
             .at_least(32.2)
             .at_most(3600.0),
-        reconstruct(
-            format!("{name}, backprop, Muon"),
-            conv(OptimizerName::Muon, RuleName::Backprop),
-        ),
-        reconstruct(
-            format!("{name}, backprop, Adam"),
-            conv(OptimizerName::Adam, RuleName::Backprop),
-        ),
+        reconstruct(format!("{name}, 2,500 steps"), conv(OptimizerName::Muon, Some(2500))),
+        reconstruct(format!("{name}, 2,500 steps, Adam"), conv(OptimizerName::Adam, Some(2500))),
     ]);
     rows
 }

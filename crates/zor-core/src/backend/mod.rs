@@ -95,8 +95,8 @@ pub trait ZorBackend: Backend {
     }
 
     /// Unit normalisation with clamp; see [`crate::ops::unit_normalize`].
-    fn unit_normalize(signal: FloatTensor<Self>) -> FloatTensor<Self> {
-        primitives::unit_normalize::<Self>(signal)
+    fn unit_normalize(signal: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self> {
+        primitives::unit_normalize::<Self>(signal, epsilon)
     }
 
     /// Columns of one norm; see [`crate::ops::equalize_units`].

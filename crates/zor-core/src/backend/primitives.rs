@@ -50,10 +50,11 @@ pub(super) fn spike_gate<B: Backend>(
     (output, spikes, charge)
 }
 
-pub(super) fn unit_normalize<B: Backend>(signal: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn unit_normalize<B: Backend>(signal: FloatTensor<B>, epsilon: f32) -> FloatTensor<B> {
     let norms = column_norms::<B>(signal.clone());
     // A column of zeros divides by one instead of by zero.
     let silent = B::float_neg(B::float_sub_scalar(above::<B>(norms.clone(), 0.0), 1f32.into()));
+    let norms = B::float_add_scalar(norms, epsilon.into());
     let divided = B::float_div(signal, B::float_add(norms, silent));
     B::float_clamp(divided, (-1f32).into(), 1f32.into())
 }

@@ -122,18 +122,18 @@ impl Layer for Dense {
             return signal;
         };
         let Signal { values, gated } = signal;
+        let presynaptic = if self.normalize_presynaptic {
+            ops::unit_normalize(presynaptic, ops::NORM_EPSILON)
+        } else {
+            presynaptic
+        };
         let [rows, _] = values.dims();
-        let in_factors = !self.normalize_presynaptic
-            && learning.optimizer.prefers_factors(self.weight.shape(), rows);
-        if in_factors {
+        if learning.optimizer.prefers_factors(self.weight.shape(), rows) {
             return self.learn_in_factors(values, gated, presynaptic, learning);
         }
         let buffer = learning.workspace.take(self.weight.shape());
         let above = gated.as_ref().unwrap_or(&values).clone();
-        let mut correlation = ops::product(presynaptic.clone(), above, buffer, Transposed::Left);
-        if self.normalize_presynaptic {
-            correlation = ops::normalize_presynaptic(correlation, presynaptic.clone(), 1);
-        }
+        let correlation = ops::product(presynaptic.clone(), above, buffer, Transposed::Left);
         if let Some(gated) = gated {
             learning.workspace.give(gated);
         }

@@ -158,9 +158,13 @@ impl Layer for Gate {
         let [rows, _] = values.dims();
         let channels = channels(&self.shape);
         if self.normalize_signal {
-            let normalize =
-                if self.keep_signal_norm { ops::equalize_units } else { ops::unit_normalize };
-            values = by_sample(normalize(by_channel(values, channels)), rows);
+            let view = by_channel(values, channels);
+            let even = if self.keep_signal_norm {
+                ops::equalize_units(view)
+            } else {
+                ops::unit_normalize(view, 0.0)
+            };
+            values = by_sample(even, rows);
         }
         let gated = match (spikes, self.signal_gate) {
             (Some(spikes), SignalGate::InCorrelation) => {

@@ -72,30 +72,33 @@ impl ZorBackend for Flex {
         (output, spikes, charge)
     }
 
-    fn unit_normalize(signal: FlexTensor) -> FlexTensor {
+    fn unit_normalize(signal: FlexTensor, epsilon: f32) -> FlexTensor {
         let [rows, columns] = size(&signal);
         let mut signal = readable(signal);
         if is_tall(rows, columns) {
-            return normalization::unit_normalize_tall(signal);
+            return normalization::unit_normalize_tall(signal, epsilon);
         }
         let all = Grid::new(values_mut(&mut signal), columns);
         for_each_column_block(rows, columns, |from, width| {
             let mut scale = [0f32; COLUMNS];
             // SAFETY: blocks of columns do not overlap, and each is visited by one task.
             let row = |r| unsafe { all.row(r, from, width) };
-            simd(|| {
-                for r in 0..rows {
-                    add_squares(&mut scale[..width], row(r));
-                }
-                for norm in &mut scale[..width] {
-                    *norm = if *norm > 0.0 { 1.0 / norm.sqrt() } else { 1.0 };
-                }
-                for r in 0..rows {
-                    for (s, scale) in row(r).iter_mut().zip(&scale) {
-                        *s = (*s * scale).clamp(-1.0, 1.0);
+            simd(
+                #[inline(always)]
+                || {
+                    for r in 0..rows {
+                        add_squares(&mut scale[..width], row(r));
                     }
-                }
-            });
+                    for norm in &mut scale[..width] {
+                        *norm = if *norm > 0.0 { 1.0 / (norm.sqrt() + epsilon) } else { 1.0 };
+                    }
+                    for r in 0..rows {
+                        for (s, scale) in row(r).iter_mut().zip(&scale) {
+                            *s = (*s * scale).clamp(-1.0, 1.0);
+                        }
+                    }
+                },
+            );
         });
         signal
     }
@@ -117,22 +120,25 @@ impl ZorBackend for Flex {
         for_each_column_block(rows, columns, |from, width| {
             let mut scale = [0f32; COLUMNS];
             let part = |r: usize| r * columns + from..r * columns + from + width;
-            simd(|| {
-                for r in 0..rows {
-                    add_squares(&mut scale[..width], &spikes[part(r)]);
-                }
-                for norm in &mut scale[..width] {
-                    *norm = 1.0 / (norm.sqrt() + NORM_EPSILON);
-                }
-                for r in 0..rows {
-                    // SAFETY: blocks of columns do not overlap, and each is visited by one task.
-                    let out = unsafe { all.row(r, from, width) };
-                    let inputs = signals[part(r)].iter().zip(&spikes[part(r)]).zip(&scale);
-                    for (out, ((signal, spike), scale)) in out.iter_mut().zip(inputs) {
-                        *out = signal * (spike * scale).abs();
+            simd(
+                #[inline(always)]
+                || {
+                    for r in 0..rows {
+                        add_squares(&mut scale[..width], &spikes[part(r)]);
                     }
-                }
-            });
+                    for norm in &mut scale[..width] {
+                        *norm = 1.0 / (norm.sqrt() + NORM_EPSILON);
+                    }
+                    for r in 0..rows {
+                        // SAFETY: blocks of columns do not overlap, and each is visited by one task.
+                        let out = unsafe { all.row(r, from, width) };
+                        let inputs = signals[part(r)].iter().zip(&spikes[part(r)]).zip(&scale);
+                        for (out, ((signal, spike), scale)) in out.iter_mut().zip(inputs) {
+                            *out = signal * (spike * scale).abs();
+                        }
+                    }
+                },
+            );
         });
         gated
     }
@@ -249,15 +255,18 @@ impl ZorBackend for Flex {
             // Short runs in f32, then f64: exact enough for a million elements, and vectorised.
             for (output, target) in output.chunks_mut(256).zip(target.chunks(256)) {
                 let (mut absolute, mut squared) = ([0f32; 16], [0f32; 16]);
-                simd(|| {
-                    for (output, target) in output.chunks_mut(16).zip(target.chunks(16)) {
-                        for (i, (o, t)) in output.iter_mut().zip(target).enumerate() {
-                            *o = t - *o;
-                            absolute[i] += o.abs();
-                            squared[i] += *o * *o;
+                simd(
+                    #[inline(always)]
+                    || {
+                        for (output, target) in output.chunks_mut(16).zip(target.chunks(16)) {
+                            for (i, (o, t)) in output.iter_mut().zip(target).enumerate() {
+                                *o = t - *o;
+                                absolute[i] += o.abs();
+                                squared[i] += *o * *o;
+                            }
                         }
-                    }
-                });
+                    },
+                );
                 sums.absolute += f64::from(absolute.iter().sum::<f32>());
                 sums.squared += f64::from(squared.iter().sum::<f32>());
             }
@@ -279,15 +288,18 @@ impl ZorBackend for Flex {
         let tensor = readable(tensor);
         // Zero times a finite number is zero; times infinity or NaN it is NaN.
         let finite = |values: &[f32]| {
-            simd(|| {
-                let mut lanes = [0f32; 16];
-                for run in values.chunks(16) {
-                    for (lane, x) in lanes.iter_mut().zip(run) {
-                        *lane += x * 0.0;
+            simd(
+                #[inline(always)]
+                || {
+                    let mut lanes = [0f32; 16];
+                    for run in values.chunks(16) {
+                        for (lane, x) in lanes.iter_mut().zip(run) {
+                            *lane += x * 0.0;
+                        }
                     }
-                }
-                lanes.iter().all(|lane| *lane == 0.0)
-            })
+                    lanes.iter().all(|lane| *lane == 0.0)
+                },
+            )
         };
         match values(&tensor) {
             few if few.len() < PARALLEL_FROM => finite(few),
@@ -316,11 +328,17 @@ impl ZorBackend for Flex {
         let mut sum = 0f64;
         for run in all.chunks(1024) {
             let mut lanes = [0f32; 16];
-            simd(|| run.chunks(16).for_each(|run| add_squares(&mut lanes, run)));
+            simd(
+                #[inline(always)]
+                || run.chunks(16).for_each(|run| add_squares(&mut lanes, run)),
+            );
             sum += f64::from(lanes.iter().sum::<f32>());
         }
         let scale = (1.0 / (sum.sqrt() + f64::from(NORM_EPSILON))) as f32;
-        simd(|| all.iter_mut().for_each(|x| *x *= scale));
+        simd(
+            #[inline(always)]
+            || all.iter_mut().for_each(|x| *x *= scale),
+        );
         matrix
     }
 
@@ -405,15 +423,21 @@ impl ZorBackend for Flex {
         check_same(&weight, &correlation);
         check_same(&weight, &moment_1);
         check_same(&weight, &moment_2);
-        let pass = |w: &mut [f32], c: &[f32], m: &mut [f32], v: &mut [f32]| {
-            simd(|| {
-                for (((w, c), m), v) in w.iter_mut().zip(c).zip(m).zip(v) {
-                    *m = step.beta_1 * *m + (1.0 - step.beta_1) * c;
-                    *v = step.beta_2 * *v + (1.0 - step.beta_2) * c * c;
-                    let direction = *m / ((*v * step.correction_2).sqrt() + step.epsilon);
-                    *w = (step.decay * *w + step.rate * direction).clamp(-step.limit, step.limit);
-                }
-            });
+        // The settings as plain numbers, so that the loop is vectorised.
+        let AdamStep { rate, beta_1, beta_2, correction_2, epsilon, decay, limit } = step;
+        let (rest_1, rest_2) = (1.0 - beta_1, 1.0 - beta_2);
+        let pass = move |w: &mut [f32], c: &[f32], m: &mut [f32], v: &mut [f32]| {
+            simd(
+                #[inline(always)]
+                move || {
+                    for (((w, c), m), v) in w.iter_mut().zip(c).zip(m).zip(v) {
+                        *m = beta_1 * *m + rest_1 * c;
+                        *v = beta_2 * *v + rest_2 * c * c;
+                        let direction = *m / ((*v * correction_2).sqrt() + epsilon);
+                        *w = (decay * *w + rate * direction).clamp(-limit, limit);
+                    }
+                },
+            );
         };
         {
             let (w, c) = (values_mut(&mut weight), values(&correlation));
@@ -452,11 +476,14 @@ fn add_squares(sums: &mut [f32], row: &[f32]) {
 
 fn in_chunks(to: &mut [f32], from: &[f32], change: impl Fn(&mut f32, f32) + Sync) {
     let pass = |to: &mut [f32], from: &[f32]| {
-        simd(|| {
-            for (t, f) in to.iter_mut().zip(from) {
-                change(t, *f);
-            }
-        });
+        simd(
+            #[inline(always)]
+            || {
+                for (t, f) in to.iter_mut().zip(from) {
+                    change(t, *f);
+                }
+            },
+        );
     };
     if to.len() < PARALLEL_FROM {
         pass(to, from);

@@ -136,10 +136,11 @@ pub(super) fn normalize_presynaptic(
 }
 
 /// [`crate::ops::unit_normalize`] for many rows and few columns.
-pub(super) fn unit_normalize_tall(mut signal: FlexTensor) -> FlexTensor {
+pub(super) fn unit_normalize_tall(mut signal: FlexTensor, epsilon: f32) -> FlexTensor {
     let [rows, columns] = size(&signal);
     let scale = with_squares(rows, columns, values(&signal), |squares| {
-        let scale = |square: &f32| if *square > 0.0 { 1.0 / square.sqrt() } else { 1.0 };
+        let scale =
+            |square: &f32| if *square > 0.0 { 1.0 / (square.sqrt() + epsilon) } else { 1.0 };
         squares.iter().map(scale).collect::<Vec<f32>>()
     });
     for_each_row(values_mut(&mut signal), columns, |_, row| {

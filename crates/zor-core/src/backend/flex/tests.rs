@@ -56,9 +56,9 @@ fn normalisation_agrees_with_primitives_and_keeps_silent_columns_at_zero() {
             }
             signal
         };
-        let fused = Flex::unit_normalize(make());
+        let fused = Flex::unit_normalize(make(), 0.1);
         assert_eq!(values(&fused)[0], 0.0);
-        check("normalised", fused, primitives::unit_normalize::<Flex>(make()));
+        check("normalised", fused, primitives::unit_normalize::<Flex>(make(), 0.1));
         let fused = Flex::equalize_units(make());
         assert_eq!(values(&fused)[0], 0.0);
         let norm = |tensor: &FlexTensor| values(tensor).iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -123,8 +123,8 @@ const TALL: [usize; 2] = [9000, 20];
 
 #[test]
 fn passes_over_tall_matrices_agree_with_primitives() {
-    let fused = Flex::unit_normalize(random(TALL, 1));
-    check("normalised", fused, primitives::unit_normalize::<Flex>(random(TALL, 1)));
+    let fused = Flex::unit_normalize(random(TALL, 1), 0.0);
+    check("normalised", fused, primitives::unit_normalize::<Flex>(random(TALL, 1), 0.0));
     let fused = Flex::equalize_units(random(TALL, 1));
     check("equalised", fused, primitives::equalize_units::<Flex>(random(TALL, 1)));
     let fused = Flex::gate_signal(random(TALL, 1), random(TALL, 2), random(TALL, 3));
