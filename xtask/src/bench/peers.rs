@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -37,6 +38,8 @@ impl Peer {
         writeln!(self.questions, "{question}").map_err(|e| format!("the peer is gone: {e}"))?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer).map_err(|e| format!("the peer is gone: {e}"))?;
+        // Its threads wait busily for a while, which makes small steps faster there and would slow whoever is next.
+        std::thread::sleep(Duration::from_millis(50));
         serde_json::from_str(&answer).map_err(|e| format!("the peer answered '{answer}': {e}"))
     }
 }
@@ -52,8 +55,7 @@ impl Drop for Peer {
 /// A script as a process; see [`Peer::start`].
 pub(super) fn command(script: &str) -> Result<Command, String> {
     let mut command = Command::new(python()?);
-    // Waiting threads leave the cores to whoever's turn it is.
-    command.arg(root().join("benches/peers").join(script)).env("OMP_WAIT_POLICY", "passive");
+    command.arg(root().join("benches/peers").join(script));
     Ok(command)
 }
 

@@ -123,7 +123,8 @@ impl Layer for Dense {
         };
         let Signal { values, gated } = signal;
         let presynaptic = if self.normalize_presynaptic {
-            ops::unit_normalize(presynaptic, ops::NORM_EPSILON)
+            let own = ops::exclusive(presynaptic, learning.workspace);
+            ops::unit_normalize(own, ops::NORM_EPSILON)
         } else {
             presynaptic
         };
