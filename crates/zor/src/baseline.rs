@@ -17,6 +17,8 @@ use crate::train::{self, Next, matrix};
 
 /// How often a baseline is evaluated; its best counts.
 const EVALUATIONS: u64 = 100;
+/// Steps that a baseline is given at least: on ten images its best comes after 100 to 400.
+pub const LEAST_STEPS: u64 = 500;
 /// Adam's usual learning rate.
 const LEARNING_RATE: f64 = 1e-3;
 
@@ -89,7 +91,7 @@ impl Mlp {
     }
 }
 
-/// Trains a network of the same size on the same batches for as many steps, and keeps it at its best.
+/// Trains a network of the same size on the same batches for as many steps, or 500 if those are more, and keeps it at its best.
 ///
 /// # Errors
 /// When the settings make no batches.
@@ -109,10 +111,11 @@ pub fn train(
     let mut batch = zor_data::Batch::default();
     let evaluation =
         train::evaluation_batches(&data.evaluation, device).collect::<Result<Vec<_>>>()?;
-    let every = (settings.steps / EVALUATIONS).max(1);
+    let steps = settings.steps.max(LEAST_STEPS);
+    let every = (steps / EVALUATIONS).max(1);
     let mut best: Option<(Deviation, u64, Mlp)> = None;
     let (mut curve, mut train_seconds) = (Vec::new(), 0.0);
-    for step in 1..=settings.steps {
+    for step in 1..=steps {
         let start = Instant::now();
         batches.fill(step - 1, &mut batch);
         let input = matrix(&batch.inputs, batch.rows, &training_device);
@@ -122,7 +125,7 @@ pub fn train(
         network = optimizer.step(LEARNING_RATE, network, gradients);
         train_seconds += start.elapsed().as_secs_f64();
         let stop = tell(step) == Next::Stop;
-        if step % every == 0 || step == settings.steps || stop {
+        if step % every == 0 || step == steps || stop {
             let plain = network.clone().valid();
             let deviation = evaluate(&plain, output, &evaluation);
             curve.push((step, deviation));
