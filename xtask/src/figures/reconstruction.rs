@@ -29,7 +29,7 @@ struct Bench<'a> {
     raw: serde_json::Map<String, Value>,
 }
 
-/// Adds the figures to the table; `long` adds twenty random draws with their baselines, `write` keeps the raw numbers.
+/// Adds the figures to the table; `long` adds twenty random draws with their baselines, `write` keeps the raw numbers, theirs too.
 pub(crate) fn measure(
     data: &Images,
     table: &mut Table,
@@ -43,7 +43,7 @@ pub(crate) fn measure(
         bench.all_images()?;
         bench.distance_from_backpropagation()?;
     }
-    if long {
+    if long || write {
         bench.draws()?;
     }
     if write {
