@@ -1,7 +1,7 @@
 """Times a training step of the airbench network (Jordan 2024) in PyTorch on the CPU, in both memory layouts.
 
-Run by `cargo xtask bench --suite conv --peer torch`: reads a number of steps a line, and answers with a JSON object of the mean
-milliseconds of a step by layout. The network is the one that Zor's suite trains: ReLU in the place of gates, the same shapes, batch and optimizer.
+Run by `cargo xtask bench --suite conv --peer torch`: reads a JSON object `{"layout": ..., "steps": ...}` a line, and answers with
+the mean milliseconds of a step as `{"value": ...}`. The network is the one that Zor's suite trains: ReLU in the place of gates, the same shapes, batch and optimizer.
 """
 
 import json
@@ -60,12 +60,12 @@ class Trainer:
 def main():
     threads, batch = (int(argument) for argument in sys.argv[1:3])
     torch.set_num_threads(threads)
-    layouts = {"channels-first": torch.contiguous_format, "channels-last": torch.channels_last}
+    layouts = {"PyTorch, channels first": torch.contiguous_format, "PyTorch, channels last": torch.channels_last}
     trainers = {name: Trainer(layout, batch) for name, layout in layouts.items()}
     for line in sys.stdin:
-        steps = int(line)
-        times = {name: trainer.milliseconds(steps) for name, trainer in trainers.items()}
-        print(json.dumps(times | {"torch": torch.__version__}), flush=True)
+        question = json.loads(line)
+        value = trainers[question["layout"]].milliseconds(question["steps"])
+        print(json.dumps({"value": value, "torch": torch.__version__}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Times training steps of dense networks in PyTorch on the CPU: Zor's classic rule, and a multilayer perceptron under backpropagation.
 
 Run by `cargo xtask bench --suite step --peer torch`: reads one JSON object a line, `{"kind": "classic" | "mlp", "sizes": [...],
-"batch": ..., "steps": ...}`, and answers with the mean milliseconds of a step.
+"batch": ..., "steps": ...}`, and answers with the mean milliseconds of a step as `{"value": ...}`.
 """
 
 import json
@@ -86,7 +86,7 @@ def main():
         for _ in range(question["steps"]):
             trainers[key].step()
         milliseconds = 1e3 * (time.perf_counter() - start) / question["steps"]
-        print(json.dumps({"milliseconds": milliseconds, "torch": torch.__version__}), flush=True)
+        print(json.dumps({"value": milliseconds, "torch": torch.__version__}), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,16 @@ mod classification;
 mod conv;
 mod depth;
 mod few_shot;
-mod memory;
+pub(crate) mod memory;
 mod peers;
+mod rounds;
+mod spread;
 mod step;
 
 use serde_json::Value;
+pub(crate) use spread::Spread;
+use zor::core::Parameter;
+use zor::prelude::*;
 
 use crate::figures::Table;
 use crate::results;
@@ -139,11 +144,6 @@ impl Request {
     }
 }
 
-/// A measurement's own process; see [`memory`].
-pub(crate) fn memory_of(sizes: &[&str]) -> Result<(), String> {
-    memory::measure(sizes)
-}
-
 /// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last line.
 pub(crate) fn run(request: &Request) -> Result<(), String> {
     let raw = request.suite.run(&request.choice, request.write)?;
@@ -156,16 +156,13 @@ pub(crate) fn run(request: &Request) -> Result<(), String> {
     Ok(())
 }
 
-/// Median, least and largest; NaN of nothing.
-pub(crate) fn spread(values: &[f64]) -> (f64, f64, f64) {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
-    let last = sorted.len().saturating_sub(1);
-    (0.5 * (at(last / 2) + at(sorted.len() / 2)), at(0), at(last))
+/// Cores that the suites use: all of them.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A middle with its range, for tables.
-pub(crate) fn ranged((middle, low, high): (f64, f64, f64), unit: &str) -> String {
-    format!("{middle:.2}{unit} [{low:.2}, {high:.2}]")
+/// Normally distributed values.
+fn noise(shape: [usize; 2]) -> Tensor<2> {
+    let mut random = Random::seeded(1);
+    Parameter::normal("noise", shape, 1.0, &mut random, &Device::flex()).value()
 }

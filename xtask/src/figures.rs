@@ -72,12 +72,12 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
             continue;
         }
         // What is not there yet is in the table as short.
-        let kept = results::read(suite.name()).unwrap_or_else(|error| {
-            println!("{}: not measured: {error}", suite.name());
-            Value::Null
-        });
-        println!("{}: measured at commit {}", suite.name(), kept["commit"]);
-        suite.figures(&kept, &mut table);
+        let kept = results::read(suite.name());
+        match &kept {
+            Ok(kept) => println!("{}: measured at commit {}", suite.name(), kept["commit"]),
+            Err(error) => println!("{}: not measured: {error}", suite.name()),
+        }
+        suite.figures(&kept.unwrap_or(Value::Null), &mut table);
     }
     table.print();
     let short: Vec<_> = table.0.iter().filter(|f| !f.kept).map(|f| f.name.as_str()).collect();

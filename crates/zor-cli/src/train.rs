@@ -155,7 +155,7 @@ fn train_baselines(
 ) -> Result<Vec<Baseline>> {
     let mut baselines = Vec::new();
     for output in [Output::Sigmoid, Output::Linear] {
-        let bar = progress_bar(settings.steps.max(baseline::LEAST_STEPS), output.name());
+        let bar = progress_bar(baseline::steps(settings), output.name());
         let baseline = baseline::train(settings, data, output, device, &mut |step| {
             bar.set_position(step);
             next(interrupted)

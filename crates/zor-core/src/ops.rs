@@ -101,7 +101,7 @@ pub fn product(
 /// over all rows of `presynaptic` (plus 1e-8), in place.
 ///
 /// # Shapes
-/// `[elements * channels / groups, outputs]` and `[rows, channels]`; of a dense layer, one element and one group.
+/// `[elements * channels / groups, outputs]` and `[rows, channels]`.
 pub fn normalize_presynaptic(
     correlation: Tensor<2>,
     presynaptic: Tensor<2>,
@@ -359,6 +359,33 @@ pub fn adam_step(
     let (weight, moment_1, moment_2) = Dispatch::adam_step(
         weight.into_dispatch(),
         correlation.into_dispatch(),
+        moment_1.into_dispatch(),
+        moment_2.into_dispatch(),
+        step,
+    );
+    (
+        Tensor::from_dispatch(weight),
+        Tensor::from_dispatch(moment_1),
+        Tensor::from_dispatch(moment_2),
+    )
+}
+
+/// [`adam_step`] with the correlation `presynaptic^T signal`, which is nowhere in memory as a whole if the device can do without.
+///
+/// # Shapes
+/// `[rows, columns]`, `[batch, rows]`, `[batch, columns]`, and `[rows, columns]` twice.
+pub fn adam_step_in_factors(
+    weight: Tensor<2>,
+    presynaptic: Tensor<2>,
+    signal: Tensor<2>,
+    moment_1: Tensor<2>,
+    moment_2: Tensor<2>,
+    step: AdamStep,
+) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
+    let (weight, moment_1, moment_2) = Dispatch::adam_step_in_factors(
+        weight.into_dispatch(),
+        presynaptic.into_dispatch(),
+        signal.into_dispatch(),
         moment_1.into_dispatch(),
         moment_2.into_dispatch(),
         step,

@@ -179,12 +179,7 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Moves the parameter along `correlation`, the direction in which the error falls, of the parameter's shape.
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace);
 
-    /// Whether [`Optimizer::step_in_factors`] is the shorter way for a parameter of this shape and a batch of so many rows.
-    fn prefers_factors(&self, _shape: [usize; 2], _rows: usize) -> bool {
-        false
-    }
-
-    /// The same step for a correlation `presynaptic^T signal` that is not multiplied out.
+    /// The same step for a correlation `presynaptic^T signal` that is not multiplied out; an optimizer that can go by the factors overrides it.
     ///
     /// # Shapes
     /// `[batch, rows]` and `[batch, columns]` of a parameter `[rows, columns]`.

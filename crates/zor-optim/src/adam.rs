@@ -74,6 +74,33 @@ impl Optimizer for AdamW {
     }
 
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
+        self.update(parameter, |weight, [first, second], step| {
+            ops::adam_step(weight, correlation.clone(), first, second, step)
+        });
+        workspace.give(correlation);
+    }
+
+    fn step_in_factors(
+        &self,
+        parameter: &mut Parameter,
+        presynaptic: &Tensor<2>,
+        signal: &Tensor<2>,
+        _: &mut Workspace,
+    ) {
+        self.update(parameter, |weight, [first, second], step| {
+            let (presynaptic, signal) = (presynaptic.clone(), signal.clone());
+            ops::adam_step_in_factors(weight, presynaptic, signal, first, second, step)
+        });
+    }
+}
+
+impl AdamW {
+    /// Moves weight and moments by one step of these settings.
+    fn update(
+        &self,
+        parameter: &mut Parameter,
+        move_all: impl FnOnce(Tensor<2>, [Tensor<2>; 2], AdamStep) -> (Tensor<2>, Tensor<2>, Tensor<2>),
+    ) {
         let limit = parameter.limit();
         parameter.update(|weight, state, step| {
             let rate = self.schedule.rate(step);
@@ -88,13 +115,11 @@ impl Optimizer for AdamW {
                 decay: 1.0 - rate * self.weight_decay,
                 limit,
             };
-            let mut moment = || state.tensors.pop().unwrap_or_else(|| correlation.zeros_like());
+            let mut moment = || state.tensors.pop().unwrap_or_else(|| weight.zeros_like());
             let (second, first) = (moment(), moment());
-            let (weight, first, second) =
-                ops::adam_step(weight, correlation.clone(), first, second, settings);
+            let (weight, first, second) = move_all(weight, [first, second], settings);
             state.tensors.extend([first, second]);
             weight
         });
-        workspace.give(correlation);
     }
 }

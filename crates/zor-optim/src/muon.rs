@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
 use zor_core::ops::{self, Transposed};
-use zor_core::{Error, Optimizer, Parameter, Result, Workspace};
+use zor_core::{Error, Optimizer, OptimizerState, Parameter, Result, Workspace};
 
 use crate::{AdamW, Schedule, accumulate};
 
@@ -88,22 +88,10 @@ impl Optimizer for Muon {
             let vector = AdamW::new(schedule).with_weight_decay(self.weight_decay);
             return vector.step(parameter, correlation, workspace);
         }
-        let limit = parameter.limit();
-        parameter.update(|weight, state, step| {
-            let rate = self.schedule.rate(step);
-            let decay = 1.0 - rate * self.weight_decay;
+        self.move_along(parameter, workspace, |state, workspace| {
             let direction = accumulate(state, correlation, self.momentum, self.nesterov);
-            let direction = orthogonalize(direction, self.iterations, workspace);
-            // Wide and tall matrices then move their outputs by as much (Jordan et al.).
-            let rate = rate * (rows as f32 / columns as f32).max(1.0).sqrt();
-            let weight = ops::move_weight(weight, direction.clone(), decay, rate, limit);
-            workspace.give(direction);
-            weight
+            orthogonalize(direction, self.iterations, workspace)
         });
-    }
-
-    fn prefers_factors(&self, [rows, columns]: [usize; 2], batch: usize) -> bool {
-        self.momentum == 0.0 && 2 * batch <= rows.min(columns)
     }
 
     fn step_in_factors(
@@ -113,15 +101,43 @@ impl Optimizer for Muon {
         signal: &Tensor<2>,
         workspace: &mut Workspace,
     ) {
+        let shape = parameter.shape();
+        let multiply = |signal: &Tensor<2>, workspace: &mut Workspace| {
+            let (left, buffer) = (presynaptic.clone(), workspace.take(shape));
+            ops::product(left, signal.clone(), buffer, Transposed::Left)
+        };
+        if !self.prefers_factors(shape, signal.dims()[0]) {
+            let correlation = multiply(signal, workspace);
+            return self.step(parameter, correlation, workspace);
+        }
+        self.move_along(parameter, workspace, |_, workspace| {
+            let signal = orthogonal_signal(presynaptic, signal, self.iterations, workspace);
+            let direction = multiply(&signal, workspace);
+            workspace.give(signal);
+            direction
+        });
+    }
+}
+
+impl Muon {
+    /// Whether the factors of a batch's correlation are enough, and smaller than the smaller side.
+    fn prefers_factors(&self, [rows, columns]: [usize; 2], batch: usize) -> bool {
+        self.momentum == 0.0 && 2 * batch <= rows.min(columns)
+    }
+
+    /// One step along an orthogonal direction.
+    fn move_along(
+        &self,
+        parameter: &mut Parameter,
+        workspace: &mut Workspace,
+        direction: impl FnOnce(&mut OptimizerState, &mut Workspace) -> Tensor<2>,
+    ) {
         let ([rows, columns], limit) = (parameter.shape(), parameter.limit());
-        parameter.update(|weight, _, step| {
+        parameter.update(|weight, state, step| {
             let rate = self.schedule.rate(step);
             let decay = 1.0 - rate * self.weight_decay;
-            let signal = orthogonal_signal(presynaptic, signal, self.iterations, workspace);
-            let buffer = workspace.take([rows, columns]);
-            let left = presynaptic.clone();
-            let direction = ops::product(left, signal.clone(), buffer, Transposed::Left);
-            workspace.give(signal);
+            let direction = direction(state, workspace);
+            // Wide and tall matrices then move their outputs by as much (Jordan et al.).
             let rate = rate * (rows as f32 / columns as f32).max(1.0).sqrt();
             let weight = ops::move_weight(weight, direction.clone(), decay, rate, limit);
             workspace.give(direction);
@@ -189,29 +205,23 @@ const TINY: f32 = 1e-30;
 fn iterate(gram: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tensor<2> {
     let (a, b, c) = POLYNOMIAL;
     let (small, mut gram) = (gram.dims(), gram);
-    // The product of the polynomials so far: the matrix times it is the iterate.
-    let mut total: Option<Tensor<2>> = None;
-    for iteration in 1..=iterations.max(1) {
-        let square = product(&gram, &gram, workspace.take(small));
+    let polynomial_of = |gram: &Tensor<2>, workspace: &mut Workspace| {
+        let square = product(gram, gram, workspace.take(small));
         let polynomial = ops::move_weight(square, gram.clone(), c, b, f32::INFINITY);
-        let polynomial = ops::add_to_diagonal(polynomial, a);
-        if iteration < iterations {
-            // The next iterate's Gram matrix; all of these commute.
-            let half = product(&polynomial, &gram, workspace.take(small));
-            gram = product(&half, &polynomial, gram);
-            workspace.give(half);
-        }
-        total = Some(match total {
-            None => polynomial,
-            Some(total) => {
-                let next = product(&polynomial, &total, workspace.take(small));
-                workspace.give(polynomial);
-                workspace.give(total);
-                next
-            }
-        });
+        ops::add_to_diagonal(polynomial, a)
+    };
+    let mut polynomial = polynomial_of(&gram, workspace);
+    // The product of the polynomials so far: the matrix times it is the iterate.
+    let mut total = polynomial.clone();
+    for _ in 1..iterations {
+        // The next iterate's Gram matrix; all of these commute.
+        let half = product(&polynomial, &gram, workspace.take(small));
+        gram = product(&half, &polynomial, gram);
+        workspace.give(half);
+        polynomial = polynomial_of(&gram, workspace);
+        let next = product(&polynomial, &total, workspace.take(small));
+        workspace.give(std::mem::replace(&mut total, next));
     }
-    let total = total.expect("there was one iteration or more");
     workspace.give(gram);
     total
 }

@@ -18,7 +18,7 @@ use crate::train::{self, Next, matrix};
 /// How often a baseline is evaluated; its best counts.
 const EVALUATIONS: u64 = 100;
 /// Steps that a baseline is given at least: on ten images its best comes after 100 to 400.
-pub const LEAST_STEPS: u64 = 500;
+const LEAST_STEPS: u64 = 500;
 /// Adam's usual learning rate.
 const LEARNING_RATE: f64 = 1e-3;
 
@@ -39,6 +39,11 @@ impl Output {
             Self::Linear => "MLP, linear",
         }
     }
+}
+
+/// Steps that a baseline is trained for, beside a network with these settings.
+pub fn steps(settings: &Settings) -> u64 {
+    settings.steps.max(LEAST_STEPS)
 }
 
 /// A baseline's best evaluation.
@@ -111,7 +116,7 @@ pub fn train(
     let mut batch = zor_data::Batch::default();
     let evaluation =
         train::evaluation_batches(&data.evaluation, device).collect::<Result<Vec<_>>>()?;
-    let steps = settings.steps.max(LEAST_STEPS);
+    let steps = steps(settings);
     let every = (steps / EVALUATIONS).max(1);
     let mut best: Option<(Deviation, u64, Mlp)> = None;
     let (mut curve, mut train_seconds) = (Vec::new(), 0.0);

@@ -140,13 +140,13 @@ pub enum OptimizerName {
 named!(OptimizerName { AdamW = "adamw", Adam = "adam", Muon = "muon", Sgd = "sgd" });
 
 impl OptimizerName {
-    /// Learning rate and weight decay where a task has none for it.
-    pub(crate) fn usual(self) -> (f32, f32) {
+    /// Learning rate, weight decay, and momentum if it has one, where a task has none for it.
+    pub(crate) fn usual(self) -> (f32, f32, Option<f32>) {
         match self {
-            Self::AdamW => (1e-3, 0.01),
-            Self::Adam => (1e-3, 0.0),
-            Self::Muon => (0.02, 0.0),
-            Self::Sgd => (1e-3, 0.0),
+            Self::AdamW => (1e-3, 0.01, None),
+            Self::Adam => (1e-3, 0.0, None),
+            Self::Muon => (0.02, 0.0, Some(0.9)),
+            Self::Sgd => (1e-3, 0.0, Some(0.9)),
         }
     }
 }

@@ -222,23 +222,17 @@ impl Settings {
         };
         // A preset's rate and decay are for its own optimizer.
         let optimizer = options.optimizer.unwrap_or(preset.optimizer);
-        let (usual_rate, usual_decay) = if optimizer == preset.optimizer {
-            (preset.learning_rate, preset.weight_decay)
+        let (usual_rate, usual_decay, usual_momentum) = if optimizer == preset.optimizer {
+            (preset.learning_rate, preset.weight_decay, preset.momentum)
         } else {
             optimizer.usual()
         };
-        let usual_momentum = if optimizer == preset.optimizer { preset.momentum } else { 0.9 };
-        let momentum = match optimizer {
-            OptimizerName::Muon | OptimizerName::Sgd => {
-                Some(options.momentum.unwrap_or(usual_momentum))
-            }
-            OptimizerName::AdamW | OptimizerName::Adam if options.momentum.is_some() => {
-                return Err(Error::input(format!(
-                    "momentum is an option of muon and sgd; the optimizer is {optimizer}"
-                )));
-            }
-            OptimizerName::AdamW | OptimizerName::Adam => None,
-        };
+        if options.momentum.is_some() && usual_momentum.is_none() {
+            return Err(Error::input(format!(
+                "momentum is an option of muon and sgd; the optimizer is {optimizer}"
+            )));
+        }
+        let momentum = options.momentum.or(usual_momentum);
         let peak = options.learning_rate.unwrap_or(usual_rate);
         let mut rule = preset.rule;
         rule.threshold = options.threshold.unwrap_or(rule.threshold);

@@ -18,7 +18,7 @@ pub(crate) struct Preset {
     pub(crate) learning_rate: f32,
     pub(crate) warm_up: u64,
     pub(crate) schedule: ScheduleName,
-    pub(crate) momentum: f32,
+    pub(crate) momentum: Option<f32>,
     pub(crate) weight_decay: f32,
     pub(crate) label_smoothing: f32,
     pub(crate) hidden: usize,
@@ -46,7 +46,7 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
         warm_up: 0,
         hidden: 64,
         schedule: ScheduleName::Constant,
-        momentum: 0.9,
+        momentum: None,
         weight_decay: 0.01,
         label_smoothing: 0.0,
         output_activation: Activation::None,
@@ -60,6 +60,7 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
         optimizer: OptimizerName::Muon,
         learning_rate: 0.02,
         schedule: ScheduleName::Linear,
+        momentum: Some(0.9),
         weight_decay: 0.0,
         output_activation: Activation::Relu,
         ..classic
@@ -82,7 +83,13 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
                 return basis;
             }
             // Every batch is all of them, so that momentum has nothing to even out, and without it a step is a short one.
-            Preset { steps: 100, learning_rate: 0.5, momentum: 0.0, weight_decay: 0.45, ..basis }
+            Preset {
+                steps: 100,
+                learning_rate: 0.5,
+                momentum: Some(0.0),
+                weight_decay: 0.45,
+                ..basis
+            }
         }
         // Parts of stretched images, put together: more kinds of clothing than the few that were seen.
         (Some(_), true) => Preset {
@@ -138,7 +145,7 @@ pub(crate) fn cifar_reconstruction(
         warm_up: 0,
         hidden: 728,
         schedule: ScheduleName::Linear,
-        momentum: 0.9,
+        momentum: Some(0.9),
         weight_decay: 0.0,
         label_smoothing: 0.0,
         output_activation: Activation::None,
@@ -148,6 +155,7 @@ pub(crate) fn cifar_reconstruction(
         (RuleName::Classic, _) => Preset {
             optimizer: OptimizerName::AdamW,
             learning_rate: 1e-3,
+            momentum: None,
             weight_decay: 0.01,
             ..muon
         },
@@ -193,7 +201,7 @@ pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
         learning_rate: 0.02,
         warm_up: 0,
         schedule: ScheduleName::Linear,
-        momentum: 0.9,
+        momentum: Some(0.9),
         weight_decay: 0.0,
         label_smoothing: 0.0,
         hidden: 1,
@@ -212,7 +220,7 @@ pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset
         learning_rate: 2e-3,
         warm_up: 100,
         schedule: ScheduleName::Linear,
-        momentum: 0.9,
+        momentum: None,
         weight_decay: 0.01,
         label_smoothing: 0.0,
         hidden: 512,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{Deviation, GateConfig, Network, Place, Target, Workspace, step};
+use zor_core::{Deviation, GateConfig, Network, Optimizer, Place, Target, Workspace, step};
 use zor_data::{Batches, Dataset, Order, Prefetch};
 
 use crate::error::Result;
@@ -134,11 +134,8 @@ impl Training {
             };
             let input = settings.task.question(images);
             prefetch.recycle(batch);
-            let (network, optimizer) = (&mut self.network, optimizer.as_ref());
-            let training = match teacher {
-                Teacher::Rule => network.train_batch(optimizer, input, target)?,
-                Teacher::Autodiff => autodiff::train_batch(network, optimizer, input, target)?,
-            };
+            let training =
+                teacher.train_batch(&mut self.network, optimizer.as_ref(), input, target)?;
             self.steps += 1;
             self.train_seconds += start.elapsed().as_secs_f64();
             let (step, last) = (self.steps, self.steps == settings.steps);
@@ -201,6 +198,25 @@ pub enum Teacher {
     Rule,
     /// Gradients of burn's autodiff.
     Autodiff,
+}
+
+impl Teacher {
+    /// One training step; how far the outputs were off before it.
+    ///
+    /// # Errors
+    /// When the batch does not fit the network, or its error is not finite.
+    pub fn train_batch(
+        self,
+        network: &mut Network,
+        optimizer: &dyn Optimizer,
+        input: Tensor<2>,
+        target: impl Into<Target>,
+    ) -> Result<Deviation> {
+        match self {
+            Self::Rule => Ok(network.train_batch(optimizer, input, target)?),
+            Self::Autodiff => autodiff::train_batch(network, optimizer, input, target),
+        }
+    }
 }
 
 /// Trains a task's network from the start.

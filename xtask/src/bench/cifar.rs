@@ -13,10 +13,10 @@ use zor::options::{
 use zor::prelude::*;
 use zor::train::{self, Next, Teacher, Training};
 
-use super::peers::Peer;
-use super::{Choice, Keep, ranged, spread};
+use super::peers::{Numbers, Peer};
+use super::{Choice, Keep, Spread};
 use crate::figures::Table;
-use crate::{results, root, text};
+use crate::{results, text};
 
 /// Pools of training images, what an autoencoder that learned from each has to reach as it is (dB), and PCA's figure where
 /// augmentation has to go beyond it.
@@ -216,23 +216,13 @@ fn colours(
 
 /// How well as many principal components of what a run learns from reproduce what it is evaluated on.
 fn pca(peer: &mut Peer, settings: &Settings, data: &RunData) -> Result<f64, String> {
-    let folder = root().join("target/peers");
-    let write = |name: &str, values: &[f32]| {
-        let path = folder.join(name);
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok::<_, String>(path)
-    };
-    let pool = write("pool.f32", &learned_from(settings, data)?)?;
-    let evaluation = write("evaluation.f32", &data.evaluation.pixels())?;
+    let pool = Numbers::write("pool.f32", &[&learned_from(settings, data)?])?;
+    let evaluation = Numbers::write("evaluation.f32", &[&data.evaluation.pixels()])?;
     let question = json!({
-        "pool": pool, "evaluation": evaluation, "values": data.train.shape().len(),
+        "pool": pool.path(), "evaluation": evaluation.path(), "values": data.train.shape().len(),
         "components": settings.hidden,
     });
     let answer = peer.ask(&question.to_string())?;
-    for path in [pool, evaluation] {
-        std::fs::remove_file(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    }
     answer["psnr_db"].as_f64().ok_or_else(|| format!("the peer answered {answer}"))
 }
 
@@ -260,18 +250,18 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             runs.as_array().into_iter().flatten().filter_map(|run| run[key].as_f64()).collect()
         };
         let found = all("psnr_db");
-        let (psnr, low, high) = spread(&found);
+        let psnr = Spread::of(&found);
         let measured = match found.len() {
             0 => "not measured".to_owned(),
-            1 => format!("{psnr:.2} dB, one seed"),
-            _ => ranged((psnr, low, high), " dB"),
+            1 => format!("{:.2} dB, one seed", psnr.median),
+            _ => psnr.with_unit(" dB"),
         };
         let promised = row.least.map_or("-".to_owned(), |least| format!("at least {least:.2} dB"));
         // Every seed has to reach it; a row that was not measured has not.
-        let kept = row.least.is_none_or(|least| low >= least);
+        let kept = row.least.is_none_or(|least| psnr.lowest >= least);
         table.add(&row.name, promised, measured, kept);
         if let Some(most) = row.most {
-            let (_, _, slowest) = spread(&all("train_seconds"));
+            let slowest = Spread::of(&all("train_seconds")).highest;
             let name = format!("{}: training time", row.name);
             let promised = format!("at most {most:.0} s");
             table.add(&name, promised, format!("{slowest:.0} s"), slowest <= most);
@@ -287,23 +277,24 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             let (best_psnr, least) =
                 (best("psnr_db", f64::max).unwrap_or(f64::NAN), best("ciede2000", f64::min));
             let least = least.unwrap_or(f64::NAN);
-            let (_, _, difference) = spread(&all("ciede2000"));
+            let difference = Spread::of(&all("ciede2000")).highest;
             let name = format!("{}: CIEDE2000", row.name);
             let promised = if row.truer { format!("below {least:.2}") } else { "-".to_owned() };
             let kept = !row.truer || difference < least;
             table.add(&name, promised, format!("{difference:.2}"), kept);
             let name = format!("{}: best guess", row.name);
-            table.add(&name, "-".to_owned(), format!("{best_psnr:.2} dB"), low > best_psnr);
+            table.add(&name, "-".to_owned(), format!("{best_psnr:.2} dB"), psnr.lowest > best_psnr);
         }
     }
     let seeds = |name: &str| {
         let runs = raw["rows"][name].as_array().into_iter().flatten();
-        spread(&runs.filter_map(|run| run["psnr_db"].as_f64()).collect::<Vec<_>>())
+        Spread::of(&runs.filter_map(|run| run["psnr_db"].as_f64()).collect::<Vec<_>>())
     };
     // No worse: seeds that are apart by more than the two rules are cannot tell them apart.
-    let (ours, ..) = seeds("colorization, 5,000 images");
-    let (theirs, lowest, _) = seeds("colorization, 5,000 images, backprop");
+    let ours = seeds("colorization, 5,000 images").median;
+    let theirs = seeds("colorization, 5,000 images, backprop");
     let name = "colorization, 5,000 images: median ahead of backprop's by";
-    let promised = format!("at least {:.3} dB, its lowest seed", lowest - theirs);
-    table.add(name, promised, format!("{:.3} dB", ours - theirs), ours >= lowest);
+    let promised = format!("at least {:.3} dB, its lowest seed", theirs.lowest - theirs.median);
+    let measured = format!("{:.3} dB", ours - theirs.median);
+    table.add(name, promised, measured, ours >= theirs.lowest);
 }

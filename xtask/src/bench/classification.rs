@@ -6,7 +6,7 @@ use zor::options::{DataSetName, Options, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{self, Next, Teacher};
 
-use super::{Keep, ranged, spread};
+use super::{Keep, Spread};
 use crate::figures::Table;
 use crate::text;
 
@@ -48,15 +48,20 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let own = runs.filter(|run| run["teacher"] == name(teacher));
         own.filter_map(|run| run[key].as_f64()).collect()
     };
-    let (top1, low, high) = spread(&all(Teacher::Rule, "top1"));
-    let measured = ranged((100.0 * top1, 100.0 * low, 100.0 * high), " %");
+    let top1 = Spread::of(&all(Teacher::Rule, "top1"));
+    let measured = top1.times(100.0).with_unit(" %");
     let task = "fashion-classification";
-    table.add(&format!("{task}, test set"), "at least 93.50 %".to_owned(), measured, top1 >= 0.935);
-    let (_, _, slowest) = spread(&all(Teacher::Rule, "train_seconds"));
+    table.add(
+        &format!("{task}, test set"),
+        "at least 93.50 %".to_owned(),
+        measured,
+        top1.median >= 0.935,
+    );
+    let slowest = Spread::of(&all(Teacher::Rule, "train_seconds")).highest;
     let measured = format!("{slowest:.0} s");
     let name = format!("{task}: training time");
     table.add(&name, "at most 600 s".to_owned(), measured, slowest <= 600.0);
-    let (twin, ..) = spread(&all(Teacher::Autodiff, "top1"));
+    let twin = Spread::of(&all(Teacher::Autodiff, "top1")).median;
     let name = format!("{task}, burn's autodiff");
     table.add(&name, "-".to_owned(), format!("{:.2} %", 100.0 * twin), true);
 }

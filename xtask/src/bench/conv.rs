@@ -1,64 +1,54 @@
 //! A training step of the airbench network beside PyTorch's, and the rate that each pass of its convolutions reaches.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use zor::core::Network;
 use zor::core::ops::{self, Geometry, Transposed, Window};
-use zor::core::{Network, Parameter};
 use zor::models;
 use zor::prelude::*;
 
 use super::peers::Peer;
-use super::{ranged, spread};
+use super::rounds::{self, Contender};
+use super::{Spread, noise, threads};
 use crate::figures::Table;
 use crate::text;
 
 const BATCH: usize = 128;
 const ROUNDS: usize = 9;
 const STEPS: usize = 3;
+const ZOR: &str = "Zor";
+/// PyTorch's memory layouts.
+const LAYOUTS: [&str; 2] = ["PyTorch, channels first", "PyTorch, channels last"];
+/// Of the time of PyTorch's faster layout, at most.
+const PROMISED: f64 = 0.7;
 
 pub(crate) fn run(torch: bool) -> Result<Value, String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut step = Step::new()?;
-    let mut peer = if torch {
+    let threads = threads();
+    let peer = if torch {
         let arguments = [threads.to_string(), BATCH.to_string()];
-        Some(Peer::start("convolution.py", &arguments)?)
+        Some(RefCell::new(Peer::start("convolution.py", &arguments)?))
     } else {
         None
     };
-    // Rounds take turns, so that what slows the machine slows everybody.
-    let (mut ours, mut theirs) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for round in 0..=ROUNDS {
-        let own = step.milliseconds()?;
-        let other = peer.as_mut().map(|peer| peer.ask(&STEPS.to_string())).transpose()?;
-        if round == 0 {
-            continue;
-        }
-        ours.push(own);
-        for (times, name) in theirs.iter_mut().zip(["channels-first", "channels-last"]) {
-            times.extend(other.as_ref().and_then(|o| o[name].as_f64()));
+    let mut step = Step::new()?;
+    let mut contenders: Vec<Contender<'_>> = vec![(ZOR, Box::new(|| step.milliseconds()))];
+    for layout in LAYOUTS {
+        if let Some(peer) = &peer {
+            let question = json!({ "layout": layout, "steps": STEPS }).to_string();
+            contenders.push((layout, Box::new(move || peer.borrow_mut().number(&question))));
         }
     }
-    println!(
-        "a training step of the airbench network, batch {BATCH}, {threads} threads, {ROUNDS} rounds:"
-    );
-    println!("{:<28}{:>12}{:>12}{:>12}", "", "median ms", "fastest", "slowest");
-    let show = |name: &str, times: &[f64]| {
-        let (middle, low, high) = spread(times);
-        println!("{name:<28}{middle:>12.1}{low:>12.1}{high:>12.1}");
-        json!({ "median_ms": middle, "fastest_ms": low, "slowest_ms": high })
-    };
-    let mut raw =
-        json!({ "suite": "conv", "threads": threads, "batch": BATCH, "zor": show("Zor", &ours) });
+    let times = rounds::run(ROUNDS, "ms", contenders)?;
+    let title = format!("a training step of the airbench network, batch {BATCH}");
+    let mut raw = json!({ "suite": "conv", "threads": threads, "batch": BATCH, "times": times.report(&title) });
     if torch {
-        let medians = theirs.each_ref().map(|times| spread(times).0);
-        raw["torch_channels_first"] = show("PyTorch, channels first", &theirs[0]);
-        raw["torch_channels_last"] = show("PyTorch, channels last", &theirs[1]);
-        let best = if medians[0] <= medians[1] { &theirs[0] } else { &theirs[1] };
-        let ratios: Vec<f64> = ours.iter().zip(best).map(|(own, other)| own / other).collect();
-        let (middle, low, high) = spread(&ratios);
-        println!("{:<28}{middle:>12.2}{low:>12.2}{high:>12.2}", "ratio to the faster, by round");
-        raw["ratio"] = json!({ "median": middle, "lowest": low, "highest": high });
+        let faster =
+            LAYOUTS.into_iter().min_by(|a, b| times.of(a).median.total_cmp(&times.of(b).median));
+        let ratio = times.ratio(ZOR, faster.unwrap_or(LAYOUTS[0]));
+        println!("{:<40}{:>28}", "time by the faster layout's", ratio.with_unit(""));
+        raw["ratio"] = ratio.json();
     }
     raw["passes"] = passes()?;
     Ok(raw)
@@ -66,14 +56,10 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
 
 /// What is promised of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
-    let ratio = &raw["ratio"];
-    let at = |name: &str| ratio[name].as_f64().unwrap_or(f64::NAN);
-    table.add(
-        "airbench step, time by PyTorch's",
-        "at most 0.70".to_owned(),
-        ranged((at("median"), at("lowest"), at("highest")), ""),
-        at("median") <= 0.7,
-    );
+    let ratio = Spread::read(&raw["ratio"]);
+    let promised = format!("at most {PROMISED:.2}");
+    let name = "airbench step, time by PyTorch's";
+    table.add(name, promised, ratio.with_unit(""), ratio.median <= PROMISED);
 }
 
 /// The rate of every pass of the 3x3 convolutions beside that of a large product.
@@ -117,10 +103,10 @@ impl Step {
     fn new() -> Result<Self, String> {
         let device = Device::flex();
         let mut random = Random::seeded(1);
-        let input = Parameter::normal("input", [BATCH, 32 * 32 * 3], 1.0, &mut random, &device);
+        let input = noise([BATCH, 32 * 32 * 3]);
         let classes = (0..BATCH).map(|_| random.below(10)).collect();
         let network = models::airbench(&[32, 32, 3], 10).build(&device).map_err(text)?;
-        Ok(Self { network, input: input.value(), classes })
+        Ok(Self { network, input, classes })
     }
 
     /// The mean time of a few steps.
@@ -138,12 +124,9 @@ impl Step {
 
 /// Median milliseconds of the forward pass, and of correlation and signal together.
 fn pass_times(geometry: Geometry) -> [f64; 2] {
-    let device = Device::flex();
-    let mut random = Random::seeded(1);
-    let mut tensor = |shape| Parameter::normal("tensor", shape, 1.0, &mut random, &device).value();
-    let input = tensor([BATCH, geometry.input.iter().product()]);
-    let signal = tensor([BATCH, geometry.output().iter().product()]);
-    let kernel = tensor(geometry.kernel_shape());
+    let input = noise([BATCH, geometry.input.iter().product()]);
+    let signal = noise([BATCH, geometry.output().iter().product()]);
+    let kernel = noise(geometry.kernel_shape());
     let mut output = Some(signal.zeros_like());
     let mut buffers = Some((kernel.zeros_like(), input.zeros_like()));
     let forward = median_time(|| {
@@ -161,8 +144,7 @@ fn pass_times(geometry: Geometry) -> [f64; 2] {
 /// GFLOP/s of a large matrix product.
 fn product_rate() -> f64 {
     const SIDE: usize = 1536;
-    let mut random = Random::seeded(1);
-    let matrix = Parameter::normal("matrix", [SIDE; 2], 1.0, &mut random, &Device::flex()).value();
+    let matrix = noise([SIDE; 2]);
     let mut buffer = Some(matrix.zeros_like());
     let time = median_time(|| {
         let (left, right) = (matrix.clone(), matrix.clone());
@@ -178,5 +160,5 @@ fn median_time(mut run: impl FnMut()) -> f64 {
         run();
         start.elapsed().as_secs_f64() * 1e3
     };
-    spread(&(0..15).map(time).collect::<Vec<_>>()).0
+    Spread::of(&(0..15).map(time).collect::<Vec<_>>()).median
 }

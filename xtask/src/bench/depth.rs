@@ -16,7 +16,7 @@ use zor::options::TaskName;
 use zor::prelude::*;
 use zor::train::{self, classes};
 
-use super::{Keep, ranged, spread};
+use super::{Keep, Spread};
 use crate::figures::Table;
 use crate::recorder::{cosine, updates};
 use crate::text;
@@ -246,14 +246,13 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             };
             let shares = runs.iter().filter(|run| is(run)).filter_map(|run| run["top1"].as_f64());
             let all: Vec<f64> = shares.map(|share| 100.0 * share).collect();
-            let (_, low, high) = spread(&all);
-            (all.iter().sum::<f64>() / all.len() as f64, low, high)
+            (all.iter().sum::<f64>() / all.len() as f64, Spread::of(&all))
         };
         let best = DEPTHS.map(|depth| top1(true, depth, false).0).into_iter().fold(0.0, f64::max);
         for depth in [64, 128] {
-            let (mean, low, high) = top1(true, depth, false);
+            let (mean, spread) = top1(true, depth, false);
             let name = format!("{} residual, {depth} layers", kind.name());
-            let measured = ranged((mean, low, high), " %");
+            let measured = ranged(mean, spread, " %");
             let (least, enough) = (best - 1.0, mean >= best - 1.0);
             table.add(&name, format!("at least {least:.2} %"), measured, enough);
             let gain = mean - top1(true, depth, true).0;
@@ -262,9 +261,13 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         }
         let (two, ten) = (top1(false, 2, false).0, top1(false, 10, false));
         let name = format!("{} plain, 10 layers", kind.name());
-        let measured = ranged(ten, " %");
+        let measured = ranged(ten.0, ten.1, " %");
         table.add(&name, format!("at least {:.2} %", two - 1.0), measured, ten.0 >= two - 1.0);
     }
+}
+
+fn ranged(mean: f64, spread: Spread, unit: &str) -> String {
+    format!("{mean:.2}{unit} [{:.2}, {:.2}]", spread.lowest, spread.highest)
 }
 
 struct Laboratory {
@@ -283,7 +286,6 @@ impl Laboratory {
         let n = outcomes.len() as f64;
         let mean = |value: fn(&Outcome) -> f64| outcomes.iter().map(value).sum::<f64>() / n;
         let all: Vec<f64> = outcomes.iter().map(|outcome| 100.0 * outcome.top1).collect();
-        let (_, low, high) = spread(&all);
         let edge = |norm: Option<&f64>| norm.copied().unwrap_or(f64::NAN);
         let norms = &outcomes[0].norms;
         println!(
@@ -292,7 +294,7 @@ impl Laboratory {
             if design.residual { "residual" } else { "plain" },
             design.depth,
             if design.frozen { "hidden layers frozen" } else { design.variant.name() },
-            ranged((100.0 * mean(|outcome| outcome.top1), low, high), ""),
+            ranged(100.0 * mean(|outcome| outcome.top1), Spread::of(&all), ""),
             mean(Outcome::cosine),
             format!("{:.1e} to {:.1e}", edge(norms.first()), edge(norms.last())),
             mean(|outcome| outcome.seconds),

@@ -3,21 +3,19 @@
 //! Data and initial weights are in memory when the clocks start, and the clocks stand while validation images are looked at. Settings of
 //! the strongest perceptron are chosen on training images 10,000 to 11,000; both are validated on 2,000 to 3,000.
 
-use std::fs;
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
-use zor::autodiff;
-use zor::core::{Network, Workspace};
+use serde_json::{Value, json};
+use zor::core::Network;
 use zor::images::{self, Images};
 use zor::options::{DataSetName, Options, RuleName, Settings, TaskName};
 use zor::prelude::*;
-use zor::train;
+use zor::train::{self, Teacher};
 
-use super::peers::Peer;
-use super::{ranged, spread};
+use super::peers::{Numbers, Peer};
+use super::{Spread, threads};
 use crate::figures::Table;
-use crate::{root, text};
+use crate::text;
 
 /// Seeds, one a round; a round more warms up.
 const SEEDS: u64 = 9;
@@ -28,47 +26,23 @@ const NEAR: f64 = 0.1;
 const CHOSEN_ON: std::ops::Range<usize> = 10_000..11_000;
 
 pub(crate) fn run() -> Result<Value, String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads();
     let data = Images::load(DataSetName::FashionMnist, &Locations::from_environment(None));
     let few = Few::new(&data.map_err(text)?)?;
-    let mut peer = Peer::start("few_shot.py", &[threads.to_string(), few.file.clone()])?;
+    let mut peer = Peer::start("few_shot.py", &[threads.to_string(), few.numbers.path()])?;
     let mut ask = |kind: &str, seed: u64| {
         let answer = peer.ask(&json!({ "kind": kind, "seed": seed }).to_string())?;
         let number = |name: &str| answer[name].as_f64().unwrap_or(f64::NAN);
-        Ok::<_, String>((number("psnr_db"), number("seconds"), answer))
+        Ok::<_, String>((number("psnr_db"), number("seconds"), answer["settings"].clone()))
     };
-    let mut rows: Map<String, Value> = Map::new();
     println!("{:<44}{:>22}{:>24}{:>24}", "peer", "its best, dB", "its ms", "times ours");
-    for kind in ["mlp", "best"] {
-        let mut pairs = Pairs::default();
-        let mut settings = Value::Null;
-        for round in 0..=SEEDS {
-            let (psnr, seconds, answer) = ask(kind, round)?;
-            let own = few.seconds_to_pass(psnr, round, Teacher::Rule)?;
-            settings = answer["settings"].clone();
-            if round > 0 {
-                pairs.add(psnr, seconds, own.0, own.1);
-            }
-        }
-        let name = if kind == "mlp" {
-            "PyTorch, ReLU/sigmoid, Adam 1e-3".to_owned()
-        } else {
-            "PyTorch, best of a sweep".to_owned()
-        };
-        rows.insert(kind.to_owned(), pairs.report(&name, settings));
-    }
-    let mut pairs = Pairs::default();
-    for round in 0..=SEEDS {
+    let mlp = few.compare("PyTorch, ReLU/sigmoid, Adam 1e-3", |seed| ask("mlp", seed))?;
+    let best = few.compare("PyTorch, best of a sweep", |seed| ask("best", seed))?;
+    let burn = few.compare("burn's autodiff, our optimizer, to 0.1 dB less", |seed| {
         // Both end at the same limit: what counts is when they are near it.
-        let near = few.best(round)? - NEAR;
-        let theirs = few.seconds_to_pass(near, round, Teacher::Autodiff)?;
-        let own = few.seconds_to_pass(near, round, Teacher::Rule)?;
-        if round > 0 {
-            pairs.add(near, theirs.0, own.0, own.1);
-        }
-    }
-    let name = "burn's autodiff, our optimizer, to 0.1 dB less";
-    rows.insert("burn".to_owned(), pairs.report(name, Value::Null));
+        let near = few.best(seed)? - NEAR;
+        Ok((near, few.seconds_to_pass(near, seed, Teacher::Autodiff)?.0, Value::Null))
+    })?;
     let mut times = Vec::new();
     let mut reached = f64::NAN;
     for _ in 0..=SEEDS {
@@ -76,28 +50,18 @@ pub(crate) fn run() -> Result<Value, String> {
         times.push(seconds * 1e3);
         reached = psnr;
     }
-    let closed = spread(&times[1..]);
+    let closed = Spread::of(&times[1..]);
     println!(
         "closed-form projection on the span: {reached:.2} dB in {} (Zor's last step: {:.2} dB)",
-        ranged(closed, " ms"),
+        closed.with_unit(" ms"),
         few.last(0)?
     );
-    rows.insert(
-        "projection".to_owned(),
-        json!({ "psnr_db": reached, "median_ms": closed.0, "fastest_ms": closed.1, "slowest_ms": closed.2 }),
-    );
-    fs::remove_file(&few.file).map_err(|e| format!("{}: {e}", few.file))?;
-    let ratio = rows["mlp"]["times_ours"]["median"].clone();
-    Ok(
-        json!({ "suite": "few-shot", "threads": threads, "ratio_time_to_peer_best": ratio, "peers": rows }),
-    )
-}
-
-/// Whose steps are timed.
-#[derive(Clone, Copy, PartialEq)]
-enum Teacher {
-    Rule,
-    Autodiff,
+    let ratio = mlp["times_ours"]["median"].clone();
+    let projection = json!({ "psnr_db": reached, "ms": closed.json() });
+    Ok(json!({
+        "suite": "few-shot", "threads": threads, "ratio_time_to_peer_best": ratio,
+        "peers": { "mlp": mlp, "best": best, "burn": burn, "projection": projection },
+    }))
 }
 
 /// Ten images, and what is validated on, in memory.
@@ -106,8 +70,8 @@ struct Few {
     images: Tensor<2>,
     validation: Tensor<2>,
     data: images::RunData,
-    /// Where a peer reads the same numbers.
-    file: String,
+    /// The same for a peer.
+    numbers: Numbers,
 }
 
 impl Few {
@@ -122,17 +86,46 @@ impl Few {
         let rest = data.train.range(CHOSEN_ON).map_err(text)?;
         let data = images::choose(data, &settings).map_err(text)?;
         let sets = [&*data.train, &data.evaluation, &rest].map(|set| set.pixels());
-        let path = root().join("target/peers/few_shot.f32");
-        let bytes: Vec<u8> = sets.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
-        fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        let numbers = Numbers::write("few_shot.f32", &sets.each_ref().map(Vec::as_slice))?;
         let device = Device::flex();
-        Ok(Self {
-            settings,
-            images: matrix(&sets[0], data.train.len(), &device),
-            validation: matrix(&sets[1], data.evaluation.len(), &device),
-            data,
-            file: path.to_string_lossy().into_owned(),
-        })
+        let images = matrix(&sets[0], data.train.len(), &device);
+        let validation = matrix(&sets[1], data.evaluation.len(), &device);
+        Ok(Self { settings, images, validation, data, numbers })
+    }
+
+    /// Runs a peer, which says what it reached in how many seconds and with what settings, and then Zor until past it, seed by seed.
+    fn compare(
+        &self,
+        name: &str,
+        mut peer: impl FnMut(u64) -> Result<(f64, f64, Value), String>,
+    ) -> Result<Value, String> {
+        let mut settings = Value::Null;
+        let (mut reached, mut theirs, mut ours, mut steps) = (vec![], vec![], vec![], vec![]);
+        for round in 0..=SEEDS {
+            let (psnr, seconds, with) = peer(round)?;
+            let own = self.seconds_to_pass(psnr, round, Teacher::Rule)?;
+            if round > 0 {
+                reached.push(psnr);
+                theirs.push(1e3 * seconds);
+                ours.push(1e3 * own.0);
+                steps.push(own.1 as f64);
+            }
+            settings = with;
+        }
+        let ratio = Spread::of_ratios(&theirs, &ours);
+        let [reached, theirs, ours, steps] =
+            [reached, theirs, ours, steps].map(|values| Spread::of(&values));
+        println!(
+            "{name:<44}{:>22}{:>24}{:>24}",
+            reached.with_unit(""),
+            theirs.with_unit(""),
+            ratio.with_unit("")
+        );
+        println!("{:<44}{:>22}{:>24}", "  Zor, until past it", "", ours.with_unit(""));
+        Ok(json!({
+            "peer_best_psnr_db": reached.json(), "peer_ms": theirs.json(), "zor_ms": ours.json(),
+            "zor_steps": steps.json(), "times_ours": ratio.json(), "settings": settings,
+        }))
     }
 
     /// Trains until told to stop; `after` hears PSNR on validation images and seconds of training after each step.
@@ -146,29 +139,15 @@ impl Few {
         let mut network: Network =
             train::build_network(&settings, &self.data.train, &Device::flex()).map_err(text)?;
         let optimizer = settings.build_optimizer();
-        let mut workspace = Workspace::new(&Device::flex());
         let mut seconds = 0.0;
         for step in 1..=settings.steps {
             let start = Instant::now();
             let (input, target) = (self.images.clone(), self.images.clone());
-            match teacher {
-                Teacher::Rule => network.train_batch(optimizer.as_ref(), input, target),
-                Teacher::Autodiff => {
-                    autodiff::train_batch(&mut network, optimizer.as_ref(), input, target)
-                        .map_err(text)?;
-                    Ok(Deviation::default())
-                }
-            }
-            .map_err(text)?;
+            teacher.train_batch(&mut network, optimizer.as_ref(), input, target).map_err(text)?;
             seconds += start.elapsed().as_secs_f64();
-            let output = network
-                .predict_with(self.validation.clone(), &mut workspace)
-                .map_err(text)?
-                .into_data();
-            let target = self.validation.clone().into_data();
-            let slices = (target.as_slice::<f32>(), output.as_slice::<f32>());
-            let (Ok(target), Ok(output)) = slices else { return Err("no f32".to_owned()) };
-            if !after(step, Deviation::between(target, output).psnr_db(), seconds) {
+            let (input, target) = (self.validation.clone(), self.validation.clone());
+            let reached = network.evaluate(input, target).map_err(text)?.psnr_db();
+            if !after(step, reached, seconds) {
                 break;
             }
         }
@@ -213,44 +192,6 @@ impl Few {
     }
 }
 
-/// A peer's runs beside ours.
-#[derive(Default)]
-struct Pairs {
-    reached: Vec<f64>,
-    theirs: Vec<f64>,
-    ours: Vec<f64>,
-    steps: Vec<f64>,
-}
-
-impl Pairs {
-    fn add(&mut self, psnr: f64, theirs: f64, ours: f64, steps: u64) {
-        self.reached.push(psnr);
-        self.theirs.push(theirs * 1e3);
-        self.ours.push(ours * 1e3);
-        self.steps.push(steps as f64);
-    }
-
-    fn report(&self, name: &str, settings: Value) -> Value {
-        let ratios: Vec<f64> = self.theirs.iter().zip(&self.ours).map(|(a, b)| a / b).collect();
-        let ratio = spread(&ratios);
-        let (reached, theirs, ours) =
-            (spread(&self.reached), spread(&self.theirs), spread(&self.ours));
-        println!(
-            "{name:<44}{:>22}{:>24}{:>24}",
-            ranged(reached, ""),
-            ranged(theirs, ""),
-            ranged(ratio, "")
-        );
-        println!("{:<44}{:>22}{:>24}", "  Zor, until past it", "", ranged(ours, ""));
-        let object =
-            |(median, low, high)| json!({ "median": median, "lowest": low, "highest": high });
-        json!({
-            "peer_best_psnr_db": object(reached), "peer_ms": object(theirs), "zor_ms": object(ours),
-            "zor_steps": object(spread(&self.steps)), "times_ours": object(ratio), "settings": settings,
-        })
-    }
-}
-
 /// What is promised of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let names = [
@@ -259,10 +200,9 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         ("burn", "ten images: the same of burn's autodiff", None),
     ];
     for (key, name, least) in names {
-        let ratio = &raw["peers"][key]["times_ours"];
-        let at = |name: &str| ratio[name].as_f64().unwrap_or(f64::NAN);
+        let ratio = Spread::read(&raw["peers"][key]["times_ours"]);
         let promised = least.map_or("-".to_owned(), |least| format!("at least {least:.0} times"));
-        let kept = least.is_none_or(|least| at("median") >= least);
-        table.add(name, promised, ranged((at("median"), at("lowest"), at("highest")), ""), kept);
+        let kept = least.is_none_or(|least| ratio.median >= least);
+        table.add(name, promised, ratio.with_unit(""), kept);
     }
 }

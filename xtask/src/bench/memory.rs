@@ -4,11 +4,11 @@ use std::fs;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
-use zor::core::{Network, Parameter, Rule};
+use zor::core::{Network, Rule};
 use zor::prelude::*;
 
 use super::peers;
-use super::{ranged, spread};
+use super::{Spread, noise, threads};
 use crate::figures::Table;
 use crate::text;
 
@@ -23,7 +23,7 @@ fn cases() -> [(&'static str, Vec<usize>); 2] {
 }
 
 pub(crate) fn run(torch: bool) -> Result<Value, String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let threads = threads().to_string();
     let own = std::env::current_exe().map_err(text)?;
     let mut rows = Map::new();
     println!("{:<24}{:>14}{:>16}{:>24}", "batch 512", "Zor, MB", "PyTorch, MB", "ratio");
@@ -37,12 +37,11 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
                 theirs.push(bytes(peer.arg(&threads).arg(BATCH.to_string()).args(&sizes))?);
             }
         }
-        let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();
-        let (own, other, ratio) = (spread(&ours), spread(&theirs), spread(&ratios));
-        println!("{name:<24}{:>14.1}{:>16.1}{:>24}", own.0 / 1e6, other.0 / 1e6, ranged(ratio, ""));
+        let ratio = Spread::of_ratios(&ours, &theirs);
+        let (own, other) = (Spread::of(&ours).times(1e-6), Spread::of(&theirs).times(1e-6));
+        println!("{name:<24}{:>14.1}{:>16.1}{:>24}", own.median, other.median, ratio.with_unit(""));
         let found = json!({
-            "zor_bytes": ours, "torch_bytes": theirs,
-            "ratio": { "median": ratio.0, "lowest": ratio.1, "highest": ratio.2 },
+            "zor_mb": own.json(), "torch_mb": other.json(), "ratio": ratio.json(),
         });
         rows.insert(name.to_owned(), found);
     }
@@ -75,8 +74,7 @@ pub(crate) fn measure(sizes: &[&str]) -> Result<(), String> {
 fn train(sizes: &[usize], batch: usize) -> Result<(), String> {
     let device = Device::flex();
     let mut network = Network::dense(sizes).rule(Rule::default()).build(&device).map_err(text)?;
-    let mut random = Random::seeded(1);
-    let input = Parameter::normal("input", [batch, sizes[0]], 1.0, &mut random, &device).value();
+    let input = noise([batch, sizes[0]]);
     for _ in 0..3 {
         network.train_batch(&AdamW::default(), input.clone(), input.clone()).map_err(text)?;
     }
@@ -95,11 +93,9 @@ fn status(key: &str) -> Result<u64, String> {
 /// What is promised of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for (name, _) in cases() {
-        let ratio = &raw["networks"][name]["ratio"];
-        let at = |name: &str| ratio[name].as_f64().unwrap_or(f64::NAN);
-        let measured = ranged((at("median"), at("lowest"), at("highest")), "");
+        let ratio = Spread::read(&raw["networks"][name]["ratio"]);
         let name = format!("training memory of {name}, of PyTorch's");
         let promised = format!("at most {PROMISED:.2}");
-        table.add(&name, promised, measured, at("median") <= PROMISED);
+        table.add(&name, promised, ratio.with_unit(""), ratio.median <= PROMISED);
     }
 }

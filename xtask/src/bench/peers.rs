@@ -1,5 +1,6 @@
 //! Programs that Zor is compared with: scripts in `benches/peers`, run by a Python of their own.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -42,6 +43,12 @@ impl Peer {
         std::thread::sleep(Duration::from_millis(50));
         serde_json::from_str(&answer).map_err(|e| format!("the peer answered '{answer}': {e}"))
     }
+
+    /// Sends a line that is answered by one number, the answer's `value`.
+    pub(crate) fn number(&mut self, question: &str) -> Result<f64, String> {
+        let answer = self.ask(question)?;
+        answer["value"].as_f64().ok_or_else(|| format!("the peer answered {answer}"))
+    }
 }
 
 impl Drop for Peer {
@@ -49,6 +56,32 @@ impl Drop for Peer {
         // It may have ended by itself; either way it is gone afterwards.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Numbers that a script reads: a file of little-endian f32 that is gone when this is dropped.
+pub(super) struct Numbers {
+    path: PathBuf,
+}
+
+impl Numbers {
+    pub(super) fn write(name: &str, sets: &[&[f32]]) -> Result<Self, String> {
+        let path = root().join("target/peers").join(name);
+        let bytes: Vec<u8> =
+            sets.iter().flat_map(|set| *set).flat_map(|value| value.to_le_bytes()).collect();
+        fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    pub(super) fn path(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Numbers {
+    fn drop(&mut self) {
+        // A file that stays does no harm.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

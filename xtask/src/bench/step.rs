@@ -1,16 +1,18 @@
 //! A training step of dense networks beside PyTorch's and burn's, and what of it are matrix products.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use gemm::Parallelism;
 use serde_json::{Map, Value, json};
-use zor::autodiff;
 use zor::core::ops::{self, Transposed};
-use zor::core::{Network, Parameter, Rule};
+use zor::core::{Network, Rule};
 use zor::prelude::*;
+use zor::train::Teacher;
 
 use super::peers::Peer;
-use super::{ranged, spread};
+use super::rounds::{self, Contender};
+use super::{Spread, noise, threads};
 use crate::figures::Table;
 use crate::text;
 
@@ -46,71 +48,51 @@ impl Case {
 }
 
 pub(crate) fn run(torch: bool) -> Result<Value, String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut peer = if torch { Some(Peer::start("step.py", &[threads.to_string()])?) } else { None };
+    let threads = threads();
+    let peer = torch.then(|| Peer::start("step.py", &[threads.to_string()])).transpose()?;
+    let peer = peer.map(RefCell::new);
     let mut cases = Map::new();
     for case in &CASES {
-        cases.insert(case.name(), measure(case, peer.as_mut())?);
+        cases.insert(case.name(), measure(case, peer.as_ref())?);
     }
     Ok(json!({ "suite": "step", "threads": threads, "cases": cases, "products": products()? }))
 }
 
-/// Milliseconds a step of every contender, round by round.
-fn measure(case: &Case, mut peer: Option<&mut Peer>) -> Result<Value, String> {
-    let mut classic = Contender::new(case, Rule::classic(), false)?;
-    let mut own = Contender::new(case, Rule::default(), false)?;
-    let mut autodiff = Contender::new(case, Rule::backprop(), true)?;
-    let question = |kind| json!({ "kind": kind, "sizes": case.sizes, "batch": case.batch, "steps": case.steps });
-    let mut times: [Vec<f64>; 5] = Default::default();
-    for round in 0..=ROUNDS {
-        let mut found = [f64::NAN; 5];
-        for (index, kind) in ["classic", "mlp"].into_iter().enumerate() {
-            if let Some(peer) = peer.as_mut() {
-                let answer = peer.ask(&question(kind).to_string())?;
-                found[1 + index] = answer["milliseconds"].as_f64().unwrap_or(f64::NAN);
-            }
-            // Ours beside each, and the mean of both: it stands in two pairs.
-            found[0] = if index == 0 { 0.0 } else { found[0] } + 0.5 * classic.milliseconds()?;
-        }
-        found[3] = autodiff.milliseconds()?;
-        found[4] = own.milliseconds()?;
-        if round > 0 {
-            times.iter_mut().zip(found).for_each(|(times, found)| times.push(found));
+/// Milliseconds a step of everybody.
+fn measure(case: &Case, peer: Option<&RefCell<Peer>>) -> Result<Value, String> {
+    let mut classic = Own::new(case, Rule::classic(), Teacher::Rule)?;
+    let mut default = Own::new(case, Rule::default(), Teacher::Rule)?;
+    let mut autodiff = Own::new(case, Rule::backprop(), Teacher::Autodiff)?;
+    let mut contenders: Vec<Contender<'_>> = vec![
+        ("Zor, classic rule", Box::new(|| classic.milliseconds())),
+        ("Zor, default rule, AdamW", Box::new(|| default.milliseconds())),
+        (PEERS[2], Box::new(|| autodiff.milliseconds())),
+    ];
+    if let Some(peer) = peer {
+        for (name, kind) in PEERS.into_iter().zip(["classic", "mlp"]) {
+            let question = json!({ "kind": kind, "sizes": case.sizes, "batch": case.batch, "steps": case.steps });
+            let question = question.to_string();
+            contenders.push((name, Box::new(move || peer.borrow_mut().number(&question))));
         }
     }
-    println!("\na training step of {}, {ROUNDS} rounds of {} steps:", case.name(), case.steps);
-    println!("{:<34}{:>12}{:>12}{:>12}{:>26}", "", "median ms", "fastest", "slowest", "times ours");
-    let names = ["Zor, classic rule", PEERS[0], PEERS[1], PEERS[2], "Zor, default rule, AdamW"];
-    let mut raw = Map::new();
-    for (name, theirs) in names.into_iter().zip(&times) {
-        if theirs.iter().any(|time| time.is_nan()) {
-            continue;
-        }
-        let (middle, low, high) = spread(theirs);
-        let ratios: Vec<f64> = theirs.iter().zip(&times[0]).map(|(a, b)| a / b).collect();
-        let ratio = spread(&ratios);
-        println!("{name:<34}{middle:>12.3}{low:>12.3}{high:>12.3}{:>26}", ranged(ratio, ""));
-        let found = json!({ "median_ms": middle, "fastest_ms": low, "slowest_ms": high,
-            "times_ours": { "median": ratio.0, "lowest": ratio.1, "highest": ratio.2 } });
-        raw.insert(name.to_owned(), found);
-    }
-    Ok(raw.into())
+    let times = rounds::run(ROUNDS, "ms", contenders)?;
+    Ok(times.report(&format!("a training step of {}", case.name())))
 }
 
 /// A network that is trained on noise.
-struct Contender {
+struct Own {
     network: Network,
     input: Tensor<2>,
     steps: usize,
-    autodiff: bool,
+    teacher: Teacher,
 }
 
-impl Contender {
-    fn new(case: &Case, rule: Rule, autodiff: bool) -> Result<Self, String> {
+impl Own {
+    fn new(case: &Case, rule: Rule, teacher: Teacher) -> Result<Self, String> {
         let network = Network::dense(&case.sizes).rule(rule);
         let network = network.build(&Device::flex()).map_err(text)?;
         let input = noise([case.batch, case.sizes[0]]);
-        Ok(Self { network, input, steps: case.steps, autodiff })
+        Ok(Self { network, input, steps: case.steps, teacher })
     }
 
     fn milliseconds(&mut self) -> Result<f64, String> {
@@ -118,20 +100,10 @@ impl Contender {
         let start = Instant::now();
         for _ in 0..self.steps {
             let (input, target) = (self.input.clone(), self.input.clone());
-            if self.autodiff {
-                autodiff::train_batch(&mut self.network, &optimizer, input, target)
-                    .map_err(text)?;
-            } else {
-                self.network.train_batch(&optimizer, input, target).map_err(text)?;
-            }
+            self.teacher.train_batch(&mut self.network, &optimizer, input, target).map_err(text)?;
         }
         Ok(start.elapsed().as_secs_f64() * 1e3 / self.steps as f64)
     }
-}
-
-fn noise(shape: [usize; 2]) -> Tensor<2> {
-    let mut random = Random::seeded(1);
-    Parameter::normal("noise", shape, 1.0, &mut random, &Device::flex()).value()
 }
 
 /// The five products of the largest network's step: into memory that is there, as the step makes them, beside the same sizes
@@ -148,7 +120,7 @@ fn products() -> Result<Value, String> {
         (inputs, batch, hidden, Transposed::Left),
     ];
     let mut all: Vec<Product> = shapes.map(|(m, k, n, how)| Product::new([m, k, n], how)).into();
-    let mut step = Contender::new(case, Rule::classic(), false)?;
+    let mut step = Own::new(case, Rule::classic(), Teacher::Rule)?;
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let ours: f64 = all.iter_mut().map(Product::milliseconds).sum();
@@ -159,11 +131,10 @@ fn products() -> Result<Value, String> {
             rates.push(best / ours);
         }
     }
-    let (share, rate) = (spread(&shares), spread(&rates));
-    println!("\nthe five products, of a step's time: {}", ranged(share, ""));
-    println!("their rate, of gemm's best on the same sizes: {}", ranged(rate, ""));
-    let object = |(middle, low, high)| json!({ "median": middle, "lowest": low, "highest": high });
-    Ok(json!({ "share_of_step": object(share), "of_best_rate": object(rate) }))
+    let (share, rate) = (Spread::of(&shares), Spread::of(&rates));
+    println!("\nthe five products, of a step's time: {}", share.with_unit(""));
+    println!("their rate, of gemm's best on the same sizes: {}", rate.with_unit(""));
+    Ok(json!({ "share_of_step": share.json(), "of_best_rate": rate.json() }))
 }
 
 /// A product with its operands and result.
@@ -234,24 +205,20 @@ impl Product {
 
 /// What is promised of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
-    let at = |value: &Value| {
-        let number = |name: &str| value[name].as_f64().unwrap_or(f64::NAN);
-        (number("median"), number("lowest"), number("highest"))
-    };
     for case in &CASES {
         for (peer, least) in PEERS.into_iter().zip(case.least) {
-            let ratio = at(&raw["cases"][&case.name()][peer]["times_ours"]);
+            let ratio = Spread::read(&raw["cases"][&case.name()][peer]["times_ours"]);
             let name = format!("step of {}: {peer}", case.name());
             let promised = format!("at least {least:.1} times");
-            table.add(&name, promised, ranged(ratio, ""), ratio.0 >= least);
+            table.add(&name, promised, ratio.with_unit(""), ratio.median >= least);
         }
     }
-    let products = &raw["products"];
     for (name, key, least) in [
         ("products, of the step of 3072-728-3072", "share_of_step", PRODUCTS),
         ("products, of gemm's best rate", "of_best_rate", RATE),
     ] {
-        let found = at(&products[key]);
-        table.add(name, format!("at least {least:.2}"), ranged(found, ""), found.0 >= least);
+        let found = Spread::read(&raw["products"][key]);
+        let promised = format!("at least {least:.2}");
+        table.add(name, promised, found.with_unit(""), found.median >= least);
     }
 }

@@ -11,7 +11,7 @@ use zor::io;
 use zor::prelude::*;
 
 use super::Table;
-use crate::bench::{ranged, spread};
+use crate::bench::Spread;
 use crate::text;
 
 const ROUNDS: usize = 15;
@@ -26,10 +26,10 @@ pub(crate) fn measure(table: &mut Table) -> Result<(), String> {
     fs::create_dir_all(&folder).map_err(text)?;
     let measured = rounds(&network, &folder);
     fs::remove_dir_all(&folder).map_err(text)?;
-    let (ratio, low, high) = spread(&measured?);
+    let ratio = Spread::of(&measured?);
     let name = "saving and loading 3072-728-3072, times its bytes";
     let promised = format!("at most {PROMISED:.1}");
-    table.add(name, promised, ranged((ratio, low, high), ""), ratio <= PROMISED);
+    table.add(name, promised, ratio.with_unit(""), ratio.median <= PROMISED);
     Ok(())
 }
 

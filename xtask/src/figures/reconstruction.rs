@@ -13,7 +13,7 @@ use zor::prelude::{Deviation, Device, matrix};
 use zor::train::{self, Next, Teacher};
 
 use super::Table;
-use crate::bench::{ranged, spread};
+use crate::bench::Spread;
 use crate::recorder::{cosine, updates};
 use crate::{results, text};
 
@@ -106,7 +106,7 @@ impl Bench<'_> {
             }
             if name.contains("classic") {
                 let all: Vec<f64> = runs.iter().map(|run| run.deviation.accuracy()).collect();
-                let (accuracy, ..) = spread(&all);
+                let accuracy = Spread::of(&all).median;
                 let measured = format!("{:.2} %", 100.0 * accuracy);
                 let name = "quick start, classic rule: 1 - MAE";
                 self.table.add(
@@ -259,13 +259,13 @@ impl Bench<'_> {
     }
 
     fn add_at_least(&mut self, name: &str, least: f64, runs: &[Run]) {
-        let (median, ..) = spread(&runs.iter().map(Run::psnr).collect::<Vec<_>>());
+        let median = Spread::of(&runs.iter().map(Run::psnr).collect::<Vec<_>>()).median;
         self.add_runs(name, format!("at least {least:.2} dB"), runs, median >= least);
     }
 
     fn add_runs(&mut self, name: &str, promised: String, runs: &[Run], kept: bool) {
         let all: Vec<f64> = runs.iter().map(Run::psnr).collect();
-        let measured = ranged(spread(&all), " dB");
+        let measured = Spread::of(&all).with_unit(" dB");
         let raw: Vec<Value> = runs
             .iter()
             .map(|run| {

@@ -301,6 +301,19 @@ pub trait ZorBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         primitives::adam_step::<Self>(weight, correlation, moment_1, moment_2, step)
     }
+
+    /// The same for the correlation of two factors; see [`crate::ops::adam_step_in_factors`].
+    fn adam_step_in_factors(
+        weight: FloatTensor<Self>,
+        presynaptic: FloatTensor<Self>,
+        signal: FloatTensor<Self>,
+        moment_1: FloatTensor<Self>,
+        moment_2: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let correlation = Self::float_matmul(Self::float_transpose(presynaptic), signal);
+        Self::adam_step(weight, correlation, moment_1, moment_2, step)
+    }
 }
 
 #[cfg(feature = "ndarray")]

@@ -54,32 +54,6 @@ impl Dense {
     pub fn weight(&self) -> &Parameter {
         &self.weight
     }
-
-    /// [`Layer::learn`] with an optimizer that takes activity and signal as they are.
-    fn learn_in_factors(
-        &mut self,
-        values: Tensor<2>,
-        gated: Option<Tensor<2>>,
-        presynaptic: Tensor<2>,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let Learning { optimizer, workspace, signal_is_wanted } = learning;
-        let below = signal_is_wanted.then(|| {
-            let buffer = workspace.take(presynaptic.dims());
-            ops::product(values.clone(), self.weight.value(), buffer, Transposed::Right)
-        });
-        let above = gated.as_ref().unwrap_or(&values);
-        optimizer.step_in_factors(&mut self.weight, &presynaptic, above, workspace);
-        workspace.give(presynaptic);
-        gated.into_iter().for_each(|gated| workspace.give(gated));
-        match below {
-            Some(below) => {
-                workspace.give(values);
-                Signal::new(below)
-            }
-            None => Signal::new(values),
-        }
-    }
 }
 
 impl Layer for Dense {
@@ -128,28 +102,22 @@ impl Layer for Dense {
         } else {
             presynaptic
         };
-        let [rows, _] = values.dims();
-        if learning.optimizer.prefers_factors(self.weight.shape(), rows) {
-            return self.learn_in_factors(values, gated, presynaptic, learning);
+        let Learning { optimizer, workspace, signal_is_wanted } = learning;
+        let below = signal_is_wanted.then(|| {
+            let buffer = workspace.take(presynaptic.dims());
+            ops::product(values.clone(), self.weight.value(), buffer, Transposed::Right)
+        });
+        let above = gated.as_ref().unwrap_or(&values);
+        optimizer.step_in_factors(&mut self.weight, &presynaptic, above, workspace);
+        workspace.give(presynaptic);
+        gated.into_iter().for_each(|gated| workspace.give(gated));
+        match below {
+            Some(below) => {
+                workspace.give(values);
+                Signal::new(below)
+            }
+            None => Signal::new(values),
         }
-        let buffer = learning.workspace.take(self.weight.shape());
-        let above = gated.as_ref().unwrap_or(&values).clone();
-        let correlation = ops::product(presynaptic.clone(), above, buffer, Transposed::Left);
-        if let Some(gated) = gated {
-            learning.workspace.give(gated);
-        }
-        let below = if learning.signal_is_wanted {
-            // The presynaptic activity has done its work, and the signal has its shape.
-            let below =
-                ops::product(values.clone(), self.weight.value(), presynaptic, Transposed::Right);
-            learning.workspace.give(values);
-            below
-        } else {
-            learning.workspace.give(presynaptic);
-            values
-        };
-        learning.optimizer.step(&mut self.weight, correlation, learning.workspace);
-        Signal::new(below)
     }
 
     fn parameters(&self) -> Vec<&Parameter> {

@@ -3,8 +3,11 @@
 //!
 //! Work is divided by size, never by the number of threads, so that sums do not depend on it.
 
+mod adam;
+mod blocks;
 mod columns;
 mod convolution;
+mod few_rows;
 mod memory;
 mod normalization;
 mod pooling;
@@ -254,21 +257,12 @@ impl ZorBackend for Flex {
             let mut sums = ErrorSums::default();
             // Short runs in f32, then f64: exact enough for a million elements, and vectorised.
             for (output, target) in output.chunks_mut(256).zip(target.chunks(256)) {
-                let (mut absolute, mut squared) = ([0f32; 16], [0f32; 16]);
-                simd(
+                let (absolute, squared) = simd(
                     #[inline(always)]
-                    || {
-                        for (output, target) in output.chunks_mut(16).zip(target.chunks(16)) {
-                            for (i, (o, t)) in output.iter_mut().zip(target).enumerate() {
-                                *o = t - *o;
-                                absolute[i] += o.abs();
-                                squared[i] += *o * *o;
-                            }
-                        }
-                    },
+                    || difference(output, target),
                 );
-                sums.absolute += f64::from(absolute.iter().sum::<f32>());
-                sums.squared += f64::from(squared.iter().sum::<f32>());
+                sums.absolute += f64::from(absolute);
+                sums.squared += f64::from(squared);
             }
             sums
         };
@@ -418,41 +412,18 @@ impl ZorBackend for Flex {
         moment_2: FlexTensor,
         step: AdamStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (mut weight, correlation) = (readable(weight), readable(correlation));
-        let (mut moment_1, mut moment_2) = (readable(moment_1), readable(moment_2));
-        check_same(&weight, &correlation);
-        check_same(&weight, &moment_1);
-        check_same(&weight, &moment_2);
-        // The settings as plain numbers, so that the loop is vectorised.
-        let AdamStep { rate, beta_1, beta_2, correction_2, epsilon, decay, limit } = step;
-        let (rest_1, rest_2) = (1.0 - beta_1, 1.0 - beta_2);
-        let pass = move |w: &mut [f32], c: &[f32], m: &mut [f32], v: &mut [f32]| {
-            simd(
-                #[inline(always)]
-                move || {
-                    for (((w, c), m), v) in w.iter_mut().zip(c).zip(m).zip(v) {
-                        *m = beta_1 * *m + rest_1 * c;
-                        *v = beta_2 * *v + rest_2 * c * c;
-                        let direction = *m / ((*v * correction_2).sqrt() + epsilon);
-                        *w = (decay * *w + rate * direction).clamp(-limit, limit);
-                    }
-                },
-            );
-        };
-        {
-            let (w, c) = (values_mut(&mut weight), values(&correlation));
-            let (m, v) = (values_mut(&mut moment_1), values_mut(&mut moment_2));
-            if w.len() < PARALLEL_FROM {
-                pass(w, c, m, v);
-            } else {
-                w.par_chunks_mut(CHUNK)
-                    .zip(c.par_chunks(CHUNK))
-                    .zip(m.par_chunks_mut(CHUNK))
-                    .zip(v.par_chunks_mut(CHUNK))
-                    .for_each(|(((w, c), m), v)| pass(w, c, m, v));
-            }
-        }
-        (weight, moment_1, moment_2)
+        adam::step([weight, moment_1, moment_2], correlation, step).into()
+    }
+
+    fn adam_step_in_factors(
+        weight: FlexTensor,
+        presynaptic: FlexTensor,
+        signal: FlexTensor,
+        moment_1: FlexTensor,
+        moment_2: FlexTensor,
+        step: AdamStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        adam::step_in_factors([weight, moment_1, moment_2], presynaptic, signal, step).into()
     }
 }
 
@@ -472,6 +443,26 @@ fn add_squares(sums: &mut [f32], row: &[f32]) {
     for (sum, x) in sums.iter_mut().zip(row) {
         *sum += x * x;
     }
+}
+
+/// `target - output` in place of the output; the sums of its absolute values and squares.
+#[inline(always)]
+fn difference(output: &mut [f32], target: &[f32]) -> (f32, f32) {
+    let (mut absolute, mut squared) = ([0f32; 16], [0f32; 16]);
+    let mut add = |o: &mut f32, t: &f32, lane: usize| {
+        *o = t - *o;
+        absolute[lane] += o.abs();
+        squared[lane] += *o * *o;
+    };
+    let (outputs, rest) = output.as_chunks_mut::<16>();
+    let (targets, rest_of_target) = target.as_chunks::<16>();
+    for (output, target) in outputs.iter_mut().zip(targets) {
+        for lane in 0..16 {
+            add(&mut output[lane], &target[lane], lane);
+        }
+    }
+    rest.iter_mut().zip(rest_of_target).enumerate().for_each(|(lane, (o, t))| add(o, t, lane));
+    (absolute.iter().sum(), squared.iter().sum())
 }
 
 fn in_chunks(to: &mut [f32], from: &[f32], change: impl Fn(&mut f32, f32) + Sync) {

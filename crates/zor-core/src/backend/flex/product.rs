@@ -1,12 +1,14 @@
 //! Matrix products, either operand transposed by its strides, into memory that is there.
 
 use burn_flex::FlexTensor;
+use gemm::Parallelism;
 
+use super::few_rows;
 use super::memory::{reuse, size, values, values_mut};
 use crate::backend::Transposed;
 
 /// Multiply-adds from which a matrix product is worth several threads.
-const PARALLEL_PRODUCT_FROM: usize = 1 << 20;
+pub(super) const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
 
 pub(super) fn matrix_product(
     left: &FlexTensor,
@@ -26,16 +28,65 @@ pub(super) fn matrix_product(
     };
     assert_eq!(k, inner, "matrix product of [{m}, {k}] and [{inner}, {n}]");
     let mut result = reuse(buffer, [m, n]);
-    let parallelism = if m * k * n < PARALLEL_PRODUCT_FROM {
-        gemm::Parallelism::None
-    } else {
-        gemm::Parallelism::Rayon(0)
-    };
-    let (a, b) = (values(left), values(right));
-    assert!(a.len() == m * k && b.len() == k * n);
-    let out = values_mut(&mut result);
-    assert_eq!(out.len(), m * n);
-    // SAFETY: the lengths checked above are those that the sizes and strides span; `out` is exclusively borrowed.
+    let (a, b, out) = (values(left), values(right), values_mut(&mut result));
+    let is_small = m * k * n < PARALLEL_PRODUCT_FROM;
+    let parallelism = if is_small { Parallelism::None } else { Parallelism::Rayon(0) };
+    match transposed {
+        Transposed::Neither if few_rows::multiplies([m, k, n]) => few_rows::multiply(a, b, k, out),
+        Transposed::Right if few_rows::multiplies_transposed([m, k, n]) => {
+            few_rows::multiply_transposed(a, b, k, out);
+        }
+        Transposed::Left if is_small && few_rows::correlates([m, k, n]) => {
+            few_rows::correlate(a, b, k, 0, out)
+        }
+        _ => general(
+            Operand(a, left_strides),
+            Operand(b, right_strides),
+            [m, k, n],
+            out,
+            parallelism,
+        ),
+    }
+    result
+}
+
+/// Rows `from..` of the correlation `presynaptic^T signal` of a batch, as many as `out` has, by one thread.
+pub(super) fn correlation_rows(
+    presynaptic: &[f32],
+    signal: &[f32],
+    batch: usize,
+    from: usize,
+    out: &mut [f32],
+) {
+    let (rows, columns) = (presynaptic.len() / batch, signal.len() / batch);
+    if few_rows::correlates([rows, batch, columns]) {
+        return few_rows::correlate(presynaptic, signal, batch, from, out);
+    }
+    let left = Operand(&presynaptic[from..], (1, rows));
+    let sizes = [out.len() / columns, batch, columns];
+    general(left, Operand(signal, (columns, 1)), sizes, out, Parallelism::None);
+}
+
+/// A matrix with its strides (row, column).
+struct Operand<'a>(&'a [f32], (usize, usize));
+
+impl Operand<'_> {
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        let (row, column) = self.1;
+        rows * columns == 0 || (rows - 1) * row + (columns - 1) * column < self.0.len()
+    }
+}
+
+fn general(
+    left: Operand<'_>,
+    right: Operand<'_>,
+    [m, k, n]: [usize; 3],
+    out: &mut [f32],
+    parallelism: Parallelism,
+) {
+    assert!(left.holds(m, k) && right.holds(k, n) && out.len() == m * n);
+    let (Operand(a, left), Operand(b, right)) = (left, right);
+    // SAFETY: the operands hold what sizes and strides span, and `out` is exclusively borrowed.
     unsafe {
         gemm::gemm(
             m,
@@ -46,11 +97,11 @@ pub(super) fn matrix_product(
             n as isize,
             false,
             a.as_ptr(),
-            left_strides.1 as isize,
-            left_strides.0 as isize,
+            left.1 as isize,
+            left.0 as isize,
             b.as_ptr(),
-            right_strides.1 as isize,
-            right_strides.0 as isize,
+            right.1 as isize,
+            right.0 as isize,
             0f32,
             1f32,
             false,
@@ -59,5 +110,4 @@ pub(super) fn matrix_product(
             parallelism,
         );
     }
-    result
 }

@@ -9,6 +9,15 @@ use crate::backend::{
 };
 use burn::tensor::Tensor;
 
+const ADAM: AdamStep = AdamStep {
+    rate: 0.01,
+    beta_1: 0.9,
+    beta_2: 0.999,
+    correction_2: 20.0,
+    epsilon: 1e-8,
+    decay: 0.999,
+    limit: 1.0,
+};
 const SIZES: [[usize; 2]; 6] = [[1, 1], [3, 5], [10, 64], [7, 65], [33, 200], [300, 301]];
 
 fn random(shape: [usize; 2], seed: u64) -> FlexTensor {
@@ -85,18 +94,29 @@ fn the_gated_signal_agrees_with_primitives() {
 
 #[test]
 fn products_and_correlations_agree_with_primitives() {
-    for [m, k] in SIZES {
-        let n = m + 3;
+    // What one thread multiplies without packing, what it streams, and what goes to the product library.
+    let few =
+        [1, 2, 3, 4, 5, 6, 10, 11, 48, 64, 65].map(|m| [[m, 7, 16], [m, 100, 72], [m, 64, 23]]);
+    let large = [[1, 3072, 728], [2, 2000, 640], [10, 728, 3072], [300, 301, 304]];
+    let odd = SIZES.map(|[m, k]| [m, k, m + 3]);
+    for [m, k, n] in few.into_iter().flatten().chain(large).chain(odd) {
         for (transposed, left, right) in [
             (Transposed::Neither, [m, k], [k, n]),
-            (Transposed::Left, [k, m], [k, n]),
+            (Transposed::Left, [m, k], [m, n]),
             (Transposed::Right, [m, k], [n, k]),
         ] {
-            let make = || (random(left, 8), random(right, 9), random([m, n], 10));
+            let shape = if transposed == Transposed::Left { [k, n] } else { [m, n] };
+            let make = || {
+                let mut left = random(left, 8);
+                // Silent inputs, which a single row's product leaves out.
+                values_mut(&mut left).iter_mut().step_by(3).for_each(|x| *x = 0.0);
+                (left, random(right, 9), random(shape, 10))
+            };
             let (a, b, c) = make();
             let fused = Flex::product(a, b, c, transposed);
             let (a, b, c) = make();
-            check("product", fused, primitives::product::<Flex>(a, b, c, transposed));
+            let reference = primitives::product::<Flex>(a, b, c, transposed);
+            check_within(&format!("{m}x{k}x{n} {transposed:?}"), fused, reference, 1e-4);
         }
     }
 }
@@ -248,27 +268,42 @@ fn weight_steps_agree_with_primitives() {
         let (w, d) = (random(shape, 1), random(shape, 2));
         check("moved", fused, primitives::move_weight::<Flex>(w, d, 0.9, 0.5, 0.4));
 
-        let step = AdamStep {
-            rate: 0.01,
-            beta_1: 0.9,
-            beta_2: 0.999,
-            correction_2: 20.0,
-            epsilon: 1e-8,
-            decay: 0.999,
-            limit: 1.0,
-        };
         let make = || {
             let mut second = random(shape, 4);
             values_mut(&mut second).iter_mut().for_each(|v| *v = v.abs());
             (random(shape, 1), random(shape, 2), random(shape, 3), second)
         };
         let (w, c, m, v) = make();
-        let fused = Flex::adam_step(w, c, m, v, step);
+        let fused = Flex::adam_step(w, c, m, v, ADAM);
         let (w, c, m, v) = make();
-        let reference = primitives::adam_step::<Flex>(w, c, m, v, step);
+        let reference = primitives::adam_step::<Flex>(w, c, m, v, ADAM);
         check("weight", fused.0, reference.0);
         check("first moment", fused.1, reference.1);
         check("second moment", fused.2, reference.2);
+    }
+}
+
+#[test]
+fn weight_steps_by_factors_agree_with_those_by_their_product() {
+    for [batch, rows, columns] in
+        [[10, 64, 200], [3, 7, 16], [2, 3, 8], [70, 40, 33], [100, 700, 400]]
+    {
+        let make = || {
+            let mut second = random([rows, columns], 4);
+            values_mut(&mut second).iter_mut().for_each(|v| *v = v.abs());
+            (random([rows, columns], 1), random([rows, columns], 3), second)
+        };
+        let factors = || (random([batch, rows], 5), random([batch, columns], 6));
+        let ((w, m, v), (presynaptic, signal)) = (make(), factors());
+        let fused = Flex::adam_step_in_factors(w, presynaptic, signal, m, v, ADAM);
+        let ((w, m, v), (presynaptic, signal)) = (make(), factors());
+        let buffer = random([rows, columns], 7);
+        let correlation =
+            primitives::product::<Flex>(presynaptic, signal, buffer, Transposed::Left);
+        let reference = primitives::adam_step::<Flex>(w, correlation, m, v, ADAM);
+        check("weight", fused.0, reference.0);
+        check("first moment", fused.1, reference.1);
+        check_within("second moment", fused.2, reference.2, 1e-4);
     }
 }
 

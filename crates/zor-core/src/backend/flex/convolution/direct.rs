@@ -3,11 +3,11 @@
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::blocks::{
+use crate::backend::Geometry;
+use crate::backend::flex::blocks::{
     Destination, LANES, PANEL, ROWS, Shared, Tap, columns_times_panel, panel_width,
     rows_times_panel,
 };
-use crate::backend::Geometry;
 use crate::backend::flex::scratch::with_scratch;
 
 /// Pixels that one task works on.

@@ -5,7 +5,6 @@
     reason = "blocks of registers are indexed as in the equations"
 )]
 
-mod blocks;
 mod direct;
 #[cfg(test)]
 mod tests;

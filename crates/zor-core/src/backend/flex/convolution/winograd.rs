@@ -10,11 +10,11 @@
 use pulp::Simd;
 use rayon::prelude::*;
 
-use super::blocks::{
+use crate::backend::Geometry;
+use crate::backend::flex::blocks::{
     Destination, LANES, PANEL, ROWS, Shared, Tap, columns_times_panel, load, load_some,
     panel_width, rows_times_panel, store,
 };
-use crate::backend::Geometry;
 use crate::backend::flex::scratch::with_scratch;
 
 /// Positions of a transformed tile.

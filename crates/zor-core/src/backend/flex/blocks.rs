@@ -1,4 +1,4 @@
-//! Products of small blocks that are held in registers: what every convolution is made of.
+//! Products of small blocks that are held in registers: what convolutions and products of few rows are made of.
 //!
 //! Everything here is inlined into a function that is compiled for a processor's vectors, and vectors are handled in plain loops:
 //! a closure that the compiler leaves outside of it would be compiled for the oldest processor.
