@@ -38,7 +38,9 @@ fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
-        ["memory-of", ref sizes @ ..] if sizes.len() > 1 => bench::memory::measure(sizes),
+        ["memory-of", optimizer, ref sizes @ ..] if sizes.len() > 1 => {
+            bench::memory::measure(optimizer, sizes)
+        }
         ["parity", ref files @ ..] if !files.is_empty() => parity_of(files),
         ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {
             figures::run(flags.contains(&"--long"), flags.contains(&"--write"))

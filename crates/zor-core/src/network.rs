@@ -276,12 +276,15 @@ impl Network {
     /// Share of units that fired in the last training batch, for each layer that spikes: (position, rate). Layers inside
     /// another stand in order at its position.
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
-        let mean = |spikes: Tensor<2>| spikes.mean().into_data().iter::<f32>().next();
+        let rate = |kept: Tensor<2>| {
+            let fired = ops::positive(kept.clone(), kept.zeros_like());
+            fired.mean().into_data().iter::<f32>().next()
+        };
         let found = self.kept(SPIKES).into_iter();
-        found.filter_map(|(index, spikes)| Some((index, mean(spikes)?))).collect()
+        found.filter_map(|(index, kept)| Some((index, rate(kept)?))).collect()
     }
 
-    /// The charge left in each layer that spikes after the last batch: (position, `[batch, units]`).
+    /// The charge left after the last batch in each layer that carries it over: (position, `[batch, units]`).
     pub fn charges(&self) -> Vec<(usize, Tensor<2>)> {
         self.kept(CHARGE)
     }

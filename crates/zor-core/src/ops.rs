@@ -5,23 +5,37 @@
 //! Results are written in place of the first argument when nobody else holds it.
 
 use burn::backend::{Dispatch, TensorMetadata};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::backend::ZorBackend;
 pub use crate::backend::{
-    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, Window,
+    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Side, Transposed, Window,
 };
 use crate::workspace::Workspace;
+
+/// Zeros. On the CPU they are made where they stay; a backend's own are made twice, and what is freed in between stays with the process.
+pub fn zeros(shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(vec![0f32; shape[0] * shape[1]], shape), device)
+}
+
+/// The tensor, as an error if somebody else holds its memory too.
+pub(crate) fn unshared(tensor: Tensor<2>) -> Result<Tensor<2>, Tensor<2>> {
+    let tensor = tensor.into_dispatch();
+    let is_unshared = tensor.can_mut();
+    let tensor = Tensor::from_dispatch(tensor);
+    if is_unshared { Ok(tensor) } else { Err(tensor) }
+}
 
 /// The tensor itself if nobody else holds its memory, else a copy in a buffer of the workspace: what follows can change it in place.
 pub fn exclusive(tensor: Tensor<2>, workspace: &mut Workspace) -> Tensor<2> {
     let shape = tensor.dims();
-    let tensor = tensor.into_dispatch();
-    if tensor.can_mut() {
-        return Tensor::from_dispatch(tensor);
+    match unshared(tensor) {
+        Ok(tensor) => tensor,
+        Err(tensor) => {
+            let buffer = workspace.take(shape).into_dispatch();
+            Tensor::from_dispatch(Dispatch::copy(tensor.into_dispatch(), buffer))
+        }
     }
-    let buffer = workspace.take(shape);
-    Tensor::from_dispatch(Dispatch::copy(tensor, buffer.into_dispatch()))
 }
 
 /// The analog-spike gate: `charge += input; spike = charge > threshold; output = charge * spike; charge = 0 where spike`.
@@ -74,6 +88,11 @@ pub fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> T
     ))
 }
 
+/// 1.0 where a value is above zero, else 0.0, written to the buffer.
+pub fn positive(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::positive(tensor.into_dispatch(), buffer.into_dispatch()))
+}
+
 /// The elementwise product, in place of the first tensor.
 pub fn multiply(tensor: Tensor<2>, by: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::multiply(tensor.into_dispatch(), by.into_dispatch()))
@@ -95,6 +114,15 @@ pub fn product(
         buffer.into_dispatch(),
         transposed,
     ))
+}
+
+/// A matrix times a square one on either side, in place of the matrix.
+///
+/// # Shapes
+/// `[rows, columns]` and `[rows, rows]` or `[columns, columns]`.
+pub fn multiply_square(matrix: Tensor<2>, factor: Tensor<2>, side: Side) -> Tensor<2> {
+    let (matrix, factor) = (matrix.into_dispatch(), factor.into_dispatch());
+    Tensor::from_dispatch(Dispatch::multiply_square(matrix, factor, side))
 }
 
 /// Divides a correlation by the norms of the presynaptic activity: the row of an input channel by that channel's L2 norm

@@ -115,7 +115,9 @@ impl AdamW {
                 decay: 1.0 - rate * self.weight_decay,
                 limit,
             };
-            let mut moment = || state.tensors.pop().unwrap_or_else(|| weight.zeros_like());
+            let mut moment = || {
+                state.tensors.pop().unwrap_or_else(|| ops::zeros(weight.dims(), &weight.device()))
+            };
             let (second, first) = (moment(), moment());
             let (weight, first, second) = move_all(weight, [first, second], settings);
             state.tensors.extend([first, second]);

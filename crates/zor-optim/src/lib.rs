@@ -28,7 +28,8 @@ fn accumulate(
     let kept = match state.tensors.pop() {
         Some(kept) => ops::move_weight(kept, correlation.clone(), momentum, 1.0, f32::INFINITY),
         None => {
-            ops::move_weight(correlation.zeros_like(), correlation.clone(), 0.0, 1.0, f32::INFINITY)
+            let nothing = ops::zeros(correlation.dims(), &correlation.device());
+            ops::move_weight(nothing, correlation.clone(), 0.0, 1.0, f32::INFINITY)
         }
     };
     let weights = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
-use zor_core::ops::{self, Transposed};
+use zor_core::ops::{self, Side, Transposed};
 use zor_core::{Error, Optimizer, OptimizerState, Parameter, Result, Workspace};
 
 use crate::{AdamW, Schedule, accumulate};
@@ -146,7 +146,7 @@ impl Muon {
     }
 }
 
-/// The matrix with all its singular values brought close to one, in about its own memory.
+/// The matrix with all its singular values brought close to one, in its own memory and some square matrices of its smaller side.
 ///
 /// # Shapes
 /// `[rows, columns]` -> the same.
@@ -154,16 +154,15 @@ pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspa
     let [rows, columns] = matrix.dims();
     let small = [rows.min(columns); 2];
     let matrix = ops::frobenius_normalize(matrix);
-    let side = if rows <= columns { Transposed::Right } else { Transposed::Left };
-    let gram = ops::product(matrix.clone(), matrix.clone(), workspace.take(small), side);
-    let factor = iterate(gram, iterations, workspace);
-    let buffer = workspace.take([rows, columns]);
-    let result = match side {
-        Transposed::Right => product(&factor, &matrix, buffer),
-        _ => product(&matrix, &factor, buffer),
+    let (side, transposed) = if rows <= columns {
+        (Side::Left, Transposed::Right)
+    } else {
+        (Side::Right, Transposed::Left)
     };
+    let gram = ops::product(matrix.clone(), matrix.clone(), workspace.take(small), transposed);
+    let factor = iterate(gram, iterations, workspace);
+    let result = ops::multiply_square(matrix, factor.clone(), side);
     workspace.give(factor);
-    workspace.give(matrix);
     result
 }
 
@@ -223,6 +222,7 @@ fn iterate(gram: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tenso
         workspace.give(std::mem::replace(&mut total, next));
     }
     workspace.give(gram);
+    workspace.give(polynomial);
     total
 }
 

@@ -38,6 +38,15 @@ pub enum Transposed {
     Right,
 }
 
+/// Which side of a matrix a square factor stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `factor @ matrix`.
+    Left,
+    /// `matrix @ factor`.
+    Right,
+}
+
 /// How the analog-spike gate turns an input into an output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GateSettings {
@@ -113,6 +122,11 @@ pub trait ZorBackend: Backend {
         primitives::gate_signal::<Self>(signal, spikes, buffer)
     }
 
+    /// Where values are above zero; see [`crate::ops::positive`].
+    fn positive(tensor: FloatTensor<Self>, _buffer: FloatTensor<Self>) -> FloatTensor<Self> {
+        primitives::above::<Self>(tensor, 0.0)
+    }
+
     /// Elementwise product in place of the first; see [`crate::ops::multiply`].
     fn multiply(tensor: FloatTensor<Self>, by: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_mul(tensor, by)
@@ -131,6 +145,18 @@ pub trait ZorBackend: Backend {
         transposed: Transposed,
     ) -> FloatTensor<Self> {
         primitives::product::<Self>(left, right, buffer, transposed)
+    }
+
+    /// A matrix times a square one; see [`crate::ops::multiply_square`].
+    fn multiply_square(
+        matrix: FloatTensor<Self>,
+        factor: FloatTensor<Self>,
+        side: Side,
+    ) -> FloatTensor<Self> {
+        match side {
+            Side::Left => Self::float_matmul(factor, matrix),
+            Side::Right => Self::float_matmul(matrix, factor),
+        }
     }
 
     /// Divides a correlation by presynaptic norms; see [`crate::ops::normalize_presynaptic`].

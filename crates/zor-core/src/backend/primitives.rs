@@ -15,7 +15,7 @@ fn as_float<B: Backend>(
 }
 
 /// 1.0 where the element is above the bound, else 0.0.
-fn above<B: Backend>(tensor: FloatTensor<B>, bound: f32) -> FloatTensor<B> {
+pub(super) fn above<B: Backend>(tensor: FloatTensor<B>, bound: f32) -> FloatTensor<B> {
     let device: Device<B> = tensor.device();
     let float: FloatDType = tensor.dtype().into();
     let bools = get_or_init_device_settings::<B>(&device).bool_dtype;

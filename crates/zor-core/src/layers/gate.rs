@@ -76,7 +76,7 @@ pub struct Gate {
     keep_signal_norm: bool,
 }
 
-/// Spikes of the last training pass, 0.0 or 1.0: `[batch, units]`.
+/// Above zero where a unit fired in the last training pass: `[batch, units]`, spikes or, if they are as good, outputs.
 pub(crate) const SPIKES: &str = "spikes";
 /// What did not fire: `[batch, units]`.
 pub(crate) const CHARGE: &str = "charge";
@@ -92,6 +92,14 @@ impl Gate {
         self.settings
     }
 
+    /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes beside them.
+    fn outputs_show_spikes(&self) -> bool {
+        // What is done with a network's outputs would change what is kept of them here.
+        self.place != Place::Output
+            && self.settings.threshold >= 0.0
+            && matches!(self.activation, Activation::None)
+    }
+
     fn charge(
         &self,
         memory: &mut Memory,
@@ -100,7 +108,7 @@ impl Gate {
     ) -> Tensor<2> {
         match memory.take(CHARGE) {
             Some(charge) if charge.dims() == shape => charge,
-            _ if self.settings.stateful => Tensor::zeros(shape, workspace.device()),
+            _ if self.settings.stateful => ops::zeros(shape, workspace.device()),
             _ => workspace.take(shape),
         }
     }
@@ -130,15 +138,22 @@ impl Layer for Gate {
         let input = ops::exclusive(input, workspace);
         let charge = self.charge(memory, workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
-        let last = if mode == Mode::Train { memory.take(SPIKES) } else { None };
-        let buffer = match last {
-            Some(spikes) if spikes.dims() == shape => spikes,
-            _ => workspace.take(shape),
-        };
+        if let (Mode::Train, Some(last)) = (mode, memory.take(SPIKES)) {
+            workspace.give(last);
+        }
+        let buffer = workspace.take(shape);
         let (output, spikes, charge) = ops::spike_gate(input, charge, buffer, self.settings);
-        memory.keep(CHARGE, charge);
+        if self.settings.stateful {
+            memory.keep(CHARGE, charge);
+        } else {
+            workspace.give(charge);
+        }
         match mode {
-            Mode::Train => drop(memory.keep(SPIKES, spikes)),
+            Mode::Train if !self.outputs_show_spikes() => drop(memory.keep(SPIKES, spikes)),
+            Mode::Train => {
+                memory.keep(SPIKES, output.clone());
+                workspace.give(spikes);
+            }
             Mode::Evaluate => workspace.give(spikes),
         }
         self.activation.apply(output)
@@ -151,8 +166,16 @@ impl Layer for Gate {
         learning: &mut Learning<'_>,
     ) -> Signal {
         let Signal { mut values, .. } = signal;
-        let spikes = memory.get(SPIKES).filter(|_| self.spikes);
-        if let (Some(spikes), SignalGate::OnTheWayDown) = (spikes, self.signal_gate) {
+        let kept = memory.get(SPIKES).filter(|_| self.spikes);
+        let spikes = kept.map(|kept| {
+            if self.outputs_show_spikes() {
+                let buffer = learning.workspace.take(kept.dims());
+                ops::positive(kept.clone(), buffer)
+            } else {
+                kept.clone()
+            }
+        });
+        if let (Some(spikes), SignalGate::OnTheWayDown) = (&spikes, self.signal_gate) {
             values = ops::multiply(values, spikes.clone());
         }
         let [rows, _] = values.dims();
@@ -166,7 +189,7 @@ impl Layer for Gate {
             };
             values = by_sample(even, rows);
         }
-        let gated = match (spikes, self.signal_gate) {
+        let gated = match (&spikes, self.signal_gate) {
             (Some(spikes), SignalGate::InCorrelation) => {
                 let buffer = learning.workspace.take(values.dims());
                 let view = |tensor| by_channel(tensor, channels);
@@ -175,6 +198,9 @@ impl Layer for Gate {
             }
             _ => None,
         };
+        if let Some(spikes) = spikes {
+            learning.workspace.give(spikes);
+        }
         Signal { values, gated }
     }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::blocks::{
     Destination, PANEL, ROWS, Tap, columns_times_panel, load, load_some, rows_times_panel, store,
 };
-use super::product::PARALLEL_PRODUCT_FROM;
+use super::product::is_small;
 use super::scratch::with_scratch;
 
 /// Rows up to which a batch is small.
@@ -23,12 +23,12 @@ const AT_ONCE: usize = 8;
 
 /// Whether [`multiply`] is the shorter way to `[m, k] @ [k, n]`.
 pub(super) fn multiplies([m, k, n]: [usize; 3]) -> bool {
-    k > 0 && are_vectors(n) && (m <= SINGLE || m <= FEW && m * k * n < PARALLEL_PRODUCT_FROM)
+    k > 0 && are_vectors(n) && (m <= SINGLE || m <= FEW && is_small([m, k, n]))
 }
 
 /// Whether [`multiply_transposed`] is the shorter way to `[m, k] @ [n, k]^T`.
 pub(super) fn multiplies_transposed([m, k, n]: [usize; 3]) -> bool {
-    k > 0 && m <= FEW && m * k * n < PARALLEL_PRODUCT_FROM
+    k > 0 && m <= FEW && is_small([m, k, n])
 }
 
 /// Whether [`correlate`] is the shorter way for one thread to `[k, m]^T @ [k, n]`.

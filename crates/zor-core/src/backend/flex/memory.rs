@@ -40,7 +40,7 @@ pub(super) fn reuse(tensor: FlexTensor, shape: [usize; 2]) -> FlexTensor {
     if fits && size(&tensor) == shape {
         tensor
     } else {
-        FlexTensor::zeros(Shape::from(shape), DType::F32)
+        FlexTensor::filled_typed(Shape::from(shape), DType::F32, 0f32)
     }
 }
 

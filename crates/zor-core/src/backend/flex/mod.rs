@@ -22,7 +22,9 @@ use memory::{Grid, check_maps, check_same, readable, reuse, size, values, values
 use product::matrix_product;
 use rayon::prelude::*;
 
-use super::{AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, ZorBackend};
+use super::{
+    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Side, Transposed, ZorBackend,
+};
 
 /// Elements from which a pass over memory is worth several threads.
 const PARALLEL_FROM: usize = 1 << 16;
@@ -146,6 +148,14 @@ impl ZorBackend for Flex {
         gated
     }
 
+    fn positive(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
+        let mut result = reuse(buffer, size(&tensor));
+        let tensor = readable(tensor);
+        let pass = |to: &mut f32, from: f32| *to = if from > 0.0 { 1.0 } else { 0.0 };
+        in_chunks(values_mut(&mut result), values(&tensor), pass);
+        result
+    }
+
     fn multiply(tensor: FlexTensor, by: FlexTensor) -> FlexTensor {
         let (mut tensor, by) = (readable(tensor), readable(by));
         check_same(&tensor, &by);
@@ -168,6 +178,10 @@ impl ZorBackend for Flex {
     ) -> FlexTensor {
         let (left, right) = (readable(left), readable(right));
         matrix_product(&left, &right, buffer, transposed)
+    }
+
+    fn multiply_square(matrix: FlexTensor, factor: FlexTensor, side: Side) -> FlexTensor {
+        product::multiply_square(readable(matrix), &readable(factor), side)
     }
 
     fn normalize_presynaptic(

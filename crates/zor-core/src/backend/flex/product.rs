@@ -5,10 +5,14 @@ use gemm::Parallelism;
 
 use super::few_rows;
 use super::memory::{reuse, size, values, values_mut};
-use crate::backend::Transposed;
+use super::scratch::with_scratch;
+use crate::backend::{Side, Transposed};
 
 /// Multiply-adds from which a matrix product is worth several threads.
-pub(super) const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
+const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
+
+/// Rows or columns of a product in place that are made at once.
+const BLOCK: usize = 256;
 
 pub(super) fn matrix_product(
     left: &FlexTensor,
@@ -29,14 +33,13 @@ pub(super) fn matrix_product(
     assert_eq!(k, inner, "matrix product of [{m}, {k}] and [{inner}, {n}]");
     let mut result = reuse(buffer, [m, n]);
     let (a, b, out) = (values(left), values(right), values_mut(&mut result));
-    let is_small = m * k * n < PARALLEL_PRODUCT_FROM;
-    let parallelism = if is_small { Parallelism::None } else { Parallelism::Rayon(0) };
+    let parallelism = parallelism([m, k, n]);
     match transposed {
         Transposed::Neither if few_rows::multiplies([m, k, n]) => few_rows::multiply(a, b, k, out),
         Transposed::Right if few_rows::multiplies_transposed([m, k, n]) => {
             few_rows::multiply_transposed(a, b, k, out);
         }
-        Transposed::Left if is_small && few_rows::correlates([m, k, n]) => {
+        Transposed::Left if is_small([m, k, n]) && few_rows::correlates([m, k, n]) => {
             few_rows::correlate(a, b, k, 0, out)
         }
         _ => general(
@@ -67,7 +70,50 @@ pub(super) fn correlation_rows(
     general(left, Operand(signal, (columns, 1)), sizes, out, Parallelism::None);
 }
 
+/// The matrix times a square one, block by block in place.
+pub(super) fn multiply_square(
+    mut matrix: FlexTensor,
+    factor: &FlexTensor,
+    side: Side,
+) -> FlexTensor {
+    let ([rows, columns], [n, also_n]) = (size(&matrix), size(factor));
+    let inner = if side == Side::Left { rows } else { columns };
+    assert!(n == inner && also_n == inner, "[{rows}, {columns}] times [{n}, {also_n}]");
+    let (matrix_values, factor) = (values_mut(&mut matrix), Operand(values(factor), (n, 1)));
+    let parallelism = parallelism([rows, inner, columns]);
+    let count = if side == Side::Left { columns } else { rows };
+    with_scratch(BLOCK.min(count) * inner, |scratch| {
+        for from in (0..count).step_by(BLOCK) {
+            let width = BLOCK.min(count - from);
+            let out = &mut scratch[..width * inner];
+            if side == Side::Right {
+                let block = &mut matrix_values[from * columns..(from + width) * columns];
+                general(Operand(block, (columns, 1)), factor, [width, n, n], out, parallelism);
+                block.copy_from_slice(out);
+            } else {
+                let block = Operand(&matrix_values[from..], (columns, 1));
+                general(factor, block, [n, n, width], out, parallelism);
+                let lines = matrix_values.chunks_exact_mut(columns);
+                for (line, out) in lines.zip(out.chunks_exact(width)) {
+                    line[from..from + width].copy_from_slice(out);
+                }
+            }
+        }
+    });
+    matrix
+}
+
+/// Whether one thread makes a product of these sizes.
+pub(super) fn is_small([m, k, n]: [usize; 3]) -> bool {
+    m * k * n < PARALLEL_PRODUCT_FROM
+}
+
+fn parallelism(sizes: [usize; 3]) -> Parallelism {
+    if is_small(sizes) { Parallelism::None } else { Parallelism::Rayon(0) }
+}
+
 /// A matrix with its strides (row, column).
+#[derive(Clone, Copy)]
 struct Operand<'a>(&'a [f32], (usize, usize));
 
 impl Operand<'_> {

@@ -5,7 +5,7 @@ use burn_flex::FlexTensor;
 
 use super::memory::{readable, size, values, values_mut};
 use crate::backend::{
-    AdamStep, GateSettings, Geometry, Transposed, Window, ZorBackend, primitives,
+    AdamStep, GateSettings, Geometry, Side, Transposed, Window, ZorBackend, primitives,
 };
 use burn::tensor::Tensor;
 
@@ -78,6 +78,16 @@ fn normalisation_agrees_with_primitives_and_keeps_silent_columns_at_zero() {
 }
 
 #[test]
+fn what_is_above_zero_agrees_with_primitives() {
+    for shape in SIZES {
+        let mut tensor = random(shape, 1);
+        values_mut(&mut tensor)[0] = 0.0;
+        let fused = Flex::positive(tensor.clone(), random(shape, 2));
+        check("positive", fused, primitives::above::<Flex>(tensor, 0.0));
+    }
+}
+
+#[test]
 fn the_gated_signal_agrees_with_primitives() {
     for shape in SIZES {
         let spikes = || {
@@ -117,6 +127,22 @@ fn products_and_correlations_agree_with_primitives() {
             let (a, b, c) = make();
             let reference = primitives::product::<Flex>(a, b, c, transposed);
             check_within(&format!("{m}x{k}x{n} {transposed:?}"), fused, reference, 1e-4);
+        }
+    }
+}
+
+#[test]
+fn products_in_place_agree_with_others() {
+    for [rows, columns] in SIZES.into_iter().chain([[600, 70], [70, 600]]) {
+        for (side, n) in [(Side::Left, rows), (Side::Right, columns)] {
+            let (matrix, factor) = (random([rows, columns], 1), random([n, n], 2));
+            let (left, right) = match side {
+                Side::Left => (factor.clone(), matrix.clone()),
+                Side::Right => (matrix.clone(), factor.clone()),
+            };
+            let reference =
+                primitives::product::<Flex>(left, right, matrix.clone(), Transposed::Neither);
+            check_within("in place", Flex::multiply_square(matrix, factor, side), reference, 1e-4);
         }
     }
 }
