@@ -1,20 +1,19 @@
 //! Measurements that take minutes: `cargo xtask bench --suite NAME`.
 //!
-//! `cifar`: reconstruction and colorization; see [`cifar`].
-//! `classification`: the task's network three times, and its twin under autodiff; see [`classification`].
-//! `conv`: a training step beside PyTorch's; see [`conv`].
-//! `depth`: networks of 2 to 128 layers; see [`depth`].
-//! `few-shot`: ten images, beside perceptrons; see [`few_shot`].
-//! `memory`: peak memory of training beside PyTorch's; see [`memory`].
-//! `step`: a training step of dense networks beside PyTorch's and burn's; see [`step`].
+//! Each suite is a module of its name, which says what it measures.
 
 mod cifar;
 mod classification;
 mod conv;
+mod cost;
 mod depth;
 mod few_shot;
+mod inference;
+mod io;
 pub(crate) mod memory;
 mod peers;
+mod reconstruction;
+pub(crate) mod remarks;
 mod rounds;
 mod spread;
 mod step;
@@ -22,6 +21,7 @@ mod step;
 use serde_json::Value;
 pub(crate) use spread::Spread;
 use zor::core::Parameter;
+use zor::options::DataSetName;
 use zor::prelude::*;
 
 use crate::figures::Table;
@@ -36,24 +36,36 @@ pub(crate) enum Suite {
     Classification,
     /// See [`conv`].
     Conv,
+    /// See [`cost`].
+    Cost,
     /// See [`depth`].
     Depth,
     /// See [`few_shot`].
     FewShot,
+    /// See [`inference`].
+    Inference,
+    /// See [`io`].
+    Io,
     /// See [`memory`].
     Memory,
+    /// See [`reconstruction`].
+    Reconstruction,
     /// See [`step`].
     Step,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Cifar,
         Self::Classification,
         Self::Conv,
+        Self::Cost,
         Self::Depth,
         Self::FewShot,
+        Self::Inference,
+        Self::Io,
         Self::Memory,
+        Self::Reconstruction,
         Self::Step,
     ];
 
@@ -63,9 +75,13 @@ impl Suite {
             Self::Cifar => "cifar",
             Self::Classification => "classification",
             Self::Conv => "conv",
+            Self::Cost => "cost",
             Self::Depth => "depth",
             Self::FewShot => "few-shot",
+            Self::Inference => "inference",
+            Self::Io => "io",
             Self::Memory => "memory",
+            Self::Reconstruction => "reconstruction",
             Self::Step => "step",
         }
     }
@@ -77,9 +93,13 @@ impl Suite {
             Self::Cifar => cifar::run(choice, &keep)?,
             Self::Classification => classification::run(&keep)?,
             Self::Conv => conv::run(choice.torch)?,
+            Self::Cost => cost::run()?,
             Self::Depth => depth::run(&keep)?,
             Self::FewShot => few_shot::run()?,
+            Self::Inference => inference::run(choice.torch)?,
+            Self::Io => io::run()?,
             Self::Memory => memory::run(choice.torch)?,
+            Self::Reconstruction => reconstruction::run(choice.torch)?,
             Self::Step => step::run(choice.torch)?,
         };
         keep(&raw)?;
@@ -92,10 +112,25 @@ impl Suite {
             Self::Cifar => cifar::figures(raw, table),
             Self::Classification => classification::figures(raw, table),
             Self::Conv => conv::figures(raw, table),
+            Self::Cost => cost::figures(raw, table),
             Self::Depth => depth::figures(raw, table),
             Self::FewShot => few_shot::figures(raw, table),
+            Self::Inference => inference::figures(raw, table),
+            Self::Io => io::figures(raw, table),
             Self::Memory => memory::figures(raw, table),
+            Self::Reconstruction => reconstruction::figures(raw, table),
             Self::Step => step::figures(raw, table),
+        }
+    }
+
+    /// The images that it needs.
+    pub(crate) fn data(self) -> Option<DataSetName> {
+        match self {
+            Self::Cifar | Self::Reconstruction => Some(DataSetName::Cifar10),
+            Self::Classification | Self::Depth | Self::FewShot => Some(DataSetName::FashionMnist),
+            Self::Conv | Self::Cost | Self::Inference | Self::Io | Self::Memory | Self::Step => {
+                None
+            }
         }
     }
 }
@@ -120,11 +155,13 @@ pub(crate) struct Request {
     choice: Choice,
     json: bool,
     write: bool,
+    on_flex: bool,
 }
 
 impl Request {
     pub(crate) fn parse(arguments: &[&str]) -> Option<Self> {
         let (mut suite, mut choice, mut json, mut write) = (None, Choice::default(), false, false);
+        let mut devices = vec!["flex"];
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match *argument {
@@ -132,7 +169,13 @@ impl Request {
                     let name = rest.next()?;
                     suite = Suite::ALL.into_iter().find(|suite| suite.name() == *name);
                 }
-                "--peer" if rest.next() == Some(&"torch") => choice.torch = true,
+                "--peer" => match *rest.next()? {
+                    "torch" => choice.torch = true,
+                    // It is measured wherever it can be.
+                    "burn" => {}
+                    _ => return None,
+                },
+                "--device" => devices = rest.next()?.split(',').collect(),
                 "--only" => choice.only = (*rest.next()?).to_owned(),
                 "--missing" => choice.missing = true,
                 "--json" => json = true,
@@ -140,16 +183,24 @@ impl Request {
                 _ => return None,
             }
         }
-        Some(Self { suite: suite?, choice, json, write })
+        let on_flex = devices.contains(&"flex");
+        for device in devices.into_iter().filter(|device| *device != "flex") {
+            println!("skipped: suites are measured on flex; {device} is not in this build");
+        }
+        Some(Self { suite: suite?, choice, json, write, on_flex })
     }
 }
 
 /// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last line.
 pub(crate) fn run(request: &Request) -> Result<(), String> {
+    if !request.on_flex {
+        return Ok(());
+    }
     let raw = request.suite.run(&request.choice, request.write)?;
     let mut table = Table::default();
     request.suite.figures(&raw, &mut table);
     table.print();
+    println!("\n{}", remarks::of(request.suite));
     if request.json {
         println!("{raw}");
     }
@@ -162,7 +213,7 @@ fn threads() -> usize {
 }
 
 /// Normally distributed values.
-fn noise(shape: [usize; 2]) -> Tensor<2> {
+pub(crate) fn noise(shape: [usize; 2]) -> Tensor<2> {
     let mut random = Random::seeded(1);
     Parameter::normal("noise", shape, 1.0, &mut random, &Device::flex()).value()
 }

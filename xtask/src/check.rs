@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{layers, promises, root, tidy, weight};
+use crate::{guard, layers, page, promises, root, tidy, weight};
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run() -> Result<(), String> {
     timed("tidy", tidy::run)?;
     timed("layers", layers::run)?;
     timed("promises", promises::run)?;
+    timed("pages", || page::run(false))?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     for package in ["zor-core", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"] {
@@ -21,6 +22,7 @@ pub(crate) fn run() -> Result<(), String> {
         cargo(&name, &arguments)?;
     }
     cargo("wgpu and cuda", &["check", "--package", "zor", "--features", "wgpu,cuda"])?;
+    timed("guard", || guard::run(false))?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
     forget_packaged()?;
     let unpublished = ["zor-examples", "zor-benches", "zor-fuzz", "xtask"];

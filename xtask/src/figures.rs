@@ -4,7 +4,6 @@
 //! anew, and adds twenty random draws of ten images with their baselines. `--write` keeps the raw numbers. Figures that need the full data
 //! set are skipped, and said to be, where only the sample is there.
 
-mod files;
 mod reconstruction;
 
 use std::fs;
@@ -35,6 +34,17 @@ impl Table {
         self.0.push(Figure { name: name.to_owned(), promised, measured, kept });
     }
 
+    /// The rows as a table in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let mut table = "| figure | promised | measured |\n|---|---|---|\n".to_owned();
+        for figure in &self.0 {
+            let mark = if figure.kept { "" } else { " SHORT" };
+            let Figure { name, promised, measured, .. } = figure;
+            table += &format!("| {name} | {promised} | {measured}{mark} |\n");
+        }
+        table
+    }
+
     /// Prints all rows.
     pub(crate) fn print(&self) {
         println!("\n{:<56}{:>20}{:>28}", "figure", "promised", "measured");
@@ -55,7 +65,6 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     }
     let mut table = Table::default();
     traces(&mut table)?;
-    files::measure(&mut table)?;
     reconstruction::measure(&data, &mut table, long, write)?;
     let everything = Choice { torch: true, ..Choice::default() };
     let photographs = long.then(|| Images::load(DataSetName::Cifar10, &locations).map(drop));
@@ -63,9 +72,10 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
         println!("skipped: cifar is not measured anew: {error}");
     }
     for suite in Suite::ALL {
-        let there = match suite {
-            Suite::Cifar => matches!(photographs, Some(Ok(()))),
-            _ => data.test.is_some(),
+        let there = match suite.data() {
+            Some(DataSetName::Cifar10) => matches!(photographs, Some(Ok(()))),
+            Some(_) => data.test.is_some(),
+            None => true,
         };
         if long && there {
             suite.figures(&suite.run(&everything, write)?, &mut table);

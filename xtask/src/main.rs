@@ -1,7 +1,9 @@
 //! Development tasks: `cargo xtask <task>`.
 //!
-//! - `bench --suite NAME [--only WORDS] [--missing] [--peer torch] [--json] [--write]`: measurements that take minutes;
+//! - `bench --suite NAME`: measurements that take minutes;
 //! - `check`: what CI runs beside the tests;
+//! - `guard [--write]`: whether a step takes more instructions than it did;
+//! - `pages [--write]`: `docs/benchmarks.md` from the numbers in `docs/results`;
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
 //! - `parity FILE...`: replays traces of the classic rule;
 //! - `layers`: whether each crate depends only on crates below it.
@@ -9,7 +11,9 @@
 mod bench;
 mod check;
 mod figures;
+mod guard;
 mod layers;
+mod page;
 mod parity;
 mod promises;
 mod recorder;
@@ -21,9 +25,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask check | figures [--long] [--write] | parity FILE... | layers
-       cargo xtask bench --suite cifar|classification|conv|depth|few-shot|memory|step [--only WORDS]
-                         [--missing] [--peer torch] [--json] [--write]";
+    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | parity FILE... | layers
+       cargo xtask bench --suite cifar|classification|conv|cost|depth|few-shot|inference|io|memory|reconstruction|step
+                         [--only WORDS] [--missing] [--peer torch|burn] [--device LIST] [--json] [--write]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +35,11 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["check"] => check::run(),
         ["layers"] => layers::run(),
+        ["pages"] => page::run(false),
+        ["pages", "--write"] => page::run(true),
+        ["guard"] => guard::run(false),
+        ["guard", "--write"] => guard::run(true),
+        ["count-of", case, times] => guard::repeat(case, times),
         ["bench", ref arguments @ ..] => match bench::Request::parse(arguments) {
             Some(request) => bench::run(&request),
             None => {

@@ -88,6 +88,11 @@ pub fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> T
     ))
 }
 
+/// The values above the threshold, and zero for all others, in place: a gate's outputs where charges start at zero.
+pub fn silence(tensor: Tensor<2>, threshold: f32) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::silence(tensor.into_dispatch(), threshold))
+}
+
 /// 1.0 where a value is above zero, else 0.0, written to the buffer.
 pub fn positive(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::positive(tensor.into_dispatch(), buffer.into_dispatch()))
@@ -109,6 +114,22 @@ pub fn product(
     transposed: Transposed,
 ) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::product(
+        left.into_dispatch(),
+        right.into_dispatch(),
+        buffer.into_dispatch(),
+        transposed,
+    ))
+}
+
+/// [`product`] whose result is known to be symmetric, so that half of it says all: a matrix with its own transpose, or two
+/// symmetric ones that commute.
+pub fn symmetric_product(
+    left: Tensor<2>,
+    right: Tensor<2>,
+    buffer: Tensor<2>,
+    transposed: Transposed,
+) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::symmetric_product(
         left.into_dispatch(),
         right.into_dispatch(),
         buffer.into_dispatch(),

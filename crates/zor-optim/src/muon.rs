@@ -159,8 +159,9 @@ pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspa
     } else {
         (Side::Right, Transposed::Left)
     };
-    let gram = ops::product(matrix.clone(), matrix.clone(), workspace.take(small), transposed);
-    let factor = iterate(gram, iterations, workspace);
+    let (left, right) = (matrix.clone(), matrix.clone());
+    let gram = ops::symmetric_product(left, right, workspace.take(small), transposed);
+    let factor = iterate(gram, iterations, ops::symmetric_product, workspace);
     let result = ops::multiply_square(matrix, factor.clone(), side);
     workspace.give(factor);
     result
@@ -179,7 +180,7 @@ fn orthogonal_signal(
     let [batch, columns] = signal.dims();
     let small = [batch; 2];
     let mut gram = |of: &Tensor<2>| {
-        ops::product(of.clone(), of.clone(), workspace.take(small), Transposed::Right)
+        ops::symmetric_product(of.clone(), of.clone(), workspace.take(small), Transposed::Right)
     };
     let (below, above) = (gram(presynaptic), gram(signal));
     // The squared Frobenius norm of the whole: both are symmetric. Nothing stays nothing.
@@ -187,7 +188,8 @@ fn orthogonal_signal(
     let gram = product(&above, &below, workspace.take(small));
     workspace.give(above);
     workspace.give(below);
-    let factor = iterate(gram / square.clone(), iterations, workspace) / square.sqrt();
+    let factor = iterate(gram / square.clone(), iterations, ops::product, workspace);
+    let factor = factor / square.sqrt();
     let result = product(&factor, signal, workspace.take([batch, columns]));
     workspace.give(factor);
     result
@@ -196,14 +198,25 @@ fn orthogonal_signal(
 /// Keeps a norm of zero from being divided by.
 const TINY: f32 = 1e-30;
 
+/// A product of two square matrices.
+type Product = fn(Tensor<2>, Tensor<2>, Tensor<2>, Transposed) -> Tensor<2>;
+
 /// Applies the polynomial so many times: what the matrix has to be multiplied by, from its Gram matrix (or one with the same
-/// eigenvalues), whose memory is used.
+/// eigenvalues), whose memory is used. All products commute, and are symmetric if that is.
 ///
 /// # Shapes
 /// `[n, n]` -> the same.
-fn iterate(gram: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tensor<2> {
+fn iterate(
+    gram: Tensor<2>,
+    iterations: u32,
+    product: Product,
+    workspace: &mut Workspace,
+) -> Tensor<2> {
     let (a, b, c) = POLYNOMIAL;
     let (small, mut gram) = (gram.dims(), gram);
+    let product = |left: &Tensor<2>, right: &Tensor<2>, buffer: Tensor<2>| {
+        product(left.clone(), right.clone(), buffer, Transposed::Neither)
+    };
     let polynomial_of = |gram: &Tensor<2>, workspace: &mut Workspace| {
         let square = product(gram, gram, workspace.take(small));
         let polynomial = ops::move_weight(square, gram.clone(), c, b, f32::INFINITY);
@@ -213,7 +226,7 @@ fn iterate(gram: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tenso
     // The product of the polynomials so far: the matrix times it is the iterate.
     let mut total = polynomial.clone();
     for _ in 1..iterations {
-        // The next iterate's Gram matrix; all of these commute.
+        // The next iterate's Gram matrix.
         let half = product(&polynomial, &gram, workspace.take(small));
         gram = product(&half, &polynomial, gram);
         workspace.give(half);

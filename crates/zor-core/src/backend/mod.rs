@@ -122,6 +122,11 @@ pub trait ZorBackend: Backend {
         primitives::gate_signal::<Self>(signal, spikes, buffer)
     }
 
+    /// Zero for values that are not above a threshold; see [`crate::ops::silence`].
+    fn silence(tensor: FloatTensor<Self>, threshold: f32) -> FloatTensor<Self> {
+        Self::float_mul(tensor.clone(), primitives::above::<Self>(tensor, threshold))
+    }
+
     /// Where values are above zero; see [`crate::ops::positive`].
     fn positive(tensor: FloatTensor<Self>, _buffer: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::above::<Self>(tensor, 0.0)
@@ -145,6 +150,16 @@ pub trait ZorBackend: Backend {
         transposed: Transposed,
     ) -> FloatTensor<Self> {
         primitives::product::<Self>(left, right, buffer, transposed)
+    }
+
+    /// A product that is known to be symmetric; see [`crate::ops::symmetric_product`].
+    fn symmetric_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        transposed: Transposed,
+    ) -> FloatTensor<Self> {
+        Self::product(left, right, buffer, transposed)
     }
 
     /// A matrix times a square one; see [`crate::ops::multiply_square`].

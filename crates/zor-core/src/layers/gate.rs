@@ -136,6 +136,10 @@ impl Layer for Gate {
         }
         let shape = input.dims();
         let input = ops::exclusive(input, workspace);
+        if mode == Mode::Evaluate && !self.settings.stateful {
+            // Nobody asks what fired, and nothing is left.
+            return self.activation.apply(ops::silence(input, self.settings.threshold));
+        }
         let charge = self.charge(memory, workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
         if let (Mode::Train, Some(last)) = (mode, memory.take(SPIKES)) {

@@ -148,6 +148,21 @@ impl ZorBackend for Flex {
         gated
     }
 
+    fn silence(tensor: FlexTensor, threshold: f32) -> FlexTensor {
+        let mut tensor = readable(tensor);
+        let pass = |values: &mut [f32]| {
+            simd(
+                #[inline(always)]
+                || values.iter_mut().for_each(|x| *x = if *x > threshold { *x } else { 0.0 }),
+            );
+        };
+        match values_mut(&mut tensor) {
+            few if few.len() < PARALLEL_FROM => pass(few),
+            many => many.par_chunks_mut(CHUNK).for_each(pass),
+        }
+        tensor
+    }
+
     fn positive(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
         let mut result = reuse(buffer, size(&tensor));
         let tensor = readable(tensor);
@@ -178,6 +193,15 @@ impl ZorBackend for Flex {
     ) -> FlexTensor {
         let (left, right) = (readable(left), readable(right));
         matrix_product(&left, &right, buffer, transposed)
+    }
+
+    fn symmetric_product(
+        left: FlexTensor,
+        right: FlexTensor,
+        buffer: FlexTensor,
+        transposed: Transposed,
+    ) -> FlexTensor {
+        product::symmetric_product(&readable(left), &readable(right), buffer, transposed)
     }
 
     fn multiply_square(matrix: FlexTensor, factor: FlexTensor, side: Side) -> FlexTensor {

@@ -2,7 +2,9 @@
 
 use burn_flex::FlexTensor;
 use gemm::Parallelism;
+use rayon::prelude::*;
 
+use super::blocks::Shared;
 use super::few_rows;
 use super::memory::{reuse, size, values, values_mut};
 use super::scratch::with_scratch;
@@ -13,6 +15,8 @@ const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
 
 /// Rows or columns of a product in place that are made at once.
 const BLOCK: usize = 256;
+/// Rows and columns of a symmetric product that are made at once.
+const SYMMETRIC_BLOCK: usize = 184;
 
 pub(super) fn matrix_product(
     left: &FlexTensor,
@@ -20,8 +24,31 @@ pub(super) fn matrix_product(
     buffer: FlexTensor,
     transposed: Transposed,
 ) -> FlexTensor {
+    let (a, b, [m, k, n]) = operands(left, right, transposed);
+    let mut result = reuse(buffer, [m, n]);
+    let out = values_mut(&mut result);
+    match transposed {
+        Transposed::Neither if few_rows::multiplies([m, k, n]) => {
+            few_rows::multiply(a.0, b.0, k, out);
+        }
+        Transposed::Right if few_rows::multiplies_transposed([m, k, n]) => {
+            few_rows::multiply_transposed(a.0, b.0, k, out);
+        }
+        Transposed::Left if is_small([m, k, n]) && few_rows::correlates([m, k, n]) => {
+            few_rows::correlate(a.0, b.0, k, 0, out);
+        }
+        _ => general(a, b, [m, k, n], out, parallelism([m, k, n])),
+    }
+    result
+}
+
+/// Both operands as they are used, and the sizes of the product: rows, inner, columns.
+fn operands<'a>(
+    left: &'a FlexTensor,
+    right: &'a FlexTensor,
+    transposed: Transposed,
+) -> (Operand<'a>, Operand<'a>, [usize; 3]) {
     let ([left_rows, left_columns], [right_rows, right_columns]) = (size(left), size(right));
-    // As (rows, inner, columns) and the strides (row, column) of both operands.
     let (m, k, left_strides) = match transposed {
         Transposed::Left => (left_columns, left_rows, (1, left_columns)),
         _ => (left_rows, left_columns, (left_columns, 1)),
@@ -31,25 +58,41 @@ pub(super) fn matrix_product(
         _ => (right_rows, right_columns, (right_columns, 1)),
     };
     assert_eq!(k, inner, "matrix product of [{m}, {k}] and [{inner}, {n}]");
-    let mut result = reuse(buffer, [m, n]);
-    let (a, b, out) = (values(left), values(right), values_mut(&mut result));
-    let parallelism = parallelism([m, k, n]);
-    match transposed {
-        Transposed::Neither if few_rows::multiplies([m, k, n]) => few_rows::multiply(a, b, k, out),
-        Transposed::Right if few_rows::multiplies_transposed([m, k, n]) => {
-            few_rows::multiply_transposed(a, b, k, out);
-        }
-        Transposed::Left if is_small([m, k, n]) && few_rows::correlates([m, k, n]) => {
-            few_rows::correlate(a, b, k, 0, out)
-        }
-        _ => general(
-            Operand(a, left_strides),
-            Operand(b, right_strides),
-            [m, k, n],
-            out,
-            parallelism,
-        ),
+    (Operand(values(left), left_strides), Operand(values(right), right_strides), [m, k, n])
+}
+
+/// The blocks on and below the diagonal, and those above as their mirror images.
+pub(super) fn symmetric_product(
+    left: &FlexTensor,
+    right: &FlexTensor,
+    buffer: FlexTensor,
+    transposed: Transposed,
+) -> FlexTensor {
+    let (a, b, [m, k, n]) = operands(left, right, transposed);
+    if m < 2 * SYMMETRIC_BLOCK || m != n {
+        return matrix_product(left, right, buffer, transposed);
     }
+    let mut result = reuse(buffer, [m, n]);
+    let blocks = m.div_ceil(SYMMETRIC_BLOCK);
+    let pairs: Vec<(usize, usize)> =
+        (0..blocks).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
+    let out = Shared::new(values_mut(&mut result));
+    let range =
+        |block: usize| (block * SYMMETRIC_BLOCK, SYMMETRIC_BLOCK.min(m - block * SYMMETRIC_BLOCK));
+    pairs.into_par_iter().for_each(|(i, j)| {
+        let ((row, rows), (column, columns)) = (range(i), range(j));
+        let (a, b) = (a.from(row, 0), b.from(0, column));
+        assert!(a.holds(rows, k) && b.holds(k, columns));
+        // SAFETY: the operands hold what is read; blocks and their mirror images do not overlap, and one task writes each.
+        unsafe {
+            multiply(a, b, [rows, k, columns], out.at(row * n + column), n, Parallelism::None);
+            for r in (0..rows).filter(|_| i > j) {
+                for c in 0..columns {
+                    *out.at((column + c) * n + row + r) = *out.at((row + r) * n + column + c);
+                }
+            }
+        }
+    });
     result
 }
 
@@ -121,6 +164,12 @@ impl Operand<'_> {
         let (row, column) = self.1;
         rows * columns == 0 || (rows - 1) * row + (columns - 1) * column < self.0.len()
     }
+
+    /// The same matrix without its first rows and columns.
+    fn from(self, row: usize, column: usize) -> Self {
+        let strides = self.1;
+        Self(&self.0[row * strides.0 + column * strides.1..], strides)
+    }
 }
 
 fn general(
@@ -131,16 +180,32 @@ fn general(
     parallelism: Parallelism,
 ) {
     assert!(left.holds(m, k) && right.holds(k, n) && out.len() == m * n);
-    let (Operand(a, left), Operand(b, right)) = (left, right);
     // SAFETY: the operands hold what sizes and strides span, and `out` is exclusively borrowed.
+    unsafe { multiply(left, right, [m, k, n], out.as_mut_ptr(), n, parallelism) }
+}
+
+/// A product into rows that lie `stride` apart.
+///
+/// # Safety
+/// The operands hold what the sizes span; nobody else uses those rows of `out`.
+unsafe fn multiply(
+    left: Operand<'_>,
+    right: Operand<'_>,
+    [m, k, n]: [usize; 3],
+    out: *mut f32,
+    stride: usize,
+    parallelism: Parallelism,
+) {
+    let (Operand(a, left), Operand(b, right)) = (left, right);
+    // SAFETY: the caller's promise.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
-            n as isize,
+            stride as isize,
             false,
             a.as_ptr(),
             left.1 as isize,

@@ -83,7 +83,10 @@ fn what_is_above_zero_agrees_with_primitives() {
         let mut tensor = random(shape, 1);
         values_mut(&mut tensor)[0] = 0.0;
         let fused = Flex::positive(tensor.clone(), random(shape, 2));
-        check("positive", fused, primitives::above::<Flex>(tensor, 0.0));
+        check("positive", fused, primitives::above::<Flex>(tensor.clone(), 0.0));
+        let loud = primitives::above::<Flex>(tensor.clone(), 0.5);
+        let expected = Flex::multiply(tensor.clone(), loud);
+        check("silence", Flex::silence(tensor, 0.5), expected);
     }
 }
 
@@ -143,6 +146,19 @@ fn products_in_place_agree_with_others() {
             let reference =
                 primitives::product::<Flex>(left, right, matrix.clone(), Transposed::Neither);
             check_within("in place", Flex::multiply_square(matrix, factor, side), reference, 1e-4);
+        }
+    }
+}
+
+#[test]
+fn symmetric_products_agree_with_others() {
+    for [rows, columns] in [[5, 3], [400, 30], [700, 20]] {
+        for (transposed, n) in [(Transposed::Right, rows), (Transposed::Left, columns)] {
+            let (matrix, buffer) = (random([rows, columns], 1), random([n, n], 2));
+            let fused =
+                Flex::symmetric_product(matrix.clone(), matrix.clone(), buffer.clone(), transposed);
+            let reference = primitives::product::<Flex>(matrix.clone(), matrix, buffer, transposed);
+            check_within("symmetric", fused, reference, 1e-4);
         }
     }
 }

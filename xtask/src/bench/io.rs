@@ -6,31 +6,37 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use zor::io;
 use zor::prelude::*;
 
-use super::Table;
-use crate::bench::Spread;
+use super::Spread;
+use crate::figures::Table;
 use crate::text;
 
 const ROUNDS: usize = 15;
 /// Times of the bytes alone.
 const PROMISED: f64 = 2.0;
 
-/// Adds the figure to the table.
-pub(crate) fn measure(table: &mut Table) -> Result<(), String> {
+pub(crate) fn run() -> Result<Value, String> {
     let device = Device::flex();
     let network = Network::dense(&[3072, 728, 3072]).build(&device).map_err(text)?;
-    let folder = std::env::temp_dir().join(format!("zor-figures-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("zor-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(text)?;
     let measured = rounds(&network, &folder);
     fs::remove_dir_all(&folder).map_err(text)?;
     let ratio = Spread::of(&measured?);
+    println!("saving and loading 3072-728-3072, times its bytes: {}", ratio.with_unit(""));
+    Ok(json!({ "suite": "io", "times_its_bytes": ratio.json() }))
+}
+
+/// What is promised of the numbers that [`run`] returns.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    let ratio = Spread::read(&raw["times_its_bytes"]);
     let name = "saving and loading 3072-728-3072, times its bytes";
     let promised = format!("at most {PROMISED:.1}");
     table.add(name, promised, ratio.with_unit(""), ratio.median <= PROMISED);
-    Ok(())
 }
 
 /// Ratios, round by round: the machine's own speed is the same for both.

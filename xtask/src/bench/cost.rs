@@ -1,0 +1,142 @@
+//! What a training step should cost, from its multiply-adds and the memory it touches, beside what it costs; see `docs/cost.md`.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use zor::core::ops::{self, Transposed};
+use zor::core::{Network, Rule};
+use zor::prelude::*;
+
+use super::{Spread, noise, threads};
+use crate::figures::Table;
+use crate::text;
+
+const ROUNDS: usize = 7;
+/// Seconds that a network's steps are timed for in a round, about.
+const ROUND: f64 = 0.2;
+
+/// Layers' sizes, and the batch.
+fn cases() -> Vec<(Vec<usize>, usize)> {
+    let width = [64, 256, 1024].map(|hidden| (vec![784, hidden, 784], 128));
+    let batch = [10, 48, 256, 1024].map(|batch| (vec![784, 256, 784], batch));
+    let depth = [2, 8, 32].map(|depth| (vec![512; depth + 1], 256));
+    width.into_iter().chain(batch).chain(depth).collect()
+}
+
+fn name(sizes: &[usize], batch: usize) -> String {
+    let same = sizes.windows(2).all(|pair| pair[0] == pair[1]);
+    let shape = if same {
+        format!("{} layers of {}", sizes.len() - 1, sizes[0])
+    } else {
+        sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
+    };
+    format!("{shape}, batch {batch}")
+}
+
+/// Floating-point operations and bytes of a step, as `docs/cost.md` counts them.
+fn count(sizes: &[usize], batch: usize) -> (f64, f64) {
+    let weights: usize = sizes.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    let lowest = sizes[0] * sizes[1];
+    let units: usize = sizes.iter().sum();
+    let flops = 2 * batch * (3 * weights - lowest);
+    let bytes = 4 * (2 * weights - lowest + 6 * weights) + 4 * 12 * batch * units;
+    (flops as f64, bytes as f64)
+}
+
+pub(crate) fn run() -> Result<Value, String> {
+    let (flops_rate, bytes_rate) = (product_rate(), memory_rate());
+    println!(
+        "products: {:.0} GFLOP/s; memory, read and written: {:.0} GB/s",
+        flops_rate * 1e-9,
+        bytes_rate * 1e-9
+    );
+    println!(
+        "{:<34}{:>12}{:>10}{:>14}{:>30}",
+        "AdamW, default rule", "MFLOP", "MB", "predicted ms", "measured ms"
+    );
+    let mut rows = Map::new();
+    for (sizes, batch) in cases() {
+        let (flops, bytes) = count(&sizes, batch);
+        let predicted = 1e3 * (flops / flops_rate + bytes / bytes_rate);
+        let measured = measure(&sizes, batch)?;
+        let name = name(&sizes, batch);
+        println!(
+            "{name:<34}{:>12.1}{:>10.1}{predicted:>14.3}{:>30}",
+            flops * 1e-6,
+            bytes * 1e-6,
+            measured.with_unit("")
+        );
+        let row = json!({ "mflop": flops * 1e-6, "mb": bytes * 1e-6, "predicted_ms": predicted, "measured_ms": measured.json() });
+        rows.insert(name, row);
+    }
+    Ok(json!({
+        "suite": "cost", "threads": threads(), "product_gflops": flops_rate * 1e-9,
+        "memory_gb_per_s": bytes_rate * 1e-9, "steps": rows,
+    }))
+}
+
+fn measure(sizes: &[usize], batch: usize) -> Result<Spread, String> {
+    let network = Network::dense(sizes).rule(Rule::default());
+    let mut network = network.build(&Device::flex()).map_err(text)?;
+    let (input, optimizer) = (noise([batch, sizes[0]]), AdamW::default());
+    let target = noise([batch, sizes[sizes.len() - 1]]);
+    let mut milliseconds = |steps: usize| {
+        let start = Instant::now();
+        for _ in 0..steps {
+            network.train_batch(&optimizer, input.clone(), target.clone()).map_err(text)?;
+        }
+        Ok::<_, String>(1e3 * start.elapsed().as_secs_f64() / steps as f64)
+    };
+    milliseconds(3)?;
+    let steps = (1e3 * ROUND / milliseconds(3)?).ceil() as usize;
+    let times: Result<Vec<f64>, String> = (0..ROUNDS).map(|_| milliseconds(steps)).collect();
+    Ok(Spread::of(&times?))
+}
+
+/// Operations a second of a large product.
+fn product_rate() -> f64 {
+    const SIDE: usize = 1024;
+    let matrix = noise([SIDE; 2]);
+    let mut buffer = Some(matrix.zeros_like());
+    let seconds = fastest(|| {
+        let (left, right) = (matrix.clone(), matrix.clone());
+        buffer = buffer.take().map(|buffer| ops::product(left, right, buffer, Transposed::Neither));
+    });
+    2.0 * (SIDE * SIDE * SIDE) as f64 / seconds
+}
+
+/// Bytes a second of a pass that reads two and writes one array, larger than caches are.
+fn memory_rate() -> f64 {
+    let shape = [4096, 4096];
+    let (mut weight, direction) = (Some(noise(shape)), noise(shape));
+    let seconds = fastest(|| {
+        let direction = direction.clone();
+        weight = weight.take().map(|w| ops::move_weight(w, direction, 1.0, 1e-9, f32::INFINITY));
+    });
+    (3 * 4 * shape[0] * shape[1]) as f64 / seconds
+}
+
+fn fastest(mut run: impl FnMut()) -> f64 {
+    let times = (0..10).map(|_| {
+        let start = Instant::now();
+        run();
+        start.elapsed().as_secs_f64()
+    });
+    times.fold(f64::INFINITY, f64::min)
+}
+
+/// Predictions beside what was measured; nothing is promised.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    for (sizes, batch) in cases() {
+        let name = name(&sizes, batch);
+        let row = &raw["steps"][&name];
+        let predicted = row["predicted_ms"].as_f64().unwrap_or(f64::NAN);
+        let measured = Spread::read(&row["measured_ms"]).with_unit(" ms");
+        table.add(
+            &format!("step of {name}"),
+            format!("predicted {predicted:.2} ms"),
+            measured,
+            true,
+        );
+    }
+}

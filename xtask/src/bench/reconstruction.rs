@@ -1,0 +1,104 @@
+//! CIFAR-10 through 728 numbers, beside the same algorithm written in PyTorch: both train to the end, taking turns.
+
+use serde_json::{Value, json};
+use zor::images::{self, Images};
+use zor::options::{DataSetName, Options, Settings, TaskName};
+use zor::prelude::*;
+use zor::train::{Next, Teacher, Training};
+
+use super::peers::{Numbers, Peer};
+use super::{Spread, threads};
+use crate::figures::Table;
+use crate::text;
+
+/// Turns until both are at the end.
+const TURNS: u64 = 10;
+/// What both have to reach, in dB.
+const REACHED: f64 = 32.4;
+/// Of PyTorch's time, at most.
+const PROMISED: f64 = 0.5;
+
+pub(crate) fn run(torch: bool) -> Result<Value, String> {
+    let options = Options { task: Some(TaskName::CifarReconstruction), ..Options::default() };
+    let settings = Settings::resolve(&options).map_err(text)?;
+    let data = Images::load(DataSetName::Cifar10, &Locations::from_environment(None));
+    let data = images::choose(&data.map_err(text)?, &settings).map_err(text)?;
+    let mut peer =
+        torch.then(|| Program::start(&settings, &data.train, &data.evaluation)).transpose()?;
+    let turn = settings.steps / TURNS;
+    let mut training = Training::start(&settings, &data, &Device::flex()).map_err(text)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    println!("{:>6}{:>14}{:>20}{:>10}", "steps", "Zor's s", "PyTorch's s", "ratio");
+    while training.steps < settings.steps {
+        let before = training.train_seconds;
+        let mut stop = |training: &Training| {
+            if training.steps.is_multiple_of(turn) { Next::Stop } else { Next::Continue }
+        };
+        training = training.go_on(&settings, &data, Teacher::Rule, &mut stop).map_err(text)?;
+        ours.push(training.train_seconds - before);
+        if let Some(peer) = &mut peer {
+            theirs.push(peer.number("train", turn)?);
+        }
+        let last = |times: &[f64]| times.last().copied().unwrap_or(f64::NAN);
+        let (own, other) = (last(&ours), last(&theirs));
+        println!("{:>6}{own:>14.2}{other:>20.2}{:>10.2}", training.steps, own / other);
+    }
+    let psnr = training.evaluation().deviation.psnr_db();
+    let their_psnr = peer.as_mut().map(|peer| peer.number("evaluate", 0)).transpose()?;
+    let sum = |times: &[f64]| times.iter().sum::<f64>();
+    let ratio = Spread::of_ratios(&ours, &theirs);
+    println!(
+        "Zor: {psnr:.2} dB in {:.0} s; PyTorch: {:.2} dB in {:.0} s; ratio by turn {}",
+        sum(&ours),
+        their_psnr.unwrap_or(f64::NAN),
+        sum(&theirs),
+        ratio.with_unit("")
+    );
+    Ok(json!({
+        "suite": "reconstruction", "threads": threads(), "steps": settings.steps, "seed": settings.seed,
+        "zor": { "psnr_db": psnr, "seconds": sum(&ours) },
+        "torch": { "psnr_db": their_psnr, "seconds": sum(&theirs) },
+        "ratio": ratio.json(),
+    }))
+}
+
+/// The program in PyTorch with its data.
+struct Program {
+    peer: Peer,
+    _numbers: [Numbers; 2],
+}
+
+impl Program {
+    fn start(settings: &Settings, train: &Dataset, evaluation: &Dataset) -> Result<Self, String> {
+        let numbers = [
+            Numbers::write("train.f32", &[&train.pixels()])?,
+            Numbers::write("evaluation.f32", &[&evaluation.pixels()])?,
+        ];
+        let task = json!({
+            "threads": threads(), "train": numbers[0].path(), "evaluation": numbers[1].path(),
+            "values": train.shape().len(), "hidden": settings.hidden, "batch": settings.batch, "steps": settings.steps,
+            "learning_rate": settings.learning_rate.peak, "momentum": settings.momentum,
+            "threshold": settings.rule.threshold, "initial_scale": settings.rule.initial_scale,
+        });
+        Ok(Self { peer: Peer::start("reconstruction.py", &[task.to_string()])?, _numbers: numbers })
+    }
+
+    fn number(&mut self, kind: &str, steps: u64) -> Result<f64, String> {
+        self.peer.number(&json!({ "kind": kind, "steps": steps }).to_string())
+    }
+}
+
+/// What is promised of the numbers that [`run`] returns.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    let number = |who: &str, what: &str| raw[who][what].as_f64().unwrap_or(f64::NAN);
+    for (who, name) in [("zor", "CIFAR-10 by the suite"), ("torch", "the same in PyTorch")] {
+        let psnr = number(who, "psnr_db");
+        let kept = psnr >= REACHED || who == "torch";
+        let promised =
+            if who == "zor" { format!("at least {REACHED:.2} dB") } else { "-".to_owned() };
+        table.add(name, promised, format!("{psnr:.2} dB"), kept);
+    }
+    let ratio = number("zor", "seconds") / number("torch", "seconds");
+    let promised = format!("at most {PROMISED:.2}");
+    table.add("its time, of PyTorch's", promised, format!("{ratio:.2}"), ratio <= PROMISED);
+}

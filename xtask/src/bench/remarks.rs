@@ -1,0 +1,52 @@
+//! What the numbers of a suite mean: where Zor loses, why, and what would close it.
+
+use super::Suite;
+
+/// In Markdown.
+pub(crate) fn of(suite: Suite) -> &'static str {
+    match suite {
+        Suite::Cifar => {
+            "Where Zor loses: behind PCA of the same augmented images by a tenth of a dB, because 500 steps do not reach the limit of linear codes; more \
+             steps would. The convolutional autoencoder takes 18 minutes."
+        }
+        Suite::Classification => {
+            "Where Zor loses: nowhere to burn's autodiff; networks for GPUs reach more than 94 % with ten times the weights."
+        }
+        Suite::Conv => {
+            "Where Zor loses: not to PyTorch on this CPU. Outside the 3x3 convolutions (Winograd's algorithm) time goes to the first 2x2 convolution, batch \
+             normalisation and pooling, which wait for memory; fusing them with the convolutions before them would save passes."
+        }
+        Suite::Cost => {
+            "Where Zor loses to its own prediction: at batch 10 products run below the rate of large ones, and small networks pay about a third of a \
+             microsecond an operation for tensors' book-keeping. One kernel for a whole step would save that."
+        }
+        Suite::Depth => {
+            "Where Zor loses: plain networks of 64 layers and more learn little; so do those of backprop. Residual paths are the remedy."
+        }
+        Suite::FewShot => {
+            "Where Zor loses: to the closed-form projection on the span of the ten images, which takes a millisecond and is the limit of linear codes here. It \
+             cannot go on learning. The same network under burn's autodiff with our optimizer gets there too, in four times the time."
+        }
+        Suite::Inference => {
+            "Where Zor loses: book-keeping of tensors takes about as long as a small network's products. Weights of 784-64-784 in f32 are 400 KB, which a core \
+             cannot read from its second-level cache in much less than 4 us; int8 weights would be a quarter of that."
+        }
+        Suite::Io => {
+            "Where Zor loses: a model is written to a new file and synced before it takes the old one's place, so that none is ever lost; that is \
+             what it takes beyond its bytes."
+        }
+        Suite::Memory => {
+            "Where Zor loses: with AdamW two moments a weight take three quarters of what PyTorch takes for 64 layers; with Muon, one. Activity \
+             is kept in f32 until its layer has learned; bf16 would halve that."
+        }
+        Suite::Reconstruction => {
+            "Where Zor loses: Newton-Schulz iterations are most of a step. A program in PyTorch could iterate on the Gram matrix as Zor does, and would \
+             come closer."
+        }
+        Suite::Step => {
+            "Where Zor loses: at batch 48 a step of 784-64-784 is 24 million operations, which one core with AVX2 (85 to 110 GFLOP/s) cannot do in a fifth of \
+             PyTorch's time; at 3072-728-3072 and batch 512 both sides are products, 11.5 GFLOP at the machine's rate, and PyTorch's MKL multiplies a tenth \
+             faster than the library that Zor uses. A faster product (AVX-512, bf16, Strassen's algorithm) would close it; skipping other work cannot."
+        }
+    }
+}
