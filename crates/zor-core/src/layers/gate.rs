@@ -142,7 +142,9 @@ impl Layer for Gate {
         }
         let charge = self.charge(memory, workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
-        if let (Mode::Train, Some(last)) = (mode, memory.take(SPIKES)) {
+        if mode == Mode::Train
+            && let Some(last) = memory.take(SPIKES)
+        {
             workspace.give(last);
         }
         let buffer = workspace.take(shape);

@@ -11,7 +11,7 @@ use pulp::Simd;
 
 /// Columns of a full panel.
 pub(super) const PANEL: usize = 64;
-/// Rows of a block.
+/// Rows of a block, at most.
 pub(super) const ROWS: usize = 6;
 /// Lanes of the widest vector; panels are padded to it.
 pub(super) const LANES: usize = 16;
@@ -35,24 +35,24 @@ pub(super) struct Destination {
 
 /// One of the products that a block is the sum of.
 #[derive(Clone, Copy)]
-pub(super) struct Tap {
+pub(super) struct Tap<const R: usize = ROWS> {
     /// Where the left operand's rows start.
-    pub(super) rows: [*const f32; ROWS],
+    pub(super) rows: [*const f32; R],
     /// Their length.
     pub(super) depth: usize,
     /// Where the right operand's panel starts.
     pub(super) right: *const f32,
 }
 
-/// The sum of a block's products; the right operand's rows are `width` apart.
+/// The sum of products of a block of `R` rows; the right operand's rows are `width` apart.
 ///
 /// # Safety
 /// All pointers are valid for what they are said to span; `width` is a multiple of [`LANES`] and not below `to.columns`.
 #[inline(always)]
-pub(super) unsafe fn rows_times_panel<S: Simd>(
+pub(super) unsafe fn rows_times_panel<S: Simd, const R: usize>(
     simd: S,
     taps: usize,
-    tap: impl Fn(usize) -> Tap,
+    tap: impl Fn(usize) -> Tap<R>,
     width: usize,
     to: Destination,
 ) {
@@ -66,10 +66,10 @@ pub(super) unsafe fn rows_times_panel<S: Simd>(
         // SAFETY: a part of what the caller vouches for.
         unsafe {
             match vectors {
-                1 => rows_times_vectors::<S, 1>(simd, taps, &tap, width, from, to),
-                2 => rows_times_vectors::<S, 2>(simd, taps, &tap, width, from, to),
-                3 => rows_times_vectors::<S, 3>(simd, taps, &tap, width, from, to),
-                _ => rows_times_vectors::<S, 4>(simd, taps, &tap, width, from, to),
+                1 => rows_times_vectors::<S, R, 1>(simd, taps, &tap, width, from, to),
+                2 => rows_times_vectors::<S, R, 2>(simd, taps, &tap, width, from, to),
+                3 => rows_times_vectors::<S, R, 3>(simd, taps, &tap, width, from, to),
+                _ => rows_times_vectors::<S, R, 4>(simd, taps, &tap, width, from, to),
             }
         }
         from += vectors * S::F32_LANES;
@@ -136,15 +136,15 @@ pub(super) unsafe fn columns_times_panel<S: Simd>(
 }
 
 #[inline(always)]
-unsafe fn rows_times_vectors<S: Simd, const N: usize>(
+unsafe fn rows_times_vectors<S: Simd, const R: usize, const N: usize>(
     simd: S,
     taps: usize,
-    tap: &impl Fn(usize) -> Tap,
+    tap: &impl Fn(usize) -> Tap<R>,
     width: usize,
     from: usize,
     to: Destination,
 ) {
-    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    let mut sums = [[simd.splat_f32s(0.0); N]; R];
     for index in 0..taps {
         let Tap { rows, depth, right } = tap(index);
         let mut right = right.wrapping_add(from);
@@ -155,7 +155,7 @@ unsafe fn rows_times_vectors<S: Simd, const N: usize>(
                 for (n, vector) in vectors.iter_mut().enumerate() {
                     *vector = load::<S>(right.add(n * S::F32_LANES));
                 }
-                for r in 0..ROWS {
+                for r in 0..R {
                     let value = simd.splat_f32s(*rows[r].add(j));
                     for n in 0..N {
                         sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
@@ -166,7 +166,7 @@ unsafe fn rows_times_vectors<S: Simd, const N: usize>(
         }
     }
     // SAFETY: the destination is the caller's.
-    unsafe { to.part::<S>(from, N).write::<S, N>(simd, sums) }
+    unsafe { to.part::<S>(from, N).write::<S, R, N>(simd, sums) }
 }
 
 #[inline(always)]
@@ -197,7 +197,7 @@ unsafe fn columns_times_vectors<S: Simd, const N: usize>(
         }
     }
     // SAFETY: the destination is the caller's.
-    unsafe { to.write::<S, N>(simd, sums) }
+    unsafe { to.write::<S, ROWS, N>(simd, sums) }
 }
 
 impl Destination {
@@ -212,8 +212,12 @@ impl Destination {
     }
 
     #[inline(always)]
-    unsafe fn write<S: Simd, const N: usize>(self, simd: S, sums: [[S::f32s; N]; ROWS]) {
-        if self.rows == ROWS && self.columns == N * S::F32_LANES {
+    unsafe fn write<S: Simd, const R: usize, const N: usize>(
+        self,
+        simd: S,
+        sums: [[S::f32s; N]; R],
+    ) {
+        if self.rows == R && self.columns == N * S::F32_LANES {
             for (r, sums) in sums.into_iter().enumerate() {
                 for (n, sum) in sums.into_iter().enumerate() {
                     // SAFETY: inside the destination, which is full.
@@ -230,7 +234,7 @@ impl Destination {
         let mut block = [0f32; ROWS * PANEL];
         for (r, sums) in sums.into_iter().enumerate() {
             for (n, sum) in sums.into_iter().enumerate() {
-                // SAFETY: N vectors are at most a panel.
+                // SAFETY: R rows are at most a block, and N vectors a panel.
                 unsafe { store::<S>(block.as_mut_ptr().add(r * PANEL + n * S::F32_LANES), sum) };
             }
         }

@@ -136,22 +136,33 @@ impl pulp::WithSimd for Blocks<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        // Blocks as even as they can be: rows that fill one up are computed for nothing.
+        let rows = self.left.len() / self.inner;
+        match rows.div_ceil(rows.div_ceil(ROWS)) {
+            ..=4 => self.by_blocks::<S, 4>(simd),
+            5 => self.by_blocks::<S, 5>(simd),
+            _ => self.by_blocks::<S, ROWS>(simd),
+        }
+    }
+}
+
+impl Blocks<'_> {
+    #[inline(always)]
+    fn by_blocks<S: Simd, const R: usize>(self, simd: S) {
         let Self { left, right, inner, columns, out } = self;
-        let blocks = left.chunks(ROWS * inner).zip(out.chunks_mut(ROWS * columns));
-        for (left, out) in blocks {
-            let rows = left.len() / inner;
-            let block = Block::new(left, ROWS * inner);
-            let tap = |panel: usize| Tap {
-                rows: std::array::from_fn(|r| block.start().wrapping_add(r * inner)),
-                depth: inner,
-                right: right[panel..].as_ptr(),
-            };
+        for (left, out) in left.chunks(R * inner).zip(out.chunks_mut(R * columns)) {
+            let block = Block::new(left, R * inner);
+            let start = block.start();
             for panel in (0..columns).step_by(PANEL) {
-                let tap = tap(panel);
+                let tap = Tap::<R> {
+                    rows: std::array::from_fn(|r| start.wrapping_add(r * inner)),
+                    depth: inner,
+                    right: right[panel..].as_ptr(),
+                };
                 let to = Destination {
                     start: out[panel..].as_mut_ptr(),
                     stride: columns,
-                    rows,
+                    rows: left.len() / inner,
                     columns: (columns - panel).min(PANEL),
                     add: false,
                 };

@@ -323,13 +323,14 @@ impl ZorBackend for Flex {
             simd(
                 #[inline(always)]
                 || {
-                    let mut lanes = [0f32; 16];
-                    for run in values.chunks(16) {
-                        for (lane, x) in lanes.iter_mut().zip(run) {
-                            *lane += x * 0.0;
+                    let mut lanes = [0f32; 64];
+                    let (runs, rest) = values.as_chunks::<64>();
+                    for run in runs {
+                        for lane in 0..64 {
+                            lanes[lane] += run[lane] * 0.0;
                         }
                     }
-                    lanes.iter().all(|lane| *lane == 0.0)
+                    lanes.iter().chain(rest).all(|x| *x * 0.0 == 0.0)
                 },
             )
         };
