@@ -230,6 +230,7 @@ fn iterate(
         let half = product(&polynomial, &gram, workspace.take(small));
         gram = product(&half, &polynomial, gram);
         workspace.give(half);
+        workspace.give(polynomial);
         polynomial = polynomial_of(&gram, workspace);
         let next = product(&polynomial, &total, workspace.take(small));
         workspace.give(std::mem::replace(&mut total, next));

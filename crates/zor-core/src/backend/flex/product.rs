@@ -13,6 +13,9 @@ use crate::backend::{Side, Transposed};
 /// Multiply-adds from which a matrix product is worth several threads.
 const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
 
+/// Rows of a product that are made at once: the library copies those of the left operand, up to 512 columns at a time, into memory that
+/// it asks for anew.
+const ROWS: usize = 256;
 /// Rows or columns of a product in place that are made at once.
 const BLOCK: usize = 256;
 /// Rows and columns of a symmetric product that are made at once.
@@ -180,8 +183,11 @@ fn general(
     parallelism: Parallelism,
 ) {
     assert!(left.holds(m, k) && right.holds(k, n) && out.len() == m * n);
-    // SAFETY: the operands hold what sizes and strides span, and `out` is exclusively borrowed.
-    unsafe { multiply(left, right, [m, k, n], out.as_mut_ptr(), n, parallelism) }
+    for (part, out) in out.chunks_mut((ROWS * n).max(1)).enumerate() {
+        let (left, rows) = (left.from(part * ROWS, 0), out.len() / n);
+        // SAFETY: the operands hold what sizes and strides span, and `out` is exclusively borrowed.
+        unsafe { multiply(left, right, [rows, k, n], out.as_mut_ptr(), n, parallelism) }
+    }
 }
 
 /// A product into rows that lie `stride` apart.
