@@ -2,9 +2,7 @@
 
 use burn_flex::FlexTensor;
 use gemm::Parallelism;
-use rayon::prelude::*;
 
-use super::blocks::Shared;
 use super::few_rows;
 use super::memory::{reuse, size, values, values_mut};
 use super::scratch::with_scratch;
@@ -18,7 +16,7 @@ const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
 const ROWS: usize = 256;
 /// Rows or columns of a product in place that are made at once.
 const BLOCK: usize = 256;
-/// Rows and columns of a symmetric product that are made at once.
+/// Rows of a symmetric product that are made at once.
 const SYMMETRIC_BLOCK: usize = 184;
 
 pub(super) fn matrix_product(
@@ -64,7 +62,7 @@ fn operands<'a>(
     (Operand(values(left), left_strides), Operand(values(right), right_strides), [m, k, n])
 }
 
-/// The blocks on and below the diagonal, and those above as their mirror images.
+/// Rows up to the diagonal and little further, and what is missing of them as a mirror image.
 pub(super) fn symmetric_product(
     left: &FlexTensor,
     right: &FlexTensor,
@@ -76,26 +74,20 @@ pub(super) fn symmetric_product(
         return matrix_product(left, right, buffer, transposed);
     }
     let mut result = reuse(buffer, [m, n]);
-    let blocks = m.div_ceil(SYMMETRIC_BLOCK);
-    let pairs: Vec<(usize, usize)> =
-        (0..blocks).flat_map(|i| (0..=i).map(move |j| (i, j))).collect();
-    let out = Shared::new(values_mut(&mut result));
-    let range =
-        |block: usize| (block * SYMMETRIC_BLOCK, SYMMETRIC_BLOCK.min(m - block * SYMMETRIC_BLOCK));
-    pairs.into_par_iter().for_each(|(i, j)| {
-        let ((row, rows), (column, columns)) = (range(i), range(j));
-        let (a, b) = (a.from(row, 0), b.from(0, column));
+    let out = values_mut(&mut result);
+    for from in (0..m).step_by(SYMMETRIC_BLOCK) {
+        let rows = SYMMETRIC_BLOCK.min(m - from);
+        let (a, columns) = (a.from(from, 0), from + rows);
         assert!(a.holds(rows, k) && b.holds(k, columns));
-        // SAFETY: the operands hold what is read; blocks and their mirror images do not overlap, and one task writes each.
-        unsafe {
-            multiply(a, b, [rows, k, columns], out.at(row * n + column), n, Parallelism::None);
-            for r in (0..rows).filter(|_| i > j) {
-                for c in 0..columns {
-                    *out.at((column + c) * n + row + r) = *out.at((row + r) * n + column + c);
-                }
+        let sizes = [rows, k, columns];
+        // SAFETY: the operands hold what is read, and `out` the rows, which are exclusively borrowed.
+        unsafe { multiply(a, b, sizes, out[from * n..].as_mut_ptr(), n, parallelism(sizes)) };
+        for row in from..columns {
+            for column in 0..from {
+                out[column * n + row] = out[row * n + column];
             }
         }
-    });
+    }
     result
 }
 
