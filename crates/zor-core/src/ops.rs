@@ -19,6 +19,7 @@ pub fn zeros(shape: [usize; 2], device: &Device) -> Tensor<2> {
 }
 
 /// The tensor, as an error if somebody else holds its memory too.
+#[allow(clippy::result_large_err, reason = "a box would be an allocation a step")]
 pub(crate) fn unshared(tensor: Tensor<2>) -> Result<Tensor<2>, Tensor<2>> {
     let tensor = tensor.into_dispatch();
     let is_unshared = tensor.can_mut();

@@ -187,10 +187,10 @@ unsafe fn columns_times_vectors<S: Simd, const N: usize>(
             for (n, vector) in vectors.iter_mut().enumerate() {
                 *vector = load::<S>(right.add(n * S::F32_LANES));
             }
-            for r in 0..ROWS {
+            for (r, sums) in sums.iter_mut().enumerate() {
                 let value = simd.splat_f32s(*column.add(r));
                 for n in 0..N {
-                    sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
+                    sums[n] = simd.mul_add_e_f32s(value, vectors[n], sums[n]);
                 }
             }
             right = right.add(width);
