@@ -28,7 +28,7 @@ fn main() -> zor::Result<()> {
         }
     }
     let test = cifar.test.first(2000)?;
-    let score = train::evaluate(&network, TaskName::CifarReconstruction, &test, &device)?;
+    let score = train::evaluate(&network, TaskName::CifarReconstruction, &test, &device, false)?;
     println!("{:.2} dB on 2,000 test images", score.deviation.psnr_db());
     Ok(())
 }

@@ -48,12 +48,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArguments {
-    /// The task: fashion-reconstruction, fashion-classification, cifar-reconstruction or cifar-colorization
+    /// The task: fashion-reconstruction, fashion-classification, cifar-reconstruction, cifar-colorization or cifar-classification
     pub(crate) task: Option<TaskName>,
     /// A TOML file of settings; flags win over it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// The network: dense or conv
+    /// The network: dense (or mlp), conv or airbench
     #[arg(long)]
     model: Option<ModelName>,
     /// The rule: default, classic or backprop
@@ -86,6 +86,12 @@ pub(crate) struct TrainArguments {
     /// Learn from the images as they are
     #[arg(long)]
     no_augment: bool,
+    /// Evaluate on so many of the last training images instead of the test set, without learning from them
+    #[arg(long, value_name = "N")]
+    hold_out: Option<usize>,
+    /// Tell classes from each image and its mirror image together
+    #[arg(long)]
+    test_time_flip: bool,
     /// Train with backpropagation beside it: two small networks, or the same one in classification
     #[arg(long, conflicts_with = "no_baseline")]
     baseline: bool,
@@ -144,6 +150,8 @@ impl TrainArguments {
             samples_per_class: self.samples_per_class,
             samples: self.samples,
             augment: switch(self.augment, self.no_augment),
+            hold_out: self.hold_out,
+            test_time_flip: self.test_time_flip.then_some(true),
             baseline: switch(self.baseline, self.no_baseline),
             threads: self.threads,
             device: self.device.clone(),
@@ -165,6 +173,9 @@ pub(crate) struct EvalArguments {
     /// Your own images instead, all of them: a folder, or a .npy file of bytes
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(crate) images: Option<PathBuf>,
+    /// Tell classes from each image and its mirror image together
+    #[arg(long)]
+    pub(crate) test_time_flip: bool,
     /// The device: auto, flex, ndarray, wgpu or cuda
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,

@@ -106,7 +106,7 @@ impl Parameter {
         self.limit
     }
 
-    /// Whether optimizer steps leave it as it is. A setting of this training, not saved with a model.
+    /// Whether optimizer steps leave it as it is. A setting of this training, not saved with a model unless its layer's own settings say so.
     pub fn is_frozen(&self) -> bool {
         self.frozen
     }

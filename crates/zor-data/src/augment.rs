@@ -39,6 +39,9 @@ pub struct Augment {
     pub invert: f32,
     /// How often the image becomes symmetric: the brighter of each pixel and its mirror image's.
     pub fold: f32,
+    /// The side of a square at a random place that takes the image's mean colour, in pixels (DeVries and Taylor 2017,
+    /// "Improved Regularization of Convolutional Neural Networks with Cutout"). At edges less of it is inside.
+    pub cutout: u32,
 }
 
 /// What lies beyond an image's edge.
@@ -82,6 +85,7 @@ impl Default for Augment {
             blend: 0.0,
             invert: 0.0,
             fold: 0.0,
+            cutout: 0,
         }
     }
 }
@@ -114,11 +118,12 @@ impl Augment {
                 )));
             }
         }
-        if self.shift > LARGEST_SHIFT {
-            return Err(Error::input(format!(
-                "augmentation.shift is {}; it must be at most {LARGEST_SHIFT}",
-                self.shift
-            )));
+        for (name, pixels) in [("shift", self.shift), ("cutout", self.cutout)] {
+            if pixels > LARGEST_SHIFT {
+                return Err(Error::input(format!(
+                    "augmentation.{name} is {pixels}; it must be at most {LARGEST_SHIFT}"
+                )));
+            }
         }
         Ok(())
     }
@@ -148,6 +153,9 @@ impl Augment {
         }
         if random_chance(self.fold, random) {
             fold(set.shape(), out);
+        }
+        if self.cutout > 0 {
+            cut_out(set.shape(), self.cutout as usize, random, out);
         }
     }
 
@@ -407,6 +415,24 @@ fn fold(shape: ImageShape, out: &mut [f32]) {
     }
 }
 
+fn cut_out(shape: ImageShape, side: usize, random: &mut Random, out: &mut [f32]) {
+    let ImageShape { height, width, channels } = shape;
+    let mut place = |size: usize| {
+        let middle = random.below(size);
+        middle.saturating_sub(side / 2)..(middle + side.div_ceil(2)).min(size)
+    };
+    let (rows, columns) = (place(height), place(width));
+    for channel in 0..channels {
+        let sum: f32 = out.iter().skip(channel).step_by(channels).sum();
+        let mean = sum / (height * width) as f32;
+        for row in rows.clone() {
+            for column in columns.clone() {
+                out[(row * width + column) * channels + channel] = mean;
+            }
+        }
+    }
+}
+
 /// Takes what lies beyond a random row or column from the other image.
 fn splice(shape: ImageShape, random: &mut Random, out: &mut [f32], other: &[f32]) {
     let row = shape.width * shape.channels;
@@ -568,6 +594,19 @@ mod tests {
         for (found, expected) in inverted.iter().zip([0.0, 0.9, 0.1, 0.7, 0.0, 0.1]) {
             assert!((found - expected).abs() < 1e-6, "{inverted:?}");
         }
+    }
+
+    #[test]
+    fn a_square_of_the_mean_is_cut_out() {
+        let values: Vec<u8> = (0..48).map(|i| if i % 2 == 0 { 0 } else { 200 }).collect();
+        let set = one(&values, 8);
+        let augment = Augment { cutout: 3, ..Augment::default() };
+        let sizes = (0..200).map(|seed| {
+            let mean = 100.0 / 255.0;
+            applied(&augment, &set, seed).iter().filter(|v| (**v - mean).abs() < 1e-4).count()
+        });
+        let sizes: std::collections::BTreeSet<usize> = sizes.collect();
+        assert_eq!(sizes, [4, 6, 9].into(), "at a corner, at an edge, inside");
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub struct RunData {
     /// What is evaluated on.
     pub evaluation: Dataset,
     /// What the evaluation images are, in words.
-    pub evaluation_name: &'static str,
+    pub evaluation_name: String,
 }
 
 /// Chooses the images that the settings ask for.
@@ -131,18 +131,29 @@ pub fn choose(data: &Images, settings: &Settings) -> Result<RunData> {
     let few = matches!(settings.samples, Samples::PerClass(_));
     let is_fashion = task.data_set() == DataSetName::FashionMnist;
     let test = data.test.as_ref().filter(|_| data.own || !(is_fashion && few));
-    let (pool, evaluation, evaluation_name) = match test {
-        Some(test) if data.own => {
-            (whole.clone(), test.clone(), "every tenth of them, which are not learned from")
+    let (pool, evaluation, evaluation_name) = match (settings.hold_out, test) {
+        (Some(n), _) => {
+            let Some(rest) = whole.len().checked_sub(n).filter(|rest| *rest > 0) else {
+                return Err(Error::input(format!(
+                    "hold_out is {n}, and there are {} images to learn from",
+                    whole.len()
+                )));
+            };
+            let name = format!("the last {n} training images, which are not learned from");
+            (whole.first(rest)?, whole.range(rest..whole.len())?, name)
         }
-        Some(test) => {
+        (None, Some(test)) if data.own => {
+            let name = "every tenth of them, which are not learned from".to_owned();
+            (whole.clone(), test.clone(), name)
+        }
+        (None, Some(test)) => {
             let (evaluation, name) = tested(task, test)?;
-            (whole.clone(), evaluation, name)
+            (whole.clone(), evaluation, name.to_owned())
         }
-        None => {
+        (None, None) => {
             let outside: Vec<usize> =
                 (0..whole.len()).filter(|i| !VALIDATION.contains(i)).collect();
-            let name = "training images 2000 to 2999, which are not learned from";
+            let name = "training images 2000 to 2999, which are not learned from".to_owned();
             (whole.select(&outside)?, whole.range(VALIDATION)?, name)
         }
     };

@@ -16,6 +16,7 @@ mod device;
 mod error;
 mod names;
 mod presets;
+mod whitening;
 
 pub use device::device;
 pub use error::{Error, ErrorKind, Result};

@@ -14,6 +14,20 @@ pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilde
     network.layer(DenseConfig::new(outputs))
 }
 
+/// Dense layers with these many hidden units, batch normalisation and a gate behind each, for classes of whole images.
+pub fn dense_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
+    let mut network = Network::builder(image)
+        .layer(ReshapeConfig::flatten())
+        .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() });
+    for units in hidden {
+        network = network
+            .layer(DenseConfig::new(*units))
+            .layer(BatchNormConfig::default())
+            .layer(GateConfig::default());
+    }
+    network.layer(DenseConfig::new(classes))
+}
+
 /// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
 pub fn conv_block(channels: usize) -> SequenceConfig {
     SequenceConfig::new()
@@ -44,11 +58,20 @@ pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {
 }
 
 /// The network of airbench94 (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU") with gates in the
-/// place of its activation functions: 1.97 million parameters for images of 32x32.
+/// place of its activation functions: 1.97 million parameters for images of 32x32. Its first convolution does not learn;
+/// [`crate::train::Training::start`] makes it whiten.
 pub fn airbench(image: &[usize], classes: usize) -> NetworkBuilder {
-    let mut network =
-        Network::builder(image).layer(Conv2dConfig::new(24, 2)).layer(GateConfig::default());
-    for channels in [64, 256, 256] {
+    airbench_of(image, [64, 256, 256], classes)
+}
+
+/// The same with so many channels in its three groups.
+pub fn airbench_of(image: &[usize], groups: [usize; 3], classes: usize) -> NetworkBuilder {
+    let patch = 2 * 2 * image.last().copied().unwrap_or(1);
+    let mut network = Network::builder(image)
+        .layer(Conv2dConfig::new(2 * patch, 2).frozen())
+        .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() })
+        .layer(GateConfig::default());
+    for channels in groups {
         network = network.layer(pooled_conv_block(channels)).layer(conv_block(channels));
     }
     network

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// Names a value of an enum as in TOML files and flags.
 macro_rules! named {
-    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+    ($type:ident { $($variant:ident = $name:literal $(| $synonym:literal)*),+ $(,)? }) => {
         impl $type {
             /// All names, as in TOML files and flags.
             pub const NAMES: &[&str] = &[$($name),+];
@@ -30,7 +30,7 @@ macro_rules! named {
 
             fn from_str(name: &str) -> Result<Self> {
                 match name {
-                    $($name => Ok(Self::$variant),)+
+                    $($name $(| $synonym)* => Ok(Self::$variant),)+
                     _ => Err(Error::input(format!(
                         "'{name}' is not known here; choose from {}", Self::NAMES.join(", ")
                     ))),
@@ -64,12 +64,15 @@ pub enum TaskName {
     CifarReconstruction,
     /// Learn to give colour to small grey photographs.
     CifarColorization,
+    /// Tell ten kinds of things in small colour photographs apart.
+    CifarClassification,
 }
 named!(TaskName {
     FashionReconstruction = "fashion-reconstruction",
     FashionClassification = "fashion-classification",
     CifarReconstruction = "cifar-reconstruction",
     CifarColorization = "cifar-colorization",
+    CifarClassification = "cifar-classification",
 });
 
 impl TaskName {
@@ -77,14 +80,16 @@ impl TaskName {
     pub fn data_set(self) -> DataSetName {
         match self {
             Self::FashionReconstruction | Self::FashionClassification => DataSetName::FashionMnist,
-            Self::CifarReconstruction | Self::CifarColorization => DataSetName::Cifar10,
+            Self::CifarReconstruction | Self::CifarColorization | Self::CifarClassification => {
+                DataSetName::Cifar10
+            }
         }
     }
 
     /// Whether an image's class is asked for, instead of the image.
     pub fn is_classification(self) -> bool {
         match self {
-            Self::FashionClassification => true,
+            Self::FashionClassification | Self::CifarClassification => true,
             Self::FashionReconstruction | Self::CifarReconstruction | Self::CifarColorization => {
                 false
             }
@@ -110,8 +115,10 @@ pub enum ModelName {
     Dense,
     /// Convolutions.
     Conv,
+    /// The convolutions of [`crate::models::airbench`].
+    Airbench,
 }
-named!(ModelName { Dense = "dense", Conv = "conv" });
+named!(ModelName { Dense = "dense" | "mlp", Conv = "conv", Airbench = "airbench" });
 
 /// A preset of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

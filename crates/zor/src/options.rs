@@ -56,6 +56,10 @@ pub struct Options {
     pub augment: Option<bool>,
     /// How they are augmented.
     pub augmentation: Option<Augment>,
+    /// So many of the last training images are evaluated on, instead of the test set, and not learned from: for choosing settings.
+    pub hold_out: Option<usize>,
+    /// Whether classes are told from an image and its mirror image together.
+    pub test_time_flip: Option<bool>,
     /// Whether backpropagation is trained beside it: two small networks, or in classification the same one.
     pub baseline: Option<bool>,
     /// Threads of the CPU; all cores if not said.
@@ -100,6 +104,8 @@ impl Options {
             samples: self.samples.or(others.samples),
             augment: self.augment.or(others.augment),
             augmentation: self.augmentation.or(others.augmentation),
+            hold_out: self.hold_out.or(others.hold_out),
+            test_time_flip: self.test_time_flip.or(others.test_time_flip),
             baseline: self.baseline.or(others.baseline),
             threads: self.threads.or(others.threads),
             device: self.device.or(others.device),
@@ -146,6 +152,10 @@ pub struct Settings {
     pub choice: Choice,
     /// How images are augmented, if they are.
     pub augment: Option<Augment>,
+    /// So many of the last training images are evaluated on instead of the test set.
+    pub hold_out: Option<usize>,
+    /// Whether classes are told from an image and its mirror image together.
+    pub test_time_flip: bool,
     /// Whether backpropagation is trained beside it.
     pub baseline: bool,
     /// Threads of the CPU; all cores if not said.
@@ -183,12 +193,14 @@ impl Settings {
         };
         let rule_name = options.rule.unwrap_or(RuleName::Default);
         let model = options.model.unwrap_or(match task {
-            TaskName::FashionClassification | TaskName::CifarColorization => ModelName::Conv,
+            TaskName::FashionClassification
+            | TaskName::CifarColorization
+            | TaskName::CifarClassification => ModelName::Conv,
             _ => ModelName::Dense,
         });
         let augment = options.augment.unwrap_or(match task {
             TaskName::FashionReconstruction => matches!(samples, Samples::PerClass(_)),
-            TaskName::FashionClassification => true,
+            TaskName::FashionClassification | TaskName::CifarClassification => true,
             TaskName::CifarReconstruction => {
                 model == ModelName::Conv || !matches!(samples, Samples::All)
             }
@@ -198,20 +210,25 @@ impl Settings {
             (TaskName::FashionReconstruction, ModelName::Dense) => {
                 crate::presets::fashion_reconstruction(rule_name, samples, augment)
             }
-            (TaskName::CifarReconstruction, _) => {
+            (TaskName::CifarReconstruction, ModelName::Dense | ModelName::Conv) => {
                 crate::presets::cifar_reconstruction(rule_name, model, samples, augment)
             }
-            (TaskName::FashionClassification, _) => {
+            (TaskName::FashionClassification, ModelName::Dense | ModelName::Conv) => {
                 crate::presets::fashion_classification(rule_name, model)
+            }
+            (TaskName::CifarClassification, _) => {
+                crate::presets::cifar_classification(rule_name, model)
             }
             (TaskName::CifarColorization, ModelName::Conv) => {
                 crate::presets::cifar_colorization(rule_name)
             }
-            (TaskName::FashionReconstruction, ModelName::Conv)
-            | (TaskName::CifarColorization, ModelName::Dense) => {
-                let other =
-                    if model == ModelName::Conv { ModelName::Dense } else { ModelName::Conv };
-                return Err(Error::input(format!("{task} has no model '{model}'; choose {other}")));
+            (_, model) => {
+                let others = match task {
+                    TaskName::FashionReconstruction => "dense",
+                    TaskName::CifarColorization => "conv",
+                    _ => "dense or conv",
+                };
+                return Err(Error::input(format!("{task} has no model '{model}'; choose {others}")));
             }
         };
         let steps = options.steps.unwrap_or(preset.steps);
@@ -260,6 +277,8 @@ impl Settings {
             samples,
             choice: options.samples.unwrap_or(Choice::First),
             augment: augment.then(|| options.augmentation.clone().unwrap_or(preset.augmentation)),
+            hold_out: options.hold_out,
+            test_time_flip: options.test_time_flip.unwrap_or(false),
             baseline: options.baseline.unwrap_or(task == TaskName::FashionReconstruction),
             threads: options.threads,
             device: options.device.clone().unwrap_or_else(|| "auto".to_owned()),
@@ -303,6 +322,8 @@ impl Settings {
             samples: Some(self.choice),
             augment: Some(self.augment.is_some()),
             augmentation: self.augment.clone(),
+            hold_out: self.hold_out,
+            test_time_flip: Some(self.test_time_flip),
             baseline: Some(self.baseline),
             threads: self.threads,
             device: Some(self.device.clone()),
@@ -336,12 +357,19 @@ impl Settings {
             ("hidden", self.hidden == 0),
             ("samples_per_class", self.samples == Samples::PerClass(0)),
             ("train_samples", self.samples == Samples::Total(0)),
+            ("hold_out", self.hold_out == Some(0)),
             ("threads", self.threads == Some(0)),
         ];
         for (name, is_zero) in at_least_one {
             if is_zero {
                 return Err(Error::input(format!("{name} is 0; it must be at least 1")));
             }
+        }
+        if self.test_time_flip && !self.task.is_classification() {
+            return Err(Error::input(format!(
+                "test_time_flip is for classification; the task is {}",
+                self.task
+            )));
         }
         if !(0.0..=1.0).contains(&self.label_smoothing) {
             return Err(Error::input(format!(

@@ -210,6 +210,34 @@ pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
     }
 }
 
+/// Ten kinds of things in 32x32 images in colour.
+pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
+    let convolutions = Preset {
+        rule: stateless(rule),
+        steps: 800,
+        batch: 500,
+        optimizer: OptimizerName::Muon,
+        learning_rate: 0.05,
+        warm_up: 0,
+        schedule: ScheduleName::Linear,
+        momentum: Some(0.9),
+        weight_decay: 0.0,
+        label_smoothing: 0.2,
+        hidden: 2048,
+        output_activation: Activation::None,
+        augmentation: Augment { border: Border::Mirror, ..Augment::shifts_and_flips(2) },
+    };
+    match model {
+        ModelName::Airbench | ModelName::Conv => convolutions,
+        ModelName::Dense => Preset {
+            steps: 4000,
+            batch: 500,
+            learning_rate: 0.02,
+            ..convolutions
+        },
+    }
+}
+
 /// Ten kinds of clothing in 28x28 images.
 pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset {
     let dense = Preset {
@@ -229,7 +257,7 @@ pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset
     };
     match model {
         ModelName::Dense => dense,
-        ModelName::Conv => Preset {
+        _ => Preset {
             steps: 3500,
             batch: 128,
             learning_rate: 4e-3,

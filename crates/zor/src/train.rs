@@ -10,7 +10,7 @@ use zor_data::{Batches, Dataset, Order, Prefetch};
 use crate::error::Result;
 use crate::images::RunData;
 use crate::options::{ModelName, Settings, TaskName};
-use crate::{autodiff, models};
+use crate::{autodiff, models, whitening};
 
 /// How often a run is evaluated on its way, at most.
 const EVALUATIONS: u64 = 10;
@@ -94,7 +94,8 @@ impl Training {
     /// # Errors
     /// When the settings do not make a network.
     pub fn start(settings: &Settings, data: &RunData, device: &Device) -> Result<Self> {
-        let network = build_network(settings, &data.train, device)?;
+        let mut network = build_network(settings, &data.train, device)?;
+        whitening::whiten(&mut network, &data.train)?;
         let (curve, train_seconds) = (Vec::new(), 0.0);
         Ok(Self { network, curve, steps: 0, samples_seen: 0, train_seconds, stopped: false })
     }
@@ -142,7 +143,8 @@ impl Training {
             // Early steps change most: they are looked at too, ever more rarely.
             if step.is_power_of_two() || step % every == 0 || last {
                 let set = if last { &data.evaluation } else { &glance };
-                let evaluation = evaluate(&self.network, settings.task, set, &device)?;
+                let evaluation =
+                    evaluate(&self.network, settings.task, set, &device, settings.test_time_flip)?;
                 self.curve.push(Point { step, seconds: self.train_seconds, training, evaluation });
             }
             self.stopped = tell(&self) == Next::Stop && !last;
@@ -170,6 +172,13 @@ pub fn build_network(settings: &Settings, data: &Dataset, device: &Device) -> Re
             };
             models::dense(&image, &[settings.hidden], shape.len()).layer(output)
         }
+        (TaskName::CifarClassification, ModelName::Dense) => {
+            models::dense_classifier(&image, &[settings.hidden; 2], data.n_classes())
+        }
+        (TaskName::CifarClassification, ModelName::Conv) => {
+            models::airbench_of(&image, [32, 128, 128], data.n_classes())
+        }
+        (_, ModelName::Airbench) => models::airbench(&image, data.n_classes()),
         (TaskName::FashionClassification, ModelName::Dense) => {
             models::dense(&image, &[settings.hidden; 2], data.n_classes())
         }
@@ -233,7 +242,8 @@ pub fn run(
     Training::start(settings, data, device)?.go_on(settings, data, teacher, tell)
 }
 
-/// How well a network does a task on a whole set.
+/// How well a network does a task on a whole set. With `flips`, classes are told from the mean of what it says of an image and of its
+/// mirror image.
 ///
 /// # Errors
 /// When the images do not fit the network.
@@ -242,6 +252,7 @@ pub fn evaluate(
     task: TaskName,
     data: &Dataset,
     device: &Device,
+    flips: bool,
 ) -> Result<Score> {
     let mut score = Score { samples: data.len(), ..Score::default() };
     let mut workspace = Workspace::new(device);
@@ -254,7 +265,12 @@ pub fn evaluate(
         } else {
             Target::Values(images.clone())
         };
-        let output = network.predict_with(task.question(images), &mut workspace)?;
+        let question = task.question(images);
+        let mirrored = flips.then(|| mirror(question.clone(), network.input_shape()));
+        let mut output = network.predict_with(question, &mut workspace)?;
+        if let Some(mirrored) = mirrored {
+            output = (output + network.predict_with(mirrored, &mut workspace)?) * 0.5;
+        }
         if let Target::Classes(classes) = &target {
             let right = n_correct(output.clone(), classes);
             score.correct = Some(score.correct.unwrap_or(0) + right);
@@ -263,6 +279,15 @@ pub fn evaluate(
         seen += rows;
     }
     Ok(score)
+}
+
+/// Images mirrored left to right; what is no image stays as it is.
+fn mirror(images: Tensor<2>, shape: &[usize]) -> Tensor<2> {
+    let dims = images.dims();
+    let &[height, width, channels] = shape else {
+        return images;
+    };
+    images.reshape([dims[0], height, width, channels]).flip([2]).reshape(dims)
 }
 
 /// Rows whose largest output is that of their class.

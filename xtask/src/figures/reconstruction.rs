@@ -144,7 +144,7 @@ impl Bench<'_> {
         let seconds = start.elapsed().as_secs_f64();
         let test = self.data.test.as_ref().ok_or("no test images")?;
         let task = TaskName::FashionReconstruction;
-        let score = train::evaluate(&network, task, test, &self.device).map_err(text)?;
+        let score = train::evaluate(&network, task, test, &self.device, false).map_err(text)?;
         let deviation = score.deviation;
         Ok(Run { seed, deviation, seconds })
     }

@@ -40,6 +40,9 @@ pub struct Conv2dConfig {
     /// Overrides [`Rule::initial_scale`](crate::Rule::initial_scale).
     #[serde(default)]
     pub initial_scale: Option<f32>,
+    /// Whether the kernel stays as it is when the network learns.
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 impl Conv2dConfig {
@@ -53,6 +56,7 @@ impl Conv2dConfig {
             normalize_presynaptic: None,
             weight_limit: None,
             initial_scale: None,
+            frozen: false,
         }
     }
 
@@ -91,6 +95,13 @@ impl Conv2dConfig {
     #[must_use]
     pub fn with_groups(mut self, groups: usize) -> Self {
         self.groups = groups;
+        self
+    }
+
+    /// With a kernel that does not learn.
+    #[must_use]
+    pub fn frozen(mut self) -> Self {
+        self.frozen = true;
         self
     }
 
@@ -184,6 +195,17 @@ impl Layer for Conv2d {
         };
         let Signal { values, gated } = signal;
         let (geometry, kernel) = (self.geometry, self.kernel.value());
+        let back = if self.config.transposed { ops::convolve } else { ops::convolve_adjoint };
+        if self.kernel.is_frozen() {
+            gated.into_iter().for_each(|gated| learning.workspace.give(gated));
+            if !learning.signal_is_wanted {
+                learning.workspace.give(presynaptic);
+                return Signal::new(values);
+            }
+            let below = back(values.clone(), kernel, presynaptic, geometry);
+            learning.workspace.give(values);
+            return Signal::new(below);
+        }
         let buffer = learning.workspace.take(self.kernel.shape());
         let below = learning.signal_is_wanted.then(|| learning.workspace.take(presynaptic.dims()));
         let (mut correlation, below) = match (below, &gated) {
@@ -200,9 +222,7 @@ impl Layer for Conv2d {
                 } else {
                     (presynaptic.clone(), above)
                 };
-                let pass =
-                    if self.config.transposed { ops::convolve } else { ops::convolve_adjoint };
-                let below = below.map(|buffer| pass(values.clone(), kernel, buffer, geometry));
+                let below = below.map(|buffer| back(values.clone(), kernel, buffer, geometry));
                 (ops::convolve_correlate(low, high, buffer, geometry), below)
             }
         };
@@ -284,8 +304,11 @@ impl LayerConfig for Conv2dConfig {
         let deviation = scale * (2.0 / (inputs + outputs) as f32).sqrt();
         let normalize_presynaptic =
             self.normalize_presynaptic.unwrap_or(context.rule().normalize_presynaptic);
+        let kernel = context.parameter("kernel", shape, Fill::Normal(deviation))?;
+        let mut kernel = kernel.with_limit(limit);
+        kernel.set_frozen(self.frozen);
         Ok(Box::new(Conv2d {
-            kernel: context.parameter("kernel", shape, Fill::Normal(deviation))?.with_limit(limit),
+            kernel,
             geometry,
             output_shape: if self.transposed { geometry.input } else { geometry.output() },
             // Text formats have no infinity; the largest number limits nothing either.
