@@ -16,7 +16,6 @@ mod layers;
 mod page;
 mod parity;
 mod promises;
-mod recorder;
 mod results;
 mod tidy;
 mod weight;

@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Eval(EvalArguments),
     /// Show what a saved model makes of your own images
     Reconstruct(ReconstructArguments),
+    /// Tell what is in your own images: all classes with their scores, the likeliest first
+    Classify(ClassifyArguments),
     /// Give colour to your own pictures, of any size
     Colorize(ColorizeArguments),
     /// Print what a model, a checkpoint or a .safetensors file says about itself
@@ -201,6 +203,25 @@ pub(crate) struct ReconstructArguments {
     /// The device: auto, flex, ndarray, wgpu or cuda
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassifyArguments {
+    /// The model file, of a task that tells classes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: PathBuf,
+    /// PNG, JPEG or WebP images of the model's size (clothing: light on black)
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// Tell classes from each image and its mirror image together
+    #[arg(long)]
+    pub(crate) test_time_flip: bool,
+    /// The device: auto, flex, ndarray, wgpu or cuda
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// Print one JSON object as the last line of standard output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
             found.headline(),
             found.unit()
         );
-        line += &match found.correct {
+        line += &match found.confusion {
             Some(_) => " (top-1)".to_owned(),
             None => format!(" {:>8.2} % (1 - MAE)", 100.0 * found.deviation.accuracy()),
         };

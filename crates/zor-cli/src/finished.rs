@@ -17,6 +17,8 @@ pub(crate) struct Run {
     pub(crate) twin: Option<Training>,
     /// In colorization: every way to guess colours, the network last or beside its twin.
     pub(crate) colours: Vec<Colours>,
+    /// In classification: cosines of what each layer learns with backpropagation's gradient.
+    pub(crate) cosines: Vec<f64>,
     pub(crate) device: Device,
     pub(crate) device_name: String,
 }

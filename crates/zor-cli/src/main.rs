@@ -1,6 +1,7 @@
 //! The `zor` command. Thin: arguments become settings once, the library does the work, and what it says is shown.
 
 mod arguments;
+mod confusion;
 mod curve;
 mod data;
 mod evaluate;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(arguments),
         Command::Eval(arguments) => evaluate::run(arguments),
         Command::Reconstruct(arguments) => own_images::reconstruct(&arguments),
+        Command::Classify(arguments) => own_images::classify(&arguments),
         Command::Colorize(arguments) => own_images::colorize(&arguments),
         Command::Info { file } => files::info(&file),
         Command::Verify { file } => files::verify(&file),

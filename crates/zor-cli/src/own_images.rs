@@ -1,15 +1,20 @@
-//! What models make of a user's own images: `zor reconstruct` and `zor colorize`.
+//! What models make of a user's own images: `zor reconstruct`, `zor classify` and `zor colorize`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use image::RgbImage;
+use serde_json::json;
+use zor::checkpoint::CLASSES;
 use zor::color::luminance_of;
+use zor::core::Workspace;
+use zor::core::burn::tensor::activation::softmax;
 use zor::data::{ImageShape, Picture};
+use zor::options::TaskName;
 use zor::prelude::{Deviation, Network, matrix};
-use zor::{Error, Result, io};
+use zor::{Error, Result, io, train};
 
-use crate::arguments::{ColorizeArguments, ReconstructArguments};
+use crate::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArguments};
 use crate::make_folder;
 use crate::pictures::{grid, values, write_png};
 
@@ -72,6 +77,55 @@ fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<f32>> {
         said(shape)
     );
     Err(Error::input(message))
+}
+
+/// `zor classify`.
+pub(crate) fn classify(arguments: &ClassifyArguments) -> Result<()> {
+    let device = zor::device(&arguments.device)?;
+    let (network, header) = io::load(&arguments.model, &device)?;
+    let task = header.notes.get("task").and_then(|name| name.parse::<TaskName>().ok());
+    let shape = match (task, network.input_shape()) {
+        (Some(task), &[height, width, channels]) if task.is_classification() => {
+            ImageShape { height, width, channels }
+        }
+        _ => {
+            return Err(Error::input(format!(
+                "{}: it does not tell classes; zor classify takes models of the tasks fashion-classification and cifar-classification",
+                arguments.model.display()
+            )));
+        }
+    };
+    let mut inputs = Vec::new();
+    for path in &arguments.images {
+        inputs.extend(read_image(path, shape)?);
+    }
+    let input = matrix(&inputs, arguments.images.len(), &device);
+    let mut workspace = Workspace::new(&device);
+    let output = train::answer(&network, input, arguments.test_time_flip, &mut workspace)?;
+    let n_classes = output.dims()[1];
+    let scores = values(softmax(output, 1));
+    let names: Vec<String> = header
+        .notes
+        .get(CLASSES)
+        .and_then(|names| serde_json::from_str(names).ok())
+        .filter(|names: &Vec<String>| names.len() == n_classes)
+        .unwrap_or_else(|| (0..n_classes).map(|class| class.to_string()).collect());
+    let mut images = Vec::new();
+    for (path, scores) in arguments.images.iter().zip(scores.chunks_exact(n_classes)) {
+        let mut ranked: Vec<(&String, f32)> = names.iter().zip(scores.iter().copied()).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let said: Vec<String> =
+            ranked.iter().map(|(name, score)| format!("{name} {:.1} %", 100.0 * score)).collect();
+        let line = format!("{}: {}", path.display(), said.join(", "));
+        if arguments.json { eprintln!("{line}") } else { println!("{line}") }
+        let scores: serde_json::Map<_, _> =
+            ranked.iter().map(|(name, score)| ((*name).clone(), json!(score))).collect();
+        images.push(json!({ "image": path, "class": ranked[0].0, "scores": scores }));
+    }
+    if arguments.json {
+        println!("{}", json!({ "model": arguments.model, "images": images }));
+    }
+    Ok(())
 }
 
 /// `zor colorize`. Nothing is written before all pictures have been read.

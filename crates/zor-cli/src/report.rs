@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use zor::alignment;
 use zor::options::TaskName;
 use zor::train::Score;
 use zor::{Result, io};
@@ -95,7 +96,22 @@ fn classification_rows(run: &Run) -> String {
         let seconds = trained.train_seconds;
         let _ = writeln!(text, "{name:<26}{:>8.2} %{seconds:>10.1} s", score.headline());
     }
+    let shares: Vec<String> = per_class(run)
+        .into_iter()
+        .map(|(name, share)| format!("{name} {:.1} %", 100.0 * share))
+        .collect();
+    let _ = writeln!(text, "\nby class: {}", shares.join(", "));
+    let cosine = alignment::mean(&run.cosines);
+    let said = if cosine >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
+    let _ = write!(text, "cosine of updates with backprop's gradient: {cosine:.2}{said}");
     text
+}
+
+/// The share of each class that was told right, of those that there are images of.
+fn per_class(run: &Run) -> Vec<(String, f64)> {
+    let shares = run.trained.evaluation().confusion.map_or_else(Vec::new, |c| c.per_class());
+    let named = run.data.evaluation.class_names().iter().cloned().zip(shares);
+    named.filter_map(|(name, share)| Some((name, share?))).collect()
 }
 
 /// One JSON object, the last line of standard output.
@@ -118,6 +134,11 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         "optimizer": settings.optimizer,
     });
     add(&mut object, metrics(settings.task, &trained.evaluation()));
+    if settings.task.is_classification() {
+        let shares = per_class(run).into_iter().map(|(name, share)| (name, share.into()));
+        object["per_class"] = Value::Object(shares.collect());
+        object["cosine"] = alignment::mean(&run.cosines).into();
+    }
     let mut baselines = serde_json::Map::new();
     for baseline in &run.baselines {
         let score = Score { deviation: baseline.best, ..Score::default() };
@@ -168,7 +189,7 @@ pub(crate) fn add(object: &mut Value, more: Value) {
 
 /// The run's curve as comma-separated values.
 pub(crate) fn metrics_csv(run: &Run, path: &Path) -> Result<()> {
-    let classes = run.trained.evaluation().correct.is_some();
+    let classes = run.trained.evaluation().confusion.is_some();
     let mut text = if classes {
         "step,seconds,eval_samples,train_mae,eval_mae,eval_top1\n".to_owned()
     } else {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use zor::alignment;
 use zor::baseline::{self, Baseline, Output};
 use zor::checkpoint::{self, Checkpoint, Provenance};
 use zor::comparison;
@@ -18,7 +19,7 @@ use zor::{Error, ErrorKind, Result, io};
 
 use crate::arguments::TrainArguments;
 use crate::finished::Run;
-use crate::{curve, data, file_error, make_folder, pictures, report};
+use crate::{confusion, curve, data, file_error, make_folder, pictures, report};
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let resumed = arguments.resume.as_deref().map(checkpoint_file).transpose()?;
@@ -80,12 +81,20 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
         }
         _ => Vec::new(),
     };
+    let cosines = match settings.task.is_classification() {
+        true => alignment::of_run(&trained.network, &settings, &run_data)?,
+        false => Vec::new(),
+    };
+    let data = run_data;
     let run =
-        Run { settings, data: run_data, trained, baselines, twin, colours, device, device_name };
+        Run { settings, data, trained, baselines, twin, colours, cosines, device, device_name };
     report::metrics_csv(&run, &out.join("metrics.csv"))?;
     curve::draw(&run, &out.join("curve.svg"))?;
-    if !run.settings.task.is_classification() {
-        pictures::samples(&run, &out)?;
+    match &run.trained.evaluation().confusion {
+        Some(found) => {
+            confusion::draw(found, run.data.evaluation.class_names(), &out.join("confusion.svg"))?;
+        }
+        None => pictures::samples(&run, &out)?,
     }
     report::table(&run, &out, arguments.json);
     if arguments.json {
@@ -193,7 +202,7 @@ fn train_twin(
 fn show(bar: &ProgressBar, training: &Training) {
     bar.set_position(training.steps);
     if let Some(point) = training.curve.last() {
-        let score = point.evaluation;
+        let score = &point.evaluation;
         bar.set_message(format!("{:.2} {}", score.headline(), score.unit()));
     }
 }

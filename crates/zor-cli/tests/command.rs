@@ -107,6 +107,39 @@ fn a_saved_model_is_evaluated_described_and_used_on_images() {
     assert!(picture.height() > 2 * 28);
 }
 
+#[test]
+fn a_saved_classifier_names_what_it_sees() {
+    let folder = folder();
+    for (class, rows) in [("above", 0..4), ("below", 4..8)] {
+        fs::create_dir_all(folder.path().join("own").join(class)).unwrap();
+        for index in 0..10u8 {
+            let light = |_, y| image::Luma([if rows.contains(&y) { 150 + 9 * index } else { 0 }]);
+            let path = folder.path().join(format!("own/{class}/{index}.png"));
+            image::GrayImage::from_fn(8, 8, light).save(path).unwrap();
+        }
+    }
+    let arguments = "train fashion-classification --model mlp --images own --steps 60 --json --out run";
+    let output = zor(folder.path(), &arguments.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let object: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(object["per_class"]["above"], 1.0, "{object}");
+    assert!(object["cosine"].as_f64().is_some_and(|cosine| cosine < 1.0), "{object}");
+    let picture = fs::read_to_string(folder.path().join("run/confusion.svg")).unwrap();
+    assert!(picture.contains(">above<"), "{picture}");
+    let classify = ["classify", "--model", "run/model.zor", "own/below/3.png", "own/above/3.png", "--json"];
+    let output = zor(folder.path(), &classify);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let object: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let classes = [0, 1].map(|index| object["images"][index]["class"].clone());
+    assert_eq!(classes, ["below", "above"]);
+    let model = train(folder.path(), &["--no-baseline", "--out", "other"]);
+    assert!(model.get("psnr_db").is_some());
+    let other = ["classify", "--model", "other/model.zor", "own/below/3.png"];
+    refused(folder.path(), &other, 2, &["other/model.zor", "does not tell classes"]);
+}
+
 /// A call that fails with this code and one line that has these words.
 fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let output = zor(folder, arguments);

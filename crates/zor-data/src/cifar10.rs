@@ -170,6 +170,7 @@ impl Cifar10 {
         }
         let test = Dataset::new("CIFAR-10 test images", SHAPE, images, labels, 10)?;
         let train = train.ok_or_else(|| Error::input("there are no files of CIFAR-10"))?;
+        let [train, test] = [train, test].map(|set| set.with_class_names(CLASSES));
         Ok(Self { train, test, source })
     }
 }

@@ -1,6 +1,7 @@
 //! Labelled images in memory.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use zor_core::Random;
@@ -38,6 +39,7 @@ pub struct Dataset {
     images: Vec<u8>,
     labels: Vec<u8>,
     n_classes: usize,
+    class_names: Arc<[String]>,
 }
 
 impl Dataset {
@@ -71,7 +73,18 @@ impl Dataset {
                 n_classes.saturating_sub(1)
             )));
         }
-        Ok(Self { name, shape, images, labels, n_classes })
+        let class_names = (0..n_classes).map(|class| class.to_string()).collect();
+        Ok(Self { name, shape, images, labels, n_classes, class_names })
+    }
+
+    /// With names for its classes, in their order; without them they are called by their numbers.
+    #[must_use]
+    pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+        names.truncate(self.n_classes);
+        names.extend((names.len()..self.n_classes).map(|class| class.to_string()));
+        self.class_names = names.into();
+        self
     }
 
     /// The set's name, for messages.
@@ -87,6 +100,11 @@ impl Dataset {
     /// Number of classes.
     pub fn n_classes(&self) -> usize {
         self.n_classes
+    }
+
+    /// The names of its classes, as many as there are classes.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
     }
 
     /// Number of images.
@@ -253,6 +271,7 @@ impl Dataset {
             images: Vec::new(),
             labels: Vec::new(),
             n_classes: self.n_classes,
+            class_names: self.class_names.clone(),
         }
     }
 }

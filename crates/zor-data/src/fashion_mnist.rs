@@ -84,7 +84,8 @@ impl FashionMnist {
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let read = |name: &str, images: usize, labels: usize| {
             let path = |index: usize| OFFICIAL.path(folder, FILES[index].0);
-            idx::read_dataset(name, &path(images)?, &path(labels)?, CLASSES.len())
+            let set = idx::read_dataset(name, &path(images)?, &path(labels)?, CLASSES.len())?;
+            Ok::<_, Error>(set.with_class_names(CLASSES))
         };
         Ok(Self {
             train: read("Fashion-MNIST training images", 0, 1)?,
@@ -103,7 +104,7 @@ impl FashionMnist {
         let labels = idx::labels(SAMPLE_LABELS).map_err(damaged)?;
         let name = "the Fashion-MNIST sample";
         let train = Dataset::new(name, shape, images, labels, CLASSES.len())?;
-        Ok(Self { train, test: None, source: Source::Sample })
+        Ok(Self { train: train.with_class_names(CLASSES), test: None, source: Source::Sample })
     }
 
     /// Downloads what is missing to the cache, checks it, and returns the folder.

@@ -60,7 +60,9 @@ pub fn read(folder: &Path) -> Result<Dataset> {
         }
     }
     let Some((shape, _)) = first else { return Err(none(folder)) };
-    Dataset::new(folder.display().to_string(), shape, values, labels, groups.len())
+    let set = Dataset::new(folder.display().to_string(), shape, values, labels, groups.len())?;
+    let names = classes.iter().filter_map(|class| class.file_name());
+    Ok(set.with_class_names(names.map(|name| name.to_string_lossy())))
 }
 
 fn none(folder: &Path) -> Error {
@@ -129,6 +131,7 @@ mod tests {
         }
         let set = read(folder.path()).unwrap();
         assert_eq!((set.labels(), set.n_classes()), (&[0, 1, 1][..], 2));
+        assert_eq!(set.class_names(), ["ape", "cat"]);
         assert_eq!(set.image(0)[0], 5);
     }
 

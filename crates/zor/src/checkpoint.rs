@@ -18,6 +18,8 @@ use crate::train::{Point, Training};
 
 /// The key of the digest of the images learned from.
 const DATA: &str = "data";
+/// The key of the names of classes, a JSON array.
+pub const CLASSES: &str = "classes";
 /// The key of how far a training is.
 const STEPS: &str = "steps";
 
@@ -37,7 +39,12 @@ impl Provenance {
             (DATA, format!("sha256 {} of {} images", data.train.digest(), data.train.len())),
             ("zor", env!("CARGO_PKG_VERSION").to_owned()),
         ];
-        Self(notes.map(|(key, value)| (key.to_owned(), value)).into())
+        let mut notes = BTreeMap::from(notes.map(|(key, value)| (key.to_owned(), value)));
+        if settings.task.is_classification() {
+            let names = serde_json::json!(data.train.class_names());
+            notes.insert(CLASSES.to_owned(), names.to_string());
+        }
+        Self(notes)
     }
 
     /// The same, with how far the training is and how well it does.

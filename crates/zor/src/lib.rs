@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod alignment;
 pub mod autodiff;
 pub mod baseline;
 pub mod checkpoint;
 pub mod color;
 pub mod colorize;
 pub mod comparison;
+pub mod confusion;
 pub mod images;
 pub mod models;
 pub mod options;

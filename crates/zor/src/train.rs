@@ -7,6 +7,7 @@ use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::{Deviation, GateConfig, Network, Optimizer, Place, Target, Workspace, step};
 use zor_data::{Batches, Dataset, Order, Prefetch};
 
+use crate::confusion::Confusion;
 use crate::error::Result;
 use crate::images::RunData;
 use crate::options::{ModelName, Settings, TaskName};
@@ -22,7 +23,7 @@ const AHEAD: usize = 4;
 const EVALUATION_BATCH: usize = 100;
 
 /// One point of a run's curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Steps done.
     pub step: u64,
@@ -35,12 +36,12 @@ pub struct Point {
 }
 
 /// How well a network does on a set of images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// How far its outputs, or in classification its probabilities, are off.
     pub deviation: Deviation,
-    /// Images whose class was the likeliest, in classification.
-    pub correct: Option<usize>,
+    /// What images of each class were taken for, in classification.
+    pub confusion: Option<Confusion>,
     /// Images in all.
     pub samples: usize,
 }
@@ -48,7 +49,8 @@ pub struct Score {
 impl Score {
     /// Share of images whose class was the likeliest; none but in classification.
     pub fn top1(&self) -> Option<f64> {
-        self.correct.map(|correct| correct as f64 / self.samples as f64)
+        let confusion = self.confusion.as_ref();
+        confusion.map(|confusion| confusion.correct() as f64 / self.samples as f64)
     }
 
     /// The figure that people look at first: top-1 in percent, or PSNR in dB.
@@ -58,7 +60,7 @@ impl Score {
 
     /// Its unit.
     pub fn unit(&self) -> &'static str {
-        if self.correct.is_some() { "%" } else { "dB" }
+        if self.confusion.is_some() { "%" } else { "dB" }
     }
 }
 
@@ -102,7 +104,7 @@ impl Training {
 
     /// How well the evaluation images were done when last looked at.
     pub fn evaluation(&self) -> Score {
-        self.curve.last().map_or(Score::default(), |point| point.evaluation)
+        self.curve.last().map_or_else(Score::default, |point| point.evaluation.clone())
     }
 
     /// Trains to the last step, or until told to stop. `tell` hears of every step.
@@ -127,12 +129,7 @@ impl Training {
             let batch = prefetch.next();
             self.samples_seen += batch.rows as u64;
             let images = matrix(&batch.inputs, batch.rows, &device);
-            let target = if settings.task.is_classification() {
-                let (classes, smoothing) = (classes(&batch.labels), settings.label_smoothing);
-                Target::SmoothedClasses { classes, smoothing }
-            } else {
-                Target::Values(images.clone())
-            };
+            let target = target(settings, &batch.labels, &images);
             let input = settings.task.question(images);
             prefetch.recycle(batch);
             let training =
@@ -150,6 +147,16 @@ impl Training {
             self.stopped = tell(&self) == Next::Stop && !last;
         }
         Ok(self)
+    }
+}
+
+/// What a network shall say of images.
+pub(crate) fn target(settings: &Settings, labels: &[u8], images: &Tensor<2>) -> Target {
+    if settings.task.is_classification() {
+        let (classes, smoothing) = (classes(labels), settings.label_smoothing);
+        Target::SmoothedClasses { classes, smoothing }
+    } else {
+        Target::Values(images.clone())
     }
 }
 
@@ -255,30 +262,49 @@ pub fn evaluate(
     flips: bool,
 ) -> Result<Score> {
     let mut score = Score { samples: data.len(), ..Score::default() };
+    let mut confusion = task.is_classification().then(|| Confusion::new(data.n_classes()));
     let mut workspace = Workspace::new(device);
     let mut seen = 0;
     for images in evaluation_batches(data, device) {
         let images = images?;
         let rows = images.dims()[0];
-        let target = if task.is_classification() {
-            Target::Classes(classes(&data.labels()[seen..seen + rows]))
-        } else {
-            Target::Values(images.clone())
+        let labels = classes(&data.labels()[seen..seen + rows]);
+        let question = task.question(images.clone());
+        let output = answer(network, question, flips, &mut workspace)?;
+        let target = match &mut confusion {
+            Some(confusion) => {
+                let answers = likeliest(output.clone());
+                labels.iter().zip(answers).for_each(|(truth, found)| confusion.add(*truth, found));
+                Target::Classes(labels)
+            }
+            None => Target::Values(images),
         };
-        let question = task.question(images);
-        let mirrored = flips.then(|| mirror(question.clone(), network.input_shape()));
-        let mut output = network.predict_with(question, &mut workspace)?;
-        if let Some(mirrored) = mirrored {
-            output = (output + network.predict_with(mirrored, &mut workspace)?) * 0.5;
-        }
-        if let Target::Classes(classes) = &target {
-            let right = n_correct(output.clone(), classes);
-            score.correct = Some(score.correct.unwrap_or(0) + right);
-        }
         score.deviation += step::top_signal(target, output)?.1;
         seen += rows;
     }
+    score.confusion = confusion;
     Ok(score)
+}
+
+/// What a network says of images; with `flips`, the mean of that and of what it says of their mirror images.
+///
+/// # Shapes
+/// `[batch, inputs]` -> `[batch, outputs]`.
+///
+/// # Errors
+/// When the images do not fit the network.
+pub fn answer(
+    network: &Network,
+    images: Tensor<2>,
+    flips: bool,
+    workspace: &mut Workspace,
+) -> Result<Tensor<2>> {
+    let mirrored = flips.then(|| mirror(images.clone(), network.input_shape()));
+    let output = network.predict_with(images, workspace)?;
+    Ok(match mirrored {
+        Some(mirrored) => (output + network.predict_with(mirrored, workspace)?) * 0.5,
+        None => output,
+    })
 }
 
 /// Images mirrored left to right; what is no image stays as it is.
@@ -290,13 +316,12 @@ fn mirror(images: Tensor<2>, shape: &[usize]) -> Tensor<2> {
     images.reshape([dims[0], height, width, channels]).flip([2]).reshape(dims)
 }
 
-/// Rows whose largest output is that of their class.
-fn n_correct(output: Tensor<2>, classes: &[usize]) -> usize {
+/// The column of the largest output of every row.
+fn likeliest(output: Tensor<2>) -> Vec<usize> {
     let columns = output.dims()[1];
     let values: Vec<f32> = output.into_data().iter::<f32>().collect();
-    let likeliest = |row: &[f32]| (0..columns).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-    let rows = values.chunks_exact(columns).zip(classes);
-    rows.filter(|(row, class)| likeliest(row) == Some(**class)).count()
+    let largest = |row: &[f32]| (0..columns).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+    values.chunks_exact(columns).map(|row| largest(row).unwrap_or(0)).collect()
 }
 
 /// A set's images in order, as batches `[at most 100, pixels]`.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use zor::alignment::{self, cosine, updates};
 use zor::core::{Learning, Memory, Mode, Signal, SignalGate, Workspace};
 use zor::options::TaskName;
 use zor::prelude::*;
@@ -18,7 +19,6 @@ use zor::train::{self, classes};
 
 use super::{Keep, Spread};
 use crate::figures::Table;
-use crate::recorder::{cosine, updates};
 use crate::text;
 
 const DEPTHS: [usize; 5] = [2, 10, 32, 64, 128];
@@ -164,7 +164,7 @@ struct Outcome {
 
 impl Outcome {
     fn cosine(&self) -> f64 {
-        self.cosines.iter().sum::<f64>() / self.cosines.len() as f64
+        alignment::mean(&self.cosines)
     }
 
     fn json(&self) -> Value {
@@ -335,18 +335,30 @@ impl Laboratory {
         let set = Arc::new(self.test.first(256).map_err(text)?);
         Batches::new(set, 256, Order::Full, None, 0).map_err(text)?.fill(0, &mut batch);
         let input = matrix(&batch.inputs, batch.rows, &self.device);
-        let twin = |variant: Variant| {
-            Design { variant, frozen: false, ..design }.build(&self.device, norms)
-        };
+        let mut network = network.clone();
+        // What frozen layers would learn counts too.
+        let parameters = network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
+        parameters.for_each(|parameter| parameter.set_frozen(false));
         norms.listen(true);
-        let ours = updates(network, twin(design.variant)?, input.clone(), classes(&batch.labels))?;
+        let ours = updates(&network, input.clone(), classes(&batch.labels)).map_err(text)?;
         let found = norms.listen(false);
-        let theirs = updates(network, twin(Variant::Backprop)?, input, classes(&batch.labels))?;
-        let weights = ours
-            .iter()
-            .zip(&theirs)
-            .filter(|(update, _)| update.0 != "scale" && update.0 != "shift");
-        let all: Vec<f64> = weights.map(|(a, b)| cosine(&a.1, &b.1)).collect();
+        // The same with the rule that is backpropagation; autodiff knows no probes.
+        let mut twin =
+            Design { variant: Variant::Backprop, frozen: false, ..design }.build(&self.device, norms)?;
+        let from = network.layers().iter().flat_map(|layer| layer.parameters());
+        let to = twin.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
+        for (from, to) in from.zip(to) {
+            to.set_value(from.value()).map_err(text)?;
+        }
+        let theirs = updates(&twin, input, classes(&batch.labels)).map_err(text)?;
+        let weights = network.layers().iter().flat_map(|layer| layer.parameters());
+        let pairs = weights.zip(ours.iter().zip(&theirs));
+        let pairs = pairs.filter(|(parameter, _)| !["scale", "shift"].contains(&parameter.name()));
+        let mut all: Vec<f64> = pairs
+            .map(|(_, (a, b))| a.as_ref().zip(b.as_ref()).map_or(f64::NAN, |(a, b)| cosine(a, b)))
+            .collect();
+        // From the top down, as the signal goes.
+        all.reverse();
         // Without head and stem.
         Ok((all[1..=design.depth].to_vec(), found))
     }

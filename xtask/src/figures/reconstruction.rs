@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use zor::alignment;
 use zor::baseline::{self, Output};
 use zor::core::{Activation, Network, Optimizer, Rule};
 use zor::data::{Batch, Batches, Order};
@@ -14,7 +15,6 @@ use zor::train::{self, Next, Teacher};
 
 use super::Table;
 use crate::bench::Spread;
-use crate::recorder::{cosine, updates};
 use crate::{results, text};
 
 const SEEDS: std::ops::Range<u64> = 0..5;
@@ -178,19 +178,8 @@ impl Bench<'_> {
                     network.train_batch(&optimizer, input.clone(), input).map_err(text)?;
                     continue;
                 }
-                let learned = |rule: Rule| {
-                    let twin =
-                        Network::dense(&sizes).rule(rule).build(&self.device).map_err(text)?;
-                    updates(&network, twin, input.clone(), input.clone())
-                };
-                let (ours, theirs) = (learned(Rule::default())?, learned(Rule::backprop())?);
-                // The signal passes the top first.
-                let cosines: Vec<String> = ours
-                    .iter()
-                    .zip(&theirs)
-                    .rev()
-                    .map(|(a, b)| format!("{:.2}", cosine(&a.1, &b.1)))
-                    .collect();
+                let found = alignment::cosines(&network, input.clone(), input).map_err(text)?;
+                let cosines: Vec<String> = found.iter().map(|x| format!("{x:.2}")).collect();
                 let name = format!("cosine with backprop, default rule, {name}");
                 self.table.add(&name, "-".to_owned(), cosines.join(" "), true);
             }
