@@ -27,8 +27,13 @@ class Block(nn.Module):
 
 
 def network():
+    # The first convolution whitens and does not learn, nor does the scale behind it.
+    whitening, norm = nn.Conv2d(3, 24, 2, bias=False), nn.BatchNorm2d(24)
+    whitening.weight.requires_grad_(False)
+    norm.weight.requires_grad_(False)
     return nn.Sequential(
-        nn.Conv2d(3, 24, 2, bias=False),
+        whitening,
+        norm,
         nn.ReLU(),
         Block(24, 64),
         Block(64, 256),
@@ -43,7 +48,7 @@ class Trainer:
     def __init__(self, layout, batch):
         torch.manual_seed(0)
         self.model = network().to(memory_format=layout).train()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
+        self.optimizer = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-3, fused=True)
         self.images = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
         self.labels = torch.randint(10, (batch,))
 

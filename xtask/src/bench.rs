@@ -3,6 +3,7 @@
 //! Each suite is a module of its name, which says what it measures.
 
 mod cifar;
+pub(crate) mod cifar_classification;
 mod classification;
 mod conv;
 mod cost;
@@ -15,8 +16,10 @@ mod peers;
 mod reconstruction;
 pub(crate) mod remarks;
 mod rounds;
+pub(crate) mod rules;
 mod spread;
 mod step;
+mod variants;
 
 use serde_json::Value;
 pub(crate) use spread::Spread;
@@ -32,6 +35,8 @@ use crate::results;
 pub(crate) enum Suite {
     /// See [`cifar`].
     Cifar,
+    /// See [`cifar_classification`].
+    CifarClassification,
     /// See [`classification`].
     Classification,
     /// See [`conv`].
@@ -50,13 +55,16 @@ pub(crate) enum Suite {
     Memory,
     /// See [`reconstruction`].
     Reconstruction,
+    /// See [`rules`].
+    Rules,
     /// See [`step`].
     Step,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Cifar,
+        Self::CifarClassification,
         Self::Classification,
         Self::Conv,
         Self::Cost,
@@ -66,6 +74,7 @@ impl Suite {
         Self::Io,
         Self::Memory,
         Self::Reconstruction,
+        Self::Rules,
         Self::Step,
     ];
 
@@ -73,6 +82,7 @@ impl Suite {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cifar => "cifar",
+            Self::CifarClassification => "cifar-classification",
             Self::Classification => "classification",
             Self::Conv => "conv",
             Self::Cost => "cost",
@@ -82,6 +92,7 @@ impl Suite {
             Self::Io => "io",
             Self::Memory => "memory",
             Self::Reconstruction => "reconstruction",
+            Self::Rules => "rules",
             Self::Step => "step",
         }
     }
@@ -91,6 +102,7 @@ impl Suite {
         let keep = |raw: &Value| if write { results::write(self.name(), raw) } else { Ok(()) };
         let raw = match self {
             Self::Cifar => cifar::run(choice, &keep)?,
+            Self::CifarClassification => cifar_classification::run(choice, &keep)?,
             Self::Classification => classification::run(&keep)?,
             Self::Conv => conv::run(choice.torch)?,
             Self::Cost => cost::run()?,
@@ -100,6 +112,7 @@ impl Suite {
             Self::Io => io::run()?,
             Self::Memory => memory::run(choice.torch)?,
             Self::Reconstruction => reconstruction::run(choice.torch)?,
+            Self::Rules => rules::run(choice, &keep)?,
             Self::Step => step::run(choice.torch)?,
         };
         keep(&raw)?;
@@ -110,6 +123,7 @@ impl Suite {
     pub(crate) fn figures(self, raw: &Value, table: &mut Table) {
         match self {
             Self::Cifar => cifar::figures(raw, table),
+            Self::CifarClassification => cifar_classification::figures(raw, table),
             Self::Classification => classification::figures(raw, table),
             Self::Conv => conv::figures(raw, table),
             Self::Cost => cost::figures(raw, table),
@@ -119,6 +133,7 @@ impl Suite {
             Self::Io => io::figures(raw, table),
             Self::Memory => memory::figures(raw, table),
             Self::Reconstruction => reconstruction::figures(raw, table),
+            Self::Rules => rules::figures(raw, table),
             Self::Step => step::figures(raw, table),
         }
     }
@@ -126,7 +141,10 @@ impl Suite {
     /// The images that it needs.
     pub(crate) fn data(self) -> Option<DataSetName> {
         match self {
-            Self::Cifar | Self::Reconstruction => Some(DataSetName::Cifar10),
+            // The rule study needs both.
+            Self::Cifar | Self::CifarClassification | Self::Reconstruction | Self::Rules => {
+                Some(DataSetName::Cifar10)
+            }
             Self::Classification | Self::Depth | Self::FewShot => Some(DataSetName::FashionMnist),
             Self::Conv | Self::Cost | Self::Inference | Self::Io | Self::Memory | Self::Step => {
                 None

@@ -25,7 +25,8 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | parity FILE... | layers
-       cargo xtask bench --suite cifar|classification|conv|cost|depth|few-shot|inference|io|memory|reconstruction|step
+       cargo xtask bench --suite cifar|cifar-classification|classification|conv|cost|depth|few-shot|inference|io|memory|
+                               reconstruction|rules|step
                          [--only WORDS] [--missing] [--peer torch|burn] [--device LIST] [--json] [--write]";
 
 fn main() -> ExitCode {

@@ -1,8 +1,9 @@
-//! `docs/benchmarks.md`, from the numbers in `docs/results`.
+//! What in `docs` is made of the numbers in `docs/results`: all of `benchmarks.md`, the tables of `classification.md` and its picture.
 
 use std::fs;
+use std::path::PathBuf;
 
-use crate::bench::{Suite, remarks};
+use crate::bench::{Suite, cifar_classification, remarks, rules};
 use crate::figures::Table;
 use crate::{results, root};
 
@@ -15,18 +16,45 @@ pair, and given as median [lowest, highest]. PyTorch's version is pinned in `ben
 A figure marked SHORT is not what was promised; the text below its table says why.
 ";
 
-/// Writes the page, or says that it is not what the numbers make it.
+/// Writes what is made of numbers, or says what is not as they make it.
 pub(crate) fn run(write: bool) -> Result<(), String> {
-    let path = root().join("docs/benchmarks.md");
-    let page = page();
-    if write {
-        return fs::write(&path, page).map_err(|e| format!("{}: {e}", path.display()));
+    for (path, made) in made()? {
+        if write {
+            fs::write(&path, made).map_err(|e| format!("{}: {e}", path.display()))?;
+        } else if fs::read_to_string(&path).unwrap_or_default() != made {
+            return Err(format!(
+                "{} is not what docs/results say: run `cargo xtask pages --write`",
+                path.display()
+            ));
+        }
     }
-    if fs::read_to_string(&path).unwrap_or_default() == page {
-        return Ok(());
+    Ok(())
+}
+
+fn made() -> Result<Vec<(PathBuf, String)>, String> {
+    let docs = root().join("docs");
+    let mut made = vec![(docs.join("benchmarks.md"), page())];
+    let path = docs.join("classification.md");
+    let mut text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    if let Ok(kept) = results::read("cifar-classification") {
+        text = filled(&text, "cifar-classification", &cifar_classification::page(&kept))?;
     }
-    Err("docs/benchmarks.md is not what docs/results say: run `cargo xtask pages --write`"
-        .to_owned())
+    if let Ok(kept) = results::read("rules") {
+        text = filled(&text, "rules", &rules::page(&kept))?;
+        made.push((docs.join("rules.svg"), rules::picture(&kept)));
+    }
+    made.push((path, text));
+    Ok(made)
+}
+
+/// A page with a table between the marks of its name.
+fn filled(page: &str, name: &str, table: &str) -> Result<String, String> {
+    let (start, end) = (format!("<!-- {name}.json -->\n"), format!("<!-- end of {name}.json -->"));
+    let parts = page
+        .split_once(&start)
+        .and_then(|(before, rest)| rest.split_once(&end).map(|(_, after)| (before, after)));
+    let (before, after) = parts.ok_or_else(|| format!("a page lacks the marks {start}{end}"))?;
+    Ok(format!("{before}{start}\n{}\n\n{end}{after}", table.trim_end()))
 }
 
 fn page() -> String {

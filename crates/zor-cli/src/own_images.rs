@@ -117,7 +117,11 @@ pub(crate) fn classify(arguments: &ClassifyArguments) -> Result<()> {
         let said: Vec<String> =
             ranked.iter().map(|(name, score)| format!("{name} {:.1} %", 100.0 * score)).collect();
         let line = format!("{}: {}", path.display(), said.join(", "));
-        if arguments.json { eprintln!("{line}") } else { println!("{line}") }
+        if arguments.json {
+            eprintln!("{line}")
+        } else {
+            println!("{line}")
+        }
         let scores: serde_json::Map<_, _> =
             ranked.iter().map(|(name, score)| ((*name).clone(), json!(score))).collect();
         images.push(json!({ "image": path, "class": ranked[0].0, "scores": scores }));

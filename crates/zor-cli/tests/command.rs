@@ -118,16 +118,19 @@ fn a_saved_classifier_names_what_it_sees() {
             image::GrayImage::from_fn(8, 8, light).save(path).unwrap();
         }
     }
-    let arguments = "train fashion-classification --model mlp --images own --steps 60 --json --out run";
+    let arguments =
+        "train fashion-classification --model mlp --images own --steps 60 --json --out run";
     let output = zor(folder.path(), &arguments.split(' ').collect::<Vec<_>>());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let object: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!([&object["eval_samples"], &object["train_samples"]], [2, 18]);
     assert_eq!(object["per_class"]["above"], 1.0, "{object}");
     assert!(object["cosine"].as_f64().is_some_and(|cosine| cosine < 1.0), "{object}");
     let picture = fs::read_to_string(folder.path().join("run/confusion.svg")).unwrap();
     assert!(picture.contains(">above<"), "{picture}");
-    let classify = ["classify", "--model", "run/model.zor", "own/below/3.png", "own/above/3.png", "--json"];
+    let classify =
+        ["classify", "--model", "run/model.zor", "own/below/3.png", "own/above/3.png", "--json"];
     let output = zor(folder.path(), &classify);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -168,6 +171,10 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
     refused(at, &["train", task, "--train-samples", "many"], 2, &["many"]);
     refused(at, &["train", task, "--learning-rate", "nan"], 2, &["learning rate", "NaN"]);
     refused(at, &["train", task, "--learning-rate", "inf"], 2, &["learning rate", "inf"]);
+    refused(at, &["train", task, "--hold-out", "0"], 2, &["hold_out is 0"]);
+    refused(at, &["train", task, "--hold-out", "9999"], 2, &["hold_out is 9999", "3000 images"]);
+    refused(at, &["train", task, "--test-time-flip"], 2, &["test_time_flip", "classification"]);
+    refused(at, &["train", task, "--model", "airbench"], 2, &["airbench", "dense"]);
     refused(at, &["train", task, "--optimizer", "lion"], 2, &["lion", "muon"]);
     refused(at, &["train", task, "--device", "abacus"], 2, &["abacus", "flex"]);
     refused(at, &["train", task, "--device", "cuda"], 1, &["cuda", "--features"]);
@@ -266,6 +273,7 @@ fn folders_that_cannot_be_learned_from_are_refused_by_the_name_of_a_file() {
     refused(at, &train("cifar-colorization"), 2, &["own", "no such folder"]);
     own_pictures(&at.join("own"), 6);
     refused(at, &train("cifar-colorization"), 2, &["6x6", "multiples of 4"]);
+    refused(at, &train("cifar-classification"), 2, &["6x6", "25x25", "mlp"]);
     let convolutions = [&train("cifar-reconstruction")[..], &["--model", "conv"]].concat();
     refused(at, &convolutions, 2, &["6x6", "multiples of 4"]);
     let deep = image::ImageBuffer::<image::Rgb<u16>, _>::from_pixel(6, 6, image::Rgb([1, 2, 3]));

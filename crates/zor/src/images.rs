@@ -9,6 +9,7 @@ use zor_data::{Cifar10, Dataset, FashionMnist, ImageShape, Locations, Source, np
 
 use crate::color;
 use crate::error::{Error, Result};
+use crate::models;
 use crate::options::{Choice, DataSetName, ModelName, Samples, Settings, TaskName};
 
 /// Training images of Fashion-MNIST that few-image runs are evaluated on, and that random choice leaves alone.
@@ -176,10 +177,14 @@ fn check_size(settings: &Settings, images: &Dataset) -> Result<()> {
     let ImageShape { height, width, channels } = images.shape();
     let coarse = settings.task == TaskName::CifarColorization
         || (settings.task == TaskName::CifarReconstruction && settings.model == ModelName::Conv);
+    let pooled =
+        settings.task == TaskName::CifarClassification && settings.model != ModelName::Dense;
     let remedy = if settings.task == TaskName::CifarColorization && channels != 3 {
         "they are grey; it learns from images in colour"
     } else if coarse && !(height.is_multiple_of(4) && width.is_multiple_of(4)) {
         "its network takes multiples of 4; resize or crop them"
+    } else if pooled && height.min(width) < models::AIRBENCH_LEAST {
+        "its network pools 25x25 pixels to one; take larger ones or --model mlp"
     } else {
         return Ok(());
     };

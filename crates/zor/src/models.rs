@@ -57,6 +57,9 @@ pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {
         .layer(DenseConfig::new(classes))
 }
 
+/// Height and width of the smallest images for [`airbench`].
+pub(crate) const AIRBENCH_LEAST: usize = 25;
+
 /// The network of airbench94 (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU") with gates in the
 /// place of its activation functions: 1.97 million parameters for images of 32x32. Its first convolution does not learn;
 /// [`crate::train::Training::start`] makes it whiten.
@@ -149,6 +152,8 @@ mod tests {
         assert_eq!(network.output_shape(), [10]);
         // Jordan: 1.97 million, biases of the whitening layer and norms included in one way or another.
         assert!((1_960_000..1_980_000).contains(&network.n_parameters()), "{}", network.summary());
+        let side = |side| airbench(&[side, side, 3], 10).build(&device);
+        assert!(side(AIRBENCH_LEAST).is_ok() && side(AIRBENCH_LEAST - 1).is_err());
         let network = small_conv(&[28, 28, 1], 10).build(&device).unwrap();
         assert_eq!(network.output_shape(), [10]);
         let network = conv_autoencoder(&[32, 32, 3], 728).build(&device).unwrap();

@@ -228,7 +228,9 @@ impl Settings {
                     TaskName::CifarColorization => "conv",
                     _ => "dense or conv",
                 };
-                return Err(Error::input(format!("{task} has no model '{model}'; choose {others}")));
+                return Err(Error::input(format!(
+                    "{task} has no model '{model}'; choose {others}"
+                )));
             }
         };
         let steps = options.steps.unwrap_or(preset.steps);

@@ -91,14 +91,16 @@ fn covariance(images: &Dataset, [height, width]: [usize; 2]) -> Vec<f64> {
         }
     }
     let count = count.max(1.0);
-    let entry = |(at, square): (usize, f64)| square / count - sums[at / n] * sums[at % n] / (count * count);
+    let entry =
+        |(at, square): (usize, f64)| square / count - sums[at / n] * sums[at % n] / (count * count);
     squares.into_iter().enumerate().map(entry).collect()
 }
 
 /// Eigenvalues and eigenvectors of a symmetric matrix, the largest first, by Jacobi's rotations (Golub and Van Loan, "Matrix Computations", 8.5).
 fn principal_components(mut matrix: Vec<f64>, n: usize) -> Vec<(f64, Vec<f64>)> {
     // Rows turn into eigenvectors.
-    let mut vectors: Vec<f64> = (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect();
+    let mut vectors: Vec<f64> =
+        (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect();
     for _ in 0..ROUNDS {
         for p in 0..n {
             for q in p + 1..n {
@@ -163,7 +165,8 @@ mod tests {
         for i in 0..8 {
             assert!(rows.iter().all(|row| (row[i] + row[i + 8]).abs() < 1e-4), "both signs");
             for j in 0..=i {
-                let found = mean(&|row| row[i] * row[j]) - mean(&|row| row[i]) * mean(&|row| row[j]);
+                let found =
+                    mean(&|row| row[i] * row[j]) - mean(&|row| row[i]) * mean(&|row| row[j]);
                 let expected = if i == j { 1.0 } else { 0.0 };
                 // What was added to small variances makes them a little smaller.
                 assert!((found - expected).abs() < 0.1, "{i} {j}: {found}");

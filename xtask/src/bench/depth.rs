@@ -319,7 +319,8 @@ impl Laboratory {
         }
         let seconds = start.elapsed().as_secs_f64();
         let task = TaskName::FashionClassification;
-        let score = train::evaluate(&network, task, &self.test, &self.device, false).map_err(text)?;
+        let score =
+            train::evaluate(&network, task, &self.test, &self.device, false).map_err(text)?;
         let (cosines, norms) = self.compare(&network, design, &norms)?;
         Ok(Outcome { design, top1: score.top1().unwrap_or(0.0), seconds, cosines, norms })
     }
@@ -343,8 +344,8 @@ impl Laboratory {
         let ours = updates(&network, input.clone(), classes(&batch.labels)).map_err(text)?;
         let found = norms.listen(false);
         // The same with the rule that is backpropagation; autodiff knows no probes.
-        let mut twin =
-            Design { variant: Variant::Backprop, frozen: false, ..design }.build(&self.device, norms)?;
+        let mut twin = Design { variant: Variant::Backprop, frozen: false, ..design }
+            .build(&self.device, norms)?;
         let from = network.layers().iter().flat_map(|layer| layer.parameters());
         let to = twin.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
         for (from, to) in from.zip(to) {

@@ -9,6 +9,10 @@ pub(crate) fn of(suite: Suite) -> &'static str {
             "Where Zor loses: behind PCA of the same augmented images by a tenth of a dB, because 500 steps do not reach the limit of linear codes; more \
              steps would. The convolutional autoencoder takes 18 minutes."
         }
+        Suite::CifarClassification => {
+            "Where Zor loses: to its own promise in time on one core, where it still takes about half of PyTorch's time a step (suite conv). What learns best \
+             is backpropagation's own update; rules that stay apart from it are behind it. [classification.md](classification.md) has all rows with their rules and cosines."
+        }
         Suite::Classification => {
             "Where Zor loses: nowhere to burn's autodiff; networks for GPUs reach more than 94 % with ten times the weights."
         }
@@ -43,6 +47,9 @@ pub(crate) fn of(suite: Suite) -> &'static str {
         Suite::Reconstruction => {
             "Where Zor loses: Newton-Schulz iterations are most of a step. A program in PyTorch could iterate on the Gram matrix as Zor does, and would \
              come closer."
+        }
+        Suite::Rules => {
+            "What is compared, and what it says, is in [classification.md](classification.md)."
         }
         Suite::Step => {
             "Where Zor loses: at batch 48 a step of 784-64-784 is 24 million operations, which one core with AVX2 (85 to 110 GFLOP/s) cannot do in a fifth of \

@@ -1,0 +1,194 @@
+//! CIFAR-10 classification: three networks as their presets say, whose rule is backpropagation's, beside the classic rule and the normalised
+//! one; with each the cosine of what its layers learn with the gradient that burn's autodiff finds.
+//!
+//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose names have these words, `--missing` the seeds
+//! that are not kept yet.
+
+use serde_json::{Value, json};
+use zor::alignment;
+use zor::images::{self, Images};
+use zor::options::{DataSetName, ModelName, Options, Settings, TaskName};
+use zor::prelude::Locations;
+use zor::train::Teacher;
+
+use super::variants::{self, Variant};
+use super::{Choice, Keep, Spread};
+use crate::figures::Table;
+use crate::{results, text};
+
+/// One network under one rule, and what is promised of it.
+struct Row {
+    model: ModelName,
+    variant: Variant,
+    teacher: Teacher,
+    seeds: u64,
+    /// Least top-1 of the mean of the seeds; with images' mirror images if it says so.
+    least: Option<(f64, &'static str)>,
+    /// Most seconds of training.
+    most: Option<f64>,
+}
+
+impl Row {
+    fn new(model: ModelName, variant: Variant, seeds: u64) -> Self {
+        Self { model, variant, teacher: Teacher::Rule, seeds, least: None, most: None }
+    }
+
+    fn name(&self) -> String {
+        let model = match self.model {
+            ModelName::Dense => "mlp",
+            other => other.name(),
+        };
+        match (self.teacher, self.variant) {
+            (Teacher::Autodiff, _) => format!("{model}, burn's autodiff"),
+            (Teacher::Rule, Variant::Preset) => model.to_owned(),
+            (Teacher::Rule, variant) => format!("{model}, {}", variant.name()),
+        }
+    }
+}
+
+/// The key of top-1 without mirror images, and with.
+const PLAIN: &str = "top1";
+const FLIP: &str = "top1_flip";
+
+/// Everything that is measured, cheapest first.
+fn rows() -> Vec<Row> {
+    let rows = |model, least, most, (seeds, others)| {
+        let preset = Row { least: Some(least), most, ..Row::new(model, Variant::Preset, seeds) };
+        let beside = [Variant::Normalised, Variant::Classic];
+        let beside = beside.into_iter().map(move |variant| Row::new(model, variant, others));
+        std::iter::once(preset).chain(beside)
+    };
+    let mlp = rows(ModelName::Dense, (0.65, PLAIN), None, (3, 1));
+    let twin = Row { teacher: Teacher::Autodiff, ..Row::new(ModelName::Dense, Variant::Preset, 1) };
+    let conv = rows(ModelName::Conv, (0.88, PLAIN), Some(3600.0), (3, 1));
+    let airbench = rows(ModelName::Airbench, (0.935, FLIP), Some(960.0), (3, 1));
+    mlp.chain([twin]).chain(conv).chain(airbench).collect()
+}
+
+/// Trains all chosen networks.
+pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
+    let locations = Locations::from_environment(None);
+    let data = Images::load(DataSetName::Cifar10, &locations).map_err(text)?;
+    let kept = results::read("cifar-classification").unwrap_or_default();
+    let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
+    for row in rows().into_iter().filter(|row| row.name().contains(&choice.only)) {
+        let name = row.name();
+        let known = kept["rows"][&name].as_array().filter(|_| choice.missing);
+        let mut runs = known.cloned().unwrap_or_default();
+        for seed in 0..row.seeds {
+            if runs.iter().any(|run| run["seed"] == seed) {
+                continue;
+            }
+            let options = Options {
+                task: Some(TaskName::CifarClassification),
+                model: Some(row.model),
+                seed: Some(seed),
+                ..Options::default()
+            };
+            let mut settings = Settings::resolve(&options).map_err(text)?;
+            settings.rule = row.variant.of(&settings.rule);
+            let data = images::choose(&data, &settings).map_err(text)?;
+            let mut outcome = variants::train(&settings, &data, row.teacher)?;
+            let confusion = outcome.trained.evaluation().confusion;
+            let shares = confusion.map(|confusion| confusion.per_class()).unwrap_or_default();
+            outcome.kept.insert("per_class".to_owned(), json!(shares));
+            println!("{name}, seed {seed}: {}", Value::from(outcome.kept.clone()));
+            runs.push(outcome.kept.into());
+            all.insert(name.clone(), runs.clone().into());
+            keep(&json!({ "suite": "cifar-classification", "rows": all }))?;
+        }
+    }
+    Ok(json!({ "suite": "cifar-classification", "rows": all }))
+}
+
+/// All seeds' values of a row.
+fn values(raw: &Value, row: &Row, key: &str) -> Vec<f64> {
+    let runs = raw["rows"][row.name()].as_array().into_iter().flatten();
+    runs.filter_map(|run| run[key].as_f64()).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// What is promised of the numbers that [`run`] returns.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    let rows = rows();
+    for row in &rows {
+        let (least, key) = row.least.map_or((None, PLAIN), |(least, key)| (Some(least), key));
+        let found = values(raw, row, key);
+        let (name, top1) = (row.name(), mean(&found));
+        let shown = if key == FLIP { format!("{name}, with test-time flip") } else { name.clone() };
+        let promised =
+            least.map_or("-".to_owned(), |least| format!("at least {:.1} %", 100.0 * least));
+        let kept = least.is_none_or(|least| top1 >= least);
+        table.add(&shown, promised, percent(&found), kept);
+        if let Some(most) = row.most {
+            let slowest = Spread::of(&values(raw, row, "train_seconds")).highest;
+            let name = format!("{name}: training time");
+            let promised = format!("at most {most:.0} s");
+            table.add(&name, promised, format!("{slowest:.0} s"), slowest <= most);
+        }
+        let twin = rows.iter().find(|twin| twin.teacher != row.teacher && twin.model == row.model);
+        let least_cosine = cosines(raw, row).into_iter().fold(f64::INFINITY, f64::min);
+        if let (Some(_), Some(twin)) = (least, twin) {
+            let ahead = 100.0 * (top1 - mean(&values(raw, twin, key)));
+            let name = format!("{name}: points ahead of burn's autodiff");
+            table.add(&name, "at least -0.5".to_owned(), format!("{ahead:.2}"), ahead >= -0.5);
+        } else if least.is_some() {
+            // Then it is the same network under backpropagation.
+            let name = format!("{name}: least cosine with backprop");
+            let kept = least_cosine >= alignment::COINCIDES;
+            table.add(&name, "at least 0.99".to_owned(), format!("{least_cosine:.4}"), kept);
+        }
+    }
+}
+
+/// Means over seeds of the cosines at the start, in the middle and at the end.
+fn cosines(raw: &Value, row: &Row) -> [f64; 3] {
+    [0, 1, 2].map(|at| {
+        let runs = raw["rows"][row.name()].as_array().into_iter().flatten();
+        mean(&runs.filter_map(|run| run["cosines"][at].as_f64()).collect::<Vec<_>>())
+    })
+}
+
+/// Mean and range in percent.
+fn percent(shares: &[f64]) -> String {
+    let all = Spread::of(shares).times(100.0);
+    match shares.len() {
+        0 => "not measured".to_owned(),
+        1 => format!("{:.2} %, one seed", all.median),
+        _ => format!("{:.2} % [{:.2}, {:.2}]", 100.0 * mean(shares), all.lowest, all.highest),
+    }
+}
+
+/// All rows with their rules and cosines, in Markdown.
+pub(crate) fn page(raw: &Value) -> String {
+    let mut page = "| network, rule | top-1 | with mirror images | cosine: start, middle, end | | rule | training |\n\
+                    |---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for row in rows() {
+        let runs = &raw["rows"][row.name()];
+        let plain = values(raw, &row, PLAIN);
+        if plain.is_empty() {
+            continue;
+        }
+        let flip = percent(&values(raw, &row, FLIP));
+        let cosines = cosines(raw, &row);
+        let said = match cosines.iter().all(|cosine| *cosine >= alignment::COINCIDES) {
+            true => "coincides with backprop",
+            false => "",
+        };
+        let shown: Vec<String> = cosines.iter().map(|cosine| format!("{cosine:.2}")).collect();
+        page += &format!(
+            "| {} | {} | {flip} | {} | {said} | {} | {} steps, {:.0} s |\n",
+            row.name(),
+            percent(&plain),
+            shown.join(", "),
+            variants::options(&runs[0]["rule"]),
+            runs[0]["steps"],
+            mean(&values(raw, &row, "train_seconds")),
+        );
+    }
+    page
+}

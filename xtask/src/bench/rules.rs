@@ -1,0 +1,229 @@
+//! The rule study: options of the rule under AdamW and Muon, on four tasks at short length.
+//!
+//! Everything is evaluated on training images that are held out: the presets are chosen by these numbers. A rate is the optimizer's own on a task,
+//! the same for every rule: both optimizers go by directions alone, so that a rule cannot make its steps longer.
+
+use serde_json::{Map, Value, json};
+use zor::images::{self, Images};
+use zor::options::{Count, ModelName, OptimizerName, Options, Settings, TaskName};
+use zor::prelude::Locations;
+use zor::train::Teacher;
+
+use super::variants::{self, Variant};
+use super::{Choice, Keep, Spread};
+use crate::figures::Table;
+use crate::{results, text};
+
+/// A task at short length.
+struct Short {
+    task: TaskName,
+    model: ModelName,
+    steps: u64,
+    batch: usize,
+    /// Learning rates of AdamW and Muon.
+    rates: [f32; 2],
+    seeds: u64,
+}
+
+const OPTIMIZERS: [OptimizerName; 2] = [OptimizerName::AdamW, OptimizerName::Muon];
+/// Training images that are evaluated on.
+const HELD_OUT: usize = 2000;
+
+fn tasks() -> [Short; 4] {
+    let dense = ModelName::Dense;
+    let short =
+        |task, steps, batch, rates, seeds| Short { task, model: dense, steps, batch, rates, seeds };
+    [
+        short(TaskName::FashionReconstruction, 300, 256, [2e-3, 0.02], 5),
+        short(TaskName::FashionClassification, 300, 256, [2e-3, 0.02], 5),
+        short(TaskName::CifarReconstruction, 50, 512, [1e-3, 0.05], 3),
+        Short {
+            model: ModelName::Conv,
+            ..short(TaskName::CifarClassification, 80, 128, [2e-3, 0.05], 3)
+        },
+    ]
+}
+
+fn name(task: &Short, optimizer: OptimizerName, variant: Variant) -> String {
+    format!("{}, {optimizer}, {}", task.task, variant.name())
+}
+
+/// Trains all chosen networks.
+pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
+    let locations = Locations::from_environment(None);
+    let kept = results::read("rules").unwrap_or_default();
+    let mut all: Map<String, Value> = kept["rows"].as_object().cloned().unwrap_or_default();
+    for short in tasks() {
+        let data = Images::load(short.task.data_set(), &locations).map_err(text)?;
+        for (optimizer, rate) in OPTIMIZERS.into_iter().zip(short.rates) {
+            for variant in Variant::STUDIED {
+                let name = name(&short, optimizer, variant);
+                if !name.contains(&choice.only) {
+                    continue;
+                }
+                let known = kept["rows"][&name].as_array().filter(|_| choice.missing);
+                let mut runs = known.cloned().unwrap_or_default();
+                for seed in 0..short.seeds {
+                    if runs.iter().any(|run| run["seed"] == seed) {
+                        continue;
+                    }
+                    let options = Options {
+                        task: Some(short.task),
+                        model: Some(short.model),
+                        steps: Some(short.steps),
+                        batch: Some(short.batch),
+                        optimizer: Some(optimizer),
+                        learning_rate: Some(rate),
+                        weight_decay: Some(0.0),
+                        seed: Some(seed),
+                        train_samples: Some(Count::All),
+                        hold_out: Some(HELD_OUT),
+                        ..Options::default()
+                    };
+                    let mut settings = Settings::resolve(&options).map_err(text)?;
+                    settings.rule = variant.of(&settings.rule);
+                    let data = images::choose(&data, &settings).map_err(text)?;
+                    runs.push(variants::train(&settings, &data, Teacher::Rule)?.kept.into());
+                }
+                let runs = Value::from(runs);
+                println!("{name:<72}{}", told(&runs));
+                all.insert(name, runs);
+            }
+            keep(&json!({ "suite": "rules", "rows": all }))?;
+        }
+    }
+    Ok(json!({ "suite": "rules", "rows": all }))
+}
+
+/// PSNR in dB or top-1 in percent, of all seeds.
+fn scores(runs: &Value) -> (Vec<f64>, &'static str) {
+    let runs: Vec<&Value> = runs.as_array().into_iter().flatten().collect();
+    let top1 = runs.iter().filter_map(|run| run["top1"].as_f64());
+    let top1: Vec<f64> = top1.map(|share| 100.0 * share).collect();
+    if !top1.is_empty() {
+        return (top1, "%");
+    }
+    (runs.iter().filter_map(|run| run["psnr_db"].as_f64()).collect(), "dB")
+}
+
+/// The mean over seeds of the cosine at the start, in the middle or at the end.
+fn cosine(runs: &Value, at: usize) -> f64 {
+    let all: Vec<f64> = runs
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|run| run["cosines"][at].as_f64())
+        .collect();
+    all.iter().sum::<f64>() / all.len() as f64
+}
+
+fn told(runs: &Value) -> String {
+    let (scores, unit) = scores(runs);
+    format!("{}, cosine {:.2}", Spread::of(&scores).with_unit(&format!(" {unit}")), cosine(runs, 1))
+}
+
+/// Nothing is promised of a study; the best rule of each task and optimizer is shown.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    for short in tasks() {
+        for optimizer in OPTIMIZERS {
+            let median = |variant: &Variant| {
+                let (scores, _) = scores(&raw["rows"][name(&short, optimizer, *variant)]);
+                Spread::of(&scores).median
+            };
+            let measured = Variant::STUDIED.into_iter().filter(|variant| !median(variant).is_nan());
+            let Some(best) = measured.max_by(|a, b| median(a).total_cmp(&median(b))) else {
+                continue;
+            };
+            let runs = &raw["rows"][name(&short, optimizer, best)];
+            let row = format!("best rule of {}, {optimizer}: {}", short.task, best.name());
+            table.add(&row, "-".to_owned(), told(runs), true);
+        }
+    }
+}
+
+/// A table for each task, in Markdown.
+pub(crate) fn page(raw: &Value) -> String {
+    let mut page = String::new();
+    for short in tasks() {
+        let Short { task, steps, batch, seeds, .. } = short;
+        page += &format!(
+            "### {task}, {steps} steps of {batch}, {seeds} seeds\n\n\
+             | rule | AdamW | cosine: start, middle, end | Muon | cosine |\n|---|---|---|---|---|\n"
+        );
+        for variant in Variant::STUDIED {
+            page += &format!("| {}", variant.name());
+            for optimizer in OPTIMIZERS {
+                let runs = &raw["rows"][name(&short, optimizer, variant)];
+                let (scores, unit) = scores(runs);
+                let cosines: Vec<String> =
+                    (0..3).map(|at| format!("{:.2}", cosine(runs, at))).collect();
+                let spread = Spread::of(&scores).with_unit(&format!(" {unit}"));
+                page += &format!(" | {spread} | {}", cosines.join(", "));
+            }
+            page += " |\n";
+        }
+        page += "\n";
+    }
+    page
+}
+
+/// Scores of all rules on all tasks, as SVG.
+pub(crate) fn picture(raw: &Value) -> String {
+    let (left, width, line, gap) = (230.0, 360.0, 22.0, 46.0);
+    let tasks = tasks();
+    let block = line * Variant::STUDIED.len() as f64 + gap;
+    let height = block * tasks.len() as f64 + 40.0;
+    let mut text = format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {} {height}' font-family='sans-serif' font-size='12'>\n\
+         <rect width='100%' height='100%' fill='white'/>\n",
+        left + width + 40.0
+    );
+    let colours = ["#64748b", "#c2410c"];
+    for (index, (optimizer, colour)) in OPTIMIZERS.iter().zip(colours).enumerate() {
+        let x = left + 110.0 * index as f64;
+        text += &format!(
+            "<circle cx='{x}' cy='18' r='5' fill='{colour}'/><text x='{}' y='22'>{optimizer}</text>\n",
+            x + 10.0
+        );
+    }
+    for (index, short) in tasks.iter().enumerate() {
+        let top = 40.0 + block * index as f64;
+        let all = |variant, optimizer| scores(&raw["rows"][name(short, optimizer, variant)]);
+        let every: Vec<f64> = Variant::STUDIED
+            .into_iter()
+            .flat_map(|variant| OPTIMIZERS.map(|optimizer| all(variant, optimizer).0).concat())
+            .filter(|score| score.is_finite())
+            .collect();
+        let Spread { lowest, highest, .. } = Spread::of(&every);
+        let unit = all(Variant::Gated, OPTIMIZERS[0]).1;
+        let at = |score: f64| left + width * (score - lowest) / (highest - lowest).max(1e-9);
+        text += &format!(
+            "<text x='{left}' y='{}' font-weight='bold'>{}</text>\n\
+             <text x='{}' y='{}' text-anchor='end' fill='#64748b'>{lowest:.1} to {highest:.1} {unit}</text>\n",
+            top + 12.0,
+            short.task,
+            left + width,
+            top + 12.0
+        );
+        for (row, variant) in Variant::STUDIED.into_iter().enumerate() {
+            let y = top + 30.0 + line * row as f64;
+            text += &format!(
+                "<text x='{}' y='{}' text-anchor='end'>{}</text>\
+                 <path d='M{left} {y}H{}' stroke='#e2e8f0'/>\n",
+                left - 10.0,
+                y + 4.0,
+                variant.name(),
+                left + width
+            );
+            for (optimizer, colour) in OPTIMIZERS.into_iter().zip(colours) {
+                for score in all(variant, optimizer).0 {
+                    text += &format!(
+                        "<circle cx='{:.1}' cy='{y}' r='5' fill='{colour}' fill-opacity='0.6'/>\n",
+                        at(score)
+                    );
+                }
+            }
+        }
+    }
+    text + "</svg>\n"
+}

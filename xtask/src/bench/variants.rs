@@ -1,0 +1,150 @@
+//! Options of the rule that are compared, and what is kept of a run under one of them.
+
+use serde_json::{Map, Value, json};
+use zor::alignment;
+use zor::core::{Rule, SignalGate};
+use zor::images::RunData;
+use zor::options::Settings;
+use zor::prelude::Device;
+use zor::train::{self, Next, Teacher, Training};
+
+use crate::{results, text};
+
+/// Options of the rule, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// As the task's preset has it.
+    Preset,
+    /// The first version's, for shuffled batches: spikes gate the correlation alone.
+    Classic,
+    /// Spikes gate the signal on its way down, and nothing is normalised: backpropagation through ReLU.
+    Gated,
+    /// Gated, the signal of each unit divided by its norm.
+    Signal,
+    /// Gated, the activity of each presynaptic unit divided by its norm.
+    Presynaptic,
+    /// Gated, both of them.
+    Normalised,
+    /// The same, and units fire below zero too.
+    Low,
+    /// The same with a threshold that hardly silences.
+    Lowest,
+}
+
+impl Variant {
+    pub(crate) const STUDIED: [Self; 7] = [
+        Self::Classic,
+        Self::Gated,
+        Self::Signal,
+        Self::Presynaptic,
+        Self::Normalised,
+        Self::Low,
+        Self::Lowest,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Preset => "preset",
+            Self::Classic => "classic",
+            Self::Gated => "gated",
+            Self::Signal => "gated, signal normalised",
+            Self::Presynaptic => "gated, presynaptic normalised",
+            Self::Normalised => "gated, both normalised",
+            Self::Low => "both normalised, threshold -0.5",
+            Self::Lowest => "both normalised, threshold -2",
+        }
+    }
+
+    /// A task's rule with these options; its initial weights stay.
+    pub(crate) fn of(self, preset: &Rule) -> Rule {
+        let normalised = Rule {
+            threshold: 0.0,
+            signal_gate: SignalGate::OnTheWayDown,
+            gate_input: false,
+            gate_output: false,
+            stateful: false,
+            normalize_signal: true,
+            normalize_presynaptic: true,
+            ..preset.clone()
+        };
+        match self {
+            Self::Preset => preset.clone(),
+            Self::Classic => {
+                Rule { stateful: false, initial_scale: preset.initial_scale, ..Rule::classic() }
+            }
+            Self::Gated => {
+                Rule { normalize_signal: false, normalize_presynaptic: false, ..normalised }
+            }
+            Self::Signal => Rule { normalize_presynaptic: false, ..normalised },
+            Self::Presynaptic => Rule { normalize_signal: false, ..normalised },
+            Self::Normalised => normalised,
+            Self::Low => Rule { threshold: -0.5, ..normalised },
+            Self::Lowest => Rule { threshold: -2.0, ..normalised },
+        }
+    }
+}
+
+/// The options that differ between rules, in a few words.
+pub(crate) fn options(rule: &Value) -> String {
+    let is = |key: &str| rule[key] == true;
+    let gate = if rule["signal_gate"] == "in_correlation" { "correlation" } else { "signal" };
+    let normalised = match (is("normalize_signal"), is("normalize_presynaptic")) {
+        (true, true) => "signal and presynaptic normalised",
+        (true, false) => "signal normalised",
+        (false, true) => "presynaptic normalised",
+        (false, false) => "nothing normalised",
+    };
+    format!("threshold {}, {gate} gated, {normalised}", rule["threshold"])
+}
+
+/// A finished run with what is kept of it.
+pub(crate) struct Outcome {
+    pub(crate) trained: Training,
+    pub(crate) kept: Map<String, Value>,
+}
+
+/// Trains by a teacher, and looks at the start, in the middle and at the end how the rule's updates lie to backpropagation's gradient.
+pub(crate) fn train(
+    settings: &Settings,
+    data: &RunData,
+    teacher: Teacher,
+) -> Result<Outcome, String> {
+    let device = Device::flex();
+    let (mut cosines, mut failed) = (Vec::new(), None);
+    let mut look = |training: &Training| match alignment::of_run(&training.network, settings, data)
+    {
+        Ok(found) => cosines.push(alignment::mean(&found)),
+        Err(error) => failed = Some(text(error)),
+    };
+    let start = Training::start(settings, data, &device).map_err(text)?;
+    look(&start);
+    let trained = start
+        .go_on(settings, data, teacher, &mut |training| {
+            if training.steps == settings.steps / 2 || training.steps == settings.steps {
+                look(training);
+            }
+            Next::Continue
+        })
+        .map_err(text)?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let score = trained.evaluation();
+    let mut kept = json!({
+        "commit": results::commit(), "seed": settings.seed, "steps": trained.steps,
+        "samples_seen": trained.samples_seen, "train_samples": data.train.len(),
+        "eval_samples": data.evaluation.len(), "train_seconds": trained.train_seconds,
+        "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
+        "rule": settings.rule, "cosines": cosines,
+    });
+    if let Some(top1) = score.top1() {
+        let flips =
+            train::evaluate(&trained.network, settings.task, &data.evaluation, &device, true);
+        kept["top1"] = top1.into();
+        kept["top1_flip"] = flips.map_err(text)?.top1().into();
+    } else {
+        kept["psnr_db"] = score.deviation.psnr_db().into();
+    }
+    let kept = kept.as_object().cloned().unwrap_or_default();
+    Ok(Outcome { trained, kept })
+}
