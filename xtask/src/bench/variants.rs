@@ -109,7 +109,8 @@ pub(crate) fn train(
     data: &RunData,
     teacher: Teacher,
 ) -> Result<Outcome, String> {
-    let device = Device::flex();
+    // The tree may change while a long training runs.
+    let (commit, device) = (results::commit(), Device::flex());
     let (mut cosines, mut failed) = (Vec::new(), None);
     let mut look = |training: &Training| match alignment::of_run(&training.network, settings, data)
     {
@@ -131,7 +132,7 @@ pub(crate) fn train(
     }
     let score = trained.evaluation();
     let mut kept = json!({
-        "commit": results::commit(), "seed": settings.seed, "steps": trained.steps,
+        "commit": commit, "seed": settings.seed, "steps": trained.steps,
         "samples_seen": trained.samples_seen, "train_samples": data.train.len(),
         "eval_samples": data.evaluation.len(), "train_seconds": trained.train_seconds,
         "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
