@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::Result;
 use crate::parameter::Parameter;
@@ -16,6 +16,16 @@ pub enum Fill {
     Constant(f32),
     /// Normally distributed around zero with this standard deviation.
     Normal(f32),
+    /// The same, but for the first columns, which take on one row each as it is: column `i` of the first `size` has a one in row `first + i` and
+    /// zeros beside it.
+    Identity {
+        /// Standard deviation of the other columns.
+        deviation: f32,
+        /// The row of the first column's one.
+        first: usize,
+        /// So many columns.
+        size: usize,
+    },
 }
 
 /// Values of parameters that exist already, such as those in a file.
@@ -85,6 +95,17 @@ impl<'a> BuildContext<'a> {
             }
             (None, Fill::Normal(deviation)) => {
                 Parameter::normal(name, shape, deviation, &mut self.random, &self.device)
+            }
+            (None, Fill::Identity { deviation, first, size }) => {
+                let random = &mut self.random;
+                let normal = Parameter::normal(name, shape, deviation, random, &self.device);
+                let mut values: Vec<f32> = normal.value().into_data().iter().collect();
+                for (row, values) in values.chunks_exact_mut(shape[1]).enumerate() {
+                    for (column, value) in values.iter_mut().take(size).enumerate() {
+                        *value = if row == first + column { 1.0 } else { 0.0 };
+                    }
+                }
+                Parameter::new(name, Tensor::from_data(TensorData::new(values, shape), &self.device))
             }
         })
     }

@@ -25,8 +25,8 @@ pub use layer::{Layer, LayerConfig, Learning, Mode, Signal};
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
     Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GroupNorm, GroupNormConfig, Join,
-    Place, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Sequence, SequenceConfig,
-    Upsample, UpsampleConfig,
+    Place, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Scale, ScaleConfig, Sequence,
+    SequenceConfig, Upsample, UpsampleConfig,
 };
 pub use network::{Network, NetworkBuilder, Summary};
 pub use parameter::{Optimizer, OptimizerState, Parameter};

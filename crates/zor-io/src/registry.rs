@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
-    GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, SequenceConfig,
-    UpsampleConfig,
+    GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, ScaleConfig,
+    SequenceConfig, UpsampleConfig,
 };
 
 use crate::description::LayerRecord;
@@ -99,6 +99,7 @@ impl Default for Registry {
             .with::<Conv2dConfig>("conv2d")
             .with::<DenseConfig>("dense")
             .with::<DropoutConfig>("dropout")
+            .with::<ScaleConfig>("scale")
             .with::<GateConfig>("gate")
             .with::<GroupNormConfig>("group_norm")
             .with::<Pool2dConfig>("pool2d")

@@ -9,7 +9,8 @@ use zor_core::burn::tensor::{Device, Distribution, Tensor};
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
     GateConfig, GroupNormConfig, Network, Optimizer, OptimizerState, Parameter, Pool2dConfig,
-    Random, Remembered, ReshapeConfig, Rule, SequenceConfig, UpsampleConfig, Workspace,
+    Random, Remembered, ReshapeConfig, Rule, ScaleConfig, SequenceConfig, UpsampleConfig,
+    Workspace,
 };
 
 use crate::container::{self, reseal};
@@ -51,6 +52,7 @@ fn all_layers() -> Network {
     let skip = BranchConfig::concatenate()
         .layer(Pool2dConfig::max(2))
         .layer(DropoutConfig::new(0.2))
+        .layer(ScaleConfig::new(0.5))
         .layer(UpsampleConfig::new(2))
         .shortcut(BiasConfig::default());
     Network::builder(&[4, 4, 3])

@@ -12,7 +12,7 @@ use zor_core::burn::tensor::{Tensor, activation, module};
 use zor_core::ops::{ErrorSums, Window};
 use zor_core::{
     BatchNormConfig, Conv2dConfig, Deviation, GateConfig, GroupNormConfig, Layer, Network,
-    Optimizer, Pool2dConfig, Pooling, Target, UpsampleConfig, Workspace,
+    Optimizer, Pool2dConfig, Pooling, ScaleConfig, Target, UpsampleConfig, Workspace,
 };
 
 use crate::error::{Error, Result};
@@ -117,6 +117,7 @@ impl Graph<'_> {
                 Ok(x.reshape([rows as i32, -1]))
             }
             "reshape" => Ok(x),
+            "scale" => Ok(x * read::<ScaleConfig>(layer)?.factor),
             "gate" => {
                 let config: GateConfig = read(layer)?;
                 let threshold = config.threshold.unwrap_or(0.0);
@@ -329,6 +330,7 @@ mod tests {
             .layer(BiasConfig::default())
             .layer(ReshapeConfig::flatten())
             .layer(DenseConfig::new(5))
+            .layer(ScaleConfig::new(0.5))
             .build(&device)
             .unwrap();
         let mut random = Random::seeded(3);

@@ -2,7 +2,7 @@
 
 use zor_core::{
     BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder,
-    Place, Pool2dConfig, Pooling, ReshapeConfig, SequenceConfig,
+    Place, Pool2dConfig, Pooling, ReshapeConfig, ScaleConfig, SequenceConfig,
 };
 
 /// Dense layers with these many hidden units, a gate before each.
@@ -25,8 +25,11 @@ pub fn dense_classifier(image: &[usize], hidden: &[usize], classes: usize) -> Ne
             .layer(BatchNormConfig::default())
             .layer(GateConfig::default());
     }
-    network.layer(DenseConfig::new(classes))
+    network.layer(DenseConfig::new(classes)).layer(ScaleConfig::new(HEAD))
 }
+
+/// What the outputs of a classifier's last weights are multiplied by, so that they do not move too far with a step of Muon (Jordan's airbench94 has it too).
+const HEAD: f32 = 1.0 / 9.0;
 
 /// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
 pub fn conv_block(channels: usize) -> SequenceConfig {
@@ -74,13 +77,28 @@ pub fn airbench_of(image: &[usize], groups: [usize; 3], classes: usize) -> Netwo
         .layer(Conv2dConfig::new(2 * patch, 2).frozen())
         .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() })
         .layer(GateConfig::default());
+    let convolution = |channels| Conv2dConfig::same(channels, 3).identity();
     for channels in groups {
-        network = network.layer(pooled_conv_block(channels)).layer(conv_block(channels));
+        let [pooled, full] = [SequenceConfig::new(), SequenceConfig::new()];
+        network = network
+            .layer(
+                pooled
+                    .layer(convolution(channels))
+                    .layer(Pool2dConfig::max(2))
+                    .layer(BatchNormConfig::default())
+                    .layer(GateConfig::default()),
+            )
+            .layer(
+                full.layer(convolution(channels))
+                    .layer(BatchNormConfig::default())
+                    .layer(GateConfig::default()),
+            );
     }
     network
         .layer(Pool2dConfig::max(3))
         .layer(ReshapeConfig::flatten())
         .layer(DenseConfig::new(classes))
+        .layer(ScaleConfig::new(HEAD))
 }
 
 /// An autoencoder whose code is dense, with convolutions that change what goes into it and what comes out of it, each beside a path past

@@ -216,7 +216,7 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
     let convolutions = Preset {
         // What is normalised learns less here (docs/classification.md).
         rule: if rule == RuleName::Classic { stateless(rule) } else { gated },
-        steps: 1200,
+        steps: 1000,
         batch: 500,
         optimizer: OptimizerName::Muon,
         learning_rate: 0.05,
@@ -234,7 +234,9 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
         ModelName::Conv => convolutions,
         // Eight times all images.
         ModelName::Airbench => Preset { steps: 800, ..convolutions },
-        ModelName::Dense => Preset { steps: 4000, ..convolutions },
+        ModelName::Dense => {
+            Preset { steps: 1000, batch: 1000, label_smoothing: 0.1, ..convolutions }
+        }
     }
 }
 

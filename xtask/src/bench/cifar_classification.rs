@@ -88,12 +88,9 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             let mut settings = Settings::resolve(&options).map_err(text)?;
             settings.rule = row.variant.of(&settings.rule);
             let data = images::choose(&data, &settings).map_err(text)?;
-            let mut outcome = variants::train(&settings, &data, row.teacher)?;
-            let confusion = outcome.trained.evaluation().confusion;
-            let shares = confusion.map(|confusion| confusion.per_class()).unwrap_or_default();
-            outcome.kept.insert("per_class".to_owned(), json!(shares));
-            println!("{name}, seed {seed}: {}", Value::from(outcome.kept.clone()));
-            runs.push(outcome.kept.into());
+            let run = variants::train(&settings, &data, row.teacher)?;
+            println!("{name}, seed {seed}: {run}");
+            runs.push(run);
             all.insert(name.clone(), runs.clone().into());
             keep(&json!({ "suite": "cifar-classification", "rows": all }))?;
         }

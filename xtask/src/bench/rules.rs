@@ -35,7 +35,7 @@ fn tasks() -> [Short; 4] {
         |task, steps, batch, rates, seeds| Short { task, model: dense, steps, batch, rates, seeds };
     [
         short(TaskName::FashionReconstruction, 300, 256, [2e-3, 0.02], 5),
-        short(TaskName::FashionClassification, 300, 256, [2e-3, 0.02], 5),
+        short(TaskName::FashionClassification, 150, 256, [2e-3, 0.02], 5),
         short(TaskName::CifarReconstruction, 50, 512, [1e-3, 0.05], 3),
         Short {
             model: ModelName::Conv,
@@ -83,7 +83,7 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
                     let mut settings = Settings::resolve(&options).map_err(text)?;
                     settings.rule = variant.of(&settings.rule);
                     let data = images::choose(&data, &settings).map_err(text)?;
-                    runs.push(variants::train(&settings, &data, Teacher::Rule)?.kept.into());
+                    runs.push(variants::train(&settings, &data, Teacher::Rule)?);
                 }
                 let runs = Value::from(runs);
                 println!("{name:<72}{}", told(&runs));

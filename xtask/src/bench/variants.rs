@@ -1,6 +1,6 @@
 //! Options of the rule that are compared, and what is kept of a run under one of them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use zor::alignment;
 use zor::core::{Rule, SignalGate};
 use zor::images::RunData;
@@ -97,18 +97,15 @@ pub(crate) fn options(rule: &Value) -> String {
     format!("threshold {}, {gate} gated, {normalised}", rule["threshold"])
 }
 
-/// A finished run with what is kept of it.
-pub(crate) struct Outcome {
-    pub(crate) trained: Training,
-    pub(crate) kept: Map<String, Value>,
-}
+/// Evaluation images that a run looks at on its way.
+const FEW: usize = 100;
 
-/// Trains by a teacher, and looks at the start, in the middle and at the end how the rule's updates lie to backpropagation's gradient.
+/// What is kept of a run. Trains by a teacher, and looks at the start, in the middle and at the end how the rule's updates lie to backpropagation's gradient.
 pub(crate) fn train(
     settings: &Settings,
     data: &RunData,
     teacher: Teacher,
-) -> Result<Outcome, String> {
+) -> Result<Value, String> {
     // The tree may change while a long training runs.
     let (commit, device) = (results::commit(), Device::flex());
     let (mut cosines, mut failed) = (Vec::new(), None);
@@ -119,8 +116,11 @@ pub(crate) fn train(
     };
     let start = Training::start(settings, data, &device).map_err(text)?;
     look(&start);
+    // Nobody looks at the curve: it need not cost time.
+    let few = data.evaluation.first(FEW.min(data.evaluation.len())).map_err(text)?;
+    let quick = RunData { evaluation: few, ..data.clone() };
     let trained = start
-        .go_on(settings, data, teacher, &mut |training| {
+        .go_on(settings, &quick, teacher, &mut |training| {
             if training.steps == settings.steps / 2 || training.steps == settings.steps {
                 look(training);
             }
@@ -130,7 +130,11 @@ pub(crate) fn train(
     if let Some(error) = failed {
         return Err(error);
     }
-    let score = trained.evaluation();
+    let evaluate = |flips| {
+        train::evaluate(&trained.network, settings.task, &data.evaluation, &device, flips)
+            .map_err(text)
+    };
+    let score = evaluate(false)?;
     let mut kept = json!({
         "commit": commit, "seed": settings.seed, "steps": trained.steps,
         "samples_seen": trained.samples_seen, "train_samples": data.train.len(),
@@ -138,14 +142,12 @@ pub(crate) fn train(
         "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
         "rule": settings.rule, "cosines": cosines,
     });
-    if let Some(top1) = score.top1() {
-        let flips =
-            train::evaluate(&trained.network, settings.task, &data.evaluation, &device, true);
+    if let (Some(top1), Some(confusion)) = (score.top1(), &score.confusion) {
         kept["top1"] = top1.into();
-        kept["top1_flip"] = flips.map_err(text)?.top1().into();
+        kept["top1_flip"] = evaluate(true)?.top1().into();
+        kept["per_class"] = json!(confusion.per_class());
     } else {
         kept["psnr_db"] = score.deviation.psnr_db().into();
     }
-    let kept = kept.as_object().cloned().unwrap_or_default();
-    Ok(Outcome { trained, kept })
+    Ok(kept)
 }

@@ -40,6 +40,10 @@ pub struct Conv2dConfig {
     /// Overrides [`Rule::initial_scale`](crate::Rule::initial_scale).
     #[serde(default)]
     pub initial_scale: Option<f32>,
+    /// Whether the first output channels begin as the input channels, as they are under the middle of the window (Jordan 2024). Such a layer has one
+    /// group and is not transposed.
+    #[serde(default)]
+    pub identity: bool,
     /// Whether the kernel stays as it is when the network learns.
     #[serde(default)]
     pub frozen: bool,
@@ -56,6 +60,7 @@ impl Conv2dConfig {
             normalize_presynaptic: None,
             weight_limit: None,
             initial_scale: None,
+            identity: false,
             frozen: false,
         }
     }
@@ -95,6 +100,13 @@ impl Conv2dConfig {
     #[must_use]
     pub fn with_groups(mut self, groups: usize) -> Self {
         self.groups = groups;
+        self
+    }
+
+    /// With a kernel that begins as the identity, as far as there are channels.
+    #[must_use]
+    pub fn identity(mut self) -> Self {
+        self.identity = true;
         self
     }
 
@@ -304,7 +316,21 @@ impl LayerConfig for Conv2dConfig {
         let deviation = scale * (2.0 / (inputs + outputs) as f32).sqrt();
         let normalize_presynaptic =
             self.normalize_presynaptic.unwrap_or(context.rule().normalize_presynaptic);
-        let kernel = context.parameter("kernel", shape, Fill::Normal(deviation))?;
+        if self.identity && (self.transposed || self.groups != 1) {
+            return Err(Error::setting(
+                "identity is for convolutions of one group that are not transposed",
+            ));
+        }
+        let [height, width] = self.window.kernel;
+        let fill = match self.identity {
+            true => Fill::Identity {
+                deviation,
+                first: (height / 2 * width + width / 2) * map[2],
+                size: map[2].min(self.channels),
+            },
+            false => Fill::Normal(deviation),
+        };
+        let kernel = context.parameter("kernel", shape, fill)?;
         let mut kernel = kernel.with_limit(limit);
         kernel.set_frozen(self.frozen);
         Ok(Box::new(Conv2d {

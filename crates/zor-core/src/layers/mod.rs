@@ -9,6 +9,7 @@ mod dropout;
 pub(crate) mod gate;
 mod group_norm;
 mod pool;
+mod scale;
 mod sequence;
 mod shape;
 #[cfg(all(test, feature = "flex"))]
@@ -24,6 +25,7 @@ pub use dropout::{Dropout, DropoutConfig};
 pub use gate::{Gate, GateConfig, Place};
 pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use pool::{Pool2d, Pool2dConfig, Pooling, Upsample, UpsampleConfig};
+pub use scale::{Scale, ScaleConfig};
 pub use sequence::{Sequence, SequenceConfig};
 pub use shape::{Reshape, ReshapeConfig};
 

@@ -123,6 +123,7 @@ fn layers_without_weights_send_down_the_gradient() {
     is_gradient(UpsampleConfig::new(2), &[3, 2, 4], 2);
     is_gradient(ReshapeConfig::new(&[6, 2]), &[3, 4], 2);
     is_gradient(DropoutConfig::new(0.5), &[40], 3);
+    is_gradient(ScaleConfig::new(-0.3), &[7], 3);
     is_gradient(GateConfig::default(), &[4, 4, 3], 2);
 }
 
@@ -312,6 +313,7 @@ fn what_does_not_fit_is_refused_with_its_place() {
     refused(Box::new(ReshapeConfig::new(&[7])), &[5, 5, 3], &["75 values", "[7]"]);
     refused(Box::new(GroupNormConfig::new(2)), &[5, 5, 3], &["2 groups", "3 channels"]);
     refused(Box::new(DropoutConfig::new(1.0)), &[5], &["probability is 1"]);
+    refused(Box::new(ScaleConfig::new(0.0)), &[5], &["factor is 0"]);
     let branch = BranchConfig::residual().layer(conv(4, 3));
     refused(Box::new(branch), &[5, 5, 3], &["[3, 3, 4]", "[5, 5, 3]", "added"]);
     let branch = BranchConfig::concatenate().layer(conv(4, 7));

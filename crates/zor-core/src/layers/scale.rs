@@ -1,0 +1,78 @@
+//! Multiplication by a number that does not learn: `y = f x` on the way up, `f s` on the way down.
+//!
+//! Behind the last weights it says how far outputs move when an optimizer that goes by directions alone takes a step.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::build::BuildContext;
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::ops;
+use crate::workspace::{Memory, Workspace};
+
+/// Settings of a [`Scale`] layer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleConfig {
+    /// What every value is multiplied by.
+    pub factor: f32,
+}
+
+impl ScaleConfig {
+    /// Multiplies by this.
+    pub fn new(factor: f32) -> Self {
+        Self { factor }
+    }
+}
+
+/// Multiplies by a number.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    shape: Vec<usize>,
+    config: ScaleConfig,
+}
+
+impl Layer for Scale {
+    fn kind(&self) -> &'static str {
+        "scale"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        _memory: &mut Memory,
+        workspace: &mut Workspace,
+        _mode: Mode,
+    ) -> Tensor<2> {
+        ops::exclusive(input, workspace) * self.config.factor
+    }
+
+    fn learn(&mut self, signal: Signal, _: &mut Memory, _: &mut Learning<'_>) -> Signal {
+        signal.map(|values| values * self.config.factor)
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+impl LayerConfig for ScaleConfig {
+    fn build(&self, input_shape: &[usize], _: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
+        if !self.factor.is_finite() || self.factor == 0.0 {
+            return Err(Error::setting(format!(
+                "factor is {}; it must be a finite number other than 0",
+                self.factor
+            )));
+        }
+        Ok(Box::new(Scale { shape: input_shape.to_vec(), config: *self }))
+    }
+}
