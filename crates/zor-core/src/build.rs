@@ -105,7 +105,10 @@ impl<'a> BuildContext<'a> {
                         *value = if row == first + column { 1.0 } else { 0.0 };
                     }
                 }
-                Parameter::new(name, Tensor::from_data(TensorData::new(values, shape), &self.device))
+                Parameter::new(
+                    name,
+                    Tensor::from_data(TensorData::new(values, shape), &self.device),
+                )
             }
         })
     }

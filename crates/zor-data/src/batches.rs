@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 /// Separates the uses of one seed.
 const ORDER_STREAM: u64 = 1 << 62;
 const IMAGE_STREAM: u64 = 1 << 63;
+const SIDE_STREAM: u64 = (1 << 63) | (1 << 62);
 
 /// In which order images come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +103,15 @@ impl Batches {
             match &self.augment {
                 Some(augment) => {
                     let mut random = Random::stream(self.seed, IMAGE_STREAM ^ number);
-                    augment.apply(&self.set, index, &mut random, out, &mut scratch.canvas);
+                    let mirrored = augment.alternate.then(|| self.side(index, number));
+                    augment.apply(
+                        &self.set,
+                        index,
+                        mirrored,
+                        &mut random,
+                        out,
+                        &mut scratch.canvas,
+                    );
                 }
                 None => {
                     for (out, value) in out.iter_mut().zip(self.set.image(index)) {
@@ -111,6 +120,12 @@ impl Batches {
                 }
             }
         }
+    }
+
+    /// Whether an image is mirrored in the epoch of a number: by chance in the first, then every other time.
+    fn side(&self, index: usize, number: u64) -> bool {
+        let first = Random::stream(self.seed, SIDE_STREAM ^ index as u64).chance(0.5);
+        first ^ (number / self.set.len() as u64 % 2 == 1)
     }
 }
 
@@ -226,6 +241,25 @@ mod tests {
         }
         let larger = plan(16, Order::Shuffled, None);
         assert_eq!(indices(&larger, 0).len(), 16);
+    }
+
+    #[test]
+    fn alternate_flips_show_each_image_from_either_side_in_turn() {
+        let flips = Augment { alternate: true, ..Augment::shifts_and_flips(0) };
+        let plan = plan(7, Order::Shuffled, Some(flips));
+        let sides = |step| {
+            let mut batch = Batch::default();
+            plan.fill(step, &mut batch);
+            let mut sides = [false; 7];
+            for image in batch.inputs.chunks(6) {
+                sides[(image[0] * 25.5) as usize] = image[0] > image[2];
+            }
+            sides
+        };
+        let first = sides(0);
+        assert!(first.contains(&true) && first.contains(&false), "{first:?}");
+        assert_eq!(sides(1), first.map(|side| !side));
+        assert_eq!(sides(2), first);
     }
 
     #[test]

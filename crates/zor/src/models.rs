@@ -33,19 +33,20 @@ const HEAD: f32 = 1.0 / 9.0;
 
 /// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
 pub fn conv_block(channels: usize) -> SequenceConfig {
-    SequenceConfig::new()
-        .layer(Conv2dConfig::same(channels, 3))
-        .layer(BatchNormConfig::default())
-        .layer(GateConfig::default())
+    block(Conv2dConfig::same(channels, 3), None)
 }
 
 /// The same with maps half as high and wide, the largest of four values each.
 pub fn pooled_conv_block(channels: usize) -> SequenceConfig {
-    SequenceConfig::new()
-        .layer(Conv2dConfig::same(channels, 3))
-        .layer(Pool2dConfig::max(2))
-        .layer(BatchNormConfig::default())
-        .layer(GateConfig::default())
+    block(Conv2dConfig::same(channels, 3), Some(Pool2dConfig::max(2)))
+}
+
+fn block(convolution: Conv2dConfig, pool: Option<Pool2dConfig>) -> SequenceConfig {
+    let mut layers = SequenceConfig::new().layer(convolution);
+    if let Some(pool) = pool {
+        layers = layers.layer(pool);
+    }
+    layers.layer(BatchNormConfig::default()).layer(GateConfig::default())
 }
 
 /// A classifier with four convolutions, for images of about 28x28.
@@ -77,22 +78,11 @@ pub fn airbench_of(image: &[usize], groups: [usize; 3], classes: usize) -> Netwo
         .layer(Conv2dConfig::new(2 * patch, 2).frozen())
         .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() })
         .layer(GateConfig::default());
-    let convolution = |channels| Conv2dConfig::same(channels, 3).identity();
     for channels in groups {
-        let [pooled, full] = [SequenceConfig::new(), SequenceConfig::new()];
+        let convolution = || Conv2dConfig::same(channels, 3).identity();
         network = network
-            .layer(
-                pooled
-                    .layer(convolution(channels))
-                    .layer(Pool2dConfig::max(2))
-                    .layer(BatchNormConfig::default())
-                    .layer(GateConfig::default()),
-            )
-            .layer(
-                full.layer(convolution(channels))
-                    .layer(BatchNormConfig::default())
-                    .layer(GateConfig::default()),
-            );
+            .layer(block(convolution(), Some(Pool2dConfig::max(2))))
+            .layer(block(convolution(), None));
     }
     network
         .layer(Pool2dConfig::max(3))

@@ -228,7 +228,11 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
         label_smoothing: 0.2,
         hidden: 1024,
         output_activation: Activation::None,
-        augmentation: Augment { border: Border::Mirror, ..Augment::shifts_and_flips(2) },
+        augmentation: Augment {
+            border: Border::Mirror,
+            alternate: true,
+            ..Augment::shifts_and_flips(2)
+        },
     };
     match model {
         ModelName::Conv => convolutions,

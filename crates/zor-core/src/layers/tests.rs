@@ -227,6 +227,18 @@ impl Optimizer for Still {
 }
 
 #[test]
+fn an_identity_convolution_begins_with_the_channels_below() {
+    let device = Device::flex();
+    let convolution = Conv2dConfig::same(5, 3).identity();
+    let network = Network::builder(&[4, 6, 3]).layer(convolution).build(&device).unwrap();
+    let input = normal([2, 72], &mut Random::seeded(4));
+    let output = network.predict(input.clone()).unwrap().reshape([48, 5]);
+    let difference = output.narrow(1, 0, 3).reshape([2, 72]) - input.clone();
+    // Winograd's algorithm rounds more.
+    assert!(dot(&difference, &difference) < 1e-10 * dot(&input, &input));
+}
+
+#[test]
 fn dropout_is_silent_as_often_as_asked_and_differently_at_every_step() {
     let device = Device::flex();
     let network = |probability| {
@@ -313,6 +325,8 @@ fn what_does_not_fit_is_refused_with_its_place() {
     refused(Box::new(ReshapeConfig::new(&[7])), &[5, 5, 3], &["75 values", "[7]"]);
     refused(Box::new(GroupNormConfig::new(2)), &[5, 5, 3], &["2 groups", "3 channels"]);
     refused(Box::new(DropoutConfig::new(1.0)), &[5], &["probability is 1"]);
+    let identity = Conv2dConfig::same(4, 3).with_groups(2).identity();
+    refused(Box::new(identity), &[5, 5, 4], &["identity", "one group"]);
     refused(Box::new(ScaleConfig::new(0.0)), &[5], &["factor is 0"]);
     let branch = BranchConfig::residual().layer(conv(4, 3));
     refused(Box::new(branch), &[5, 5, 3], &["[3, 3, 4]", "[5, 5, 3]", "added"]);
