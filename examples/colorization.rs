@@ -28,7 +28,8 @@ fn main() -> zor::Result<()> {
         }
     }
     let test = cifar.test.first(2000)?;
-    let score = train::evaluate(&network, TaskName::CifarColorization, &test, &device, false)?;
+    let score =
+        train::evaluate(&network, TaskName::CifarColorization, &test, &device, Views::default())?;
     println!("{:.2} dB on 2,000 test images (grey: 21.8 dB)", score.deviation.psnr_db());
 
     // Any size: the network colours tiles that overlap.

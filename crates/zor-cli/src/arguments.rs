@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use zor::io::DType;
 use zor::options::{Choice, Count, ModelName, OptimizerName, Options, RuleName, TaskName};
+use zor::views::Views;
 
 /// Networks of analog-spike gates that learn by a local correlation rule.
 #[derive(Debug, Parser)]
@@ -94,6 +95,9 @@ pub(crate) struct TrainArguments {
     /// Tell classes from each image and its mirror image together
     #[arg(long)]
     test_time_flip: bool,
+    /// Tell classes from each image and the same moved by a pixel together
+    #[arg(long)]
+    test_time_shift: bool,
     /// Train with backpropagation beside it: two small networks, or the same one in classification
     #[arg(long, conflicts_with = "no_baseline")]
     baseline: bool,
@@ -154,6 +158,7 @@ impl TrainArguments {
             augment: switch(self.augment, self.no_augment),
             hold_out: self.hold_out,
             test_time_flip: self.test_time_flip.then_some(true),
+            test_time_shift: self.test_time_shift.then_some(true),
             baseline: switch(self.baseline, self.no_baseline),
             threads: self.threads,
             device: self.device.clone(),
@@ -175,9 +180,8 @@ pub(crate) struct EvalArguments {
     /// Your own images instead, all of them: a folder, or a .npy file of bytes
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(crate) images: Option<PathBuf>,
-    /// Tell classes from each image and its mirror image together
-    #[arg(long)]
-    pub(crate) test_time_flip: bool,
+    #[command(flatten)]
+    pub(crate) views: ViewArguments,
     /// The device: auto, flex, ndarray, wgpu or cuda
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
@@ -205,6 +209,23 @@ pub(crate) struct ReconstructArguments {
     pub(crate) device: String,
 }
 
+/// What classes are told from.
+#[derive(Debug, Args)]
+pub(crate) struct ViewArguments {
+    /// Tell classes from each image and its mirror image together
+    #[arg(long)]
+    test_time_flip: bool,
+    /// Tell classes from each image and the same moved by a pixel together
+    #[arg(long)]
+    test_time_shift: bool,
+}
+
+impl ViewArguments {
+    pub(crate) fn views(&self) -> Views {
+        Views { flip: self.test_time_flip, shift: self.test_time_shift }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ClassifyArguments {
     /// The model file, of a task that tells classes
@@ -213,9 +234,8 @@ pub(crate) struct ClassifyArguments {
     /// PNG, JPEG or WebP images of the model's size (clothing: light on black)
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
-    /// Tell classes from each image and its mirror image together
-    #[arg(long)]
-    pub(crate) test_time_flip: bool,
+    #[command(flatten)]
+    pub(crate) views: ViewArguments,
     /// The device: auto, flex, ndarray, wgpu or cuda
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,

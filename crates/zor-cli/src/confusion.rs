@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn cells_names_and_shares_are_drawn() {
         let mut confusion = Confusion::new(2);
-        [(0, 0), (0, 0), (0, 0), (0, 1), (1, 1)].map(|(truth, found)| confusion.add(truth, found));
+        for (truth, found) in [(0, 0), (0, 0), (0, 0), (0, 1), (1, 1)] {
+            confusion.add(truth, found);
+        }
         let text = svg(&confusion, &["cat & dog".to_owned(), "b".to_owned()]);
         for part in [">75.0<", ">25.0<", ">100.0<", ">cat &amp; dog<"] {
             assert!(text.contains(part), "{part} is not in {text}");

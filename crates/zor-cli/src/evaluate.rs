@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
     }
     let mut last = None;
     for (name, images) in sets {
-        let found = train::evaluate(&network, task, &images, &device, arguments.test_time_flip)?;
+        let found = train::evaluate(&network, task, &images, &device, arguments.views.views())?;
         let mut line = format!(
             "{name:<30} {:>6} images {:>8.3} {}",
             images.len(),

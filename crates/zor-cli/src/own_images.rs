@@ -12,7 +12,7 @@ use zor::core::burn::tensor::activation::softmax;
 use zor::data::{ImageShape, Picture};
 use zor::options::TaskName;
 use zor::prelude::{Deviation, Network, matrix};
-use zor::{Error, Result, io, train};
+use zor::{Error, Result, io};
 
 use crate::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArguments};
 use crate::make_folder;
@@ -101,7 +101,7 @@ pub(crate) fn classify(arguments: &ClassifyArguments) -> Result<()> {
     }
     let input = matrix(&inputs, arguments.images.len(), &device);
     let mut workspace = Workspace::new(&device);
-    let output = train::answer(&network, input, arguments.test_time_flip, &mut workspace)?;
+    let output = arguments.views.views().answer(&network, input, &mut workspace)?;
     let n_classes = output.dims()[1];
     let scores = values(softmax(output, 1));
     let names: Vec<String> = header

@@ -173,7 +173,10 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
     refused(at, &["train", task, "--learning-rate", "inf"], 2, &["learning rate", "inf"]);
     refused(at, &["train", task, "--hold-out", "0"], 2, &["hold_out is 0"]);
     refused(at, &["train", task, "--hold-out", "9999"], 2, &["hold_out is 9999", "3000 images"]);
-    refused(at, &["train", task, "--test-time-flip"], 2, &["test_time_flip", "classification"]);
+    for views in ["flip", "shift"] {
+        let (flag, name) = (format!("--test-time-{views}"), format!("test_time_{views}"));
+        refused(at, &["train", task, &flag], 2, &[&name, "classification"]);
+    }
     refused(at, &["train", task, "--model", "airbench"], 2, &["airbench", "dense"]);
     refused(at, &["train", task, "--optimizer", "lion"], 2, &["lion", "muon"]);
     refused(at, &["train", task, "--device", "abacus"], 2, &["abacus", "flex"]);

@@ -13,6 +13,7 @@ pub mod models;
 pub mod options;
 pub mod prelude;
 pub mod train;
+pub mod views;
 
 mod device;
 mod error;

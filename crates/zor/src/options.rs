@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 pub use crate::names::{
     Choice, Count, DataSetName, ModelName, OptimizerName, RuleName, Samples, ScheduleName, TaskName,
 };
+use crate::views::Views;
 
 /// What a user says about a run; everything may be left out. The keys of a TOML file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct Options {
     pub hold_out: Option<usize>,
     /// Whether classes are told from an image and its mirror image together.
     pub test_time_flip: Option<bool>,
+    /// Whether classes are told from an image and the same moved by a pixel together.
+    pub test_time_shift: Option<bool>,
     /// Whether backpropagation is trained beside it: two small networks, or in classification the same one.
     pub baseline: Option<bool>,
     /// Threads of the CPU; all cores if not said.
@@ -106,6 +109,7 @@ impl Options {
             augmentation: self.augmentation.or(others.augmentation),
             hold_out: self.hold_out.or(others.hold_out),
             test_time_flip: self.test_time_flip.or(others.test_time_flip),
+            test_time_shift: self.test_time_shift.or(others.test_time_shift),
             baseline: self.baseline.or(others.baseline),
             threads: self.threads.or(others.threads),
             device: self.device.or(others.device),
@@ -156,6 +160,8 @@ pub struct Settings {
     pub hold_out: Option<usize>,
     /// Whether classes are told from an image and its mirror image together.
     pub test_time_flip: bool,
+    /// Whether classes are told from an image and the same moved by a pixel together.
+    pub test_time_shift: bool,
     /// Whether backpropagation is trained beside it.
     pub baseline: bool,
     /// Threads of the CPU; all cores if not said.
@@ -169,6 +175,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Which views of an image classes are told from.
+    pub fn views(&self) -> Views {
+        Views { flip: self.test_time_flip, shift: self.test_time_shift }
+    }
+
     /// Decides what the options leave open.
     ///
     /// # Errors
@@ -281,6 +292,7 @@ impl Settings {
             augment: augment.then(|| options.augmentation.clone().unwrap_or(preset.augmentation)),
             hold_out: options.hold_out,
             test_time_flip: options.test_time_flip.unwrap_or(false),
+            test_time_shift: options.test_time_shift.unwrap_or(false),
             baseline: options.baseline.unwrap_or(task == TaskName::FashionReconstruction),
             threads: options.threads,
             device: options.device.clone().unwrap_or_else(|| "auto".to_owned()),
@@ -326,6 +338,7 @@ impl Settings {
             augmentation: self.augment.clone(),
             hold_out: self.hold_out,
             test_time_flip: Some(self.test_time_flip),
+            test_time_shift: Some(self.test_time_shift),
             baseline: Some(self.baseline),
             threads: self.threads,
             device: Some(self.device.clone()),
@@ -367,11 +380,15 @@ impl Settings {
                 return Err(Error::input(format!("{name} is 0; it must be at least 1")));
             }
         }
-        if self.test_time_flip && !self.task.is_classification() {
-            return Err(Error::input(format!(
-                "test_time_flip is for classification; the task is {}",
-                self.task
-            )));
+        for (name, asked) in
+            [("test_time_flip", self.test_time_flip), ("test_time_shift", self.test_time_shift)]
+        {
+            if asked && !self.task.is_classification() {
+                return Err(Error::input(format!(
+                    "{name} is for classification; the task is {}",
+                    self.task
+                )));
+            }
         }
         if !(0.0..=1.0).contains(&self.label_smoothing) {
             return Err(Error::input(format!(

@@ -13,3 +13,4 @@ pub use zor_data::{
 pub use zor_optim::{AdamW, Muon, Schedule, Sgd};
 
 pub use crate::train::matrix;
+pub use crate::views::Views;

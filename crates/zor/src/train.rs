@@ -11,6 +11,7 @@ use crate::confusion::Confusion;
 use crate::error::Result;
 use crate::images::RunData;
 use crate::options::{ModelName, Settings, TaskName};
+use crate::views::Views;
 use crate::{autodiff, models, whitening};
 
 /// How often a run is evaluated on its way, at most.
@@ -141,7 +142,7 @@ impl Training {
             if step.is_power_of_two() || step % every == 0 || last {
                 let set = if last { &data.evaluation } else { &glance };
                 let evaluation =
-                    evaluate(&self.network, settings.task, set, &device, settings.test_time_flip)?;
+                    evaluate(&self.network, settings.task, set, &device, settings.views())?;
                 self.curve.push(Point { step, seconds: self.train_seconds, training, evaluation });
             }
             self.stopped = tell(&self) == Next::Stop && !last;
@@ -249,8 +250,7 @@ pub fn run(
     Training::start(settings, data, device)?.go_on(settings, data, teacher, tell)
 }
 
-/// How well a network does a task on a whole set. With `flips`, classes are told from the mean of what it says of an image and of its
-/// mirror image.
+/// How well a network does a task on a whole set, told from these views of each image.
 ///
 /// # Errors
 /// When the images do not fit the network.
@@ -259,7 +259,7 @@ pub fn evaluate(
     task: TaskName,
     data: &Dataset,
     device: &Device,
-    flips: bool,
+    views: Views,
 ) -> Result<Score> {
     let mut score = Score { samples: data.len(), ..Score::default() };
     let mut confusion = task.is_classification().then(|| Confusion::new(data.n_classes()));
@@ -270,7 +270,7 @@ pub fn evaluate(
         let rows = images.dims()[0];
         let labels = classes(&data.labels()[seen..seen + rows]);
         let question = task.question(images.clone());
-        let output = answer(network, question, flips, &mut workspace)?;
+        let output = views.answer(network, question, &mut workspace)?;
         let target = match &mut confusion {
             Some(confusion) => {
                 let answers = likeliest(output.clone());
@@ -284,36 +284,6 @@ pub fn evaluate(
     }
     score.confusion = confusion;
     Ok(score)
-}
-
-/// What a network says of images; with `flips`, the mean of that and of what it says of their mirror images.
-///
-/// # Shapes
-/// `[batch, inputs]` -> `[batch, outputs]`.
-///
-/// # Errors
-/// When the images do not fit the network.
-pub fn answer(
-    network: &Network,
-    images: Tensor<2>,
-    flips: bool,
-    workspace: &mut Workspace,
-) -> Result<Tensor<2>> {
-    let mirrored = flips.then(|| mirror(images.clone(), network.input_shape()));
-    let output = network.predict_with(images, workspace)?;
-    Ok(match mirrored {
-        Some(mirrored) => (output + network.predict_with(mirrored, workspace)?) * 0.5,
-        None => output,
-    })
-}
-
-/// Images mirrored left to right; what is no image stays as it is.
-fn mirror(images: Tensor<2>, shape: &[usize]) -> Tensor<2> {
-    let dims = images.dims();
-    let &[height, width, channels] = shape else {
-        return images;
-    };
-    images.reshape([dims[0], height, width, channels]).flip([2]).reshape(dims)
 }
 
 /// The column of the largest output of every row.

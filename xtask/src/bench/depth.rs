@@ -319,8 +319,8 @@ impl Laboratory {
         }
         let seconds = start.elapsed().as_secs_f64();
         let task = TaskName::FashionClassification;
-        let score =
-            train::evaluate(&network, task, &self.test, &self.device, false).map_err(text)?;
+        let score = train::evaluate(&network, task, &self.test, &self.device, Views::default())
+            .map_err(text)?;
         let (cosines, norms) = self.compare(&network, design, &norms)?;
         Ok(Outcome { design, top1: score.top1().unwrap_or(0.0), seconds, cosines, norms })
     }

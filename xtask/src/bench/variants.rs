@@ -7,6 +7,7 @@ use zor::images::RunData;
 use zor::options::Settings;
 use zor::prelude::Device;
 use zor::train::{self, Next, Teacher, Training};
+use zor::views::Views;
 
 use crate::{results, text};
 
@@ -130,11 +131,11 @@ pub(crate) fn train(
     if let Some(error) = failed {
         return Err(error);
     }
-    let evaluate = |flips| {
-        train::evaluate(&trained.network, settings.task, &data.evaluation, &device, flips)
+    let evaluate = |views| {
+        train::evaluate(&trained.network, settings.task, &data.evaluation, &device, views)
             .map_err(text)
     };
-    let score = evaluate(false)?;
+    let score = evaluate(Views::default())?;
     let mut kept = json!({
         "commit": commit, "seed": settings.seed, "steps": trained.steps,
         "samples_seen": trained.samples_seen, "train_samples": data.train.len(),
@@ -144,7 +145,9 @@ pub(crate) fn train(
     });
     if let (Some(top1), Some(confusion)) = (score.top1(), &score.confusion) {
         kept["top1"] = top1.into();
-        kept["top1_flip"] = evaluate(true)?.top1().into();
+        let flip = Views { flip: true, ..Views::default() };
+        kept["top1_flip"] = evaluate(flip)?.top1().into();
+        kept["top1_six_views"] = evaluate(Views { shift: true, ..flip })?.top1().into();
         kept["per_class"] = json!(confusion.per_class());
     } else {
         kept["psnr_db"] = score.deviation.psnr_db().into();

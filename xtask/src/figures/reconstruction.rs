@@ -10,7 +10,7 @@ use zor::data::{Batch, Batches, Order};
 use zor::images::{self, Images, RunData};
 use zor::optim::{AdamW, Muon, Schedule};
 use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
-use zor::prelude::{Deviation, Device, matrix};
+use zor::prelude::{Deviation, Device, Views, matrix};
 use zor::train::{self, Next, Teacher};
 
 use super::Table;
@@ -144,7 +144,8 @@ impl Bench<'_> {
         let seconds = start.elapsed().as_secs_f64();
         let test = self.data.test.as_ref().ok_or("no test images")?;
         let task = TaskName::FashionReconstruction;
-        let score = train::evaluate(&network, task, test, &self.device, false).map_err(text)?;
+        let score =
+            train::evaluate(&network, task, test, &self.device, Views::default()).map_err(text)?;
         let deviation = score.deviation;
         Ok(Run { seed, deviation, seconds })
     }
