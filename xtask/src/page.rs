@@ -1,4 +1,5 @@
-//! What in `docs` is made of the numbers in `docs/results`: all of `benchmarks.md`, the tables of `classification.md` and its picture.
+//! What in `docs` is made of the numbers in `docs/results`: all of `benchmarks.md`, the tables of `classification.md` and its picture,
+//! and the README's table of CIFAR-10 classification.
 
 use std::fs;
 use std::path::PathBuf;
@@ -38,6 +39,10 @@ fn made() -> Result<Vec<(PathBuf, String)>, String> {
     let mut text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     if let Ok(kept) = results::read("cifar-classification") {
         text = filled(&text, "cifar-classification", &cifar_classification::page(&kept))?;
+        let readme = root().join("README.md");
+        let page = fs::read_to_string(&readme).map_err(|e| format!("{}: {e}", readme.display()))?;
+        let table = cifar_classification::readme(&kept);
+        made.push((readme, filled(&page, "cifar-classification", &table)?));
     }
     if let Ok(kept) = results::read("rules") {
         text = filled(&text, "rules", &rules::page(&kept))?;

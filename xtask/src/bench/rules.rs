@@ -122,20 +122,28 @@ fn told(runs: &Value) -> String {
     format!("{}, cosine {:.2}", Spread::of(&scores).with_unit(&format!(" {unit}")), cosine(runs, 1))
 }
 
+/// At no time is the cosine of a rule that stays apart from backpropagation above this.
+const APART: f64 = 0.9;
+
+/// The best rule of a task, of all or of those that stay apart from backpropagation, with its optimizer.
+fn best(raw: &Value, short: &Short, apart: bool) -> Option<(OptimizerName, Variant)> {
+    let runs = |(optimizer, variant)| &raw["rows"][name(short, optimizer, variant)];
+    let median = |rule| Spread::of(&scores(runs(rule)).0).median;
+    let all = OPTIMIZERS
+        .into_iter()
+        .flat_map(|optimizer| Variant::STUDIED.map(|variant| (optimizer, variant)));
+    all.filter(|rule| !median(*rule).is_nan())
+        .filter(|rule| !apart || (0..3).all(|at| cosine(runs(*rule), at) < APART))
+        .max_by(|a, b| median(*a).total_cmp(&median(*b)))
+}
+
 /// Nothing is promised of a study; the best rule of each task and optimizer is shown.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for short in tasks() {
-        for optimizer in OPTIMIZERS {
-            let median = |variant: &Variant| {
-                let (scores, _) = scores(&raw["rows"][name(&short, optimizer, *variant)]);
-                Spread::of(&scores).median
-            };
-            let measured = Variant::STUDIED.into_iter().filter(|variant| !median(variant).is_nan());
-            let Some(best) = measured.max_by(|a, b| median(a).total_cmp(&median(b))) else {
-                continue;
-            };
-            let runs = &raw["rows"][name(&short, optimizer, best)];
-            let row = format!("best rule of {}, {optimizer}: {}", short.task, best.name());
+        for (apart, which) in [(false, "best rule"), (true, "best rule below cosine 0.9")] {
+            let Some((optimizer, variant)) = best(raw, &short, apart) else { continue };
+            let runs = &raw["rows"][name(&short, optimizer, variant)];
+            let row = format!("{}, {which}: {}, {optimizer}", short.task, variant.name());
             table.add(&row, "-".to_owned(), told(runs), true);
         }
     }
@@ -162,7 +170,16 @@ pub(crate) fn page(raw: &Value) -> String {
             }
             page += " |\n";
         }
-        page += "\n";
+        for (apart, which) in [(false, "Best"), (true, "Best whose cosine stays below 0.9")] {
+            page += &match best(raw, &short, apart) {
+                Some((optimizer, variant)) => {
+                    let runs = &raw["rows"][name(&short, optimizer, variant)];
+                    format!("\n{which}: {} with {optimizer}, {}.", variant.name(), told(runs))
+                }
+                None => format!("\n{which}: none."),
+            };
+        }
+        page += "\n\n";
     }
     page
 }
