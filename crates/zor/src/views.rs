@@ -72,6 +72,7 @@ fn places(size: usize, by: isize, device: &Device) -> Tensor<1, Int> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
     use zor_core::{DenseConfig, ReshapeConfig};
