@@ -170,16 +170,17 @@ pub(crate) fn page(raw: &Value) -> String {
             }
             page += " |\n";
         }
+        page += "\n";
         for (apart, which) in [(false, "Best"), (true, "Best whose cosine stays below 0.9")] {
             page += &match best(raw, &short, apart) {
                 Some((optimizer, variant)) => {
                     let runs = &raw["rows"][name(&short, optimizer, variant)];
-                    format!("\n{which}: {} with {optimizer}, {}.", variant.name(), told(runs))
+                    format!("- {which}: {} with {optimizer}, {}.\n", variant.name(), told(runs))
                 }
-                None => format!("\n{which}: none."),
+                None => format!("- {which}: none.\n"),
             };
         }
-        page += "\n\n";
+        page += "\n";
     }
     page
 }
