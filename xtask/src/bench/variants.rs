@@ -30,10 +30,12 @@ pub(crate) enum Variant {
     Low,
     /// The same with a threshold that hardly silences.
     Lowest,
+    /// Both normalised, spikes gate the correlation alone: the signal passes silent units.
+    Ungated,
 }
 
 impl Variant {
-    pub(crate) const STUDIED: [Self; 7] = [
+    pub(crate) const STUDIED: [Self; 8] = [
         Self::Classic,
         Self::Gated,
         Self::Signal,
@@ -41,6 +43,7 @@ impl Variant {
         Self::Normalised,
         Self::Low,
         Self::Lowest,
+        Self::Ungated,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -53,6 +56,7 @@ impl Variant {
             Self::Normalised => "gated, both normalised",
             Self::Low => "both normalised, threshold -0.5",
             Self::Lowest => "both normalised, threshold -2",
+            Self::Ungated => "both normalised, signal ungated",
         }
     }
 
@@ -81,6 +85,7 @@ impl Variant {
             Self::Normalised => normalised,
             Self::Low => Rule { threshold: -0.5, ..normalised },
             Self::Lowest => Rule { threshold: -2.0, ..normalised },
+            Self::Ungated => Rule { signal_gate: SignalGate::InCorrelation, ..normalised },
         }
     }
 }

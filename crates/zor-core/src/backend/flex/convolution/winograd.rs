@@ -11,10 +11,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::backend::Geometry;
-use crate::backend::flex::blocks::{
-    Destination, LANES, PANEL, ROWS, Shared, Tap, columns_times_panel, load, load_some,
-    panel_width, rows_times_panel, store,
-};
+use crate::backend::flex::blocks::{LANES, ROWS, Shared, load, load_some, store};
 use crate::backend::flex::scratch::with_scratch;
 
 /// Positions of a transformed tile.
@@ -23,8 +20,10 @@ const POSITIONS: usize = 36;
 const TILES: usize = 128;
 /// Rows of a kernel that one task transforms.
 const KERNEL_ROWS: usize = 16;
-/// Between planes of the transformed tiles, so that they do not fall on the same cache lines.
-const GAP: usize = 80;
+/// Columns side by side in a plane. A strip as deep as 256 channels is half of the nearest cache; the other half is for the rows that pass it.
+const STRIP: usize = LANES;
+/// Between strips and planes, so that they do not fall on the same cache lines.
+const GAP: usize = 16;
 
 /// Whether this algorithm computes such a convolution, and faster than the direct one.
 pub(super) fn suits(geometry: &Geometry) -> bool {
@@ -99,7 +98,7 @@ impl Tiling {
     }
 }
 
-/// Transformed tiles or kernels: 36 matrices of so many rows, each in panels.
+/// Transformed tiles or kernels: 36 matrices of so many rows, each in strips of [`STRIP`] columns, the last padded.
 #[derive(Clone, Copy)]
 struct Planes {
     start: *mut f32,
@@ -118,7 +117,12 @@ impl Planes {
     }
 
     fn plane(rows: usize, columns: usize) -> usize {
-        rows * columns.next_multiple_of(LANES) + GAP
+        columns.div_ceil(STRIP) * Self::strip(rows) + GAP
+    }
+
+    /// Blocks of rows are computed whole: what is beyond the last one's rows is there, and means nothing.
+    fn strip(rows: usize) -> usize {
+        rows.next_multiple_of(ROWS) * STRIP + GAP
     }
 
     fn new(memory: &mut [f32], rows: usize, columns: usize) -> Self {
@@ -126,16 +130,16 @@ impl Planes {
         Self { start: memory.as_mut_ptr(), rows, columns }
     }
 
-    fn panels(&self) -> usize {
-        self.columns.div_ceil(PANEL)
+    fn strips(&self) -> usize {
+        self.columns.div_ceil(STRIP)
     }
 
-    /// Where a row of a panel starts.
+    /// Where a row begins at one position, from this column on.
     #[inline(always)]
-    fn at(&self, position: usize, panel: usize, row: usize) -> *mut f32 {
-        let width = panel_width(self.columns, panel);
+    fn at(&self, position: usize, row: usize, column: usize) -> *mut f32 {
         let plane = position * Self::plane(self.rows, self.columns);
-        self.start.wrapping_add(plane + panel * PANEL * self.rows + row * width)
+        let strip = column / STRIP * Self::strip(self.rows);
+        self.start.wrapping_add(plane + strip + row * STRIP + column % STRIP)
     }
 }
 
@@ -272,17 +276,19 @@ impl pulp::WithSimd for Forward<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { tiling, range, input, kernel, output, v, m, outside } = self;
         let count = range.len();
-        for (row, tile) in range.clone().enumerate() {
-            let pixels = tiling.inputs(tile, input.as_ptr(), outside.as_mut_ptr());
-            transform_tile::<S, IntoInputs, 6>(simd, &pixels, v, row);
+        let mut pixels = [[std::ptr::null(); 36]; TILES];
+        for (pixels, tile) in pixels.iter_mut().zip(range.clone()) {
+            *pixels = tiling.inputs(tile, input.as_ptr(), outside.as_mut_ptr());
         }
+        transform_tiles::<S, IntoInputs, 6, 36>(simd, &pixels[..count], v);
         for position in 0..POSITIONS {
-            multiply(simd, count, v, kernel, m, position, false);
+            multiply(simd, count, v, kernel, m, position);
         }
-        for (row, tile) in range.enumerate() {
-            let pixels = tiling.outputs(tile, output.at(0), outside.as_mut_ptr());
-            restore_tile::<S, FromOutputs, 4, false>(simd, &pixels, m, row);
+        let mut pixels = [[std::ptr::null(); 16]; TILES];
+        for (pixels, tile) in pixels.iter_mut().zip(range) {
+            *pixels = tiling.outputs(tile, output.at(0), outside.as_mut_ptr());
         }
+        restore_tiles::<S, FromOutputs, 4, 16, false>(simd, &pixels[..count], m);
     }
 }
 
@@ -309,29 +315,37 @@ impl pulp::WithSimd for Learn<'_> {
         let Self { tiling, range, first, input, signal, kernel, sum, below, v, m, outside } = self;
         let count = range.len();
         outside.fill(0.0);
-        for (row, tile) in range.clone().enumerate() {
-            let pixels = tiling.outputs(tile, signal.as_ptr(), outside.as_mut_ptr());
-            transform_tile::<S, IntoOutputs, 4>(simd, &pixels, m, row);
+        let mut pixels = [[std::ptr::null(); 16]; TILES];
+        for (pixels, tile) in pixels.iter_mut().zip(range.clone()) {
+            *pixels = tiling.outputs(tile, signal.as_ptr(), outside.as_mut_ptr());
         }
+        transform_tiles::<S, IntoOutputs, 4, 16>(simd, &pixels[..count], m);
+        let mut pixels = [[std::ptr::null(); 36]; TILES];
         if let Some(sum) = sum {
-            for (row, tile) in range.clone().enumerate() {
-                let pixels = tiling.inputs(tile, input.as_ptr(), outside.as_mut_ptr());
-                transform_tile::<S, IntoInputs, 6>(simd, &pixels, v, row);
+            for (pixels, tile) in pixels.iter_mut().zip(range.clone()) {
+                *pixels = tiling.inputs(tile, input.as_ptr(), outside.as_mut_ptr());
             }
+            transform_tiles::<S, IntoInputs, 6, 36>(simd, &pixels[..count], v);
             for position in 0..POSITIONS {
                 correlate(simd, count, v, m, sum, position, !first);
             }
         }
         if let (Some(kernel), Some(below)) = (kernel, below) {
             for position in 0..POSITIONS {
-                multiply(simd, count, m, kernel, v, position, false);
+                multiply(simd, count, m, kernel, v, position);
             }
-            for (row, tile) in range.enumerate() {
-                let pixels = tiling.inputs(tile, below.at(0), outside.as_mut_ptr());
-                restore_tile::<S, FromInputs, 6, true>(simd, &pixels, v, row);
+            for (pixels, tile) in pixels.iter_mut().zip(range) {
+                *pixels = tiling.inputs(tile, below.at(0), outside.as_mut_ptr());
             }
+            restore_tiles::<S, FromInputs, 6, 36, true>(simd, &pixels[..count], v);
         }
     }
+}
+
+/// Vectors that a block of a product is wide, at most: sums of [`ROWS`] rows stay in registers.
+#[inline(always)]
+fn widest<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
 /// `to = left @ right` at one position, for the first `count` rows.
@@ -343,33 +357,101 @@ fn multiply<S: Simd>(
     right: Planes,
     to: Planes,
     position: usize,
-    add: bool,
 ) {
-    for panel in 0..to.panels() {
-        let width = panel_width(to.columns, panel);
+    assert!(left.columns <= right.rows && count <= left.rows.min(to.rows));
+    let vectors = to.strips() * STRIP / S::F32_LANES;
+    for first in (0..vectors).step_by(widest::<S>()) {
+        let column = first * S::F32_LANES;
         for row in (0..count).step_by(ROWS) {
-            let destination = Destination {
-                start: to.at(position, panel, row),
-                stride: width,
-                rows: (count - row).min(ROWS),
-                columns: width,
-                add,
-            };
-            let taps = |tap: usize| {
-                let mut rows = [std::ptr::null(); ROWS];
-                for (r, start) in rows.iter_mut().enumerate() {
-                    *start = left.at(position, tap, (row + r).min(count - 1)).cast_const();
+            // SAFETY: all rows lie in the planes, whose strips hold whole blocks of rows.
+            unsafe {
+                match (vectors - first).min(widest::<S>()) {
+                    1 => multiply_block::<S, 1>(simd, left, right, to, position, row, column),
+                    2 => multiply_block::<S, 2>(simd, left, right, to, position, row, column),
+                    3 => multiply_block::<S, 3>(simd, left, right, to, position, row, column),
+                    _ => multiply_block::<S, 4>(simd, left, right, to, position, row, column),
                 }
-                let depth = (left.columns - tap * PANEL).min(PANEL);
-                Tap { rows, depth, right: right.at(position, panel, tap * PANEL) }
-            };
-            // SAFETY: all rows lie in the planes.
-            unsafe { rows_times_panel(simd, left.panels(), taps, width, destination) };
+            }
         }
     }
 }
 
-/// `to = left^T @ right` at one position, over the first `count` rows of both.
+/// Adds the products of a row of the right operand and what stands at one column of the left one's rows.
+#[inline(always)]
+unsafe fn multiply_add<S: Simd, const N: usize>(
+    simd: S,
+    right: [*const f32; N],
+    rows: *const f32,
+    sums: &mut [[S::f32s; N]; ROWS],
+) {
+    let mut vectors = [simd.splat_f32s(0.0); N];
+    // SAFETY: the caller vouches for a row of both operands.
+    unsafe {
+        for n in 0..N {
+            vectors[n] = load::<S>(right[n]);
+        }
+        for r in 0..ROWS {
+            let value = simd.splat_f32s(*rows.add(r * STRIP));
+            for n in 0..N {
+                sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
+            }
+        }
+    }
+}
+
+/// The block of [`multiply`] that begins at a row and a column and is `N` vectors wide.
+#[inline(always)]
+unsafe fn multiply_block<S: Simd, const N: usize>(
+    simd: S,
+    left: Planes,
+    right: Planes,
+    to: Planes,
+    position: usize,
+    row: usize,
+    column: usize,
+) {
+    let mut rights = [right.start.cast_const(); N];
+    for n in 0..N {
+        rights[n] = right.at(position, 0, column + n * S::F32_LANES);
+    }
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    for done in (0..left.columns).step_by(STRIP) {
+        let rows = left.at(position, row, done).cast_const();
+        let depth = left.columns - done;
+        // SAFETY: the caller vouches for the rows of both operands.
+        unsafe {
+            if depth >= STRIP {
+                // As often as the compiler knows: it unrolls.
+                for j in 0..STRIP {
+                    multiply_add(
+                        simd,
+                        rights.map(|right| right.add((done + j) * STRIP)),
+                        rows.add(j),
+                        &mut sums,
+                    );
+                }
+            } else {
+                for j in 0..depth {
+                    multiply_add(
+                        simd,
+                        rights.map(|right| right.add((done + j) * STRIP)),
+                        rows.add(j),
+                        &mut sums,
+                    );
+                }
+            }
+        }
+    }
+    for n in 0..N {
+        let start = to.at(position, row, column + n * S::F32_LANES);
+        for r in 0..ROWS {
+            // SAFETY: as above.
+            unsafe { store::<S>(start.add(r * STRIP), sums[r][n]) };
+        }
+    }
+}
+
+/// `to = left^T @ right` at one position, over the first `count` rows of both, or that added to what is there.
 #[inline(always)]
 fn correlate<S: Simd>(
     simd: S,
@@ -380,52 +462,91 @@ fn correlate<S: Simd>(
     position: usize,
     add: bool,
 ) {
-    for panel in 0..to.panels() {
-        let width = panel_width(to.columns, panel);
-        for left_panel in 0..left.panels() {
-            let columns = (left.columns - left_panel * PANEL).min(PANEL);
-            let left_width = panel_width(left.columns, left_panel);
-            let start = left.at(position, left_panel, 0).cast_const();
-            for column in (0..columns).step_by(ROWS) {
-                let destination = Destination {
-                    start: to.at(position, panel, left_panel * PANEL + column),
-                    stride: width,
-                    rows: (columns - column).min(ROWS),
-                    columns: width,
-                    add,
-                };
-                // SAFETY: all rows lie in the planes; what a last block reads beyond its row lies in the gap at most,
-                // and is not written.
-                unsafe {
-                    columns_times_panel(
-                        simd,
-                        count,
-                        #[inline(always)]
-                        |j| start.add(j * left_width + column),
-                        right.at(position, panel, 0),
-                        width,
-                        destination,
-                    );
+    assert!(left.columns <= to.rows && count <= left.rows.min(right.rows));
+    let vectors = to.strips() * STRIP / S::F32_LANES;
+    for first in (0..vectors).step_by(widest::<S>()) {
+        let column = first * S::F32_LANES;
+        for row in (0..left.columns).step_by(ROWS) {
+            let mut lefts = [left.start.cast_const(); ROWS];
+            for r in 0..ROWS {
+                lefts[r] = left.at(position, 0, (row + r).min(left.columns - 1));
+            }
+            let block = Block { count, lefts, right, to, position, row, column, add };
+            // SAFETY: all rows lie in the planes, whose strips hold whole blocks of rows.
+            unsafe {
+                match (vectors - first).min(widest::<S>()) {
+                    1 => correlate_block::<S, 1>(simd, block),
+                    2 => correlate_block::<S, 2>(simd, block),
+                    3 => correlate_block::<S, 3>(simd, block),
+                    _ => correlate_block::<S, 4>(simd, block),
                 }
             }
         }
     }
 }
 
-/// Loads a square of `N * N` pixels, transforms it to 6x6 and writes it to the planes.
-#[inline(always)]
-fn transform_tile<S: Simd, T: Transform<N, 6>, const N: usize>(
-    simd: S,
-    pixels: &[*const f32],
+/// A block of [`correlate`] that begins at a row and a column.
+struct Block {
+    count: usize,
+    /// The left operand's columns.
+    lefts: [*const f32; ROWS],
+    right: Planes,
     to: Planes,
+    position: usize,
     row: usize,
+    column: usize,
+    add: bool,
+}
+
+#[inline(always)]
+unsafe fn correlate_block<S: Simd, const N: usize>(simd: S, block: Block) {
+    let Block { count, lefts, right, to, position, row, column, add } = block;
+    let mut rights = [right.start.cast_const(); N];
+    for n in 0..N {
+        rights[n] = right.at(position, 0, column + n * S::F32_LANES);
+    }
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    for j in 0..count {
+        let mut vectors = [simd.splat_f32s(0.0); N];
+        // SAFETY: the caller vouches for `count` rows of both operands.
+        unsafe {
+            for n in 0..N {
+                vectors[n] = load::<S>(rights[n].add(j * STRIP));
+            }
+            for r in 0..ROWS {
+                let value = simd.splat_f32s(*lefts[r].add(j * STRIP));
+                for n in 0..N {
+                    sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
+                }
+            }
+        }
+    }
+    for n in 0..N {
+        let start = to.at(position, row, column + n * S::F32_LANES);
+        for r in 0..ROWS {
+            // SAFETY: as above.
+            unsafe {
+                let at = start.add(r * STRIP);
+                let sum = if add { simd.add_f32s(sums[r][n], load::<S>(at)) } else { sums[r][n] };
+                store::<S>(at, sum);
+            }
+        }
+    }
+}
+
+/// Loads squares of `N * N` pixels, transforms them to 6x6 and writes them to the planes; strip by strip, so that few pages are
+/// written at a time.
+#[inline(always)]
+fn transform_tiles<S: Simd, T: Transform<N, 6>, const N: usize, const PIXELS: usize>(
+    simd: S,
+    tiles: &[[*const f32; PIXELS]],
+    to: Planes,
 ) {
     let plane = Planes::plane(to.rows, to.columns);
-    for panel in 0..to.panels() {
-        let start = to.at(0, panel, row);
-        for lane in (0..panel_width(to.columns, panel)).step_by(S::F32_LANES) {
-            let channel = panel * PANEL + lane;
-            let left = to.columns.saturating_sub(channel);
+    for channel in (0..to.columns).step_by(S::F32_LANES) {
+        let left = to.columns - channel;
+        for (row, pixels) in tiles.iter().enumerate() {
+            let start = to.at(0, row, channel);
             let mut lines = [[simd.splat_f32s(0.0); 6]; N];
             for (r, line) in lines.iter_mut().enumerate() {
                 let mut values = [simd.splat_f32s(0.0); N];
@@ -440,36 +561,37 @@ fn transform_tile<S: Simd, T: Transform<N, 6>, const N: usize>(
                 let column = T::apply(simd, column(&lines, c));
                 for (r, value) in column.into_iter().enumerate() {
                     // SAFETY: inside plane `r * 6 + c`.
-                    unsafe { store::<S>(start.add((r * 6 + c) * plane + lane), value) };
+                    unsafe { store::<S>(start.add((r * 6 + c) * plane), value) };
                 }
             }
         }
     }
 }
 
-/// Reads 6x6 values from the planes and brings them back to a square of `N * N` pixels, added to what is there or not.
+/// Reads 6x6 values from the planes and brings them back to squares of `N * N` pixels, added to what is there or not.
 #[inline(always)]
-fn restore_tile<S: Simd, T: Transform<6, N>, const N: usize, const ADD: bool>(
+fn restore_tiles<
+    S: Simd,
+    T: Transform<6, N>,
+    const N: usize,
+    const PIXELS: usize,
+    const ADD: bool,
+>(
     simd: S,
-    pixels: &[*const f32],
+    tiles: &[[*const f32; PIXELS]],
     from: Planes,
-    row: usize,
 ) {
     let plane = Planes::plane(from.rows, from.columns);
-    for panel in 0..from.panels() {
-        let start = from.at(0, panel, row).cast_const();
-        for lane in (0..panel_width(from.columns, panel)).step_by(S::F32_LANES) {
-            let channel = panel * PANEL + lane;
-            let left = from.columns.saturating_sub(channel);
-            if left == 0 {
-                continue;
-            }
+    for channel in (0..from.columns).step_by(S::F32_LANES) {
+        let left = from.columns - channel;
+        for (row, pixels) in tiles.iter().enumerate() {
+            let start = from.at(0, row, channel).cast_const();
             let mut lines = [[simd.splat_f32s(0.0); N]; 6];
             for (r, line) in lines.iter_mut().enumerate() {
                 let mut values = [simd.splat_f32s(0.0); 6];
                 for (c, value) in values.iter_mut().enumerate() {
                     // SAFETY: inside plane `r * 6 + c`.
-                    *value = unsafe { load::<S>(start.add((r * 6 + c) * plane + lane)) };
+                    *value = unsafe { load::<S>(start.add((r * 6 + c) * plane)) };
                 }
                 *line = T::apply(simd, values);
             }
@@ -532,11 +654,9 @@ impl pulp::WithSimd for Kernels<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { kernel, inputs, outputs, transposed, rows, planes } = self;
         let plane = Planes::plane(planes.rows, planes.columns);
-        let mut taps = [[[0f32; PANEL]; 9]; KERNEL_ROWS];
-        for panel in 0..planes.panels() {
-            let first = panel * PANEL;
-            let columns = (planes.columns - first).min(PANEL);
-            let width = panel_width(planes.columns, panel);
+        let mut taps = [[[0f32; STRIP]; 9]; KERNEL_ROWS];
+        for first in (0..planes.columns).step_by(STRIP) {
+            let columns = (planes.columns - first).min(STRIP);
             for tap in 0..9 {
                 if transposed {
                     for column in 0..columns {
@@ -556,13 +676,13 @@ impl pulp::WithSimd for Kernels<'_> {
                 for tap in &mut taps[index] {
                     tap[columns..].fill(0.0);
                 }
-                let start = planes.at(0, panel, row);
-                for lane in (0..width).step_by(S::F32_LANES) {
+                let start = planes.at(0, row, first);
+                for lane in (0..STRIP).step_by(S::F32_LANES) {
                     let mut lines = [[simd.splat_f32s(0.0); 6]; 3];
                     for (r, line) in lines.iter_mut().enumerate() {
                         let mut values = [simd.splat_f32s(0.0); 3];
                         for (c, value) in values.iter_mut().enumerate() {
-                            // SAFETY: a row of taps is a panel wide.
+                            // SAFETY: a row of taps is a strip wide.
                             *value =
                                 unsafe { load::<S>(taps[index][r * 3 + c].as_ptr().add(lane)) };
                         }
@@ -596,14 +716,14 @@ impl pulp::WithSimd for Correlation<'_> {
         let Self { sums, row, correlation } = self;
         let Planes { rows: inputs, columns: outputs, .. } = sums[0];
         let plane = Planes::plane(inputs, outputs);
-        let mut taps = [[0f32; PANEL]; 9];
-        for panel in 0..sums[0].panels() {
-            for lane in (0..panel_width(outputs, panel)).step_by(S::F32_LANES) {
+        let mut taps = [[0f32; STRIP]; 9];
+        for first in (0..outputs).step_by(STRIP) {
+            for lane in (0..STRIP).step_by(S::F32_LANES) {
                 let mut lines = [[simd.splat_f32s(0.0); 3]; 6];
                 for (r, line) in lines.iter_mut().enumerate() {
                     let mut values = [simd.splat_f32s(0.0); 6];
                     for part in sums {
-                        let start = part.at(0, panel, row).wrapping_add(lane);
+                        let start = part.at(0, row, first).wrapping_add(lane);
                         for (c, value) in values.iter_mut().enumerate() {
                             // SAFETY: inside plane `r * 6 + c`.
                             let more = unsafe { load::<S>(start.add((r * 6 + c) * plane)) };
@@ -615,14 +735,14 @@ impl pulp::WithSimd for Correlation<'_> {
                 for c in 0..3 {
                     let column = FromKernel::apply(simd, column(&lines, c));
                     for (r, value) in column.into_iter().enumerate() {
-                        // SAFETY: a row of taps is a panel wide.
+                        // SAFETY: a row of taps is a strip wide.
                         unsafe { store::<S>(taps[r * 3 + c].as_mut_ptr().add(lane), value) };
                     }
                 }
             }
-            let columns = (outputs - panel * PANEL).min(PANEL);
+            let columns = (outputs - first).min(STRIP);
             for (tap, values) in taps.iter().enumerate() {
-                let to = correlation.at((tap * inputs + row) * outputs + panel * PANEL);
+                let to = correlation.at((tap * inputs + row) * outputs + first);
                 // SAFETY: this task owns the rows of its input channel.
                 unsafe { std::slice::from_raw_parts_mut(to, columns) }
                     .copy_from_slice(&values[..columns]);
