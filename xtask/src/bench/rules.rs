@@ -163,6 +163,10 @@ pub(crate) fn page(raw: &Value) -> String {
             for optimizer in OPTIMIZERS {
                 let runs = &raw["rows"][name(&short, optimizer, variant)];
                 let (scores, unit) = scores(runs);
+                if scores.is_empty() {
+                    page += " | not measured | ";
+                    continue;
+                }
                 let cosines: Vec<String> =
                     (0..3).map(|at| format!("{:.2}", cosine(runs, at))).collect();
                 let spread = Spread::of(&scores).with_unit(&format!(" {unit}"));
