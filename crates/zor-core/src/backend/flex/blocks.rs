@@ -22,6 +22,12 @@ pub(super) fn panel_width(columns: usize, panel: usize) -> usize {
     (columns.next_multiple_of(LANES) - panel * PANEL).min(PANEL)
 }
 
+/// Vectors that a block of a product is wide, at most: sums of [`ROWS`] rows stay in registers.
+#[inline(always)]
+pub(super) fn widest<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
+}
+
 /// Where a block of a product goes: `rows` (at most [`ROWS`]) times `columns` (at most [`PANEL`]) values, a row every `stride`.
 #[derive(Clone, Copy)]
 pub(super) struct Destination {
@@ -58,7 +64,7 @@ pub(super) unsafe fn rows_times_panel<S: Simd, const R: usize>(
 ) {
     let step = |from: usize| {
         let vectors = (to.columns - from).div_ceil(S::F32_LANES);
-        vectors.min(if S::REGISTER_COUNT >= 32 { 4 } else { 2 })
+        vectors.min(widest::<S>())
     };
     let mut from = 0;
     while from < to.columns {
@@ -92,7 +98,7 @@ pub(super) unsafe fn columns_times_panel<S: Simd>(
     let mut from = 0;
     while from < to.columns {
         let vectors = (to.columns - from).div_ceil(S::F32_LANES);
-        let vectors = vectors.min(if S::REGISTER_COUNT >= 32 { 4 } else { 2 });
+        let vectors = vectors.min(widest::<S>());
         // SAFETY: a part of what the caller vouches for.
         unsafe {
             let right = right.add(from);

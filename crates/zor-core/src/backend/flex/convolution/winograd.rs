@@ -11,7 +11,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::backend::Geometry;
-use crate::backend::flex::blocks::{LANES, ROWS, Shared, load, load_some, store};
+use crate::backend::flex::blocks::{LANES, ROWS, Shared, load, load_some, store, widest};
 use crate::backend::flex::scratch::with_scratch;
 
 /// Positions of a transformed tile.
@@ -340,12 +340,6 @@ impl pulp::WithSimd for Learn<'_> {
             restore_tiles::<S, FromInputs, 6, 36, true>(simd, &pixels[..count], v);
         }
     }
-}
-
-/// Vectors that a block of a product is wide, at most: sums of [`ROWS`] rows stay in registers.
-#[inline(always)]
-fn widest<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
 /// `to = left @ right` at one position, for the first `count` rows.
