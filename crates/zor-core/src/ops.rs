@@ -397,6 +397,49 @@ pub fn convolve_learn(
     (Tensor::from_dispatch(correlation), Tensor::from_dispatch(below))
 }
 
+/// A convolution of which only the largest output under every window of a pool is kept, written to the first buffer, with which one that is,
+/// written to the second, as [`max_pool`] would. What is not kept need not be in memory at any time.
+///
+/// # Shapes
+/// `pool` has the convolution's output map as its input. `[batch, values of an input map]` and a kernel -> `[batch, values of a pooled map]` twice.
+pub fn convolve_pooled(
+    input: Tensor<2>,
+    kernel: Tensor<2>,
+    buffers: (Tensor<2>, Tensor<2>),
+    (geometry, pool): (Geometry, Geometry),
+) -> (Tensor<2>, Tensor<2>) {
+    let (output, winners) = Dispatch::convolve_pooled(
+        input.into_dispatch(),
+        kernel.into_dispatch(),
+        buffers.0.into_dispatch(),
+        buffers.1.into_dispatch(),
+        geometry,
+        pool,
+    );
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(winners))
+}
+
+/// [`convolve_learn`] for signals at the outputs of [`convolve_pooled`], with its winners.
+pub fn convolve_pooled_learn(
+    input: Tensor<2>,
+    (signal, winners): (Tensor<2>, Tensor<2>),
+    kernel: Tensor<2>,
+    buffers: (Tensor<2>, Tensor<2>),
+    (geometry, pool): (Geometry, Geometry),
+) -> (Tensor<2>, Tensor<2>) {
+    let (correlation, below) = Dispatch::convolve_pooled_learn(
+        input.into_dispatch(),
+        signal.into_dispatch(),
+        winners.into_dispatch(),
+        kernel.into_dispatch(),
+        buffers.0.into_dispatch(),
+        buffers.1.into_dispatch(),
+        geometry,
+        pool,
+    );
+    (Tensor::from_dispatch(correlation), Tensor::from_dispatch(below))
+}
+
 /// One step of AdamW (Loshchilov and Hutter 2019, with the correlation as the negative gradient), then the weight limit.
 /// Returns the weight and both moments, each in place.
 pub fn adam_step(

@@ -166,7 +166,11 @@ impl Graph<'_> {
             let options = ConvOptions::new(stride, padding, dilation, config.groups);
             module::conv2d(x, kernel, None, options)
         };
-        Ok(flat(y))
+        let Some(side) = config.max_pool else {
+            return Ok(flat(y));
+        };
+        let [_, channels, height, width] = y.dims();
+        pool(&Pool2dConfig::max(side), flat(y), &[height, width, channels])
     }
 
     fn batch_norm(
@@ -366,10 +370,11 @@ mod tests {
         let input = Parameter::normal("input", [8, 784], 1.0, &mut random, &device).value();
         let classes: Vec<usize> = (0..8).collect();
         let optimizer = zor_optim::Sgd::new(0.01);
-        for _ in 0..3 {
+        // Rounding turns a gate or the winner of a pool sooner or later; until then both agree to the last digits.
+        for _ in 0..2 {
             let a = rule.train_batch(&optimizer, input.clone(), classes.clone()).unwrap();
             let b = train_batch(&mut twin, &optimizer, input.clone(), classes.clone()).unwrap();
-            assert!((a.mean_absolute() - b.mean_absolute()).abs() < 1e-4, "{a:?} and {b:?}");
+            assert!((a.mean_absolute() - b.mean_absolute()).abs() < 1e-6, "{a:?} and {b:?}");
         }
         let [a, b] = [rule, twin].map(|network| network.predict(input.clone()).unwrap());
         assert!(norm(&(a.clone() - b)) <= 1e-2 * norm(&a));

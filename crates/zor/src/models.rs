@@ -33,20 +33,19 @@ const HEAD: f32 = 1.0 / 9.0;
 
 /// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
 pub fn conv_block(channels: usize) -> SequenceConfig {
-    block(Conv2dConfig::same(channels, 3), None)
+    block(Conv2dConfig::same(channels, 3))
 }
 
 /// The same with maps half as high and wide, the largest of four values each.
 pub fn pooled_conv_block(channels: usize) -> SequenceConfig {
-    block(Conv2dConfig::same(channels, 3), Some(Pool2dConfig::max(2)))
+    block(Conv2dConfig::same(channels, 3).with_max_pool(2))
 }
 
-fn block(convolution: Conv2dConfig, pool: Option<Pool2dConfig>) -> SequenceConfig {
-    let mut layers = SequenceConfig::new().layer(convolution);
-    if let Some(pool) = pool {
-        layers = layers.layer(pool);
-    }
-    layers.layer(BatchNormConfig::default()).layer(GateConfig::default())
+fn block(convolution: Conv2dConfig) -> SequenceConfig {
+    SequenceConfig::new()
+        .layer(convolution)
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
 }
 
 /// A classifier with four convolutions, for images of about 28x28.
@@ -80,9 +79,7 @@ pub fn airbench_of(image: &[usize], groups: [usize; 3], classes: usize) -> Netwo
         .layer(GateConfig::default());
     for channels in groups {
         let convolution = || Conv2dConfig::same(channels, 3).identity();
-        network = network
-            .layer(block(convolution(), Some(Pool2dConfig::max(2))))
-            .layer(block(convolution(), None));
+        network = network.layer(block(convolution().with_max_pool(2))).layer(block(convolution()));
     }
     network
         .layer(Pool2dConfig::max(3))

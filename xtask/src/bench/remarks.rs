@@ -18,7 +18,7 @@ pub(crate) fn of(suite: Suite) -> &'static str {
         }
         Suite::Conv => {
             "Where Zor loses: not to PyTorch on this CPU. Outside the 3x3 convolutions (Winograd's algorithm) time goes to the first 2x2 convolution, batch \
-             normalisation and pooling, which wait for memory; fusing them with the convolutions before them would save passes."
+             normalisation and gates, which wait for memory; fusing them with each other would save passes."
         }
         Suite::Cost => {
             "Where Zor loses to its own prediction: at batch 10 products run below the rate of large ones, and small networks pay about a third of a \

@@ -296,7 +296,8 @@ pub trait ZorBackend: Backend {
         buffer: FloatTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self> {
-        primitives::convolve::<Self>(input, kernel, buffer, geometry)
+        drop(buffer);
+        primitives::convolve::<Self>(input, kernel, geometry)
     }
 
     /// The adjoint of a convolution; see [`crate::ops::convolve_adjoint`].
@@ -306,7 +307,8 @@ pub trait ZorBackend: Backend {
         buffer: FloatTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self> {
-        primitives::convolve_adjoint::<Self>(signal, kernel, buffer, geometry)
+        drop(buffer);
+        primitives::convolve_adjoint::<Self>(signal, kernel, geometry)
     }
 
     /// The correlation of a convolution; see [`crate::ops::convolve_correlate`].
@@ -316,7 +318,8 @@ pub trait ZorBackend: Backend {
         buffer: FloatTensor<Self>,
         geometry: Geometry,
     ) -> FloatTensor<Self> {
-        primitives::convolve_correlate::<Self>(input, signal, buffer, geometry)
+        drop(buffer);
+        primitives::convolve_correlate::<Self>(input, signal, geometry)
     }
 
     /// Correlation and adjoint at once; see [`crate::ops::convolve_learn`].
@@ -330,6 +333,35 @@ pub trait ZorBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let correlation = Self::convolve_correlate(input, signal.clone(), correlation, geometry);
         (correlation, Self::convolve_adjoint(signal, kernel, below, geometry))
+    }
+
+    /// A convolution whose largest outputs are kept; see [`crate::ops::convolve_pooled`].
+    fn convolve_pooled(
+        input: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        winners: FloatTensor<Self>,
+        geometry: Geometry,
+        pool: Geometry,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let all = primitives::convolve::<Self>(input, kernel, geometry);
+        Self::max_pool(all, buffer, winners, pool)
+    }
+
+    /// What signals at its outputs teach; see [`crate::ops::convolve_pooled_learn`].
+    #[allow(clippy::too_many_arguments, reason = "a kernel's operands")]
+    fn convolve_pooled_learn(
+        input: FloatTensor<Self>,
+        signal: FloatTensor<Self>,
+        winners: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        correlation: FloatTensor<Self>,
+        below: FloatTensor<Self>,
+        geometry: Geometry,
+        pool: Geometry,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let signal = primitives::max_pool_route::<Self>(signal, winners, pool);
+        Self::convolve_learn(input, signal, kernel, correlation, below, geometry)
     }
 
     /// One AdamW step with the weight limit; see [`crate::ops::adam_step`]. Returns weight and both moments.

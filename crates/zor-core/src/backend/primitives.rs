@@ -294,7 +294,6 @@ fn options(geometry: &Geometry) -> ConvOptions<2> {
 pub(super) fn convolve<B: Backend>(
     input: FloatTensor<B>,
     kernel: FloatTensor<B>,
-    _buffer: FloatTensor<B>,
     geometry: Geometry,
 ) -> FloatTensor<B> {
     let (input, kernel) = (maps::<B>(input, geometry.input), kernels::<B>(kernel, &geometry));
@@ -304,7 +303,6 @@ pub(super) fn convolve<B: Backend>(
 pub(super) fn convolve_adjoint<B: Backend>(
     signal: FloatTensor<B>,
     kernel: FloatTensor<B>,
-    _buffer: FloatTensor<B>,
     geometry: Geometry,
 ) -> FloatTensor<B> {
     let input = empty_maps::<B>(&signal, geometry.input);
@@ -315,7 +313,6 @@ pub(super) fn convolve_adjoint<B: Backend>(
 pub(super) fn convolve_correlate<B: Backend>(
     input: FloatTensor<B>,
     signal: FloatTensor<B>,
-    _buffer: FloatTensor<B>,
     geometry: Geometry,
 ) -> FloatTensor<B> {
     let shape = Shape::from(geometry.kernel_shape());

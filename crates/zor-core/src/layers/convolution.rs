@@ -47,6 +47,10 @@ pub struct Conv2dConfig {
     /// Whether the kernel stays as it is when the network learns.
     #[serde(default)]
     pub frozen: bool,
+    /// Of every square of so many outputs, one beside the other, only the largest is kept: max pooling, in one pass with the convolution
+    /// where a device can. Not for transposed ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pool: Option<usize>,
 }
 
 impl Conv2dConfig {
@@ -62,6 +66,7 @@ impl Conv2dConfig {
             initial_scale: None,
             identity: false,
             frozen: false,
+            max_pool: None,
         }
     }
 
@@ -117,6 +122,13 @@ impl Conv2dConfig {
         self
     }
 
+    /// With only the largest output of every square of this side kept.
+    #[must_use]
+    pub fn with_max_pool(mut self, side: usize) -> Self {
+        self.max_pool = Some(side);
+        self
+    }
+
     /// The convolution whose forward pass, or adjoint, the layer computes.
     fn geometry(&self, [height, width, channels]: [usize; 3]) -> Result<Geometry> {
         if !self.transposed {
@@ -138,6 +150,21 @@ impl Conv2dConfig {
         let map = [larger(0, height), larger(1, width), self.channels];
         Geometry::new(map, channels, self.window, self.groups)
     }
+
+    /// What follows the convolution.
+    fn pool(&self, map: [usize; 3]) -> Result<Option<Geometry>> {
+        let Some(side) = self.max_pool else {
+            return Ok(None);
+        };
+        if side == 0 {
+            return Err(Error::setting("max_pool is 0; it must be at least 1"));
+        }
+        if self.transposed {
+            return Err(Error::setting("max_pool is not for transposed convolutions"));
+        }
+        let window = Window { stride: [side; 2], ..Window::square(side) };
+        Geometry::new(map, map[2], window, 1).map(Some)
+    }
 }
 
 /// Kernels that slide over maps.
@@ -145,6 +172,8 @@ impl Conv2dConfig {
 pub struct Conv2d {
     kernel: Parameter,
     geometry: Geometry,
+    /// What follows the convolution in one pass with it.
+    pool: Option<Geometry>,
     output_shape: [usize; 3],
     config: Conv2dConfig,
     normalize_presynaptic: bool,
@@ -152,6 +181,8 @@ pub struct Conv2d {
 
 /// The forward pass's input, kept for the correlation.
 const PRESYNAPTIC: &str = "presynaptic";
+/// Which output of each square is the largest.
+const WINNERS: &str = "winners";
 
 impl Conv2d {
     /// The kernel as a matrix: rows are elements of the window times channels of the map below (of one group),
@@ -182,17 +213,30 @@ impl Layer for Conv2d {
         workspace: &mut Workspace,
         mode: Mode,
     ) -> Tensor<2> {
-        let buffer = workspace.take([input.dims()[0], self.output_shape.iter().product()]);
-        let pass = if self.config.transposed { ops::convolve_adjoint } else { ops::convolve };
-        let output = pass(input.clone(), self.kernel.value(), buffer, self.geometry);
-        match mode {
-            Mode::Train => {
-                if let Some(unused) = memory.keep(PRESYNAPTIC, input) {
-                    workspace.give(unused);
-                }
+        let shape = [input.dims()[0], self.output_shape.iter().product()];
+        let (buffer, kernel) = (workspace.take(shape), self.kernel.value());
+        let mut keep = |name, tensor, workspace: &mut Workspace| {
+            let unused = match mode {
+                Mode::Train => memory.keep(name, tensor),
+                Mode::Evaluate => Some(tensor),
+            };
+            unused.into_iter().for_each(|unused| workspace.give(unused));
+        };
+        let output = match self.pool {
+            Some(pool) => {
+                let buffers = (buffer, workspace.take(shape));
+                let geometries = (self.geometry, pool);
+                let (output, winners) =
+                    ops::convolve_pooled(input.clone(), kernel, buffers, geometries);
+                keep(WINNERS, winners, workspace);
+                output
             }
-            Mode::Evaluate => workspace.give(input),
-        }
+            None if self.config.transposed => {
+                ops::convolve_adjoint(input.clone(), kernel, buffer, self.geometry)
+            }
+            None => ops::convolve(input.clone(), kernel, buffer, self.geometry),
+        };
+        keep(PRESYNAPTIC, input, workspace);
         output
     }
 
@@ -204,6 +248,13 @@ impl Layer for Conv2d {
     ) -> Signal {
         let Some(presynaptic) = memory.take(PRESYNAPTIC) else {
             return signal;
+        };
+        let mut pooled = self.pool.zip(memory.take(WINNERS));
+        // Both passes down at once, or the pool by itself and then the convolution.
+        let fuses = !self.kernel.is_frozen() && signal.gated.is_none() && learning.signal_is_wanted;
+        let signal = match pooled.take_if(|_| !fuses) {
+            Some((pool, winners)) => route(signal, pool, winners, learning.workspace),
+            None => signal,
         };
         let Signal { values, gated } = signal;
         let (geometry, kernel) = (self.geometry, self.kernel.value());
@@ -223,8 +274,17 @@ impl Layer for Conv2d {
         let (mut correlation, below) = match (below, &gated) {
             (Some(below), None) if !self.config.transposed => {
                 let (input, buffers) = (presynaptic.clone(), (buffer, below));
-                let (correlation, below) =
-                    ops::convolve_learn(input, values.clone(), kernel, buffers, geometry);
+                let (correlation, below) = match pooled {
+                    Some((pool, winners)) => {
+                        let above = (values.clone(), winners.clone());
+                        let geometries = (geometry, pool);
+                        let learned =
+                            ops::convolve_pooled_learn(input, above, kernel, buffers, geometries);
+                        learning.workspace.give(winners);
+                        learned
+                    }
+                    None => ops::convolve_learn(input, values.clone(), kernel, buffers, geometry),
+                };
                 (correlation, Some(below))
             }
             (below, gated) => {
@@ -275,6 +335,18 @@ impl Layer for Conv2d {
     fn boxed_clone(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
     }
+}
+
+/// The signals of all outputs from those of the largest.
+fn route(signal: Signal, pool: Geometry, winners: Tensor<2>, workspace: &mut Workspace) -> Signal {
+    let signal = signal.map(|values| {
+        let buffer = workspace.take([values.dims()[0], pool.input.iter().product()]);
+        let all = ops::max_pool_route(values.clone(), winners.clone(), buffer, pool);
+        workspace.give(values);
+        all
+    });
+    workspace.give(winners);
+    signal
 }
 
 impl Conv2d {
@@ -330,13 +402,20 @@ impl LayerConfig for Conv2dConfig {
             },
             false => Fill::Normal(deviation),
         };
+        let pool = self.pool(geometry.output())?;
+        let output_shape = match pool {
+            Some(pool) => pool.output(),
+            None if self.transposed => geometry.input,
+            None => geometry.output(),
+        };
         let kernel = context.parameter("kernel", shape, fill)?;
         let mut kernel = kernel.with_limit(limit);
         kernel.set_frozen(self.frozen);
         Ok(Box::new(Conv2d {
             kernel,
             geometry,
-            output_shape: if self.transposed { geometry.input } else { geometry.output() },
+            pool,
+            output_shape,
             // Text formats have no infinity; the largest number limits nothing either.
             config: Self {
                 normalize_presynaptic: Some(normalize_presynaptic),

@@ -106,6 +106,42 @@ fn layers_with_weights_learn_along_the_gradient() {
 }
 
 #[test]
+fn a_pool_within_a_convolution_is_the_pool_behind_it() {
+    let device = Device::flex();
+    let pooled =
+        [Conv2dConfig::same(16, 3), Conv2dConfig::new(4, 2), Conv2dConfig::same(9, 3).frozen()];
+    for (config, side) in pooled.into_iter().zip([2, 3, 2]) {
+        for gated in [false, true] {
+            let run = |config: Box<dyn Fn(&mut BuildContext<'_>) -> Box<dyn Layer>>| {
+                let mut layer = config(&mut BuildContext::drawn(Rule::classic(), 3, &device));
+                let mut random = Random::seeded(4);
+                let input = normal([3, 7 * 8 * 9], &mut random);
+                let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
+                let output = layer.forward(input, &mut memory, &mut workspace, Mode::Train);
+                let values = normal(output.dims(), &mut random);
+                let gated = gated.then(|| normal(output.dims(), &mut random));
+                let mut learning = Learning {
+                    optimizer: &Capture,
+                    workspace: &mut workspace,
+                    signal_is_wanted: true,
+                };
+                let below = layer.learn(Signal { values, gated }, &mut memory, &mut learning);
+                [output, layer.parameters()[0].value(), below.values]
+            };
+            let (map, inside) = ([7, 8, 9], config.clone().with_max_pool(side));
+            let behind = SequenceConfig::new().layer(config.clone()).layer(Pool2dConfig::max(side));
+            let found = run(Box::new(move |context| inside.build(&map, context).unwrap()));
+            let expected = run(Box::new(move |context| behind.build(&map, context).unwrap()));
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert_eq!(found.dims(), expected.dims());
+                let largest = (found - expected).abs().max().into_data().iter::<f32>().next();
+                assert!(largest.is_some_and(|largest| largest < 1e-4), "{largest:?}: {config:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn normalisations_send_down_their_own_gradient() {
     is_gradient(BatchNormConfig::default(), &[6], 9);
     is_gradient(BatchNormConfig::default(), &[3, 4, 5], 4);
@@ -320,6 +356,10 @@ fn what_does_not_fit_is_refused_with_its_place() {
     refused(Box::new(conv(4, 3).with_padding(3)), &[5, 5, 3], &["padding"]);
     refused(Box::new(conv(4, 3)), &[75], &["[height, width, channels]", "[75]"]);
     refused(Box::new(Conv2dConfig::up(4, 0)), &[5, 5, 3], &["kernel of size zero"]);
+    let up = Conv2dConfig::up(4, 2).with_max_pool(2);
+    refused(Box::new(up), &[5, 5, 3], &["max_pool", "transposed"]);
+    refused(Box::new(conv(4, 3).with_max_pool(0)), &[5, 5, 3], &["max_pool is 0"]);
+    refused(Box::new(conv(4, 3).with_max_pool(4)), &[5, 5, 3], &["larger than its input"]);
     refused(Box::new(Pool2dConfig::max(6)), &[5, 5, 3], &["larger than its input"]);
     refused(Box::new(UpsampleConfig::new(0)), &[5, 5, 3], &["zero"]);
     refused(Box::new(ReshapeConfig::new(&[7])), &[5, 5, 3], &["75 values", "[7]"]);

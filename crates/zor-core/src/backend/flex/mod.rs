@@ -444,6 +444,47 @@ impl ZorBackend for Flex {
         (correlation, below)
     }
 
+    fn convolve_pooled(
+        input: FlexTensor,
+        kernel: FlexTensor,
+        buffer: FlexTensor,
+        winners: FlexTensor,
+        geometry: Geometry,
+        pool: Geometry,
+    ) -> (FlexTensor, FlexTensor) {
+        let (input, kernel) = (readable(input), readable(kernel));
+        check_maps(&input, geometry.input);
+        let shape = [size(&input)[0], pool.output().iter().product()];
+        let (mut output, mut winners) = (reuse(buffer, shape), reuse(winners, shape));
+        let to = (values_mut(&mut output), values_mut(&mut winners));
+        let (inputs, kernel) = (values(&input), values(&kernel));
+        convolution::forward_pooled((geometry, pool), inputs, kernel, to.0, to.1);
+        (output, winners)
+    }
+
+    fn convolve_pooled_learn(
+        input: FlexTensor,
+        signal: FlexTensor,
+        winners: FlexTensor,
+        kernel: FlexTensor,
+        correlation: FlexTensor,
+        below: FlexTensor,
+        geometry: Geometry,
+        pool: Geometry,
+    ) -> (FlexTensor, FlexTensor) {
+        let (input, kernel) = (readable(input), readable(kernel));
+        let (signal, winners) = (readable(signal), readable(winners));
+        let mut correlation = reuse(correlation, geometry.kernel_shape());
+        let mut below = reuse(below, size(&input));
+        check_maps(&input, geometry.input);
+        check_maps(&signal, pool.output());
+        check_same(&signal, &winners);
+        let to = (values_mut(&mut correlation), values_mut(&mut below));
+        let (inputs, above) = (values(&input), (values(&signal), values(&winners)));
+        convolution::learn_pooled((geometry, pool), inputs, above, values(&kernel), to.0, to.1);
+        (correlation, below)
+    }
+
     fn adam_step(
         weight: FlexTensor,
         correlation: FlexTensor,

@@ -251,14 +251,13 @@ fn convolutions_agree_with_primitives() {
         let kernel = || random(geometry.kernel_shape(), 2);
         let signal = || random([3, outputs], 3);
         let fused = Flex::convolve(input(), kernel(), signal(), geometry);
-        let reference = primitives::convolve::<Flex>(input(), kernel(), signal(), geometry);
+        let reference = primitives::convolve::<Flex>(input(), kernel(), geometry);
         check_within("output", fused, reference, 1e-4);
         let fused = Flex::convolve_adjoint(signal(), kernel(), input(), geometry);
-        let below = primitives::convolve_adjoint::<Flex>(signal(), kernel(), input(), geometry);
+        let below = primitives::convolve_adjoint::<Flex>(signal(), kernel(), geometry);
         check_within("adjoint", fused, below.clone(), 1e-4);
         let fused = Flex::convolve_correlate(input(), signal(), kernel(), geometry);
-        let expected =
-            primitives::convolve_correlate::<Flex>(input(), signal(), kernel(), geometry);
+        let expected = primitives::convolve_correlate::<Flex>(input(), signal(), geometry);
         check_within("correlation", fused, expected.clone(), 1e-4);
         let both = Flex::convolve_learn(input(), signal(), kernel(), kernel(), input(), geometry);
         check_within("correlation of both", both.0, expected, 1e-4);
@@ -287,6 +286,46 @@ fn pooling_agrees_with_primitives() {
             let fused = Flex::average_pool_adjoint(signal(), input(), geometry);
             let reference = primitives::average_pool_adjoint::<Flex>(signal(), geometry);
             check("shares", fused, reference);
+        }
+    }
+}
+
+#[test]
+fn convolutions_with_pools_agree_with_primitives() {
+    for geometry in geometries() {
+        for side in [2, 3] {
+            let window = Window { stride: [side; 2], ..Window::square(side) };
+            let map = geometry.output();
+            if map[0].min(map[1]) < side {
+                continue;
+            }
+            let pool = Geometry::new(map, map[2], window, 1).unwrap();
+            let inputs = geometry.input.iter().product();
+            let outputs = pool.output().iter().product();
+            let input = || random([3, inputs], 1);
+            let kernel = || random(geometry.kernel_shape(), 2);
+            let signal = || random([3, outputs], 3);
+            let (fused, winners) =
+                Flex::convolve_pooled(input(), kernel(), signal(), signal(), geometry, pool);
+            let all = primitives::convolve::<Flex>(input(), kernel(), geometry);
+            let (reference, expected) = primitives::max_pool::<Flex>(all, pool);
+            check_within("maxima", fused, reference, 1e-4);
+            let learned = Flex::convolve_pooled_learn(
+                input(),
+                signal(),
+                winners,
+                kernel(),
+                kernel(),
+                input(),
+                geometry,
+                pool,
+            );
+            let routed = primitives::max_pool_route::<Flex>(signal(), expected, pool);
+            let expected =
+                primitives::convolve_correlate::<Flex>(input(), routed.clone(), geometry);
+            check_within("correlation", learned.0, expected, 1e-4);
+            let expected = primitives::convolve_adjoint::<Flex>(routed, kernel(), geometry);
+            check_within("signal", learned.1, expected, 1e-4);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Convolutions are compared with sums in f64, for windows of every kind, and the algorithms with each other.
 
-use super::{direct, winograd};
+use super::{direct, forward_pooled, learn_pooled, winograd};
+use crate::backend::flex::pooling;
 use crate::backend::{Geometry, Window};
 
 /// Relative error that is tolerated, root mean square: (outputs and signals, correlations).
@@ -78,9 +79,9 @@ fn compare(geometry: Geometry, batch: usize) {
     if winograd::suits(&geometry) {
         let (mut output, mut below, mut correlation) =
             (dirty(outputs), dirty(inputs), dirty(kernels));
-        winograd::forward(geometry, &input, &kernel, &mut output);
+        winograd::forward(geometry, &input, &kernel, &mut output, None);
         let both = (Some(&mut correlation[..]), Some(&mut below[..]));
-        winograd::learn(geometry, &input, &signal, &kernel, both.0, both.1);
+        winograd::learn(geometry, &input, (&signal, None), &kernel, both.0, both.1);
         check(&format!("output of {name}"), &output, &exact.output, WINOGRAD.0);
         check(&format!("signal of {name}"), &below, &exact.below, WINOGRAD.0);
         check(&format!("correlation of {name}"), &correlation, &exact.correlation, WINOGRAD.1);
@@ -89,6 +90,38 @@ fn compare(geometry: Geometry, batch: usize) {
 
 fn geometry(input: [usize; 3], channels: usize, window: Window, groups: usize) -> Geometry {
     Geometry::new(input, channels, window, groups).unwrap()
+}
+
+/// The same for convolutions whose largest outputs are kept.
+fn compare_pooled(geometry: Geometry, batch: usize) {
+    let window = Window { stride: [2; 2], ..Window::square(2) };
+    let pool = Geometry::new(geometry.output(), geometry.channels, window, 1).unwrap();
+    let inputs = batch * geometry.input.iter().product::<usize>();
+    let outputs = batch * geometry.output().iter().product::<usize>();
+    let pooled = batch * pool.output().iter().product::<usize>();
+    let kernels = geometry.kernel_shape().iter().product();
+    let (input, kernel, signal) = (random(inputs, 1), random(kernels, 2), random(pooled, 3));
+    let dirty = |len| vec![f32::NAN; len];
+    let (mut output, mut winners) = (dirty(pooled), dirty(pooled));
+    forward_pooled((geometry, pool), &input, &kernel, &mut output, &mut winners);
+    let (mut below, mut correlation) = (dirty(inputs), dirty(kernels));
+    let above = (&signal[..], &winners[..]);
+    learn_pooled((geometry, pool), &input, above, &kernel, &mut correlation, &mut below);
+    let mut routed = dirty(outputs);
+    pooling::max_route(pool, &signal, &winners, &mut routed);
+    let exact = exact(&geometry, batch, &input, &kernel, &routed);
+    // What is largest by more than rounding errors wins.
+    let all: Vec<f32> = exact.output.iter().map(|x| *x as f32).collect();
+    let (mut largest, mut expected) = (dirty(pooled), dirty(pooled));
+    pooling::max(pool, &all, &mut largest, &mut expected);
+    let differing = winners.iter().zip(&expected).filter(|(w, e)| w != e).count();
+    let name = format!("{geometry:?}, batch {batch}");
+    assert!(differing <= pooled / 1000, "{differing} of {pooled} winners of {name}");
+    let largest: Vec<f64> = largest.iter().map(|x| f64::from(*x)).collect();
+    check(&format!("pooled output of {name}"), &output, &largest, WINOGRAD.0);
+    check(&format!("signal under the pool of {name}"), &below, &exact.below, WINOGRAD.0);
+    let what = format!("correlation under the pool of {name}");
+    check(&what, &correlation, &exact.correlation, WINOGRAD.1);
 }
 
 #[test]
@@ -113,7 +146,7 @@ fn windows_of_every_kind_agree_with_f64() {
 
 #[test]
 fn three_by_three_agrees_with_f64_at_every_size_and_padding() {
-    let sizes = [(3, 3), (4, 5), (7, 7), (9, 6), (15, 15)];
+    let sizes = [(3, 3), (4, 5), (7, 7), (9, 6), (10, 8), (15, 15), (17, 11)];
     for (height, width) in sizes {
         for (inputs, outputs) in [(8, 8), (24, 64), (33, 17), (64, 80)] {
             for padding in [0, 1, 2] {
@@ -121,7 +154,9 @@ fn three_by_three_agrees_with_f64_at_every_size_and_padding() {
                     continue;
                 }
                 let window = Window { padding: [padding; 2], ..Window::square(3) };
-                compare(geometry([height, width, inputs], outputs, window, 1), 3);
+                let geometry = geometry([height, width, inputs], outputs, window, 1);
+                compare(geometry, 3);
+                compare_pooled(geometry, 3);
             }
         }
     }
@@ -130,5 +165,7 @@ fn three_by_three_agrees_with_f64_at_every_size_and_padding() {
 #[test]
 fn many_maps_are_cut_into_chunks_without_a_seam() {
     let window = Window { padding: [1; 2], ..Window::square(3) };
-    compare(geometry([14, 14, 16], 16, window, 1), 40);
+    let geometry = geometry([14, 14, 16], 16, window, 1);
+    compare(geometry, 40);
+    compare_pooled(geometry, 40);
 }

@@ -1,0 +1,293 @@
+//! Tiles on their way from maps to planes and back: along rows with one matrix, then along columns.
+
+use pulp::Simd;
+
+use super::planes::Planes;
+use super::points::{
+    Family, Inputs, Line, POINTS, SIDE, for_each_point, for_outputs, from_points, to_points,
+};
+use super::tiles::Tile;
+use crate::backend::flex::blocks::{load, load_some, store};
+
+/// Maps in memory, as one pointer to all of them.
+#[derive(Clone, Copy)]
+pub(super) struct Maps {
+    pub(super) start: *mut f32,
+    /// Height, width and channels.
+    pub(super) size: [usize; 3],
+    /// How far a tile's first pixel lies before the tile's first output, (down, across).
+    pub(super) padding: [usize; 2],
+    /// A pixel of zeros, for those over the edge.
+    pub(super) outside: *mut f32,
+}
+
+/// Vectors of a tile's pixels.
+pub(super) trait Source: Copy {
+    /// From this channel on, of which so many are left.
+    ///
+    /// # Safety
+    /// The maps are valid for reads.
+    unsafe fn row<S: Simd>(self, simd: S, tile: Tile, row: usize, channels: Channels) -> Line<S>;
+}
+
+/// What becomes of vectors of a tile's pixels.
+pub(super) trait Sink: Copy {
+    /// Takes all the tile's pixels, by row and column.
+    ///
+    /// # Safety
+    /// The maps are valid for writes, and the tile's pixels are this task's.
+    unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels);
+}
+
+/// A tile's pixels, by row and column.
+pub(super) type Pixels<S> = [[<S as Simd>::f32s; POINTS]; POINTS];
+
+/// From which channel on, and how many are left.
+#[derive(Clone, Copy)]
+pub(super) struct Channels {
+    first: usize,
+    left: usize,
+}
+
+/// From the pixels of tiles to their rows in the planes; channel by channel, so that few pages are written at a time.
+#[inline(always)]
+pub(super) fn enter<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: impl Source, to: Planes) {
+    let (plane, across) = (to.plane(), to.points[1]);
+    let mut lines = [[simd.splat_f32s(0.0); POINTS]; POINTS];
+    for first in (0..to.columns).step_by(S::F32_LANES) {
+        let channels = Channels { first, left: to.columns - first };
+        for (index, tile) in tiles.iter().enumerate() {
+            let start = to.at(0, index, first);
+            for_outputs!(tile.outputs[1], COLUMNS => {
+                for r in 0..tile.outputs[0] + F::EXTRA {
+                    // SAFETY: sources hold the pixels of all tiles.
+                    let line = unsafe { from.row(simd, *tile, r, channels) };
+                    lines[r] = to_points::<S, F::Of<COLUMNS>>(simd, line);
+                }
+            });
+            for_outputs!(tile.outputs[0], ROWS => {
+                for c in 0..tile.outputs[1] + 2 {
+                    let column = to_points::<S, F::Of<ROWS>>(simd, column(&lines, c));
+                    for_each_point!(r => if r < ROWS + 2 {
+                        // SAFETY: a tile has no more points than planes have.
+                        unsafe { store::<S>(start.add((r * across + c) * plane), column[r]) }
+                    });
+                }
+            });
+        }
+    }
+}
+
+/// From rows in the planes back to the pixels of their tiles.
+#[inline(always)]
+pub(super) fn leave<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: Planes, to: impl Sink) {
+    let (plane, across) = (from.plane(), from.points[1]);
+    let zero = simd.splat_f32s(0.0);
+    let (mut lines, mut pixels) = ([[zero; POINTS]; POINTS], [[zero; POINTS]; POINTS]);
+    for first in (0..from.columns).step_by(S::F32_LANES) {
+        let channels = Channels { first, left: from.columns - first };
+        for (index, tile) in tiles.iter().enumerate() {
+            let start = from.at(0, index, first).cast_const();
+            for_outputs!(tile.outputs[0], ROWS => {
+                for c in 0..tile.outputs[1] + 2 {
+                    let mut column = [zero; POINTS];
+                    for_each_point!(r => if r < ROWS + 2 {
+                        // SAFETY: a tile has no more points than planes have.
+                        column[r] = unsafe { load::<S>(start.add((r * across + c) * plane)) };
+                    });
+                    let column = from_points::<S, F::Of<ROWS>>(simd, column);
+                    for_each_point!(r => if r < ROWS + F::EXTRA { lines[r][c] = column[r] });
+                }
+            });
+            for_outputs!(tile.outputs[1], COLUMNS => {
+                for r in 0..tile.outputs[0] + F::EXTRA {
+                    pixels[r] = from_points::<S, F::Of<COLUMNS>>(simd, lines[r]);
+                }
+            });
+            // SAFETY: sinks hold the pixels of all tiles, each of which is one task's.
+            unsafe { to.take(simd, *tile, &pixels, channels) };
+        }
+    }
+}
+
+/// Element `c` of every line.
+#[inline(always)]
+pub(super) fn column<V: Copy>(lines: &[[V; POINTS]; POINTS], c: usize) -> [V; POINTS] {
+    let mut column = [lines[0][0]; POINTS];
+    for_each_point!(r => column[r] = lines[r][c]);
+    column
+}
+
+impl Maps {
+    /// Where a row of a tile's pixels begins, and which columns from there on are on the map, if the row is.
+    #[inline(always)]
+    fn row(&self, tile: Tile, row: usize) -> Row {
+        let [height, width, channels] = self.size;
+        // Before the map is far beyond it.
+        let y = (tile.start[0] + row).wrapping_sub(self.padding[0]);
+        let x = tile.start[1].wrapping_sub(self.padding[1]);
+        let pixel = (tile.map * height).wrapping_add(y).wrapping_mul(width).wrapping_add(x);
+        let start = self.start.wrapping_add(pixel.wrapping_mul(channels));
+        Row { start, x, width: if y < height { width } else { 0 }, channels }
+    }
+}
+
+/// A row of a tile's pixels.
+#[derive(Clone, Copy)]
+struct Row {
+    start: *mut f32,
+    x: usize,
+    width: usize,
+    channels: usize,
+}
+
+impl Row {
+    /// Where the pixel in a column lies, if on the map.
+    #[inline(always)]
+    fn at(self, column: usize) -> Option<*mut f32> {
+        let at = self.start.wrapping_add(column * self.channels);
+        (self.x.wrapping_add(column) < self.width).then_some(at)
+    }
+}
+
+/// Pixels as they are.
+#[derive(Clone, Copy)]
+pub(super) struct Plain(pub(super) Maps);
+
+impl Source for Plain {
+    #[inline(always)]
+    unsafe fn row<S: Simd>(self, simd: S, tile: Tile, row: usize, channels: Channels) -> Line<S> {
+        let row = self.0.row(tile, row);
+        let mut line = [simd.splat_f32s(0.0); POINTS];
+        for_each_point!(c => {
+            let from = row.at(c).unwrap_or(self.0.outside).wrapping_add(channels.first);
+            // SAFETY: a pixel has all channels.
+            line[c] = unsafe { load_some(simd, from, channels.left) };
+        });
+        line
+    }
+}
+
+impl Sink for Plain {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels) {
+        for r in 0..tile.outputs[0] {
+            let row = self.0.row(tile, r);
+            for c in 0..tile.outputs[1] {
+                if let Some(to) = row.at(c) {
+                    // SAFETY: a pixel has all channels.
+                    unsafe { channels.store(simd, to, pixels[r][c]) };
+                }
+            }
+        }
+    }
+}
+
+/// Inputs' signals, which are sums over all tiles that see the input.
+#[derive(Clone, Copy)]
+pub(super) struct Added(pub(super) Maps);
+
+impl Sink for Added {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels) {
+        for r in 0..tile.outputs[0] + Inputs::EXTRA {
+            let row = self.0.row(tile, r);
+            for c in 0..tile.outputs[1] + Inputs::EXTRA {
+                if let Some(to) = row.at(c) {
+                    // SAFETY: a pixel has all channels.
+                    unsafe {
+                        let from = to.wrapping_add(channels.first);
+                        let sum = simd.add_f32s(load_some(simd, from, channels.left), pixels[r][c]);
+                        channels.store(simd, to, sum);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The largest of every 2x2 pixels, and which of them it is, by rows.
+#[derive(Clone, Copy)]
+pub(super) struct Pooled {
+    pub(super) values: Maps,
+    pub(super) winners: *mut f32,
+}
+
+impl Pooled {
+    /// Where the value and the winner of a square of the tile lie.
+    #[inline(always)]
+    fn at(&self, tile: Tile, row: usize, column: usize) -> (*mut f32, *mut f32) {
+        let [height, width, channels] = self.values.size;
+        let [y, x] = [tile.start[0] / 2 + row, tile.start[1] / 2 + column];
+        let offset = ((tile.map * height + y) * width + x) * channels;
+        (self.values.start.wrapping_add(offset), self.winners.wrapping_add(offset))
+    }
+}
+
+impl Source for Pooled {
+    #[inline(always)]
+    unsafe fn row<S: Simd>(self, simd: S, tile: Tile, row: usize, channels: Channels) -> Line<S> {
+        let zero = simd.splat_f32s(0.0);
+        let mut line = [zero; POINTS];
+        for_each_point!(c => if c < SIDE && c % 2 == 0 {
+            // Beyond the tile's last column nothing is read.
+            let square = (c / 2).min(tile.outputs[1] / 2 - 1);
+            let (value, winner) = self.at(tile, row / 2, square);
+            // SAFETY: a pixel has all channels.
+            let (value, winner) = unsafe {
+                (
+                    load_some(simd, value.wrapping_add(channels.first), channels.left),
+                    load_some(simd, winner.wrapping_add(channels.first), channels.left),
+                )
+            };
+            for right in 0..2 {
+                let own = simd.splat_f32s((row % 2 * 2 + right) as f32);
+                line[c + right] = simd.select_f32s(simd.equal_f32s(winner, own), value, zero);
+            }
+        });
+        line
+    }
+}
+
+impl Sink for Pooled {
+    #[inline(always)]
+    unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels) {
+        for r in 0..tile.outputs[0] / 2 {
+            for c in 0..tile.outputs[1] / 2 {
+                let mut largest = simd.splat_f32s(f32::NEG_INFINITY);
+                let mut winner = simd.splat_f32s(0.0);
+                for element in 0..4 {
+                    let x = pixels[r * 2 + element / 2][c * 2 + element % 2];
+                    let wins = simd.greater_than_f32s(x, largest);
+                    largest = simd.select_f32s(wins, x, largest);
+                    winner = simd.select_f32s(wins, simd.splat_f32s(element as f32), winner);
+                }
+                let (value, at) = self.at(tile, r, c);
+                // SAFETY: a pixel has all channels.
+                unsafe {
+                    channels.store(simd, value, largest);
+                    channels.store(simd, at, winner);
+                }
+            }
+        }
+    }
+}
+
+impl Channels {
+    /// Writes to a pixel.
+    ///
+    /// # Safety
+    /// The pixel has these channels.
+    #[inline(always)]
+    unsafe fn store<S: Simd>(self, simd: S, pixel: *mut f32, value: S::f32s) {
+        let to = pixel.wrapping_add(self.first);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.left >= S::F32_LANES {
+                store::<S>(to, value);
+            } else {
+                simd.partial_store_f32s(std::slice::from_raw_parts_mut(to, self.left), value);
+            }
+        }
+    }
+}

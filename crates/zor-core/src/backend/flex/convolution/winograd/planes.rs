@@ -1,0 +1,250 @@
+//! What tiles and kernels are at all pairs of points: a matrix for each, and products of these.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use crate::backend::flex::blocks::{LANES, ROWS, load, store, widest};
+
+/// Columns side by side in a plane. A strip as deep as 256 channels is half of the nearest cache; the other half is for the rows that pass it.
+pub(super) const STRIP: usize = LANES;
+/// Between strips and planes, so that they do not fall on the same cache lines.
+const GAP: usize = 16;
+
+/// A matrix of so many rows for every pair of points, each in strips of [`STRIP`] columns, the last padded.
+#[derive(Clone, Copy)]
+pub(super) struct Planes {
+    start: *mut f32,
+    pub(super) points: [usize; 2],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
+
+// SAFETY: planes that tasks share are only read, or written in rows of their own.
+unsafe impl Send for Planes {}
+// SAFETY: as above.
+unsafe impl Sync for Planes {}
+
+impl Planes {
+    pub(super) fn len(points: [usize; 2], rows: usize, columns: usize) -> usize {
+        points[0] * points[1] * plane_len(rows, columns)
+    }
+
+    pub(super) fn new(memory: &mut [f32], points: [usize; 2], rows: usize, columns: usize) -> Self {
+        assert!(memory.len() >= Self::len(points, rows, columns));
+        Self { start: memory.as_mut_ptr(), points, rows, columns }
+    }
+
+    fn strips(&self) -> usize {
+        self.columns.div_ceil(STRIP)
+    }
+
+    /// From one plane to the next; along the second axis of points first.
+    #[inline(always)]
+    pub(super) fn plane(&self) -> usize {
+        plane_len(self.rows, self.columns)
+    }
+
+    /// Where a row begins in one plane, from this column on.
+    #[inline(always)]
+    pub(super) fn at(&self, plane: usize, row: usize, column: usize) -> *mut f32 {
+        let strip = column / STRIP * strip_len(self.rows);
+        self.start.wrapping_add(plane * self.plane() + strip + row * STRIP + column % STRIP)
+    }
+}
+
+fn plane_len(rows: usize, columns: usize) -> usize {
+    columns.div_ceil(STRIP) * strip_len(rows) + GAP
+}
+
+/// Blocks of rows are computed whole, wherever they begin: what is beyond the last row is there, and means nothing.
+fn strip_len(rows: usize) -> usize {
+    (rows + ROWS) * STRIP + GAP
+}
+
+/// `to = left @ right` in one plane, for some rows.
+#[inline(always)]
+pub(super) fn multiply<S: Simd>(
+    simd: S,
+    rows: Range<usize>,
+    left: Planes,
+    right: Planes,
+    to: Planes,
+    plane: usize,
+) {
+    assert!(left.columns <= right.rows && rows.end <= left.rows.min(to.rows));
+    let vectors = to.strips() * STRIP / S::F32_LANES;
+    for first in (0..vectors).step_by(widest::<S>()) {
+        let column = first * S::F32_LANES;
+        for row in rows.clone().step_by(ROWS) {
+            // SAFETY: all rows lie in the planes, whose strips hold whole blocks of rows.
+            unsafe {
+                match (vectors - first).min(widest::<S>()) {
+                    1 => multiply_block::<S, 1>(simd, left, right, to, plane, row, column),
+                    2 => multiply_block::<S, 2>(simd, left, right, to, plane, row, column),
+                    3 => multiply_block::<S, 3>(simd, left, right, to, plane, row, column),
+                    _ => multiply_block::<S, 4>(simd, left, right, to, plane, row, column),
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of a row of the right operand and what stands at one column of the left one's rows.
+#[inline(always)]
+unsafe fn multiply_add<S: Simd, const N: usize>(
+    simd: S,
+    right: [*const f32; N],
+    rows: *const f32,
+    sums: &mut [[S::f32s; N]; ROWS],
+) {
+    let mut vectors = [simd.splat_f32s(0.0); N];
+    // SAFETY: the caller vouches for a row of both operands.
+    unsafe {
+        for n in 0..N {
+            vectors[n] = load::<S>(right[n]);
+        }
+        for r in 0..ROWS {
+            let value = simd.splat_f32s(*rows.add(r * STRIP));
+            for n in 0..N {
+                sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
+            }
+        }
+    }
+}
+
+/// The block of [`multiply`] that begins at a row and a column and is `N` vectors wide.
+#[inline(always)]
+unsafe fn multiply_block<S: Simd, const N: usize>(
+    simd: S,
+    left: Planes,
+    right: Planes,
+    to: Planes,
+    plane: usize,
+    row: usize,
+    column: usize,
+) {
+    let mut rights = [right.start.cast_const(); N];
+    for n in 0..N {
+        rights[n] = right.at(plane, 0, column + n * S::F32_LANES);
+    }
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    for done in (0..left.columns).step_by(STRIP) {
+        let rows = left.at(plane, row, done).cast_const();
+        let depth = left.columns - done;
+        // SAFETY: the caller vouches for the rows of both operands.
+        unsafe {
+            if depth >= STRIP {
+                // As often as the compiler knows: it unrolls.
+                for j in 0..STRIP {
+                    multiply_add(
+                        simd,
+                        rights.map(|right| right.add((done + j) * STRIP)),
+                        rows.add(j),
+                        &mut sums,
+                    );
+                }
+            } else {
+                for j in 0..depth {
+                    multiply_add(
+                        simd,
+                        rights.map(|right| right.add((done + j) * STRIP)),
+                        rows.add(j),
+                        &mut sums,
+                    );
+                }
+            }
+        }
+    }
+    for n in 0..N {
+        let start = to.at(plane, row, column + n * S::F32_LANES);
+        for r in 0..ROWS {
+            // SAFETY: as above.
+            unsafe { store::<S>(start.add(r * STRIP), sums[r][n]) };
+        }
+    }
+}
+
+/// `to = left^T @ right` in one plane, over some rows of both, or that added to what is there.
+#[inline(always)]
+pub(super) fn correlate<S: Simd>(
+    simd: S,
+    rows: Range<usize>,
+    left: Planes,
+    right: Planes,
+    to: Planes,
+    plane: usize,
+    add: bool,
+) {
+    assert!(left.columns <= to.rows && rows.end <= left.rows.min(right.rows));
+    let vectors = to.strips() * STRIP / S::F32_LANES;
+    for first in (0..vectors).step_by(widest::<S>()) {
+        let column = first * S::F32_LANES;
+        for row in (0..left.columns).step_by(ROWS) {
+            let mut lefts = [left.start.cast_const(); ROWS];
+            for r in 0..ROWS {
+                lefts[r] = left.at(plane, rows.start, (row + r).min(left.columns - 1));
+            }
+            let rows = rows.clone();
+            let block = Block { rows, lefts, right, to, plane, row, column, add };
+            // SAFETY: all rows lie in the planes, whose strips hold whole blocks of rows.
+            unsafe {
+                match (vectors - first).min(widest::<S>()) {
+                    1 => correlate_block::<S, 1>(simd, block),
+                    2 => correlate_block::<S, 2>(simd, block),
+                    3 => correlate_block::<S, 3>(simd, block),
+                    _ => correlate_block::<S, 4>(simd, block),
+                }
+            }
+        }
+    }
+}
+
+/// A block of [`correlate`] that begins at a row and a column.
+struct Block {
+    rows: Range<usize>,
+    /// The left operand's columns.
+    lefts: [*const f32; ROWS],
+    right: Planes,
+    to: Planes,
+    plane: usize,
+    row: usize,
+    column: usize,
+    add: bool,
+}
+
+#[inline(always)]
+unsafe fn correlate_block<S: Simd, const N: usize>(simd: S, block: Block) {
+    let Block { rows, lefts, right, to, plane, row, column, add } = block;
+    let mut rights = [right.start.cast_const(); N];
+    for n in 0..N {
+        rights[n] = right.at(plane, rows.start, column + n * S::F32_LANES);
+    }
+    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
+    for j in 0..rows.len() {
+        let mut vectors = [simd.splat_f32s(0.0); N];
+        // SAFETY: the caller vouches for these rows of both operands.
+        unsafe {
+            for n in 0..N {
+                vectors[n] = load::<S>(rights[n].add(j * STRIP));
+            }
+            for r in 0..ROWS {
+                let value = simd.splat_f32s(*lefts[r].add(j * STRIP));
+                for n in 0..N {
+                    sums[r][n] = simd.mul_add_e_f32s(value, vectors[n], sums[r][n]);
+                }
+            }
+        }
+    }
+    for n in 0..N {
+        let start = to.at(plane, row, column + n * S::F32_LANES);
+        for r in 0..ROWS {
+            // SAFETY: as above.
+            unsafe {
+                let at = start.add(r * STRIP);
+                let sum = if add { simd.add_f32s(sums[r][n], load::<S>(at)) } else { sums[r][n] };
+                store::<S>(at, sum);
+            }
+        }
+    }
+}

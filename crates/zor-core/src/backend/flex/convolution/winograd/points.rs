@@ -1,0 +1,288 @@
+//! The algorithm along one axis: its matrices, and their products with a line of vectors.
+//!
+//! Outputs are coefficients of a product of polynomials, found from the product's values at points. Tiles with fewer outputs leave out the last points:
+//! what is known of a kernel at all of them serves tiles of every size.
+//!
+//! Points but zero and infinity come in pairs `a, -a`, where even and odd powers give the same sums but for a sign: these are computed once.
+
+use pulp::Simd;
+
+/// Outputs of a tile along an axis, at most.
+pub(super) const SIDE: usize = 6;
+/// Points, at most; `n` outputs need `n + 2`. As many inputs are under them.
+pub(super) const POINTS: usize = SIDE + 2;
+/// The points after the first one, which is infinity (Lavin and Gray 2016 take the same ones, up to order).
+const FINITE: [f64; POINTS - 1] = [0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5];
+
+/// A row for every point.
+type Rows = [[f32; POINTS]; POINTS];
+
+/// A matrix with a row for every point that takes part.
+pub(super) trait Matrix {
+    /// What it consists of; zeros beyond.
+    const ROWS: Rows;
+    /// Whether the rows of `a` and `-a` differ in the sign of odd columns and nothing else.
+    const PAIRED: bool;
+}
+
+/// Matrices for every number of outputs.
+pub(super) trait Family {
+    /// The one for so many.
+    type Of<const OUTPUTS: usize>: Matrix;
+    /// Columns beyond the number of outputs.
+    const EXTRA: usize;
+}
+
+/// `B'`, from inputs to points.
+pub(super) struct Inputs;
+/// `A`, from outputs to points.
+pub(super) struct Outputs;
+
+/// [`Inputs`] for a number of outputs.
+pub(super) struct InputsOf<const OUTPUTS: usize>;
+/// [`Outputs`] for a number of outputs.
+pub(super) struct OutputsOf<const OUTPUTS: usize>;
+/// `G`, from the three values of a kernel to all points.
+pub(super) struct Kernel;
+
+impl Family for Inputs {
+    type Of<const OUTPUTS: usize> = InputsOf<OUTPUTS>;
+    const EXTRA: usize = 2;
+}
+
+impl Family for Outputs {
+    type Of<const OUTPUTS: usize> = OutputsOf<OUTPUTS>;
+    const EXTRA: usize = 0;
+}
+
+impl<const OUTPUTS: usize> Matrix for InputsOf<OUTPUTS> {
+    const ROWS: Rows = inputs(OUTPUTS);
+    const PAIRED: bool = OUTPUTS.is_multiple_of(2);
+}
+
+impl<const OUTPUTS: usize> Matrix for OutputsOf<OUTPUTS> {
+    const ROWS: Rows = outputs(OUTPUTS);
+    const PAIRED: bool = true;
+}
+
+impl Matrix for Kernel {
+    const ROWS: Rows = kernel();
+    const PAIRED: bool = true;
+}
+
+/// Coefficients of the product of `x - a` over the first points but number `without`.
+const fn polynomial(points: usize, without: usize) -> [f64; POINTS] {
+    let mut product = [0.0; POINTS];
+    product[0] = 1.0;
+    let mut point = 0;
+    while point < points {
+        if point != without {
+            let mut power = POINTS - 1;
+            while power > 0 {
+                product[power] = product[power - 1] - FINITE[point] * product[power];
+                power -= 1;
+            }
+            product[0] *= -FINITE[point];
+        }
+        point += 1;
+    }
+    product
+}
+
+/// The same product at point number `without`.
+const fn at_its_point(points: usize, without: usize) -> f64 {
+    let mut product = 1.0;
+    let mut point = 0;
+    while point < points {
+        if point != without {
+            product *= FINITE[without] - FINITE[point];
+        }
+        point += 1;
+    }
+    product
+}
+
+/// Lagrange's polynomials, but for what [`kernel`] divides by.
+const fn inputs(outputs: usize) -> Rows {
+    let points = outputs + 1;
+    let mut rows = [[0.0; POINTS]; POINTS];
+    let mut row = 0;
+    while row <= points {
+        // Infinity leaves no point out.
+        let (without, scale) = match row {
+            0 => (points, 1.0),
+            _ => (row - 1, at_its_point(POINTS - 1, row - 1) / at_its_point(points, row - 1)),
+        };
+        let coefficients = polynomial(points, without);
+        let mut power = 0;
+        while power < POINTS {
+            rows[row][power] = (scale * coefficients[power]) as f32;
+            power += 1;
+        }
+        row += 1;
+    }
+    rows
+}
+
+/// Powers of the points.
+const fn powers(points: usize, columns: usize) -> [[f64; POINTS]; POINTS] {
+    let mut rows = [[0.0; POINTS]; POINTS];
+    rows[0][columns - 1] = 1.0;
+    let mut row = 1;
+    while row <= points {
+        let (mut column, mut power) = (0, 1.0);
+        while column < columns {
+            rows[row][column] = power;
+            power *= FINITE[row - 1];
+            column += 1;
+        }
+        row += 1;
+    }
+    rows
+}
+
+const fn outputs(outputs: usize) -> Rows {
+    divided(powers(outputs + 1, outputs), false)
+}
+
+const fn kernel() -> Rows {
+    divided(powers(POINTS - 1, 3), true)
+}
+
+/// In f32, rows of finite points divided by their product over all others or not.
+const fn divided(from: [[f64; POINTS]; POINTS], divide: bool) -> Rows {
+    let mut rows = [[0.0; POINTS]; POINTS];
+    let mut row = 0;
+    while row < POINTS {
+        let by = if divide && row > 0 { at_its_point(POINTS - 1, row - 1) } else { 1.0 };
+        let mut column = 0;
+        while column < POINTS {
+            rows[row][column] = (from[row][column] / by) as f32;
+            column += 1;
+        }
+        row += 1;
+    }
+    rows
+}
+
+/// A line of vectors; those that do not take part hold anything.
+pub(super) type Line<S> = [<S as Simd>::f32s; POINTS];
+
+/// Writes its body once for every point, with the number known to the compiler.
+macro_rules! for_each_point {
+    ($index:ident => $body:expr) => {{
+        for_each_point!(0, $index => $body);
+        for_each_point!(1, $index => $body);
+        for_each_point!(2, $index => $body);
+        for_each_point!(3, $index => $body);
+        for_each_point!(4, $index => $body);
+        for_each_point!(5, $index => $body);
+        for_each_point!(6, $index => $body);
+        for_each_point!(7, $index => $body);
+    }};
+    ($value:literal, $index:ident => $body:expr) => {{
+        let $index: usize = $value;
+        $body;
+    }};
+}
+pub(super) use for_each_point;
+
+/// Writes its body once for every number of outputs, as a constant.
+macro_rules! for_outputs {
+    ($outputs:expr, $constant:ident => $body:expr) => {
+        match $outputs {
+            1 => for_outputs!(1, $constant, $body),
+            2 => for_outputs!(2, $constant, $body),
+            3 => for_outputs!(3, $constant, $body),
+            4 => for_outputs!(4, $constant, $body),
+            5 => for_outputs!(5, $constant, $body),
+            _ => for_outputs!(6, $constant, $body),
+        }
+    };
+    ($value:literal, $constant:ident, $body:expr) => {{
+        const $constant: usize = $value;
+        $body
+    }};
+}
+pub(super) use for_outputs;
+
+/// The matrix times a line.
+#[inline(always)]
+pub(super) fn to_points<S: Simd, M: Matrix>(simd: S, x: Line<S>) -> Line<S> {
+    let mut y = [simd.splat_f32s(0.0); POINTS];
+    for_each_point!(row => {
+        if row < 2 || !is_paired::<M>(row) {
+            y[row] = dot::<S, M>(simd, row, x, 0, 1);
+        } else if row % 2 == 0 {
+            let even = dot::<S, M>(simd, row, x, 0, 2);
+            let odd = dot::<S, M>(simd, row, x, 1, 2);
+            y[row] = simd.add_f32s(even, odd);
+            y[row + 1] = simd.sub_f32s(even, odd);
+        }
+    });
+    y
+}
+
+/// The matrix's transpose times a line.
+#[inline(always)]
+pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S> {
+    for_each_point!(row => {
+        if row >= 2 && row % 2 == 0 && is_paired::<M>(row) {
+            let (plus, minus) = (x[row], x[row + 1]);
+            x[row] = simd.add_f32s(plus, minus);
+            x[row + 1] = simd.sub_f32s(plus, minus);
+        }
+    });
+    let mut y = [simd.splat_f32s(0.0); POINTS];
+    for_each_point!(column => {
+        let mut sum = Sum::<S>(None);
+        for_each_point!(row => {
+            // Of a pair, the sum is for even columns and the difference for odd ones.
+            let skip = row >= 2 && is_paired::<M>(row) && row % 2 != column % 2;
+            if !skip {
+                let of = if row >= 2 && is_paired::<M>(row) { row / 2 * 2 } else { row };
+                sum = sum.plus(simd, M::ROWS[of][column], x[row]);
+            }
+        });
+        if let Some(sum) = sum.0 {
+            y[column] = sum;
+        }
+    });
+    y
+}
+
+/// Whether a row and its neighbour are a pair that takes part.
+#[inline(always)]
+fn is_paired<M: Matrix>(row: usize) -> bool {
+    let last = row / 2 * 2 + 1;
+    // The first column of a pair's second row is zero only where it does not take part, or where the point zero does.
+    M::PAIRED && (M::ROWS[last][0] != 0.0 || M::ROWS[last][1] != 0.0)
+}
+
+/// Every `step`th product of a row with a line, summed.
+#[inline(always)]
+fn dot<S: Simd, M: Matrix>(simd: S, row: usize, x: Line<S>, from: usize, step: usize) -> S::f32s {
+    let mut sum = Sum::<S>(None);
+    for_each_point!(column => {
+        if column % step == from {
+            sum = sum.plus(simd, M::ROWS[row][column], x[column]);
+        }
+    });
+    sum.0.unwrap_or(simd.splat_f32s(0.0))
+}
+
+/// A sum of products, of those known to be zero none.
+struct Sum<S: Simd>(Option<S::f32s>);
+
+impl<S: Simd> Sum<S> {
+    #[inline(always)]
+    fn plus(self, simd: S, factor: f32, x: S::f32s) -> Self {
+        Self(match self.0 {
+            sum if factor == 0.0 => sum,
+            Some(sum) if factor == 1.0 => Some(simd.add_f32s(sum, x)),
+            Some(sum) => Some(simd.mul_add_e_f32s(simd.splat_f32s(factor), x, sum)),
+            None if factor == 1.0 => Some(x),
+            None => Some(simd.mul_f32s(simd.splat_f32s(factor), x)),
+        })
+    }
+}

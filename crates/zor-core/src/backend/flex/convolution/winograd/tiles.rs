@@ -1,0 +1,145 @@
+//! Where tiles lie: maps of outputs cut into tiles of at most [`SIDE`] rows and columns, with no rest.
+
+use std::ops::Range;
+
+use super::points::SIDE;
+use crate::backend::Geometry;
+
+/// Tiles that are transformed and multiplied at once, at most.
+pub(super) const TILES: usize = 128;
+
+/// An axis cut into pieces: large ones first, then small ones, `step` shorter.
+#[derive(Clone, Copy)]
+struct Cuts {
+    sizes: [usize; 2],
+    counts: [usize; 2],
+}
+
+/// Which of [`Cuts`]' pieces.
+const LARGE: usize = 0;
+const SMALL: usize = 1;
+
+impl Cuts {
+    /// As few pieces as there can be, each a multiple of `step`. Products are the fewer the fewer the pieces, whatever their sizes.
+    fn new(outputs: usize, step: usize) -> Self {
+        let steps = outputs / step;
+        let pieces = steps.div_ceil(SIDE / step);
+        let (size, longer) = (steps / pieces, steps % pieces);
+        match longer {
+            0 => Self { sizes: [size * step, 0], counts: [pieces, 0] },
+            _ => {
+                Self { sizes: [(size + 1) * step, size * step], counts: [longer, pieces - longer] }
+            }
+        }
+    }
+
+    fn start(&self, piece: usize, index: usize) -> usize {
+        index * self.sizes[piece]
+            + if piece == SMALL { self.counts[LARGE] * self.sizes[LARGE] } else { 0 }
+    }
+}
+
+/// A tile's map, the first of its outputs there, and how many it has, (down, across).
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tile {
+    pub(super) map: usize,
+    pub(super) start: [usize; 2],
+    pub(super) outputs: [usize; 2],
+}
+
+/// Tiles of one chunk, kind by kind.
+#[derive(Clone, Copy)]
+pub(super) struct Chunk {
+    tiles: [Tile; TILES],
+    /// Where each kind ends.
+    ends: [usize; KINDS.len()],
+}
+
+/// Kinds of tiles by their pieces, (down, across), in such an order that those with large or any pieces along either axis
+/// are neighbours.
+const KINDS: [[usize; 2]; 4] = [[LARGE, SMALL], [LARGE, LARGE], [SMALL, LARGE], [SMALL, SMALL]];
+
+/// How the maps of a batch are cut.
+#[derive(Clone, Copy)]
+pub(super) struct Tiling {
+    pub(super) geometry: Geometry,
+    cuts: [Cuts; 2],
+}
+
+impl Tiling {
+    /// With even tiles where the outputs are pooled by twos; those that no pool covers are in no tile.
+    pub(super) fn new(geometry: Geometry, pooled: bool) -> Self {
+        let [height, width, _] = geometry.output();
+        let step = if pooled { 2 } else { 1 };
+        Self { geometry, cuts: [Cuts::new(height, step), Cuts::new(width, step)] }
+    }
+
+    /// Points along both axes: matrices that are multiplied.
+    pub(super) fn points(&self) -> [usize; 2] {
+        self.cuts.map(|cuts| cuts.sizes[LARGE] + 2)
+    }
+
+    fn per_map(&self, kind: usize) -> usize {
+        let [down, across] = KINDS[kind];
+        self.cuts[0].counts[down] * self.cuts[1].counts[across]
+    }
+
+    /// How many chunks so many maps need, a multiple of `of`.
+    pub(super) fn chunks(&self, maps: usize, of: usize) -> usize {
+        let tiles: usize = (0..KINDS.len()).map(|kind| maps * self.per_map(kind)).sum();
+        // Every kind may have one more than its share.
+        tiles.div_ceil(TILES - (KINDS.len() - 1)).next_multiple_of(of)
+    }
+
+    /// Tiles of a chunk, at most.
+    pub(super) fn most(&self, maps: usize, chunks: usize) -> usize {
+        (0..KINDS.len()).map(|kind| (maps * self.per_map(kind)).div_ceil(chunks)).sum()
+    }
+
+    /// The tiles of chunk `index` of `chunks`: its share of every kind.
+    pub(super) fn chunk(&self, maps: &Range<usize>, index: usize, chunks: usize) -> Chunk {
+        let mut chunk = Chunk { tiles: [Tile::default(); TILES], ends: [0; KINDS.len()] };
+        let mut count = 0;
+        for (kind, [down, across]) in KINDS.into_iter().enumerate() {
+            let per_map = self.per_map(kind);
+            let tiles = maps.len() * per_map;
+            for tile in tiles * index / chunks..tiles * (index + 1) / chunks {
+                let (map, rest) = (maps.start + tile / per_map, tile % per_map);
+                let columns = self.cuts[1].counts[across];
+                chunk.tiles[count] = Tile {
+                    map,
+                    start: [
+                        self.cuts[0].start(down, rest / columns),
+                        self.cuts[1].start(across, rest % columns),
+                    ],
+                    outputs: [self.cuts[0].sizes[down], self.cuts[1].sizes[across]],
+                };
+                count += 1;
+            }
+            chunk.ends[kind] = count;
+        }
+        chunk
+    }
+
+    /// Every pair of points by its plane, with the rows of the chunk's tiles that have it: one after the other.
+    pub(super) fn planes(&self, chunk: &Chunk) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let ([down, across], cuts, ends) = (self.points(), self.cuts, chunk.ends);
+        (0..down * across).map(move |plane| {
+            let has_small = |axis: usize, point| point < cuts[axis].sizes[SMALL] + 2;
+            let [large_small, large, small_large, all] = ends;
+            let rows = match (has_small(0, plane / across), has_small(1, plane % across)) {
+                (true, true) => 0..all,
+                (true, false) => large_small..small_large,
+                (false, true) => 0..large,
+                (false, false) => large_small..large,
+            };
+            (plane, rows)
+        })
+    }
+}
+
+impl Chunk {
+    pub(super) fn tiles(&self) -> &[Tile] {
+        &self.tiles[..self.ends[KINDS.len() - 1]]
+    }
+}
