@@ -97,8 +97,8 @@ pub(super) fn learn(
         winners.map(|winners| winners.as_ptr().cast_mut()),
     );
     let batch = signal.len() / above.map();
-    // Correlations are summed by part, so the sum depends on the number of threads, and on nothing else.
-    let parts = rayon::current_num_threads().clamp(1, 16).min(batch);
+    // Correlations are summed by part, so the sum depends on the number of threads, and on nothing else. Two parts a thread, since one may be held up.
+    let parts = (2 * rayon::current_num_threads()).clamp(2, 16).min(batch);
     let most_maps = batch.div_ceil(parts);
     let chunks = tiling.chunks(most_maps, 1);
     let rows = tiling.most(most_maps, chunks);

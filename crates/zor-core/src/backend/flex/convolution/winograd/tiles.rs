@@ -4,9 +4,12 @@ use std::ops::Range;
 
 use super::points::SIDE;
 use crate::backend::Geometry;
+use crate::backend::flex::blocks::ROWS;
 
-/// Tiles that are transformed and multiplied at once, at most.
-pub(super) const TILES: usize = 128;
+/// Tiles that are transformed and multiplied at once, at most: blocks of rows of a product, and what kinds of tiles may have beyond their share.
+pub(super) const TILES: usize = MOST_ROWS + KINDS.len() - 1;
+const LEAST_ROWS: usize = 6 * ROWS;
+const MOST_ROWS: usize = 21 * ROWS;
 
 /// An axis cut into pieces: large ones first, then small ones, `step` shorter.
 #[derive(Clone, Copy)]
@@ -85,10 +88,13 @@ impl Tiling {
     }
 
     /// How many chunks so many maps need, a multiple of `of`.
+    ///
+    /// All of a kernel passes by each chunk, and all of a chunk is put down and fetched again: neither should be much larger than the other.
     pub(super) fn chunks(&self, maps: usize, of: usize) -> usize {
         let tiles: usize = (0..KINDS.len()).map(|kind| maps * self.per_map(kind)).sum();
-        // Every kind may have one more than its share.
-        tiles.div_ceil(TILES - (KINDS.len() - 1)).next_multiple_of(of)
+        let (inputs, outputs) = (self.geometry.input[2], self.geometry.channels);
+        let rows = (inputs * outputs / (inputs + outputs)).next_multiple_of(ROWS);
+        tiles.div_ceil(rows.clamp(LEAST_ROWS, MOST_ROWS)).next_multiple_of(of)
     }
 
     /// Tiles of a chunk, at most.
