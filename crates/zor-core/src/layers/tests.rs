@@ -112,8 +112,9 @@ fn a_pool_within_a_convolution_is_the_pool_behind_it() {
         [Conv2dConfig::same(16, 3), Conv2dConfig::new(4, 2), Conv2dConfig::same(9, 3).frozen()];
     for (config, side) in pooled.into_iter().zip([2, 3, 2]) {
         for gated in [false, true] {
-            let run = |config: Box<dyn Fn(&mut BuildContext<'_>) -> Box<dyn Layer>>| {
-                let mut layer = config(&mut BuildContext::drawn(Rule::classic(), 3, &device));
+            let run = |config: &dyn LayerConfig| {
+                let mut context = BuildContext::drawn(Rule::classic(), 3, &device);
+                let mut layer = config.build(&[7, 8, 9], &mut context).unwrap();
                 let mut random = Random::seeded(4);
                 let input = normal([3, 7 * 8 * 9], &mut random);
                 let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
@@ -128,10 +129,9 @@ fn a_pool_within_a_convolution_is_the_pool_behind_it() {
                 let below = layer.learn(Signal { values, gated }, &mut memory, &mut learning);
                 [output, layer.parameters()[0].value(), below.values]
             };
-            let (map, inside) = ([7, 8, 9], config.clone().with_max_pool(side));
+            let found = run(&config.clone().with_max_pool(side));
             let behind = SequenceConfig::new().layer(config.clone()).layer(Pool2dConfig::max(side));
-            let found = run(Box::new(move |context| inside.build(&map, context).unwrap()));
-            let expected = run(Box::new(move |context| behind.build(&map, context).unwrap()));
+            let expected = run(&behind);
             for (found, expected) in found.into_iter().zip(expected) {
                 assert_eq!(found.dims(), expected.dims());
                 let largest = (found - expected).abs().max().into_data().iter::<f32>().next();

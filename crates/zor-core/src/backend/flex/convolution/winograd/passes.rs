@@ -229,7 +229,7 @@ impl Source for Pooled {
     unsafe fn row<S: Simd>(self, simd: S, tile: Tile, row: usize, channels: Channels) -> Line<S> {
         let zero = simd.splat_f32s(0.0);
         let mut line = [zero; POINTS];
-        for_each_point!(c => if c < SIDE && c % 2 == 0 {
+        for_each_point!(c => if c < SIDE && c.is_multiple_of(2) {
             // Beyond the tile's last column nothing is read.
             let square = (c / 2).min(tile.outputs[1] / 2 - 1);
             let (value, winner) = self.at(tile, row / 2, square);

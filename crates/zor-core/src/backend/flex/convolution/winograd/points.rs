@@ -211,9 +211,9 @@ pub(super) use for_outputs;
 pub(super) fn to_points<S: Simd, M: Matrix>(simd: S, x: Line<S>) -> Line<S> {
     let mut y = [simd.splat_f32s(0.0); POINTS];
     for_each_point!(row => {
-        if row < 2 || !is_paired::<M>(row) {
+        if !is_paired::<M>(row) {
             y[row] = dot::<S, M>(simd, row, x, 0, 1);
-        } else if row % 2 == 0 {
+        } else if row.is_multiple_of(2) {
             let even = dot::<S, M>(simd, row, x, 0, 2);
             let odd = dot::<S, M>(simd, row, x, 1, 2);
             y[row] = simd.add_f32s(even, odd);
@@ -227,7 +227,7 @@ pub(super) fn to_points<S: Simd, M: Matrix>(simd: S, x: Line<S>) -> Line<S> {
 #[inline(always)]
 pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S> {
     for_each_point!(row => {
-        if row >= 2 && row % 2 == 0 && is_paired::<M>(row) {
+        if is_paired::<M>(row) && row.is_multiple_of(2) {
             let (plus, minus) = (x[row], x[row + 1]);
             x[row] = simd.add_f32s(plus, minus);
             x[row + 1] = simd.sub_f32s(plus, minus);
@@ -238,9 +238,9 @@ pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S
         let mut sum = Sum::<S>(None);
         for_each_point!(row => {
             // Of a pair, the sum is for even columns and the difference for odd ones.
-            let skip = row >= 2 && is_paired::<M>(row) && row % 2 != column % 2;
+            let skip = is_paired::<M>(row) && row % 2 != column % 2;
             if !skip {
-                let of = if row >= 2 && is_paired::<M>(row) { row / 2 * 2 } else { row };
+                let of = if is_paired::<M>(row) { row / 2 * 2 } else { row };
                 sum = sum.plus(simd, M::ROWS[of][column], x[row]);
             }
         });
@@ -251,12 +251,12 @@ pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S
     y
 }
 
-/// Whether a row and its neighbour are a pair that takes part.
+/// Whether a row is of a pair, both of which take part.
 #[inline(always)]
 fn is_paired<M: Matrix>(row: usize) -> bool {
-    let last = row / 2 * 2 + 1;
-    // The first column of a pair's second row is zero only where it does not take part, or where the point zero does.
-    M::PAIRED && (M::ROWS[last][0] != 0.0 || M::ROWS[last][1] != 0.0)
+    // Infinity and zero come first. Rows that take part have something in one of the first columns.
+    let second = M::ROWS[row / 2 * 2 + 1];
+    M::PAIRED && row >= 2 && (second[0] != 0.0 || second[1] != 0.0)
 }
 
 /// Every `step`th product of a row with a line, summed.
