@@ -217,7 +217,7 @@ pub(super) fn to_points<S: Simd, M: Matrix>(simd: S, x: Line<S>) -> Line<S> {
             let even = dot::<S, M>(simd, row, x, 0, 2);
             let odd = dot::<S, M>(simd, row, x, 1, 2);
             y[row] = simd.add_f32s(even, odd);
-            y[row + 1] = simd.sub_f32s(even, odd);
+            y[second(row)] = simd.sub_f32s(even, odd);
         }
     });
     y
@@ -228,9 +228,9 @@ pub(super) fn to_points<S: Simd, M: Matrix>(simd: S, x: Line<S>) -> Line<S> {
 pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S> {
     for_each_point!(row => {
         if is_paired::<M>(row) && row.is_multiple_of(2) {
-            let (plus, minus) = (x[row], x[row + 1]);
+            let (plus, minus) = (x[row], x[second(row)]);
             x[row] = simd.add_f32s(plus, minus);
-            x[row + 1] = simd.sub_f32s(plus, minus);
+            x[second(row)] = simd.sub_f32s(plus, minus);
         }
     });
     let mut y = [simd.splat_f32s(0.0); POINTS];
@@ -255,8 +255,14 @@ pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S
 #[inline(always)]
 fn is_paired<M: Matrix>(row: usize) -> bool {
     // Infinity and zero come first. Rows that take part have something in one of the first columns.
-    let second = M::ROWS[row / 2 * 2 + 1];
-    M::PAIRED && row >= 2 && (second[0] != 0.0 || second[1] != 0.0)
+    let last = M::ROWS[second(row)];
+    M::PAIRED && row >= 2 && (last[0] != 0.0 || last[1] != 0.0)
+}
+
+/// The second row of the pair that a row is of.
+#[inline(always)]
+fn second(row: usize) -> usize {
+    row / 2 * 2 + 1
 }
 
 /// Every `step`th product of a row with a line, summed.
