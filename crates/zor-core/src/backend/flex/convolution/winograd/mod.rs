@@ -200,8 +200,8 @@ struct TileMemory {
 impl TileMemory {
     /// Inputs, or their signals, in memory.
     fn inputs(&self, geometry: Geometry, start: *mut f32) -> Maps {
-        let Geometry { input: size, window, .. } = geometry;
-        Maps { start, size, padding: window.padding, outside: self.outside }
+        let (size, padding) = (geometry.input, geometry.window.padding);
+        Maps { start, size, padding, outside: self.outside }
     }
 }
 

@@ -61,12 +61,12 @@ impl<const OUTPUTS: usize> Matrix for InputsOf<OUTPUTS> {
 }
 
 impl<const OUTPUTS: usize> Matrix for OutputsOf<OUTPUTS> {
-    const ROWS: Rows = outputs(OUTPUTS);
+    const ROWS: Rows = powers(OUTPUTS + 1, OUTPUTS, false);
     const PAIRED: bool = true;
 }
 
 impl Matrix for Kernel {
-    const ROWS: Rows = kernel();
+    const ROWS: Rows = powers(POINTS - 1, 3, true);
     const PAIRED: bool = true;
 }
 
@@ -102,7 +102,7 @@ const fn at_its_point(points: usize, without: usize) -> f64 {
     product
 }
 
-/// Lagrange's polynomials, but for what [`kernel`] divides by.
+/// Lagrange's polynomials, but for what a [`Kernel`] is divided by.
 const fn inputs(outputs: usize) -> Rows {
     let points = outputs + 1;
     let mut rows = [[0.0; POINTS]; POINTS];
@@ -124,40 +124,17 @@ const fn inputs(outputs: usize) -> Rows {
     rows
 }
 
-/// Powers of the points.
-const fn powers(points: usize, columns: usize) -> [[f64; POINTS]; POINTS] {
+/// Powers of the points, those of finite points divided by what [`inputs`] leaves out or not.
+const fn powers(points: usize, columns: usize, divided: bool) -> Rows {
     let mut rows = [[0.0; POINTS]; POINTS];
     rows[0][columns - 1] = 1.0;
     let mut row = 1;
     while row <= points {
-        let (mut column, mut power) = (0, 1.0);
-        while column < columns {
-            rows[row][column] = power;
-            power *= FINITE[row - 1];
-            column += 1;
-        }
-        row += 1;
-    }
-    rows
-}
-
-const fn outputs(outputs: usize) -> Rows {
-    divided(powers(outputs + 1, outputs), false)
-}
-
-const fn kernel() -> Rows {
-    divided(powers(POINTS - 1, 3), true)
-}
-
-/// In f32, rows of finite points divided by their product over all others or not.
-const fn divided(from: [[f64; POINTS]; POINTS], divide: bool) -> Rows {
-    let mut rows = [[0.0; POINTS]; POINTS];
-    let mut row = 0;
-    while row < POINTS {
-        let by = if divide && row > 0 { at_its_point(POINTS - 1, row - 1) } else { 1.0 };
+        let mut power = if divided { 1.0 / at_its_point(POINTS - 1, row - 1) } else { 1.0 };
         let mut column = 0;
-        while column < POINTS {
-            rows[row][column] = (from[row][column] / by) as f32;
+        while column < columns {
+            rows[row][column] = power as f32;
+            power *= FINITE[row - 1];
             column += 1;
         }
         row += 1;
@@ -170,39 +147,27 @@ pub(super) type Line<S> = [<S as Simd>::f32s; POINTS];
 
 /// Writes its body once for every point, with the number known to the compiler.
 macro_rules! for_each_point {
-    ($index:ident => $body:expr) => {{
-        for_each_point!(0, $index => $body);
-        for_each_point!(1, $index => $body);
-        for_each_point!(2, $index => $body);
-        for_each_point!(3, $index => $body);
-        for_each_point!(4, $index => $body);
-        for_each_point!(5, $index => $body);
-        for_each_point!(6, $index => $body);
-        for_each_point!(7, $index => $body);
-    }};
-    ($value:literal, $index:ident => $body:expr) => {{
-        let $index: usize = $value;
-        $body;
+    ($index:ident => $body:expr) => { for_each_point!([0 1 2 3 4 5 6 7] $index => $body) };
+    ([$($point:literal)*] $index:ident => $body:expr) => {{
+        $({
+            let $index: usize = $point;
+            $body;
+        })*
     }};
 }
 pub(super) use for_each_point;
 
 /// Writes its body once for every number of outputs, as a constant.
 macro_rules! for_outputs {
-    ($outputs:expr, $constant:ident => $body:expr) => {
+    ([$($n:literal)*] $outputs:expr, $constant:ident => $body:expr) => {
         match $outputs {
-            1 => for_outputs!(1, $constant, $body),
-            2 => for_outputs!(2, $constant, $body),
-            3 => for_outputs!(3, $constant, $body),
-            4 => for_outputs!(4, $constant, $body),
-            5 => for_outputs!(5, $constant, $body),
-            _ => for_outputs!(6, $constant, $body),
+            $($n => { const $constant: usize = $n; $body })*
+            _ => { const $constant: usize = SIDE; $body }
         }
     };
-    ($value:literal, $constant:ident, $body:expr) => {{
-        const $constant: usize = $value;
-        $body
-    }};
+    ($outputs:expr, $constant:ident => $body:expr) => {
+        for_outputs!([1 2 3 4 5] $outputs, $constant => $body)
+    };
 }
 pub(super) use for_outputs;
 

@@ -27,13 +27,9 @@ impl Cuts {
     fn new(outputs: usize, step: usize) -> Self {
         let steps = outputs / step;
         let pieces = steps.div_ceil(SIDE / step);
-        let (size, longer) = (steps / pieces, steps % pieces);
-        match longer {
-            0 => Self { sizes: [size * step, 0], counts: [pieces, 0] },
-            _ => {
-                Self { sizes: [(size + 1) * step, size * step], counts: [longer, pieces - longer] }
-            }
-        }
+        let large = steps.div_ceil(pieces);
+        let small = pieces * large - steps;
+        Self { sizes: [large * step, (large - 1) * step], counts: [pieces - small, small] }
     }
 
     fn start(&self, piece: usize, index: usize) -> usize {
