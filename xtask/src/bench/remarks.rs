@@ -10,7 +10,7 @@ pub(crate) fn of(suite: Suite) -> &'static str {
              steps would. The convolutional autoencoder takes 18 minutes."
         }
         Suite::CifarClassification => {
-            "Where Zor loses: to its own promise in time on one core, where it still takes about half of PyTorch's time a step (suite conv). What learns best \
+            "Where Zor loses: to its own promise in time, on a machine where PyTorch takes more than twice as long a step (suite conv). What learns best \
              is backpropagation's own update; rules that stay apart from it are behind it. [classification.md](classification.md) has all rows with their rules and cosines."
         }
         Suite::Classification => {
