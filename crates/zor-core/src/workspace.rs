@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 
+use crate::layer::Mode;
 use crate::ops;
 
 /// Buffers that are given back and taken again, so that a steady training loop allocates none.
@@ -95,6 +96,21 @@ impl Memory {
         let before = self.take(name);
         self.slots.push((name, tensor));
         before
+    }
+
+    /// Keeps a tensor under a name if learning follows; what is not kept, or was there before, goes to the workspace.
+    pub fn keep_to_learn(
+        &mut self,
+        name: &'static str,
+        tensor: Tensor<2>,
+        mode: Mode,
+        workspace: &mut Workspace,
+    ) {
+        let unused = match mode {
+            Mode::Train => self.keep(name, tensor),
+            Mode::Evaluate => Some(tensor),
+        };
+        unused.into_iter().for_each(|unused| workspace.give(unused));
     }
 
     /// A look at a tensor.

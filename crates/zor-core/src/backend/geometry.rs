@@ -39,6 +39,11 @@ impl Window {
         Self { kernel: [side; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] }
     }
 
+    /// A square window that moves by its own side: one beside the other.
+    pub fn tiling(side: usize) -> Self {
+        Self { stride: [side; 2], ..Self::square(side) }
+    }
+
     /// Elements of the window.
     pub fn elements(&self) -> usize {
         self.kernel[0] * self.kernel[1]

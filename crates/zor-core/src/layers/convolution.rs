@@ -10,6 +10,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::pool::{WINNERS, route_to_winners};
 use super::{by_channel, map_shape};
 use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
@@ -162,8 +163,7 @@ impl Conv2dConfig {
         if self.transposed {
             return Err(Error::setting("max_pool is not for transposed convolutions"));
         }
-        let window = Window { stride: [side; 2], ..Window::square(side) };
-        Geometry::new(map, map[2], window, 1).map(Some)
+        Geometry::new(map, map[2], Window::tiling(side), 1).map(Some)
     }
 }
 
@@ -181,8 +181,6 @@ pub struct Conv2d {
 
 /// The forward pass's input, kept for the correlation.
 const PRESYNAPTIC: &str = "presynaptic";
-/// Which output of each square is the largest.
-const WINNERS: &str = "winners";
 
 impl Conv2d {
     /// The kernel as a matrix: rows are elements of the window times channels of the map below (of one group),
@@ -215,20 +213,13 @@ impl Layer for Conv2d {
     ) -> Tensor<2> {
         let shape = [input.dims()[0], self.output_shape.iter().product()];
         let (buffer, kernel) = (workspace.take(shape), self.kernel.value());
-        let mut keep = |name, tensor, workspace: &mut Workspace| {
-            let unused = match mode {
-                Mode::Train => memory.keep(name, tensor),
-                Mode::Evaluate => Some(tensor),
-            };
-            unused.into_iter().for_each(|unused| workspace.give(unused));
-        };
         let output = match self.pool {
             Some(pool) => {
                 let buffers = (buffer, workspace.take(shape));
                 let geometries = (self.geometry, pool);
                 let (output, winners) =
                     ops::convolve_pooled(input.clone(), kernel, buffers, geometries);
-                keep(WINNERS, winners, workspace);
+                memory.keep_to_learn(WINNERS, winners, mode, workspace);
                 output
             }
             None if self.config.transposed => {
@@ -236,7 +227,7 @@ impl Layer for Conv2d {
             }
             None => ops::convolve(input.clone(), kernel, buffer, self.geometry),
         };
-        keep(PRESYNAPTIC, input, workspace);
+        memory.keep_to_learn(PRESYNAPTIC, input, mode, workspace);
         output
     }
 
@@ -253,7 +244,7 @@ impl Layer for Conv2d {
         // Both passes down at once, or the pool by itself and then the convolution.
         let fuses = !self.kernel.is_frozen() && signal.gated.is_none() && learning.signal_is_wanted;
         let signal = match pooled.take_if(|_| !fuses) {
-            Some((pool, winners)) => route(signal, pool, winners, learning.workspace),
+            Some((pool, winners)) => route_to_winners(signal, pool, winners, learning.workspace),
             None => signal,
         };
         let Signal { values, gated } = signal;
@@ -335,18 +326,6 @@ impl Layer for Conv2d {
     fn boxed_clone(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
     }
-}
-
-/// The signals of all outputs from those of the largest.
-fn route(signal: Signal, pool: Geometry, winners: Tensor<2>, workspace: &mut Workspace) -> Signal {
-    let signal = signal.map(|values| {
-        let buffer = workspace.take([values.dims()[0], pool.input.iter().product()]);
-        let all = ops::max_pool_route(values.clone(), winners.clone(), buffer, pool);
-        workspace.give(values);
-        all
-    });
-    workspace.give(winners);
-    signal
 }
 
 impl Conv2d {

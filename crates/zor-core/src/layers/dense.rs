@@ -75,14 +75,7 @@ impl Layer for Dense {
         let [rows, _] = input.dims();
         let buffer = workspace.take([rows, self.output_shape[0]]);
         let output = ops::product(input.clone(), self.weight.value(), buffer, Transposed::Neither);
-        match mode {
-            Mode::Train => {
-                if let Some(unused) = memory.keep(PRESYNAPTIC, input) {
-                    workspace.give(unused);
-                }
-            }
-            Mode::Evaluate => workspace.give(input),
-        }
+        memory.keep_to_learn(PRESYNAPTIC, input, mode, workspace);
         output
     }
 

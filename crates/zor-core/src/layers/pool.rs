@@ -36,8 +36,7 @@ pub struct Pool2dConfig {
 impl Pool2dConfig {
     /// The largest of every square of this side, one beside the other.
     pub fn max(side: usize) -> Self {
-        let window = Window { stride: [side; 2], ..Window::square(side) };
-        Self { pooling: Pooling::Max, window: Some(window) }
+        Self { pooling: Pooling::Max, window: Some(Window::tiling(side)) }
     }
 
     /// The mean of every square of this side, one beside the other.
@@ -74,7 +73,24 @@ pub struct Pool2d {
 }
 
 /// Which value of each window won.
-const WINNERS: &str = "winners";
+pub(super) const WINNERS: &str = "winners";
+
+/// Sends signals above a max pool to the values that won.
+pub(super) fn route_to_winners(
+    signal: Signal,
+    pool: Geometry,
+    winners: Tensor<2>,
+    workspace: &mut Workspace,
+) -> Signal {
+    let signal = signal.map(|values| {
+        let buffer = workspace.take([values.dims()[0], pool.input.iter().product()]);
+        let below = ops::max_pool_route(values.clone(), winners.clone(), buffer, pool);
+        workspace.give(values);
+        below
+    });
+    workspace.give(winners);
+    signal
+}
 
 impl Layer for Pool2d {
     fn kind(&self) -> &'static str {
@@ -99,11 +115,7 @@ impl Layer for Pool2d {
             Pooling::Max => {
                 let buffers = (buffer, workspace.take(shape));
                 let (output, winners) = ops::max_pool(input.clone(), buffers, self.geometry);
-                let unused = match mode {
-                    Mode::Train => memory.keep(WINNERS, winners),
-                    Mode::Evaluate => Some(winners),
-                };
-                unused.into_iter().for_each(|winners| workspace.give(winners));
+                memory.keep_to_learn(WINNERS, winners, mode, workspace);
                 output
             }
         };
@@ -117,21 +129,16 @@ impl Layer for Pool2d {
         memory: &mut Memory,
         learning: &mut Learning<'_>,
     ) -> Signal {
-        let winners = memory.take(WINNERS);
-        let signal = signal.map(|values| {
+        if let Some(winners) = memory.take(WINNERS) {
+            return route_to_winners(signal, self.geometry, winners, learning.workspace);
+        }
+        signal.map(|values| {
             let shape = [values.dims()[0], self.geometry.input.iter().product()];
             let buffer = learning.workspace.take(shape);
-            let below = match &winners {
-                Some(winners) => {
-                    ops::max_pool_route(values.clone(), winners.clone(), buffer, self.geometry)
-                }
-                None => ops::average_pool_adjoint(values.clone(), buffer, self.geometry),
-            };
+            let below = ops::average_pool_adjoint(values.clone(), buffer, self.geometry);
             learning.workspace.give(values);
             below
-        });
-        winners.into_iter().for_each(|winners| learning.workspace.give(winners));
-        signal
+        })
     }
 
     fn config(&self) -> Result<serde_json::Value> {
@@ -253,8 +260,7 @@ impl LayerConfig for UpsampleConfig {
             return Err(Error::setting("the factor is zero; it must be at least 1"));
         }
         let large = [height * self.factor, width * self.factor, channels];
-        let window = Window { stride: [self.factor; 2], ..Window::square(self.factor) };
-        let geometry = Geometry::new(large, channels, window, 1)?;
+        let geometry = Geometry::new(large, channels, Window::tiling(self.factor), 1)?;
         Ok(Box::new(Upsample { geometry, factor: self.factor }))
     }
 }

@@ -28,6 +28,23 @@ pub(super) fn widest<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
+/// Writes its body once for every number of vectors up to the widest block's, as a constant.
+macro_rules! for_vectors {
+    ($vectors:expr, $constant:ident => $body:expr) => {
+        match $vectors {
+            1 => for_vectors!(1, $constant, $body),
+            2 => for_vectors!(2, $constant, $body),
+            3 => for_vectors!(3, $constant, $body),
+            _ => for_vectors!(4, $constant, $body),
+        }
+    };
+    ($value:literal, $constant:ident, $body:expr) => {{
+        const $constant: usize = $value;
+        $body
+    }};
+}
+pub(super) use for_vectors;
+
 /// Where a block of a product goes: `rows` (at most [`ROWS`]) times `columns` (at most [`PANEL`]) values, a row every `stride`.
 #[derive(Clone, Copy)]
 pub(super) struct Destination {
@@ -71,12 +88,9 @@ pub(super) unsafe fn rows_times_panel<S: Simd, const R: usize>(
         let vectors = step(from);
         // SAFETY: a part of what the caller vouches for.
         unsafe {
-            match vectors {
-                1 => rows_times_vectors::<S, R, 1>(simd, taps, &tap, width, from, to),
-                2 => rows_times_vectors::<S, R, 2>(simd, taps, &tap, width, from, to),
-                3 => rows_times_vectors::<S, R, 3>(simd, taps, &tap, width, from, to),
-                _ => rows_times_vectors::<S, R, 4>(simd, taps, &tap, width, from, to),
-            }
+            for_vectors!(vectors, N => {
+                rows_times_vectors::<S, R, N>(simd, taps, &tap, width, from, to);
+            });
         }
         from += vectors * S::F32_LANES;
     }
@@ -102,40 +116,10 @@ pub(super) unsafe fn columns_times_panel<S: Simd>(
         // SAFETY: a part of what the caller vouches for.
         unsafe {
             let right = right.add(from);
-            match vectors {
-                1 => columns_times_vectors::<S, 1>(
-                    simd,
-                    depth,
-                    &left,
-                    right,
-                    width,
-                    to.part::<S>(from, 1),
-                ),
-                2 => columns_times_vectors::<S, 2>(
-                    simd,
-                    depth,
-                    &left,
-                    right,
-                    width,
-                    to.part::<S>(from, 2),
-                ),
-                3 => columns_times_vectors::<S, 3>(
-                    simd,
-                    depth,
-                    &left,
-                    right,
-                    width,
-                    to.part::<S>(from, 3),
-                ),
-                _ => columns_times_vectors::<S, 4>(
-                    simd,
-                    depth,
-                    &left,
-                    right,
-                    width,
-                    to.part::<S>(from, 4),
-                ),
-            }
+            for_vectors!(vectors, N => {
+                let to = to.part::<S>(from, N);
+                columns_times_vectors::<S, N>(simd, depth, &left, right, width, to);
+            });
         }
         from += vectors * S::F32_LANES;
     }

@@ -294,12 +294,11 @@ fn pooling_agrees_with_primitives() {
 fn convolutions_with_pools_agree_with_primitives() {
     for geometry in geometries() {
         for side in [2, 3] {
-            let window = Window { stride: [side; 2], ..Window::square(side) };
             let map = geometry.output();
             if map[0].min(map[1]) < side {
                 continue;
             }
-            let pool = Geometry::new(map, map[2], window, 1).unwrap();
+            let pool = Geometry::new(map, map[2], Window::tiling(side), 1).unwrap();
             let inputs = geometry.input.iter().product();
             let outputs = pool.output().iter().product();
             let input = || random([3, inputs], 1);

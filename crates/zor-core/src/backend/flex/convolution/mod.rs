@@ -83,5 +83,5 @@ pub(super) fn learn_pooled(
 
 /// Whether a convolution and the pool behind it are one pass.
 fn fuses(geometry: &Geometry, pool: &Geometry) -> bool {
-    winograd::suits(geometry) && pool.window == Window { stride: [2; 2], ..Window::square(2) }
+    winograd::suits(geometry) && pool.window == Window::tiling(2)
 }

@@ -94,8 +94,7 @@ fn geometry(input: [usize; 3], channels: usize, window: Window, groups: usize) -
 
 /// The same for convolutions whose largest outputs are kept.
 fn compare_pooled(geometry: Geometry, batch: usize) {
-    let window = Window { stride: [2; 2], ..Window::square(2) };
-    let pool = Geometry::new(geometry.output(), geometry.channels, window, 1).unwrap();
+    let pool = Geometry::new(geometry.output(), geometry.channels, Window::tiling(2), 1).unwrap();
     let inputs = batch * geometry.input.iter().product::<usize>();
     let outputs = batch * geometry.output().iter().product::<usize>();
     let pooled = batch * pool.output().iter().product::<usize>();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use crate::backend::flex::blocks::{LANES, ROWS, load, store, widest};
+use crate::backend::flex::blocks::{LANES, ROWS, for_vectors, load, store, widest};
 
 /// Columns side by side in a plane. A strip as deep as 256 channels is half of the nearest cache; the other half is for the rows that pass it.
 pub(super) const STRIP: usize = LANES;
@@ -79,12 +79,9 @@ pub(super) fn multiply<S: Simd>(
         for row in rows.clone().step_by(ROWS) {
             // SAFETY: all rows lie in the planes, whose strips hold whole blocks of rows.
             unsafe {
-                match (vectors - first).min(widest::<S>()) {
-                    1 => multiply_block::<S, 1>(simd, left, right, to, plane, row, column),
-                    2 => multiply_block::<S, 2>(simd, left, right, to, plane, row, column),
-                    3 => multiply_block::<S, 3>(simd, left, right, to, plane, row, column),
-                    _ => multiply_block::<S, 4>(simd, left, right, to, plane, row, column),
-                }
+                for_vectors!((vectors - first).min(widest::<S>()), N => {
+                    multiply_block::<S, N>(simd, left, right, to, plane, row, column);
+                });
             }
         }
     }
@@ -189,12 +186,7 @@ pub(super) fn correlate<S: Simd>(
             let block = Block { rows, lefts, right, to, plane, row, column, add };
             // SAFETY: all rows lie in the planes, whose strips hold whole blocks of rows.
             unsafe {
-                match (vectors - first).min(widest::<S>()) {
-                    1 => correlate_block::<S, 1>(simd, block),
-                    2 => correlate_block::<S, 2>(simd, block),
-                    3 => correlate_block::<S, 3>(simd, block),
-                    _ => correlate_block::<S, 4>(simd, block),
-                }
+                for_vectors!((vectors - first).min(widest::<S>()), N => correlate_block::<S, N>(simd, block));
             }
         }
     }

@@ -203,9 +203,9 @@ pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S
         let mut sum = Sum::<S>(None);
         for_each_point!(row => {
             // Of a pair, the sum is for even columns and the difference for odd ones.
-            let skip = is_paired::<M>(row) && row % 2 != column % 2;
-            if !skip {
-                let of = if is_paired::<M>(row) { row / 2 * 2 } else { row };
+            let paired = is_paired::<M>(row);
+            if !paired || row % 2 == column % 2 {
+                let of = if paired { row / 2 * 2 } else { row };
                 sum = sum.plus(simd, M::ROWS[of][column], x[row]);
             }
         });
