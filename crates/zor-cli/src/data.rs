@@ -22,7 +22,7 @@ pub(crate) fn run(command: DataCommand) -> Result<()> {
                     Ok(None) => "not found".to_owned(),
                     Err(error) => error.to_string(),
                 };
-                println!("{:<15}{place}", set.name());
+                say!("{:<15}{place}", set.name());
             }
             Ok(())
         }
@@ -32,12 +32,12 @@ pub(crate) fn run(command: DataCommand) -> Result<()> {
             let path = found.ok_or_else(|| {
                 Error::input(format!("{set} is not here; 'zor data fetch {set}' fetches it"))
             })?;
-            println!("{}", path.display());
+            say!("{}", path.display());
             Ok(())
         }
         DataCommand::Fetch { name, data_dir } => {
             let folder = fetch(name.parse()?, &Locations::from_environment(data_dir))?;
-            println!("{}", folder.display());
+            say!("{}", folder.display());
             Ok(())
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
         if arguments.json {
             eprintln!("{line}")
         } else {
-            println!("{line}")
+            say!("{line}")
         }
         last = Some((found, images.len()));
     }
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
             "task": task, "model": arguments.model, "parameters": network.n_parameters(), "eval_samples": n,
         });
         report::add(&mut object, report::metrics(task, &found));
-        println!("{object}");
+        say!("{object}");
     }
     Ok(())
 }

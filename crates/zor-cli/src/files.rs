@@ -31,30 +31,30 @@ impl Format {
 pub(crate) fn info(file: &Path) -> Result<()> {
     if Format::of(file) == Some(Format::Safetensors) {
         let contents = io::safetensors::info(file)?;
-        println!("{}: safetensors, {} tensors", file.display(), contents.tensors.len());
+        say!("{}: safetensors, {} tensors", file.display(), contents.tensors.len());
         for (name, tensor) in contents.tensors {
-            println!("tensor {name}: {:?} {}", tensor.shape, tensor.dtype);
+            say!("tensor {name}: {:?} {}", tensor.shape, tensor.dtype);
         }
-        contents.metadata.iter().for_each(|(key, value)| println!("{key}: {value}"));
+        contents.metadata.iter().for_each(|(key, value)| say!("{key}: {value}"));
         return Ok(());
     }
     let header = io::info(file)?;
     let kind = if header.progress.is_some() { "checkpoint" } else { "model" };
-    println!("{}: Zor {kind}, {} parameters, digest sound", file.display(), header.n_parameters());
-    println!("input {:?}", header.input_shape);
+    say!("{}: Zor {kind}, {} parameters, digest sound", file.display(), header.n_parameters());
+    say!("input {:?}", header.input_shape);
     for (position, layer) in header.layers.iter().enumerate() {
-        println!("layer {position}: {} {}", layer.kind, layer.config);
+        say!("layer {position}: {} {}", layer.kind, layer.config);
     }
     for tensor in &header.tensors {
         let [rows, columns] = tensor.shape;
-        println!("tensor {}: {rows}x{columns} {}", tensor.name, tensor.dtype.name());
+        say!("tensor {}: {rows}x{columns} {}", tensor.name, tensor.dtype.name());
     }
     let rule = serde_json::to_string(&header.rule)
         .map_err(|error| Error::new(ErrorKind::Input, error.to_string()))?;
-    println!("rule: {rule}");
-    header.notes.iter().for_each(|(key, value)| println!("{key}: {value}"));
+    say!("rule: {rule}");
+    header.notes.iter().for_each(|(key, value)| say!("{key}: {value}"));
     if let Some(progress) = &header.progress {
-        println!("training: after step {} with {}", progress.step, progress.optimizer);
+        say!("training: after step {} with {}", progress.step, progress.optimizer);
     }
     Ok(())
 }
@@ -67,11 +67,11 @@ pub(crate) fn verify(file: &Path) -> Result<()> {
             true => "digest sound",
             false => "no digest beside it, so that damage to its values would not be seen",
         };
-        println!("{place}: structure sound, values finite, {digest}");
+        say!("{place}: structure sound, values finite, {digest}");
         return Ok(());
     }
     io::verify(file)?;
-    println!("{place}: digest sound, values finite");
+    say!("{place}: digest sound, values finite");
     Ok(())
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
         }
         Format::Npz => io::npz::save(&network, to)?,
     }
-    println!("written to {}", to.display());
+    say!("written to {}", to.display());
     Ok(())
 }
 

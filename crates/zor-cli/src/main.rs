@@ -1,5 +1,8 @@
 //! The `zor` command. Thin: arguments become settings once, the library does the work, and what it says is shown.
 
+#[macro_use]
+mod say;
+
 mod arguments;
 mod confusion;
 mod curve;
@@ -32,7 +35,9 @@ fn main() -> ExitCode {
         Command::Data(command) => data::run(command),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "zor", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "zor", &mut script);
+            say!("{}", String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
     };

@@ -34,10 +34,10 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     for (index, path) in arguments.images.iter().enumerate() {
         let range = index * shape.len()..(index + 1) * shape.len();
         let deviation = Deviation::between(&inputs[range.clone()], &outputs[range]);
-        println!("{}: {:.2} dB", path.display(), deviation.psnr_db());
+        say!("{}: {:.2} dB", path.display(), deviation.psnr_db());
     }
     grid(&[inputs, outputs], shape, &arguments.out)?;
-    println!("written to {}", arguments.out.display());
+    say!("written to {}", arguments.out.display());
     Ok(())
 }
 
@@ -120,14 +120,14 @@ pub(crate) fn classify(arguments: &ClassifyArguments) -> Result<()> {
         if arguments.json {
             eprintln!("{line}")
         } else {
-            println!("{line}")
+            say!("{line}")
         }
         let scores: serde_json::Map<_, _> =
             ranked.iter().map(|(name, score)| ((*name).clone(), json!(score))).collect();
         images.push(json!({ "image": path, "class": ranked[0].0, "scores": scores }));
     }
     if arguments.json {
-        println!("{}", json!({ "model": arguments.model, "images": images }));
+        say!("{}", json!({ "model": arguments.model, "images": images }));
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ pub(crate) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
         let colours = RgbImage::from_raw(width as u32, height as u32, bytes.collect());
         let colours = colours.ok_or_else(|| Error::input("the picture has no pixels"))?;
         write_png(&colours, &out)?;
-        println!("{}", out.display());
+        say!("{}", out.display());
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ pub(crate) const TWIN: &str = "backprop, same network";
 /// The table for people; on standard error when standard output is for JSON.
 pub(crate) fn table(run: &Run, out: &Path, to_stderr: bool) {
     let text = table_text(run, out);
-    if to_stderr { eprintln!("{text}") } else { println!("{text}") }
+    if to_stderr { eprintln!("{text}") } else { say!("{text}") }
 }
 
 fn table_text(run: &Run, out: &Path) -> String {
@@ -165,7 +165,7 @@ pub(crate) fn json(run: &Run) -> Result<()> {
     if !baselines.is_empty() {
         object["baselines"] = baselines.into();
     }
-    println!("{object}");
+    say!("{object}");
     Ok(())
 }
 

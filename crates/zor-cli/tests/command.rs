@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -307,6 +307,14 @@ fn completions_and_data_paths_are_printed() {
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("fashion-mnist"));
 }
 
+#[test]
+fn a_reader_who_leaves_early_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zor"));
+    let mut child = command.args(["completions", "bash"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
 /// Interrupts a training that is under way. Returns what it said, and the checkpoint that it left.
 #[cfg(unix)]
 fn interrupted(folder: &Path, signal: &str, more: &[&str]) -> (String, PathBuf) {
@@ -315,7 +323,7 @@ fn interrupted(folder: &Path, signal: &str, more: &[&str]) -> (String, PathBuf) 
         .args(more)
         .current_dir(folder)
         .env_remove("ZOR_DATA_DIR")
-        .stderr(std::process::Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // When its first line is out, it watches for interrupts and is about to train.

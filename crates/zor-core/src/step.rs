@@ -149,14 +149,15 @@ pub fn forward(
 
 /// Sends a signal down from the output; every layer learns as it passes.
 ///
-/// [`forward`] in [`Mode::Train`] comes before, with the same state.
+/// [`forward`] in [`Mode::Train`] comes before, with the same state. The signal ends at the lowest layer that learns: those below are left
+/// as they are, running means included.
 pub fn learn(
     layers: &mut [Box<dyn Layer>],
     signal: Tensor<2>,
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) {
-    let Some(lowest) = layers.iter().position(|layer| !layer.parameters().is_empty()) else {
+    let Some(lowest) = lowest_learning(layers) else {
         return;
     };
     let mut signal = Signal::new(signal);
@@ -169,6 +170,12 @@ pub fn learn(
         signal = layer.learn(signal, &mut state.memories[index], &mut learning);
     }
     state.workspace.give(signal.values);
+}
+
+/// The lowest layer with a parameter that is not frozen.
+pub(crate) fn lowest_learning(layers: &[Box<dyn Layer>]) -> Option<usize> {
+    let learns = |layer: &dyn Layer| layer.parameters().iter().any(|one| !one.is_frozen());
+    layers.iter().position(|layer| learns(layer.as_ref()))
 }
 
 /// Forward, signal, learning: one step of training. Returns how far the outputs were off before the step.

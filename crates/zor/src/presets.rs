@@ -237,7 +237,7 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
     match model {
         ModelName::Conv => convolutions,
         // Eight times all images.
-        ModelName::Airbench => Preset { steps: 800, ..convolutions },
+        ModelName::Airbench => Preset { steps: 800, label_smoothing: 0.1, ..convolutions },
         ModelName::Dense => {
             Preset { steps: 1000, batch: 1000, label_smoothing: 0.1, ..convolutions }
         }

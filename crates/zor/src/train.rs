@@ -127,6 +127,7 @@ impl Training {
         self.stopped = false;
         while self.steps < settings.steps && !self.stopped {
             let start = Instant::now();
+            whitening::settle(&mut self.network, self.steps, settings.steps);
             let batch = prefetch.next();
             self.samples_seen += batch.rows as u64;
             let images = matrix(&batch.inputs, batch.rows, &device);

@@ -13,6 +13,8 @@ use crate::error::Result;
 const IMAGES: usize = 5000;
 /// Added to eigenvalues, for directions in which patches hardly differ.
 const FLOOR: f64 = 5e-4;
+/// Share of a training's steps in which what is added behind it learns: three epochs of eight (airbench94).
+const SETTLED: f64 = 3.0 / 8.0;
 /// Rounds over all pairs after which Jacobi's method has long converged.
 const ROUNDS: usize = 30;
 
@@ -48,6 +50,17 @@ pub(crate) fn whiten(network: &mut Network, images: &Dataset) -> Result<()> {
     }
     let data = TensorData::new(values, [inputs, outputs]);
     Ok(kernel.set_value(Tensor::from_data(data, &device))?)
+}
+
+/// Later in a training, keeps the shifts behind a frozen first convolution as they are: no signal has to come down so far then.
+pub(crate) fn settle(network: &mut Network, steps: u64, of: u64) {
+    if let [first, second, ..] = network.layers_mut()
+        && window(first.as_ref()).is_some()
+        && second.kind() == "batch_norm"
+    {
+        let settled = steps as f64 >= SETTLED * of as f64;
+        second.parameters_mut().into_iter().skip(1).for_each(|shift| shift.set_frozen(settled));
+    }
 }
 
 /// Height and width of the windows of a frozen convolution.
@@ -171,6 +184,23 @@ mod tests {
                 // What was added to small variances makes them a little smaller.
                 assert!((found - expected).abs() < 0.1, "{i} {j}: {found}");
             }
+        }
+    }
+
+    #[test]
+    fn shifts_behind_it_learn_for_three_eighths() {
+        let device = Device::flex();
+        let network = crate::models::airbench_of(&[32, 32, 3], [8, 8, 8], 10);
+        let mut network = network.build(&device).unwrap();
+        let input = crate::train::matrix(&vec![0.5; 2 * 3072], 2, &device);
+        let shift = |network: &Network| -> Vec<f32> {
+            network.layers()[1].parameters()[1].value().into_data().iter::<f32>().collect()
+        };
+        for (step, learns) in [(0, true), (2, true), (3, false), (7, false)] {
+            settle(&mut network, step, 8);
+            let before = shift(&network);
+            network.train_batch(&zor_optim::Sgd::new(1.0), input.clone(), vec![0, 1]).unwrap();
+            assert_eq!(before != shift(&network), learns, "step {step}");
         }
     }
 

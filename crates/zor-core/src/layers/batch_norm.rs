@@ -119,9 +119,7 @@ impl Layer for BatchNorm {
         learning.workspace.give(input);
         if let Some(correlations) = correlations {
             let row = |r: usize| correlations.clone().narrow(0, r, 1);
-            if self.config.trains_scale {
-                learning.optimizer.step(&mut self.scale, row(0), learning.workspace);
-            }
+            learning.optimizer.step(&mut self.scale, row(0), learning.workspace);
             learning.optimizer.step(&mut self.shift, row(1), learning.workspace);
         }
         signal
@@ -188,8 +186,10 @@ impl LayerConfig for BatchNormConfig {
             )));
         }
         let shape = [1, channels(input_shape)];
+        let mut scale = context.parameter("scale", shape, Fill::Constant(1.0))?;
+        scale.set_frozen(!self.trains_scale);
         Ok(Box::new(BatchNorm {
-            scale: context.parameter("scale", shape, Fill::Constant(1.0))?,
+            scale,
             shift: context.parameter("shift", shape, Fill::Constant(0.0))?,
             mean: context.parameter("mean", shape, Fill::Constant(0.0))?,
             variance: context.parameter("variance", shape, Fill::Constant(1.0))?,

@@ -6,6 +6,7 @@ use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::parameter::Parameter;
+use crate::step::lowest_learning;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Sequence`]: those of its layers, from the input up.
@@ -176,13 +177,14 @@ impl Chain {
         memory: &mut Memory,
         learning: &mut Learning<'_>,
     ) -> Signal {
-        let lowest = self.layers.iter().position(|layer| !layer.parameters().is_empty());
-        for index in (0..self.layers.len()).rev() {
+        // As far down as anything learns or wants the signal.
+        let learning_layers = lowest_learning(&self.layers).unwrap_or(self.layers.len());
+        let lowest = if learning.signal_is_wanted { 0 } else { learning_layers };
+        for index in (lowest..self.layers.len()).rev() {
             let mut learning = Learning {
                 optimizer: learning.optimizer,
                 workspace: &mut *learning.workspace,
-                signal_is_wanted: learning.signal_is_wanted
-                    || lowest.is_some_and(|lowest| lowest < index),
+                signal_is_wanted: learning.signal_is_wanted || lowest < index,
             };
             let memory = memory.child(self.first + index);
             signal = self.layers[index].learn(signal, memory, &mut learning);
