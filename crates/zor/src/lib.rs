@@ -16,6 +16,7 @@ pub mod train;
 pub mod views;
 
 mod device;
+mod early;
 mod error;
 mod names;
 mod presets;

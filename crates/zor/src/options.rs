@@ -57,6 +57,9 @@ pub struct Options {
     pub augment: Option<bool>,
     /// How they are augmented.
     pub augmentation: Option<Augment>,
+    /// The first three eighths of the training learn from the middle of images, this share of their height and width: where weights do not depend
+    /// on it, in less time.
+    pub early_crop: Option<f32>,
     /// So many of the last training images are evaluated on, instead of the test set, and not learned from: for choosing settings.
     pub hold_out: Option<usize>,
     /// Whether classes are told from an image and its mirror image together.
@@ -107,6 +110,7 @@ impl Options {
             samples: self.samples.or(others.samples),
             augment: self.augment.or(others.augment),
             augmentation: self.augmentation.or(others.augmentation),
+            early_crop: self.early_crop.or(others.early_crop),
             hold_out: self.hold_out.or(others.hold_out),
             test_time_flip: self.test_time_flip.or(others.test_time_flip),
             test_time_shift: self.test_time_shift.or(others.test_time_shift),
@@ -156,6 +160,8 @@ pub struct Settings {
     pub choice: Choice,
     /// How images are augmented, if they are.
     pub augment: Option<Augment>,
+    /// Share of the height and width of images whose middle the first three eighths of the training learn from.
+    pub early_crop: f32,
     /// So many of the last training images are evaluated on instead of the test set.
     pub hold_out: Option<usize>,
     /// Whether classes are told from an image and its mirror image together.
@@ -290,6 +296,7 @@ impl Settings {
             samples,
             choice: options.samples.unwrap_or(Choice::First),
             augment: augment.then(|| options.augmentation.clone().unwrap_or(preset.augmentation)),
+            early_crop: options.early_crop.unwrap_or(preset.early_crop),
             hold_out: options.hold_out,
             test_time_flip: options.test_time_flip.unwrap_or(false),
             test_time_shift: options.test_time_shift.unwrap_or(false),
@@ -336,6 +343,7 @@ impl Settings {
             samples: Some(self.choice),
             augment: Some(self.augment.is_some()),
             augmentation: self.augment.clone(),
+            early_crop: Some(self.early_crop),
             hold_out: self.hold_out,
             test_time_flip: Some(self.test_time_flip),
             test_time_shift: Some(self.test_time_shift),
@@ -394,6 +402,12 @@ impl Settings {
             return Err(Error::input(format!(
                 "label_smoothing is {}; it must be from 0 to 1",
                 self.label_smoothing
+            )));
+        }
+        if !(self.early_crop > 0.0 && self.early_crop <= 1.0) {
+            return Err(Error::input(format!(
+                "early_crop is {}; it must be above 0 and at most 1, which is whole images",
+                self.early_crop
             )));
         }
         if let Some(augment) = &self.augment {
@@ -497,6 +511,7 @@ mod tests {
             &["momentum", "muon", "adam"],
         );
         refused(&format!("{TASK}label_smoothing = 1.5"), &["label_smoothing", "0 to 1"]);
+        refused(&format!("{TASK}early_crop = 0.0"), &["early_crop", "at most 1"]);
         refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclude"]);
     }
 }

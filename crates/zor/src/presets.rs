@@ -21,6 +21,7 @@ pub(crate) struct Preset {
     pub(crate) momentum: Option<f32>,
     pub(crate) weight_decay: f32,
     pub(crate) label_smoothing: f32,
+    pub(crate) early_crop: f32,
     pub(crate) hidden: usize,
     pub(crate) output_activation: Activation,
     pub(crate) augmentation: Augment,
@@ -49,6 +50,7 @@ pub(crate) fn fashion_reconstruction(rule: RuleName, samples: Samples, augment: 
         momentum: None,
         weight_decay: 0.01,
         label_smoothing: 0.0,
+        early_crop: 1.0,
         output_activation: Activation::None,
         augmentation: Augment::shifts_and_flips(4),
     };
@@ -148,6 +150,7 @@ pub(crate) fn cifar_reconstruction(
         momentum: Some(0.9),
         weight_decay: 0.0,
         label_smoothing: 0.0,
+        early_crop: 1.0,
         output_activation: Activation::None,
         augmentation,
     };
@@ -204,6 +207,7 @@ pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
         momentum: Some(0.9),
         weight_decay: 0.0,
         label_smoothing: 0.0,
+        early_crop: 1.0,
         hidden: 1,
         output_activation: Activation::None,
         augmentation: photographs(),
@@ -226,6 +230,7 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
         momentum: Some(0.6),
         weight_decay: 0.15,
         label_smoothing: 0.2,
+        early_crop: 1.0,
         hidden: 1024,
         output_activation: Activation::None,
         augmentation: Augment {
@@ -237,7 +242,9 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
     match model {
         ModelName::Conv => convolutions,
         // Eight times all images.
-        ModelName::Airbench => Preset { steps: 800, label_smoothing: 0.1, ..convolutions },
+        ModelName::Airbench => {
+            Preset { steps: 800, label_smoothing: 0.1, early_crop: 0.875, ..convolutions }
+        }
         ModelName::Dense => {
             Preset { steps: 1000, batch: 1000, label_smoothing: 0.1, ..convolutions }
         }
@@ -257,6 +264,7 @@ pub(crate) fn fashion_classification(rule: RuleName, model: ModelName) -> Preset
         momentum: None,
         weight_decay: 0.01,
         label_smoothing: 0.0,
+        early_crop: 1.0,
         hidden: 512,
         output_activation: Activation::None,
         augmentation: Augment::shifts_and_flips(2),

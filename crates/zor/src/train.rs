@@ -5,9 +5,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::{Deviation, GateConfig, Network, Optimizer, Place, Target, Workspace, step};
-use zor_data::{Batches, Dataset, Order, Prefetch};
+use zor_data::{Batches, Dataset, ImageShape, Order, Prefetch};
 
 use crate::confusion::Confusion;
+use crate::early::Early;
 use crate::error::Result;
 use crate::images::RunData;
 use crate::options::{ModelName, Settings, TaskName};
@@ -97,7 +98,8 @@ impl Training {
     /// # Errors
     /// When the settings do not make a network.
     pub fn start(settings: &Settings, data: &RunData, device: &Device) -> Result<Self> {
-        let mut network = build_network(settings, &data.train, device)?;
+        let (shape, classes) = (data.train.shape(), data.train.n_classes());
+        let mut network = build_network(settings, shape, classes, device)?;
         whitening::whiten(&mut network, &data.train)?;
         let (curve, train_seconds) = (Vec::new(), 0.0);
         Ok(Self { network, curve, steps: 0, samples_seen: 0, train_seconds, stopped: false })
@@ -124,18 +126,30 @@ impl Training {
         let mut prefetch = Prefetch::spawn(batches(settings, data)?, self.steps, AHEAD);
         let every = (settings.steps / EVALUATIONS).max(1);
         let glance = data.evaluation.first(GLANCE.min(data.evaluation.len()))?;
+        let mut early = Early::new(settings, data.train.shape(), &self.network);
         self.stopped = false;
         while self.steps < settings.steps && !self.stopped {
             let start = Instant::now();
             whitening::settle(&mut self.network, self.steps, settings.steps);
             let batch = prefetch.next();
             self.samples_seen += batch.rows as u64;
-            let images = matrix(&batch.inputs, batch.rows, &device);
+            if !Early::lasts(self.steps, settings.steps) {
+                early = None;
+            }
+            let images = match &early {
+                Some(early) => matrix(&early.crop(&batch.inputs), batch.rows, &device),
+                None => matrix(&batch.inputs, batch.rows, &device),
+            };
             let target = target(settings, &batch.labels, &images);
             let input = settings.task.question(images);
             prefetch.recycle(batch);
-            let training =
-                teacher.train_batch(&mut self.network, optimizer.as_ref(), input, target)?;
+            let learn = |network: &mut Network| {
+                teacher.train_batch(network, optimizer.as_ref(), input, target)
+            };
+            let training = match &mut early {
+                Some(early) => early.lend(&mut self.network, learn)?,
+                None => learn(&mut self.network)?,
+            };
             self.steps += 1;
             self.train_seconds += start.elapsed().as_secs_f64();
             let (step, last) = (self.steps, self.steps == settings.steps);
@@ -162,12 +176,16 @@ pub(crate) fn target(settings: &Settings, labels: &[u8], images: &Tensor<2>) -> 
     }
 }
 
-/// Builds the network of a task.
+/// Builds the network of a task for images of a shape.
 ///
 /// # Errors
 /// When the settings do not make a network.
-pub fn build_network(settings: &Settings, data: &Dataset, device: &Device) -> Result<Network> {
-    let shape = data.shape();
+pub fn build_network(
+    settings: &Settings,
+    shape: ImageShape,
+    n_classes: usize,
+    device: &Device,
+) -> Result<Network> {
     let image = [shape.height, shape.width, shape.channels];
     let network = match (settings.task, settings.model) {
         (TaskName::CifarColorization, _) => models::colorizer(shape.height, shape.width),
@@ -182,18 +200,16 @@ pub fn build_network(settings: &Settings, data: &Dataset, device: &Device) -> Re
             models::dense(&image, &[settings.hidden], shape.len()).layer(output)
         }
         (TaskName::CifarClassification, ModelName::Dense) => {
-            models::dense_classifier(&image, &[settings.hidden; 2], data.n_classes())
+            models::dense_classifier(&image, &[settings.hidden; 2], n_classes)
         }
         (TaskName::CifarClassification, ModelName::Conv) => {
-            models::airbench_of(&image, [32, 128, 128], data.n_classes())
+            models::airbench_of(&image, [32, 128, 128], n_classes)
         }
-        (_, ModelName::Airbench) => models::airbench(&image, data.n_classes()),
+        (_, ModelName::Airbench) => models::airbench(&image, n_classes),
         (TaskName::FashionClassification, ModelName::Dense) => {
-            models::dense(&image, &[settings.hidden; 2], data.n_classes())
+            models::dense(&image, &[settings.hidden; 2], n_classes)
         }
-        (TaskName::FashionClassification, ModelName::Conv) => {
-            models::small_conv(&image, data.n_classes())
-        }
+        (TaskName::FashionClassification, ModelName::Conv) => models::small_conv(&image, n_classes),
     };
     Ok(network.rule(settings.rule.clone()).seed(settings.seed).build(device)?)
 }

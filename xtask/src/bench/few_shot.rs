@@ -136,8 +136,10 @@ impl Few {
         mut after: impl FnMut(u64, f64, f64) -> bool,
     ) -> Result<(), String> {
         let settings = Settings { seed, ..self.settings.clone() };
+        let set = &self.data.train;
+        let (shape, classes) = (set.shape(), set.n_classes());
         let mut network: Network =
-            train::build_network(&settings, &self.data.train, &Device::flex()).map_err(text)?;
+            train::build_network(&settings, shape, classes, &Device::flex()).map_err(text)?;
         let optimizer = settings.build_optimizer();
         let mut seconds = 0.0;
         for step in 1..=settings.steps {
