@@ -193,7 +193,7 @@ mod tests {
         let network = crate::models::airbench_of(&[32, 32, 3], [8, 8, 8], 10);
         let mut network = network.build(&device).unwrap();
         let mut random = zor_core::Random::seeded(1);
-        let pixels: Vec<f32> = (0..2 * 3072).map(|_| random.uniform() as f32).collect();
+        let pixels: Vec<f32> = (0..2 * 3072).map(|_| random.uniform()).collect();
         let input = crate::train::matrix(&pixels, 2, &device);
         let shift = |network: &Network| -> Vec<f32> {
             network.layers()[1].parameters()[1].value().into_data().iter::<f32>().collect()
