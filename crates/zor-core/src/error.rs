@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Shape,
     /// A value that is not a finite number.
     NotFinite,
+    /// A device that does not answer.
+    Device,
 }
 
 impl Error {
@@ -38,6 +40,11 @@ impl Error {
     /// An error for values that are NaN or infinite.
     pub fn not_finite(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::NotFinite, message: message.into() }
+    }
+
+    /// An error of a device that was lost, or ran out of memory.
+    pub fn device(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Device, message: message.into() }
     }
 
     /// What kind of error it is.

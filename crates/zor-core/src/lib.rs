@@ -33,5 +33,5 @@ pub use parameter::{Optimizer, OptimizerState, Parameter};
 pub use random::Random;
 pub use rule::{Rule, SignalGate};
 pub use snapshot::{Remembered, Role};
-pub use step::{Deviation, State, Target};
+pub use step::{Deviation, State, Target, Unread};
 pub use workspace::{Memory, Workspace};

@@ -13,7 +13,7 @@ use crate::layers::{DenseConfig, GateConfig, Place};
 use crate::ops;
 use crate::parameter::Optimizer;
 use crate::rule::Rule;
-use crate::step::{self, Deviation, State, Target};
+use crate::step::{self, Deviation, State, Target, Unread};
 use crate::workspace::{Memory, Workspace};
 
 /// Layers in a row, with their state and the history of their training.
@@ -209,8 +209,35 @@ impl Network {
         self.check_input(&input)?;
         let deviation =
             step::train(&mut self.layers, input, target.into(), optimizer, &mut self.state)?;
-        self.history.push(deviation.accuracy() as f32);
+        self.record(&deviation);
         Ok(deviation)
+    }
+
+    /// The same without waiting for a device that has a queue of work: how far the outputs were off is read when it is wanted, then
+    /// counted in the history by [`Network::record`].
+    ///
+    /// On such a device values that are not finite come to light only there; see [`step::train_unread`].
+    ///
+    /// # Errors
+    /// When shapes do not fit; on other devices those of [`Network::train_batch`].
+    pub fn train_batch_unread(
+        &mut self,
+        optimizer: &dyn Optimizer,
+        input: Tensor<2>,
+        target: impl Into<Target>,
+    ) -> Result<Unread> {
+        optimizer.check()?;
+        if ops::runs_ahead(self.device()) {
+            self.check_shape(&input)?;
+        } else {
+            self.check_input(&input)?;
+        }
+        step::train_unread(&mut self.layers, input, target.into(), optimizer, &mut self.state)
+    }
+
+    /// Counts a training step in the history.
+    pub fn record(&mut self, deviation: &Deviation) {
+        self.history.push(deviation.accuracy() as f32);
     }
 
     /// The outputs for a batch, from zero charges; training state stays as it is.
@@ -367,7 +394,19 @@ impl Network {
         &mut self.state
     }
 
+    /// Shape and values. Reads the device.
     fn check_input(&self, input: &Tensor<2>) -> Result<()> {
+        self.check_shape(input)?;
+        // A gate would hide them: NaN fires no unit, and the weights below would learn from it.
+        if ops::all_finite(input) {
+            return Ok(());
+        }
+        Err(Error::not_finite(
+            "the input has values that are NaN or infinite; the network is as before",
+        ))
+    }
+
+    fn check_shape(&self, input: &Tensor<2>) -> Result<()> {
         if input.device() != *self.device() {
             return Err(Error::setting(format!(
                 "the input is on {:?}, the network on {:?}; move the input with to_device",
@@ -378,16 +417,7 @@ impl Network {
         let expected: usize = self.input_shape.iter().product();
         match input.dims() {
             [0, _] => Err(Error::shape("the batch has no rows")),
-            [_, columns] if columns == expected => {
-                // A gate would hide them: NaN fires no unit, and the weights below would learn from it.
-                if ops::all_finite(input) {
-                    Ok(())
-                } else {
-                    Err(Error::not_finite(
-                        "the input has values that are NaN or infinite; the network is as before",
-                    ))
-                }
-            }
+            [_, columns] if columns == expected => Ok(()),
             found => Err(Error::shape(format!(
                 "the input has shape {found:?}; this network takes [batch, {expected}]"
             ))),

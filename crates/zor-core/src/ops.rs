@@ -9,8 +9,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::backend::ZorBackend;
 pub use crate::backend::{
-    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Side, Transposed, Window,
+    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Precision, Side, Transposed, Window,
 };
+use crate::error::{Error, Result};
 use crate::workspace::Workspace;
 
 /// Zeros. On the CPU they are made where they stay; a backend's own are made twice, and what is freed in between stays with the process.
@@ -20,7 +21,7 @@ pub fn zeros(shape: [usize; 2], device: &Device) -> Tensor<2> {
 
 /// The tensor, as an error if somebody else holds its memory too.
 #[allow(clippy::result_large_err, reason = "a box would be an allocation a step")]
-pub(crate) fn unshared(tensor: Tensor<2>) -> Result<Tensor<2>, Tensor<2>> {
+pub(crate) fn unshared(tensor: Tensor<2>) -> std::result::Result<Tensor<2>, Tensor<2>> {
     let tensor = tensor.into_dispatch();
     let is_unshared = tensor.can_mut();
     let tensor = Tensor::from_dispatch(tensor);
@@ -288,6 +289,37 @@ pub fn average_pool_adjoint(signal: Tensor<2>, buffer: Tensor<2>, geometry: Geom
 pub fn error_signal(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, ErrorSums) {
     let (signal, sums) = Dispatch::error_signal(target.into_dispatch(), output.into_dispatch());
     (Tensor::from_dispatch(signal), sums)
+}
+
+/// [`error_signal`] with the two sums on the device, `[1, 2]`: nobody waits for it.
+pub fn error_signal_unread(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let (target, output) = (target.into_dispatch(), output.into_dispatch());
+    let (signal, sums) = Dispatch::error_signal_unread(target, output);
+    (Tensor::from_dispatch(signal), Tensor::from_dispatch(sums))
+}
+
+/// Whether a device has a queue of work, so that reading from it means to wait, and whether operations that change weights there leave
+/// those as they are that they are told nothing finite about.
+pub fn runs_ahead(device: &Device) -> bool {
+    #[cfg(all(feature = "cube", not(feature = "fusion")))]
+    if matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_)) {
+        return true;
+    }
+    let _ = device;
+    false
+}
+
+/// The values of a tensor, row after row. Reads the device.
+///
+/// # Errors
+/// When the device was lost or has run out of memory.
+pub fn read(tensor: Tensor<2>) -> Result<Vec<f32>> {
+    let data = tensor.try_into_data().map_err(|error| {
+        Error::device(format!(
+            "the device does not answer ({error}); if it has run out of memory, a smaller batch needs less"
+        ))
+    })?;
+    Ok(data.iter::<f32>().collect())
 }
 
 /// Whether every element is a finite number. Reads the device.

@@ -132,6 +132,60 @@ impl std::ops::AddAssign for Deviation {
     }
 }
 
+/// How far a batch's outputs were off, which may still be on its way from the device.
+#[derive(Debug)]
+#[must_use = "an error of this batch is told when it is read"]
+pub struct Unread {
+    sums: Sums,
+    elements: usize,
+}
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a box would be an allocation a step")]
+enum Sums {
+    Read(ErrorSums),
+    OnDevice(Tensor<2>),
+}
+
+impl From<Deviation> for Unread {
+    fn from(deviation: Deviation) -> Self {
+        Self { sums: Sums::Read(deviation.sums), elements: deviation.elements }
+    }
+}
+
+impl ErrorSums {
+    /// Two sums from the device.
+    fn read(sums: Tensor<2>) -> Result<Self> {
+        let values = ops::read(sums)?;
+        Ok(Self { absolute: f64::from(values[0]), squared: f64::from(values[1]) })
+    }
+}
+
+impl Unread {
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// When the error is not finite, or the device is lost.
+    pub fn read(self) -> Result<Deviation> {
+        let sums = match self.sums {
+            Sums::Read(sums) => sums,
+            Sums::OnDevice(sums) => ErrorSums::read(sums)?,
+        };
+        check_finite(sums, "what it would have changed is as before this batch")?;
+        Ok(Deviation { sums, elements: self.elements })
+    }
+}
+
+fn check_finite(sums: ErrorSums, after: &str) -> Result<()> {
+    if sums.squared.is_finite() {
+        return Ok(());
+    }
+    Err(Error::not_finite(format!(
+        "the error of this batch is not a finite number: look for NaN or infinity in the input or target, \
+         or lower the learning rate; {after}"
+    )))
+}
+
 /// The output of a batch.
 ///
 /// # Shapes
@@ -195,22 +249,53 @@ pub fn train(
     Ok(deviation)
 }
 
+/// [`train`] without waiting for the device, if it is one that has a queue ([`ops::runs_ahead`]).
+///
+/// There an error that is not finite comes to light when the result is read. Weights that such a batch says nothing finite about stay; others
+/// move by what their optimizer remembers.
+///
+/// # Errors
+/// When the target does not fit the output; on other devices those of [`train`].
+pub fn train_unread(
+    layers: &mut [Box<dyn Layer>],
+    input: Tensor<2>,
+    target: Target,
+    optimizer: &dyn Optimizer,
+    state: &mut State,
+) -> Result<Unread> {
+    if !ops::runs_ahead(state.workspace.device()) {
+        return train(layers, input, target, optimizer, state).map(Unread::from);
+    }
+    let output = forward(layers, input, state, Mode::Train);
+    let (target, output) = compared(target, output)?;
+    let elements = output.dims().iter().product();
+    let (signal, sums) = ops::error_signal_unread(target, output);
+    learn(layers, signal, optimizer, state);
+    Ok(Unread { sums: Sums::OnDevice(sums), elements })
+}
+
 /// The signal at the top of a network, in place of its output, and how large it is.
 ///
 /// # Errors
 /// When the target does not fit the output, or is not finite.
 pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Deviation)> {
+    let (target, output) = compared(target, output)?;
+    let elements = output.dims().iter().product();
+    let (signal, sums) = if ops::runs_ahead(&output.device()) {
+        let (signal, sums) = ops::error_signal_unread(target, output);
+        (signal, ErrorSums::read(sums)?)
+    } else {
+        ops::error_signal(target, output)
+    };
+    check_finite(sums, "the weights are as before this batch")?;
+    Ok((signal, Deviation { sums, elements }))
+}
+
+/// A target's values and what they are compared with: for classes, probabilities.
+fn compared(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>)> {
     let output = if target.is_classes() { activation::softmax(output, 1) } else { output };
     let target = target.into_values(output.dims(), &output.device())?;
-    let [rows, columns] = output.dims();
-    let (signal, sums) = ops::error_signal(target, output);
-    if !sums.squared.is_finite() {
-        return Err(Error::not_finite(
-            "the error of this batch is not a finite number: look for NaN or infinity in the input or target, \
-             or lower the learning rate; the weights are as before this batch",
-        ));
-    }
-    Ok((signal, Deviation { sums, elements: rows * columns }))
+    Ok((target, output))
 }
 
 fn probabilities(

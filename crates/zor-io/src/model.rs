@@ -251,7 +251,8 @@ fn push(
     value: &Tensor<2>,
 ) -> std::result::Result<(), String> {
     let shape = value.dims();
-    let data = value.clone().into_data();
+    let data = value.clone().try_into_data();
+    let data = data.map_err(|error| format!("{name}: the device does not answer: {error}"))?;
     let values = data.as_slice::<f32>().map_err(|error| format!("{name}: {error:?}"))?;
     dtype.write(values, shape[1], tensors).map_err(|error| format!("{name}: {error}"))?;
     container::align(tensors);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// How windows lie on a map `[height, width, channels]`.
 ///
 /// Along each axis there are `(size + 2 padding - dilation (kernel - 1) - 1) / stride + 1` of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Geometry {
     /// Height, width and channels of the map.
     pub input: [usize; 3],
@@ -20,7 +20,7 @@ pub struct Geometry {
 }
 
 /// A window and how it moves, (vertical, horizontal).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Height and width of the window.

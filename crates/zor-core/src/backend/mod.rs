@@ -2,7 +2,7 @@
 //!
 //! [`ZorBackend`] extends burn's `Backend`. Every operation has a body in burn's own primitives
 //! (`primitives`), so that any backend works; a backend that can do better overrides it. `flex` does so for the
-//! CPU: in place, fused, in parallel, into buffers that are passed in.
+//! CPU, `cube` for GPUs: in place, fused, in parallel, into buffers that are passed in.
 //!
 //! All tensors are `f32` of shape `[rows, columns]`. An argument called `buffer` only lends its memory: its contents
 //! are not read, and a backend without use for it drops it. Users meet these operations as plain functions on
@@ -13,12 +13,16 @@
     allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")
 )]
 
+#[cfg(all(feature = "cube", not(feature = "fusion")))]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod geometry;
+mod precision;
 mod primitives;
 
 pub use geometry::{Geometry, Window};
+pub use precision::Precision;
 
 use burn::backend::Backend;
 use burn::backend::backend_extension;
@@ -90,7 +94,7 @@ pub struct ErrorSums {
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(any(feature = "wgpu", feature = "cuda"))
+    Cube: cfg(feature = "cube")
 )]
 pub trait ZorBackend: Backend {
     /// The analog-spike gate; see [`crate::ops::spike_gate`]. Returns output, spikes and charge.
@@ -263,6 +267,14 @@ pub trait ZorBackend: Backend {
         primitives::error_signal::<Self>(target, output)
     }
 
+    /// The same with the sums left on the device; see [`crate::ops::error_signal_unread`].
+    fn error_signal_unread(
+        target: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        primitives::error_signal_unread::<Self>(target, output)
+    }
+
     /// Whether every element is a finite number; see [`crate::ops::all_finite`].
     fn all_finite(tensor: FloatTensor<Self>) -> bool {
         primitives::all_finite::<Self>(tensor)
@@ -360,7 +372,7 @@ pub trait ZorBackend: Backend {
         geometry: Geometry,
         pool: Geometry,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let signal = primitives::max_pool_route::<Self>(signal, winners, pool);
+        let signal = Self::max_pool_route(signal.clone(), winners, signal, pool);
         Self::convolve_learn(input, signal, kernel, correlation, below, geometry)
     }
 
@@ -392,5 +404,6 @@ pub trait ZorBackend: Backend {
 #[cfg(feature = "ndarray")]
 impl ZorBackend for burn::backend::NdArray {}
 
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
+// burn's lazy tensors have no memory that a kernel of ours could be given.
+#[cfg(all(feature = "cube", feature = "fusion"))]
 impl ZorBackend for burn::backend::Cube {}

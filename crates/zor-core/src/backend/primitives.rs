@@ -208,27 +208,34 @@ pub(super) fn error_signal<B: Backend>(
     target: FloatTensor<B>,
     output: FloatTensor<B>,
 ) -> (FloatTensor<B>, ErrorSums) {
+    let (signal, sums) = error_signal_unread::<B>(target, output);
+    let [absolute, squared] = read::<B, 2>(sums).map(f64::from);
+    (signal, ErrorSums { absolute, squared })
+}
+
+pub(super) fn error_signal_unread<B: Backend>(
+    target: FloatTensor<B>,
+    output: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
     let signal = B::float_sub(target, output);
-    let sum = |tensor: FloatTensor<B>| f64::from(read_scalar::<B>(B::float_sum(tensor)));
-    let sums = ErrorSums {
-        absolute: sum(B::float_abs(signal.clone())),
-        squared: sum(B::float_mul(signal.clone(), signal.clone())),
-    };
-    (signal, sums)
+    let sum = |tensor| B::float_reshape(B::float_sum(tensor), Shape::from([1, 1]));
+    let squares = B::float_mul(signal.clone(), signal.clone());
+    let sums = vec![sum(B::float_abs(signal.clone())), sum(squares)];
+    (signal, B::float_cat(sums, 1))
 }
 
 pub(super) fn all_finite<B: Backend>(tensor: FloatTensor<B>) -> bool {
     // Zero times a finite number is zero; times infinity or NaN it is NaN.
-    read_scalar::<B>(B::float_sum(B::float_mul_scalar(tensor, 0f32.into()))) == 0.0
+    read::<B, 1>(B::float_sum(B::float_mul_scalar(tensor, 0f32.into()))) == [0.0]
 }
 
-/// The value of a tensor of one element; NaN if the device cannot be read.
-fn read_scalar<B: Backend>(tensor: FloatTensor<B>) -> f32 {
-    let data = burn::tensor::try_read_sync(B::float_into_data(tensor));
-    match data {
-        Some(Ok(data)) => data.iter::<f32>().next().unwrap_or(f32::NAN),
-        _ => f32::NAN,
+/// The values of a tensor of so many elements; NaN if the device cannot be read.
+pub(super) fn read<B: Backend, const N: usize>(tensor: FloatTensor<B>) -> [f32; N] {
+    let mut values = [f32::NAN; N];
+    if let Some(Ok(data)) = burn::tensor::try_read_sync(B::float_into_data(tensor)) {
+        values.iter_mut().zip(data.iter::<f32>()).for_each(|(value, read)| *value = read);
     }
+    values
 }
 
 pub(super) fn move_weight<B: Backend>(

@@ -1,0 +1,392 @@
+//! Sums over the rows of every column, and the kernels that use them.
+//!
+//! A cube adds up 32 columns of a part of the rows; where there are several parts, the same is done to their sums. The order depends on
+//! the shape alone, so that the same input gives the same bits.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::memory::{buffer, empty_like, size};
+use crate::backend::NORM_EPSILON;
+
+/// Columns of a cube, and rows that it adds up side by side.
+const WIDTH: u32 = 32;
+const HEIGHT: u32 = 8;
+/// Rows of a part, and the most parts.
+const PART: usize = 1024;
+const MOST_PARTS: usize = 1024;
+
+/// How a matrix is cut.
+struct Cut {
+    rows: usize,
+    columns: usize,
+    part: usize,
+    parts: usize,
+}
+
+impl Cut {
+    fn of(matrix: &CubeTensor) -> Self {
+        let [rows, columns] = size(matrix);
+        let part = PART.max(rows.div_ceil(MOST_PARTS));
+        Self { rows, columns, part, parts: rows.div_ceil(part).max(1) }
+    }
+
+    fn cubes(&self) -> (CubeCount, CubeDim) {
+        let across = self.columns.div_ceil(WIDTH as usize) as u32;
+        (CubeCount::Static(across, self.parts as u32, 1), CubeDim::new_2d(WIDTH, HEIGHT))
+    }
+
+    /// Where the sums of all parts go, `pair` of them for every column.
+    fn sums(&self, like: &CubeTensor, pair: usize) -> CubeTensor {
+        empty_like(like, [self.parts, pair * self.columns])
+    }
+}
+
+/// The sums of all parts as sums of all rows.
+fn whole(parts: CubeTensor) -> CubeTensor {
+    if size(&parts)[0] == 1 { parts } else { sums(&parts, false) }
+}
+
+/// Of every column the sum of its values, or of their squares: `[1, columns]`.
+pub(super) fn sums(matrix: &CubeTensor, squares: bool) -> CubeTensor {
+    let cut = Cut::of(matrix);
+    let ((count, dim), parts) = (cut.cubes(), cut.sums(matrix, 1));
+    let (from, to) = (buffer(matrix), buffer(&parts));
+    sum_values::launch(
+        &matrix.client,
+        count,
+        dim,
+        from,
+        to,
+        cut.rows,
+        cut.columns,
+        cut.part,
+        squares,
+    );
+    whole(parts)
+}
+
+/// Of every column the sums of `d` and of `d^2`, with `d` a value less that of the first row: `[1, 2 columns]`.
+pub(super) fn moments(matrix: &CubeTensor) -> CubeTensor {
+    let cut = Cut::of(matrix);
+    let ((count, dim), parts) = (cut.cubes(), cut.sums(matrix, 2));
+    let (from, to) = (buffer(matrix), buffer(&parts));
+    sum_moments::launch(&matrix.client, count, dim, from, to, cut.rows, cut.columns, cut.part);
+    whole(parts)
+}
+
+/// Of every column the sums of `s (x - mean)` and of `s`: `[1, 2 columns]`. The means are the first row of `statistics`.
+pub(super) fn products(s: &CubeTensor, x: &CubeTensor, statistics: &CubeTensor) -> CubeTensor {
+    let cut = Cut::of(s);
+    let ((count, dim), parts) = (cut.cubes(), cut.sums(s, 2));
+    let (signal, input, to) = (buffer(s), buffer(x), buffer(&parts));
+    sum_products::launch(
+        &s.client,
+        count,
+        dim,
+        signal,
+        input,
+        buffer(statistics),
+        to,
+        cut.rows,
+        cut.columns,
+        cut.part,
+    );
+    whole(parts)
+}
+
+/// `target - output` in place of the output, and of every column the sums of its absolute values and squares: `[1, 2 columns]`.
+pub(super) fn errors(target: &CubeTensor, output: &CubeTensor) -> CubeTensor {
+    let cut = Cut::of(target);
+    let ((count, dim), parts) = (cut.cubes(), cut.sums(target, 2));
+    let (t, o, to) = (buffer(target), buffer(output), buffer(&parts));
+    sum_errors::launch(&target.client, count, dim, t, o, to, cut.rows, cut.columns, cut.part);
+    whole(parts)
+}
+
+/// A row of sums as so many numbers, each the sum of as many of them: `[1, numbers]`.
+pub(super) fn totals(row: &CubeTensor, numbers: usize) -> CubeTensor {
+    let totals = empty_like(row, [1, numbers]);
+    let columns = size(row)[1] / numbers;
+    let (count, dim) = (CubeCount::Static(numbers as u32, 1, 1), CubeDim::new_1d(WIDTH * HEIGHT));
+    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), columns, false);
+    totals
+}
+
+/// The sum of a row and how many of its values are above zero: `[1, 2]`.
+pub(super) fn total_and_count(row: &CubeTensor) -> CubeTensor {
+    let totals = empty_like(row, [1, 2]);
+    let (count, dim) = (CubeCount::Static(2, 1, 1), CubeDim::new_1d(WIDTH * HEIGHT));
+    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), size(row)[1], true);
+    totals
+}
+
+#[cube(launch)]
+fn sum_values(
+    matrix: &[f32],
+    sums: &mut [f32],
+    rows: usize,
+    columns: usize,
+    part: usize,
+    #[comptime] squares: bool,
+) {
+    let (column, start, end) = my_rows(rows, part);
+    let mut sum = 0.0f32;
+    if column < columns {
+        for row in range_stepped(start, end, HEIGHT as usize) {
+            let x = matrix[row * columns + column];
+            sum += if squares { x * x } else { x };
+        }
+    }
+    write(sum, sums, CUBE_POS_Y as usize * columns + column, column < columns);
+}
+
+#[cube(launch)]
+fn sum_moments(matrix: &[f32], sums: &mut [f32], rows: usize, columns: usize, part: usize) {
+    let (column, start, end) = my_rows(rows, part);
+    let mut sum = 0.0f32;
+    let mut squares = 0.0f32;
+    if column < columns {
+        let origin = matrix[column];
+        for row in range_stepped(start, end, HEIGHT as usize) {
+            let x = matrix[row * columns + column] - origin;
+            sum += x;
+            squares += x * x;
+        }
+    }
+    write_pair(sum, squares, sums, columns, column);
+}
+
+#[cube(launch)]
+fn sum_products(
+    signal: &[f32],
+    input: &[f32],
+    means: &[f32],
+    sums: &mut [f32],
+    rows: usize,
+    columns: usize,
+    part: usize,
+) {
+    let (column, start, end) = my_rows(rows, part);
+    let mut products = 0.0f32;
+    let mut sum = 0.0f32;
+    if column < columns {
+        let mean = means[column];
+        for row in range_stepped(start, end, HEIGHT as usize) {
+            let s = signal[row * columns + column];
+            products += s * (input[row * columns + column] - mean);
+            sum += s;
+        }
+    }
+    write_pair(products, sum, sums, columns, column);
+}
+
+#[cube(launch)]
+fn sum_errors(
+    target: &[f32],
+    output: &mut [f32],
+    sums: &mut [f32],
+    rows: usize,
+    columns: usize,
+    part: usize,
+) {
+    let (column, start, end) = my_rows(rows, part);
+    let mut absolute = 0.0f32;
+    let mut squares = 0.0f32;
+    if column < columns {
+        for row in range_stepped(start, end, HEIGHT as usize) {
+            let at = row * columns + column;
+            let error = target[at] - output[at];
+            output[at] = error;
+            absolute += f32::abs(error);
+            squares += error * error;
+        }
+    }
+    write_pair(absolute, squares, sums, columns, column);
+}
+
+/// The column of this unit, and from where to where it takes every `HEIGHT`-th row.
+#[cube]
+fn my_rows(rows: usize, part: usize) -> (usize, usize, usize) {
+    let column = (CUBE_POS_X * WIDTH + UNIT_POS_X) as usize;
+    let from = CUBE_POS_Y as usize * part;
+    let end = select(from + part < rows, from + part, rows);
+    (column, from + UNIT_POS_Y as usize, end)
+}
+
+#[cube]
+fn write_pair(first: f32, second: f32, sums: &mut [f32], columns: usize, column: usize) {
+    let at = CUBE_POS_Y as usize * 2 * columns + column;
+    write(first, sums, at, column < columns);
+    write(second, sums, at + columns, column < columns);
+}
+
+/// Adds up what the units of a column have.
+#[cube]
+fn write(sum: f32, sums: &mut [f32], at: usize, there: bool) {
+    let mut shared = Shared::<[f32]>::new_slice((WIDTH * HEIGHT) as usize);
+    shared[UNIT_POS as usize] = sum;
+    sync_cube();
+    if UNIT_POS_Y == 0 && there {
+        let mut all = 0.0f32;
+        for y in 0..HEIGHT {
+            all += shared[(y * WIDTH + UNIT_POS_X) as usize];
+        }
+        sums[at] = all;
+    }
+    sync_cube();
+}
+
+/// A cube a number; with `count` the second one says how many values are above zero.
+#[cube(launch)]
+fn sum_row(row: &[f32], totals: &mut [f32], columns: usize, #[comptime] count: bool) {
+    let mut shared = Shared::<[f32]>::new_slice((WIDTH * HEIGHT) as usize);
+    let mut sum = 0.0f32;
+    for column in range_stepped(UNIT_POS as usize, columns, (WIDTH * HEIGHT) as usize) {
+        if count {
+            let x = row[column];
+            let counted = select(x > 0.0, 1.0f32, 0.0f32);
+            sum += select(CUBE_POS_X == 0, x, counted);
+        } else {
+            sum += row[CUBE_POS_X as usize * columns + column];
+        }
+    }
+    shared[UNIT_POS as usize] = sum;
+    sync_cube();
+    if UNIT_POS == 0 {
+        let mut all = 0.0f32;
+        for unit in 0..WIDTH * HEIGHT {
+            all += shared[unit as usize];
+        }
+        totals[CUBE_POS_X as usize] = all;
+    }
+}
+
+#[cube(launch)]
+pub(super) fn unit_normalize(signal: &mut [f32], squares: &[f32], epsilon: f32, columns: usize) {
+    let at = ABSOLUTE_POS;
+    if at < signal.len() {
+        let square = squares[at % columns];
+        let norm = select(square > 0.0, f32::sqrt(square) + epsilon, 1.0);
+        signal[at] = f32::max(f32::min(signal[at] / norm, 1.0), -1.0);
+    }
+}
+
+/// `all` holds the sum of the squares and the number of columns that are not silent.
+#[cube(launch)]
+pub(super) fn equalize_units(signal: &mut [f32], squares: &[f32], all: &[f32], columns: usize) {
+    let at = ABSOLUTE_POS;
+    if at < signal.len() {
+        let square = squares[at % columns];
+        let mean = all[0] / f32::max(all[1], 1.0);
+        let norm = select(square > 0.0, f32::sqrt(square), 1.0);
+        signal[at] *= f32::sqrt(mean) / norm;
+    }
+}
+
+#[cube(launch)]
+pub(super) fn gate_signal(
+    signal: &[f32],
+    spikes: &[f32],
+    gated: &mut [f32],
+    squares: &[f32],
+    columns: usize,
+) {
+    let at = ABSOLUTE_POS;
+    if at < gated.len() {
+        let norm = f32::sqrt(squares[at % columns]) + NORM_EPSILON;
+        gated[at] = signal[at] * f32::abs(spikes[at] / norm);
+    }
+}
+
+/// Rows of a correlation by the norms of the channels they belong to.
+#[cube(launch)]
+pub(super) fn normalize_presynaptic(
+    correlation: &mut [f32],
+    squares: &[f32],
+    columns: usize,
+    per_group: usize,
+    outputs_per_group: usize,
+) {
+    let at = ABSOLUTE_POS;
+    if at < correlation.len() {
+        let group = at % columns / outputs_per_group;
+        let channel = group * per_group + at / columns % per_group;
+        correlation[at] /= f32::sqrt(squares[channel]) + NORM_EPSILON;
+    }
+}
+
+#[cube(launch)]
+pub(super) fn scale_shift(values: &mut [f32], scale: &[f32], shift: &[f32], columns: usize) {
+    let at = ABSOLUTE_POS;
+    if at < values.len() {
+        let column = at % columns;
+        values[at] = values[at] * scale[column] + shift[column];
+    }
+}
+
+/// From the sums of [`moments`]; the first row's units write the statistics too.
+#[cube(launch)]
+pub(super) fn batch_normalize(
+    input: &[f32],
+    sums: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    output: &mut [f32],
+    statistics: &mut [f32],
+    rows: f32,
+    epsilon: f32,
+    columns: usize,
+) {
+    let at = ABSOLUTE_POS;
+    if at < output.len() {
+        let column = at % columns;
+        let offset = sums[column] / rows;
+        let mean = input[column] + offset;
+        let variance = f32::max(sums[columns + column] / rows - offset * offset, 0.0);
+        let deviation = f32::sqrt(variance + epsilon);
+        output[at] = (input[at] - mean) / deviation * scale[column] + shift[column];
+        if at < columns {
+            statistics[column] = mean;
+            statistics[columns + column] = deviation;
+        }
+    }
+}
+
+/// From the sums of [`products`]; the first row's units write the correlations too.
+#[cube(launch)]
+pub(super) fn batch_normalize_signal(
+    signal: &mut [f32],
+    input: &[f32],
+    sums: &[f32],
+    statistics: &[f32],
+    scale: &[f32],
+    correlations: &mut [f32],
+    rows: f32,
+    columns: usize,
+) {
+    let at = ABSOLUTE_POS;
+    if at < signal.len() {
+        let column = at % columns;
+        let (mean, deviation) = (statistics[column], statistics[columns + column]);
+        let along = sums[column] / deviation;
+        let sum = sums[columns + column];
+        let normalized = (input[at] - mean) / deviation;
+        let below = signal[at] - sum / rows - normalized * along / rows;
+        signal[at] = below * scale[column] / deviation;
+        if at < columns {
+            correlations[column] = along;
+            correlations[columns + column] = sum;
+        }
+    }
+}
+
+/// By the root of a sum of squares.
+#[cube(launch)]
+pub(super) fn divide_by_norm(matrix: &mut [f32], square: &[f32]) {
+    let at = ABSOLUTE_POS;
+    if at < matrix.len() {
+        matrix[at] /= f32::sqrt(square[0]) + NORM_EPSILON;
+    }
+}

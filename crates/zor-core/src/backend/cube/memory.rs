@@ -1,0 +1,63 @@
+//! Access to a tensor's memory on a GPU: row after row, to oneself, or a buffer that is used again.
+
+use burn::backend::{DType, TensorMetadata};
+use burn::tensor::{FloatDType, Shape};
+use burn_cubecl::cubecl::calculate_cube_count_elemwise;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{CubeBackend, kernel};
+
+pub(super) fn size(tensor: &CubeTensor) -> [usize; 2] {
+    let shape = tensor.shape();
+    [shape[0], shape[1]]
+}
+
+pub(super) fn check_same(a: &CubeTensor, b: &CubeTensor) {
+    assert_eq!(size(a), size(b), "tensors of one operation differ in shape");
+}
+
+/// Whether rows hold a map of this shape, channels last.
+pub(super) fn check_maps(tensor: &CubeTensor, map: [usize; 3]) {
+    assert_eq!(size(tensor)[1], map.iter().product::<usize>(), "rows are not maps of {map:?}");
+}
+
+/// The tensor as f32, row after row without gaps.
+pub(super) fn readable(tensor: CubeTensor) -> CubeTensor {
+    use burn::backend::ops::FloatTensorOps;
+    let tensor = match tensor.dtype {
+        DType::F32 => tensor,
+        _ => <CubeBackend as FloatTensorOps<CubeBackend>>::float_cast(tensor, FloatDType::F32),
+    };
+    // A tensor that came from the host may have gaps between its rows.
+    kernel::into_contiguous(tensor)
+}
+
+/// The same, to be changed: copied if somebody else holds its memory too.
+pub(super) fn writable(tensor: CubeTensor) -> CubeTensor {
+    let tensor = readable(tensor);
+    if tensor.can_mut() { tensor } else { readable(tensor.copy()) }
+}
+
+/// A tensor of this shape with any contents: the given one if it has as many values and no other owner.
+pub(super) fn reuse(tensor: CubeTensor, shape: [usize; 2]) -> CubeTensor {
+    let fits = tensor.dtype == DType::F32 && tensor.can_mut() && tensor.is_contiguous();
+    if fits && size(&tensor) == shape { tensor } else { empty_like(&tensor, shape) }
+}
+
+/// A new tensor of this shape on the device of another.
+pub(super) fn empty_like(like: &CubeTensor, shape: [usize; 2]) -> CubeTensor {
+    let (client, device) = (like.client.clone(), like.device.clone());
+    empty_device_contiguous_dtype(client, device, Shape::from(shape), DType::F32)
+}
+
+/// What a kernel is launched with to visit so many elements, a unit each.
+pub(super) fn units(client: &Client, elements: usize) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new(client, elements);
+    (calculate_cube_count_elemwise(client, elements, dim), dim)
+}
+
+/// What a kernel reads or writes; the tensor stays.
+pub(super) fn buffer(tensor: &CubeTensor) -> BufferArg {
+    tensor.clone().into_buffer_arg()
+}

@@ -1,0 +1,77 @@
+//! Matrix products on GPUs, by cubek's kernels.
+
+use burn::backend::DType;
+use burn::backend::cubecl::dtype_to_storage_type;
+use burn::backend::ops::FloatTensorOps;
+use burn::tensor::FloatDType;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
+use burn_cubecl::tensor::CubeTensor;
+use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
+use cubek::matmul::launch::launch_ref;
+use cubek::matmul::multi_level;
+use cubek::std::InputBinding;
+
+use super::memory::{reuse, size};
+use crate::backend::{Precision, Transposed};
+
+type B = CubeBackend;
+
+/// Units side by side in a processor that stands in for a card. Kernels with tiles in registers take it minutes to compile.
+const SOFTWARE_PLANE: u32 = 8;
+
+/// A product into a buffer; either operand may be a view.
+pub(super) fn product(
+    left: CubeTensor,
+    right: CubeTensor,
+    buffer: CubeTensor,
+    transposed: Transposed,
+) -> CubeTensor {
+    let (left, right) = match transposed {
+        Transposed::Neither => (left, right),
+        Transposed::Left => (B::float_transpose(left), right),
+        Transposed::Right => (left, B::float_transpose(right)),
+    };
+    let result = reuse(buffer, [size(&left)[0], size(&right)[1]]);
+    let done = match Precision::current() {
+        Precision::F32 => exact(left, right, &result),
+        Precision::Tf32 => fastest(left, right, &result),
+        Precision::Bf16 => {
+            let half = |tensor| B::float_cast(tensor, FloatDType::BF16);
+            fastest(half(left), half(right), &result)
+        }
+    };
+    if let Err(error) = done {
+        panic!("this device has no matrix product: {error:?}");
+    }
+    result
+}
+
+/// Without the units of a card that round what they multiply.
+fn exact(left: CubeTensor, right: CubeTensor, result: &CubeTensor) -> Result<(), MatmulSetupError> {
+    let float = dtype_to_storage_type(DType::F32);
+    let strategy = if result.client.properties().hardware.plane_size_max > SOFTWARE_PLANE {
+        multi_level::Strategy::DoubleUnit(Default::default())
+    } else {
+        multi_level::Strategy::Naive
+    };
+    let mut elements =
+        MatmulElems::from_globals(&MatmulGlobalElems { lhs: float, rhs: float, out: float });
+    launch_ref(
+        &strategy.into(),
+        &result.client,
+        InputBinding::new(left.binding(), float),
+        InputBinding::new(right.binding(), float),
+        result.clone().binding(),
+        &mut elements,
+    )
+}
+
+/// On tensor cores where there are any; with the feature `autotune` the fastest of several kernels.
+fn fastest(
+    left: CubeTensor,
+    right: CubeTensor,
+    result: &CubeTensor,
+) -> Result<(), MatmulSetupError> {
+    matmul(left, right, Some(result.clone()), MatmulStrategy::default(), DType::F32).map(drop)
+}
