@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use zor::io::DType;
-use zor::options::{Choice, Count, ModelName, OptimizerName, Options, RuleName, TaskName};
+use zor::options::{
+    Choice, Count, ModelName, OptimizerName, Options, Precision, RuleName, TaskName,
+};
 use zor::views::Views;
 
 /// Networks of analog-spike gates that learn by a local correlation rule.
@@ -42,6 +44,18 @@ pub(crate) enum Command {
     /// Find or fetch data sets
     #[command(subcommand)]
     Data(DataCommand),
+    /// List the devices that a network can run on, and what is missing for others
+    Devices {
+        /// Compare what each one computes with the CPU
+        #[arg(long)]
+        verify: bool,
+        /// Time training steps on each one
+        #[arg(long)]
+        time: bool,
+        /// How exactly GPUs multiply matrices: f32, tf32 or bf16
+        #[arg(long, default_value = "f32", requires = "time")]
+        precision: Precision,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -110,9 +124,12 @@ pub(crate) struct TrainArguments {
     /// Threads of the CPU [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// The device: auto, flex, ndarray, wgpu or cuda
+    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
     #[arg(long)]
     device: Option<String>,
+    /// How exactly a GPU multiplies matrices: f32, tf32 or bf16 [default: f32]
+    #[arg(long)]
+    precision: Option<Precision>,
     /// The folder that has the data set
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -162,6 +179,7 @@ impl TrainArguments {
             baseline: switch(self.baseline, self.no_baseline),
             threads: self.threads,
             device: self.device.clone(),
+            precision: self.precision,
             data_dir: self.data_dir.clone(),
             images: self.images.clone(),
             ..Options::default()
@@ -182,7 +200,7 @@ pub(crate) struct EvalArguments {
     pub(crate) images: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) views: ViewArguments,
-    /// The device: auto, flex, ndarray, wgpu or cuda
+    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
     /// Threads of the CPU [default: all cores]
@@ -204,7 +222,7 @@ pub(crate) struct ReconstructArguments {
     /// The picture to write: inputs above, reconstructions below
     #[arg(long, value_name = "FILE", default_value = "reconstructions.png")]
     pub(crate) out: PathBuf,
-    /// The device: auto, flex, ndarray, wgpu or cuda
+    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
 }
@@ -236,7 +254,7 @@ pub(crate) struct ClassifyArguments {
     pub(crate) images: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) views: ViewArguments,
-    /// The device: auto, flex, ndarray, wgpu or cuda
+    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
     /// Print one JSON object as the last line of standard output
@@ -255,7 +273,7 @@ pub(crate) struct ColorizeArguments {
     /// The folder for the pictures in colour, as PNG under their own names
     #[arg(long, value_name = "DIR", default_value = "colorized")]
     pub(crate) out: PathBuf,
-    /// The device: auto, flex, ndarray, wgpu or cuda
+    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
 }

@@ -7,6 +7,7 @@ mod arguments;
 mod confusion;
 mod curve;
 mod data;
+mod devices;
 mod evaluate;
 mod files;
 mod finished;
@@ -22,6 +23,7 @@ use clap::{CommandFactory, Parser};
 use zor::{Error, ErrorKind};
 
 fn main() -> ExitCode {
+    end_panics_as_errors();
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Train(arguments) => train::run(arguments),
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Verify { file } => files::verify(&file),
         Command::Convert(arguments) => files::convert(&arguments),
         Command::Data(command) => data::run(command),
+        Command::Devices { verify, time, precision } => devices::run(verify, time, precision),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut script = Vec::new();
@@ -49,6 +52,18 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// burn panics where a device cannot be opened; users get an error like any other.
+fn end_panics_as_errors() {
+    std::panic::set_hook(Box::new(|panic| {
+        let what = panic.payload_as_str().unwrap_or("no reason was given");
+        let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
+        eprintln!(
+            "error: {what}{place}; if a device failed, `zor devices` lists what is there, and --device flex is the CPU"
+        );
+        std::process::exit(1);
+    }));
 }
 
 /// An error of the file system at a path.

@@ -35,7 +35,8 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     make_folder(&out)?;
     set_threads(settings.threads)?;
     let interrupted = watch_for_interrupts()?;
-    let device = zor::device(&settings.device)?;
+    settings.precision.set();
+    let (device_name, device) = zor::named_device(&settings.device)?;
     let set = data::load(&settings)?;
     let run_data = images::choose(&set, &settings)?;
     let files = Files {
@@ -69,10 +70,6 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
         }
         _ => twin = Some(train_twin(&settings, &run_data, &device, &interrupted)?),
     }
-    let device_name = match settings.device.as_str() {
-        "auto" => "flex".to_owned(),
-        name => name.to_owned(),
-    };
     let colours = match settings.task {
         TaskName::CifarColorization => {
             let twin = twin.iter().map(|twin| (report::TWIN, &twin.network));
@@ -128,10 +125,11 @@ fn train_network(
     let trained = start.go_on(settings, data, Teacher::Rule, &mut |training| {
         show(&bar, training);
         let next = next(interrupted);
-        let save = || checkpoint::save(training, settings, &files.provenance, out);
+        let due = files.every.is_some_and(|every| training.steps.is_multiple_of(every));
+        let mut save = || checkpoint::save(training, settings, &files.provenance, out);
         if next == Next::Stop {
             left = Some(save());
-        } else if files.every.is_some_and(|every| training.steps.is_multiple_of(every)) {
+        } else if due {
             let kept = save().and_then(|_| checkpoint::prune(out, &files.provenance, files.keep));
             // What was learned so far is worth more than a checkpoint of it.
             if let Err(error) = kept {
@@ -139,7 +137,8 @@ fn train_network(
             }
         }
         next
-    })?;
+    });
+    let trained = trained.map_err(|error| with_checkpoint(error, out))?;
     bar.finish_and_clear();
     if trained.stopped {
         let place = left.transpose()?.unwrap_or_default();
@@ -149,6 +148,20 @@ fn train_network(
     }
     io::save(&trained.network, &files.provenance.notes(&trained), &out.join("model.zor"))?;
     Ok(trained)
+}
+
+/// What a lost device leaves: its weights cannot be read any more, but the last checkpoint can.
+fn with_checkpoint(error: Error, out: &Path) -> Error {
+    if error.kind() != ErrorKind::Device {
+        return error;
+    }
+    let left = match checkpoint::latest(out) {
+        Ok(path) => {
+            format!("zor train --resume {} goes on from the last checkpoint", path.display())
+        }
+        Err(_) => "no checkpoint was kept; --checkpoint-every N keeps some".to_owned(),
+    };
+    Error::new(ErrorKind::Device, format!("{error}; {left}"))
 }
 
 /// A checkpoint, or the last one in a folder.

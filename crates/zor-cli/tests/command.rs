@@ -180,6 +180,8 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
     refused(at, &["train", task, "--model", "airbench"], 2, &["airbench", "dense"]);
     refused(at, &["train", task, "--optimizer", "lion"], 2, &["lion", "muon"]);
     refused(at, &["train", task, "--device", "abacus"], 2, &["abacus", "flex"]);
+    refused(at, &["train", task, "--device", "flex:3"], 1, &["flex:3", "flex:0"]);
+    refused(at, &["train", task, "--precision", "f64"], 2, &["f64", "tf32"]);
     refused(at, &["train", task, "--device", "cuda"], 1, &["cuda", "--features"]);
     refused(at, &["train", task, "--data-dir", "nowhere"], 2, &["nowhere", "train-images"]);
     refused(at, &["train", "--config", "no.toml"], 2, &["no.toml", "no such file"]);
@@ -188,6 +190,18 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
     fs::write(at.join("worse.toml"), "steps = 'many'").unwrap();
     refused(at, &["train", "--config", "worse.toml"], 2, &["worse.toml, line 1"]);
     refused(at, &["data", "fetch", "imagenet"], 2, &["imagenet", "fashion-mnist"]);
+}
+
+#[test]
+fn devices_are_listed_and_those_that_are_missing_say_why() {
+    let folder = folder();
+    let output = zor(folder.path(), &["devices", "--verify"]);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    let line = |name: &str| stdout.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("flex").contains(" yes ") && line("flex").contains("threads"), "{stdout}");
+    assert!(line("cuda").contains(" no "), "{stdout}");
+    assert!(stdout.contains("checks in") && !stdout.contains("FAILS"), "{stdout}");
 }
 
 #[test]

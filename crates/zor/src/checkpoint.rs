@@ -92,14 +92,9 @@ impl Checkpoint {
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let (network, header) = zor_io::load(path, device)?;
         let (progress, kept) = read(&header, path)?;
-        let training = Training {
-            network,
-            curve: kept.curve,
-            steps: progress.step,
-            samples_seen: kept.samples_seen,
-            train_seconds: kept.train_seconds,
-            stopped: true,
-        };
+        let mut training =
+            Training::at(network, kept.curve, progress.step, kept.samples_seen, kept.train_seconds);
+        training.stopped = true;
         let data = header.notes.get(DATA).cloned().unwrap_or_default();
         Ok(Self { training, data })
     }
@@ -150,11 +145,12 @@ fn read<'a>(header: &'a Header, path: &Path) -> Result<(&'a Progress, Kept)> {
 /// # Errors
 /// When the network cannot be saved, or the file system refuses.
 pub fn save(
-    training: &Training,
+    training: &mut Training,
     settings: &Settings,
     provenance: &Provenance,
     folder: &Path,
 ) -> Result<PathBuf> {
+    training.settle()?;
     let kept = Kept {
         options: settings.to_options(),
         curve: training.curve.clone(),

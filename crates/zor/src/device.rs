@@ -1,49 +1,199 @@
-//! Devices by name.
+//! Devices by name: which there are, and what is missing for the others.
 
 use zor_core::burn::tensor::Device;
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "cube"))]
+use zor_core::burn::tensor::DeviceType;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The device of a name: `auto`, `flex`, `ndarray`, `wgpu` or `cuda`.
+/// A kind of device, best first.
+struct Kind {
+    /// Its name, which is that of the cargo feature too.
+    name: &'static str,
+    /// The devices found; none if Zor was built without them.
+    find: Option<fn() -> Vec<Device>>,
+    /// What a machine without such a device lacks.
+    missing: &'static str,
+}
+
+macro_rules! kind {
+    ($name:literal, $variant:ident, $missing:literal) => {{
+        #[cfg(feature = $name)]
+        #[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
+        let find = Some((|| Device::enumerate(DeviceType::$variant).into_vec()) as fn() -> _);
+        #[cfg(not(feature = $name))]
+        let find = None;
+        Kind { name: $name, find, missing: $missing }
+    }};
+}
+
+fn kinds() -> [Kind; 7] {
+    [
+        kind!(
+            "cuda",
+            Cuda,
+            "no NVIDIA GPU was found; see whether `nvidia-smi` lists one, and install NVIDIA's driver and the CUDA libraries (nvrtc) if not"
+        ),
+        kind!(
+            "rocm",
+            Rocm,
+            "no AMD GPU was found; see whether `rocminfo` lists one, and install ROCm if not"
+        ),
+        kind!("metal", Metal, "no GPU with Metal was found; it is there on macOS alone"),
+        kind!(
+            "vulkan",
+            Vulkan,
+            "no device with Vulkan was found; install the GPU's driver, or software Vulkan (on Debian mesa-vulkan-drivers)"
+        ),
+        kind!(
+            "wgpu",
+            Wgpu,
+            "no device was found; install the GPU's driver, or software Vulkan (on Debian mesa-vulkan-drivers)"
+        ),
+        kind!("flex", Flex, "no CPU was found"),
+        kind!("ndarray", NdArray, "no CPU was found"),
+    ]
+}
+
+/// What there is to say about a device, or about a kind of which there is none.
+#[derive(Clone, Debug)]
+pub struct DeviceLine {
+    /// What [`device`] takes, such as `cuda:1`.
+    pub name: String,
+    /// The device, if it is there.
+    pub device: Option<Device>,
+    /// What it is, or what is missing.
+    pub what: String,
+    /// Whether it is a card, not a processor or its stand-in for one.
+    pub is_card: bool,
+}
+
+/// Every device that Zor can name, best first, and for each kind without one what is missing. Opens all of them.
+pub fn devices() -> Vec<DeviceLine> {
+    let mut lines = Vec::new();
+    for kind in kinds() {
+        let found = kind.find.map_or_else(Vec::new, |find| find());
+        if found.is_empty() {
+            let what = absent(&kind);
+            lines.push(DeviceLine { name: kind.name.into(), device: None, what, is_card: false });
+        }
+        for (index, device) in found.into_iter().enumerate() {
+            let name = if index == 0 { kind.name.into() } else { format!("{}:{index}", kind.name) };
+            let (what, is_card) = describe(&device);
+            lines.push(DeviceLine { name, device: Some(device), what, is_card });
+        }
+    }
+    lines
+}
+
+/// The device of a name: `auto`, or one that [`devices`] lists, such as `flex`, `wgpu`, `cuda` or `cuda:1`.
+///
+/// `auto` is the first card, or the CPU where there is none.
 ///
 /// # Errors
-/// When the name is unknown, or Zor was built without that device.
+/// When the name is unknown, Zor was built without such a device, or this machine has none.
 pub fn device(name: &str) -> Result<Device> {
-    let absent = || {
+    named_device(name).map(|(_, device)| device)
+}
+
+/// The same with the device's own name, which says what `auto` is here.
+///
+/// # Errors
+/// The same.
+pub fn named_device(name: &str) -> Result<(String, Device)> {
+    if name == "auto" {
+        return best();
+    }
+    let (base, number) = name.split_once(':').unwrap_or((name, "0"));
+    let kinds = kinds();
+    let Some(kind) = kinds.iter().find(|kind| kind.name == base) else {
+        let names: Vec<&str> = kinds.iter().rev().map(|kind| kind.name).collect();
+        return Err(Error::input(format!(
+            "there is no device '{name}'; choose from auto, {}, with a number behind it (cuda:1) where there are several",
+            names.join(", ")
+        )));
+    };
+    let index: usize = number.parse().map_err(|_| {
+        Error::input(format!("'{number}' in the device '{name}' is no number; write {base}:0"))
+    })?;
+    let mut found = kind.find.map_or_else(Vec::new, |find| find());
+    if index < found.len() {
+        return Ok((name.to_owned(), found.swap_remove(index)));
+    }
+    let message = match found.len() {
+        0 => format!("device '{name}': {}", absent(kind)),
+        n => format!("there is no device '{name}'; the last one here is {base}:{}", n - 1),
+    };
+    Err(Error::new(ErrorKind::Device, message))
+}
+
+/// The first card, else the CPU, else what stands in a card's place.
+fn best() -> Result<(String, Device)> {
+    // Without a backend for cards there is nothing to open and compare.
+    if !cfg!(feature = "cube")
+        && let Ok(found) = named_device("flex")
+    {
+        return Ok(found);
+    }
+    let mut all = devices();
+    let is_cpu = |line: &DeviceLine| ["flex", "ndarray"].contains(&line.name.as_str());
+    let there = |line: &DeviceLine| line.device.is_some();
+    let place = all
+        .iter()
+        .position(|line| there(line) && line.is_card)
+        .or_else(|| all.iter().position(|line| there(line) && is_cpu(line)))
+        .or_else(|| all.iter().position(there));
+    let found = place.map(|place| all.swap_remove(place));
+    found.and_then(|line| Some((line.name, line.device?))).ok_or_else(|| {
         Error::new(
             ErrorKind::Device,
-            format!(
-                "this Zor was built without the device '{name}'; build it with --features {name}"
-            ),
+            "this Zor was built without any device; build it with --features flex",
         )
-    };
-    match name {
-        "auto" | "flex" => flex().ok_or_else(absent),
-        "ndarray" => ndarray().ok_or_else(absent),
-        "wgpu" => wgpu().ok_or_else(absent),
-        "cuda" => cuda().ok_or_else(absent),
-        _ => Err(Error::input(format!(
-            "there is no device '{name}'; choose from auto, flex, ndarray, wgpu, cuda"
-        ))),
+    })
+}
+
+fn absent(kind: &Kind) -> String {
+    match kind.find {
+        Some(_) => kind.missing.to_owned(),
+        None => format!("this Zor was built without it; build it with --features {}", kind.name),
     }
 }
 
-/// A function per device that is there with its feature and answers none without.
-macro_rules! optional_device {
-    ($name:ident, $feature:literal, $make:expr) => {
-        #[cfg(feature = $feature)]
-        #[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
-        fn $name() -> Option<Device> {
-            Some($make)
-        }
-
-        #[cfg(not(feature = $feature))]
-        fn $name() -> Option<Device> {
-            None
-        }
-    };
+/// What a device is, and whether it is a card.
+fn describe(device: &Device) -> (String, bool) {
+    #[cfg(feature = "cube")]
+    if let Some(identity) = device.identity() {
+        let is_card = identity.physical.is_some();
+        let kind = if is_card { "" } else { ", in software" };
+        return (format!("{}{kind}", identity.name), is_card);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let _ = device;
+    (format!("CPU of {threads} threads"), false)
 }
-optional_device!(flex, "flex", Device::flex());
-optional_device!(ndarray, "ndarray", Device::ndarray());
-optional_device!(wgpu, "wgpu", Device::wgpu(Default::default()));
-optional_device!(cuda, "cuda", Device::cuda(0));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_listed_can_be_named_and_the_rest_says_what_is_missing() {
+        let lines = devices();
+        for name in kinds().map(|kind| kind.name) {
+            assert!(lines.iter().any(|line| line.name == name), "{name}");
+        }
+        for line in lines {
+            assert!(!line.what.is_empty(), "{}", line.name);
+            assert_eq!(device(&line.name).is_ok(), line.device.is_some(), "{}", line.name);
+        }
+        assert!(device("auto").is_ok());
+    }
+
+    #[test]
+    fn wrong_names_are_refused_with_those_that_there_are() {
+        let refused = |name: &str| device(name).expect_err(name).to_string();
+        assert!(refused("gpu").contains("flex"));
+        assert!(refused("flex:one").contains("flex:0"));
+        assert!(refused("flex:7").contains("flex:0"));
+    }
+}

@@ -115,7 +115,7 @@ mod tests {
     fn trained(settings: &Settings, data: &RunData, cut: Option<u64>) -> Vec<f32> {
         let start = Training::start(settings, data, &Device::flex()).unwrap();
         let go_on = |training: Training, until: Option<u64>| {
-            let mut tell = |now: &Training| match until {
+            let mut tell = |now: &mut Training| match until {
                 Some(step) if now.steps == step => Next::Stop,
                 _ => Next::Continue,
             };

@@ -60,7 +60,11 @@ impl std::error::Error for Error {}
 
 impl From<zor_core::Error> for Error {
     fn from(error: zor_core::Error) -> Self {
-        Self::input(error.to_string())
+        let kind = match error.kind() {
+            zor_core::ErrorKind::Device => ErrorKind::Device,
+            _ => ErrorKind::Input,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -11,8 +11,11 @@ pub mod confusion;
 pub mod images;
 pub mod models;
 pub mod options;
+pub mod pace;
 pub mod prelude;
 pub mod train;
+#[cfg(feature = "flex")]
+pub mod verify;
 pub mod views;
 
 mod device;
@@ -22,7 +25,7 @@ mod names;
 mod presets;
 mod whitening;
 
-pub use device::device;
+pub use device::{DeviceLine, device, devices, named_device};
 pub use error::{Error, ErrorKind, Result};
 pub use zor_core as core;
 pub use zor_data as data;

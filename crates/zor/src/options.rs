@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+pub use zor_core::ops::Precision;
 use zor_core::{Activation, Optimizer, Rule};
 use zor_data::Augment;
 use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
@@ -72,6 +73,8 @@ pub struct Options {
     pub threads: Option<usize>,
     /// The device, such as `flex`.
     pub device: Option<String>,
+    /// How exactly a GPU multiplies matrices: `f32` if not said, `tf32` or `bf16`.
+    pub precision: Option<Precision>,
     /// Where the data set lies.
     pub data_dir: Option<PathBuf>,
     /// A folder of images or a `.npy` file to learn from instead of the task's data set.
@@ -117,6 +120,7 @@ impl Options {
             baseline: self.baseline.or(others.baseline),
             threads: self.threads.or(others.threads),
             device: self.device.or(others.device),
+            precision: self.precision.or(others.precision),
             data_dir: self.data_dir.or(others.data_dir),
             images: self.images.or(others.images),
         }
@@ -174,6 +178,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// The device.
     pub device: String,
+    /// How exactly a GPU multiplies matrices.
+    pub precision: Precision,
     /// Where the data set lies, if said.
     pub data_dir: Option<PathBuf>,
     /// A folder of images or a `.npy` file to learn from instead of the task's data set.
@@ -303,6 +309,7 @@ impl Settings {
             baseline: options.baseline.unwrap_or(task == TaskName::FashionReconstruction),
             threads: options.threads,
             device: options.device.clone().unwrap_or_else(|| "auto".to_owned()),
+            precision: options.precision.unwrap_or_default(),
             data_dir: options.data_dir.clone(),
             images: options.images.clone(),
         };
@@ -350,6 +357,7 @@ impl Settings {
             baseline: Some(self.baseline),
             threads: self.threads,
             device: Some(self.device.clone()),
+            precision: (self.precision != Precision::default()).then_some(self.precision),
             data_dir: self.data_dir.clone(),
             images: self.images.clone(),
         }

@@ -1,10 +1,13 @@
 //! The training loop: batches in, a trained network at the end.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{Deviation, GateConfig, Network, Optimizer, Place, Target, Workspace, step};
+use zor_core::{
+    Deviation, GateConfig, Network, Optimizer, Place, Target, Unread, Workspace, ops, step,
+};
 use zor_data::{Batches, Dataset, ImageShape, Order, Prefetch};
 
 use crate::confusion::Confusion;
@@ -21,6 +24,8 @@ const EVALUATIONS: u64 = 10;
 const GLANCE: usize = 1000;
 /// Batches that are prepared ahead.
 const AHEAD: usize = 4;
+/// Steps that a device may have in its queue.
+const QUEUED: usize = 16;
 /// Images evaluated at once.
 const EVALUATION_BATCH: usize = 100;
 
@@ -90,6 +95,8 @@ pub struct Training {
     pub train_seconds: f64,
     /// Whether it was stopped before its last step.
     pub stopped: bool,
+    /// How far the last batches were off, as far as that is not known yet.
+    unread: VecDeque<Unread>,
 }
 
 impl Training {
@@ -101,8 +108,39 @@ impl Training {
         let (shape, classes) = (data.train.shape(), data.train.n_classes());
         let mut network = build_network(settings, shape, classes, device)?;
         whitening::whiten(&mut network, &data.train)?;
-        let (curve, train_seconds) = (Vec::new(), 0.0);
-        Ok(Self { network, curve, steps: 0, samples_seen: 0, train_seconds, stopped: false })
+        Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
+    }
+
+    /// As far as it was when it was saved.
+    pub(crate) fn at(
+        network: Network,
+        curve: Vec<Point>,
+        steps: u64,
+        samples_seen: u64,
+        train_seconds: f64,
+    ) -> Self {
+        let (stopped, unread) = (false, VecDeque::new());
+        Self { network, curve, steps, samples_seen, train_seconds, stopped, unread }
+    }
+
+    /// Waits for the device: afterwards the network's history has every step.
+    ///
+    /// # Errors
+    /// When a batch's error was not finite, or the device is lost.
+    pub fn settle(&mut self) -> Result<()> {
+        self.settle_to(0).map(|_| ())
+    }
+
+    /// The same for all but the last so many steps. Answers how far the last one that is known was off.
+    fn settle_to(&mut self, queued: usize) -> Result<Deviation> {
+        let mut last = Deviation::default();
+        while self.unread.len() > queued {
+            if let Some(unread) = self.unread.pop_front() {
+                last = unread.read()?;
+                self.network.record(&last);
+            }
+        }
+        Ok(last)
     }
 
     /// How well the evaluation images were done when last looked at.
@@ -110,16 +148,16 @@ impl Training {
         self.curve.last().map_or_else(Score::default, |point| point.evaluation.clone())
     }
 
-    /// Trains to the last step, or until told to stop. `tell` hears of every step.
+    /// Trains to the last step, or until told to stop. `tell` hears of every step; a device with a queue may still be at it.
     ///
     /// # Errors
-    /// When shapes or values make training impossible.
+    /// When shapes or values make training impossible, or the device is lost.
     pub fn go_on(
         mut self,
         settings: &Settings,
         data: &RunData,
         teacher: Teacher,
-        tell: &mut dyn FnMut(&Self) -> Next,
+        tell: &mut dyn FnMut(&mut Self) -> Next,
     ) -> Result<Self> {
         let device = self.network.device().clone();
         let optimizer = settings.build_optimizer();
@@ -146,22 +184,27 @@ impl Training {
             let learn = |network: &mut Network| {
                 teacher.train_batch(network, optimizer.as_ref(), input, target)
             };
-            let training = match &mut early {
+            let unread = match &mut early {
                 Some(early) => early.lend(&mut self.network, learn)?,
                 None => learn(&mut self.network)?,
             };
+            self.unread.push_back(unread);
             self.steps += 1;
-            self.train_seconds += start.elapsed().as_secs_f64();
             let (step, last) = (self.steps, self.steps == settings.steps);
             // Early steps change most: they are looked at too, ever more rarely.
-            if step.is_power_of_two() || step % every == 0 || last {
+            let evaluated = step.is_power_of_two() || step % every == 0 || last;
+            let on_the_way = if evaluated || !ops::runs_ahead(&device) { 0 } else { QUEUED };
+            let training = self.settle_to(on_the_way)?;
+            self.train_seconds += start.elapsed().as_secs_f64();
+            if evaluated {
                 let set = if last { &data.evaluation } else { &glance };
                 let evaluation =
                     evaluate(&self.network, settings.task, set, &device, settings.views())?;
                 self.curve.push(Point { step, seconds: self.train_seconds, training, evaluation });
             }
-            self.stopped = tell(&self) == Next::Stop && !last;
+            self.stopped = tell(&mut self) == Next::Stop && !last;
         }
+        self.settle()?;
         Ok(self)
     }
 }
@@ -238,17 +281,17 @@ impl Teacher {
     /// One training step; how far the outputs were off before it.
     ///
     /// # Errors
-    /// When the batch does not fit the network, or its error is not finite.
+    /// When the batch does not fit the network, or its error is not finite, which a device with a queue tells when the result is read.
     pub fn train_batch(
         self,
         network: &mut Network,
         optimizer: &dyn Optimizer,
         input: Tensor<2>,
         target: impl Into<Target>,
-    ) -> Result<Deviation> {
+    ) -> Result<Unread> {
         match self {
-            Self::Rule => Ok(network.train_batch(optimizer, input, target)?),
-            Self::Autodiff => autodiff::train_batch(network, optimizer, input, target),
+            Self::Rule => Ok(network.train_batch_unread(optimizer, input, target)?),
+            Self::Autodiff => Ok(autodiff::train_batch(network, optimizer, input, target)?.into()),
         }
     }
 }
@@ -262,7 +305,7 @@ pub fn run(
     data: &RunData,
     device: &Device,
     teacher: Teacher,
-    tell: &mut dyn FnMut(&Training) -> Next,
+    tell: &mut dyn FnMut(&mut Training) -> Next,
 ) -> Result<Training> {
     Training::start(settings, data, device)?.go_on(settings, data, teacher, tell)
 }
@@ -290,7 +333,7 @@ pub fn evaluate(
         let output = views.answer(network, question, &mut workspace)?;
         let target = match &mut confusion {
             Some(confusion) => {
-                let answers = likeliest(output.clone());
+                let answers = likeliest(output.clone())?;
                 labels.iter().zip(answers).for_each(|(truth, found)| confusion.add(*truth, found));
                 Target::Classes(labels)
             }
@@ -304,11 +347,11 @@ pub fn evaluate(
 }
 
 /// The column of the largest output of every row.
-fn likeliest(output: Tensor<2>) -> Vec<usize> {
+fn likeliest(output: Tensor<2>) -> Result<Vec<usize>> {
     let columns = output.dims()[1];
-    let values: Vec<f32> = output.into_data().iter::<f32>().collect();
+    let values = ops::read(output)?;
     let largest = |row: &[f32]| (0..columns).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-    values.chunks_exact(columns).map(|row| largest(row).unwrap_or(0)).collect()
+    Ok(values.chunks_exact(columns).map(|row| largest(row).unwrap_or(0)).collect())
 }
 
 /// A set's images in order, as batches `[at most 100, pixels]`.

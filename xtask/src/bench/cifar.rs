@@ -161,7 +161,7 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             let options = Options { seed: Some(seed), ..row.options.clone() };
             let settings = Settings::resolve(&options).map_err(text)?;
             let data = images::choose(&data, &settings).map_err(text)?;
-            let go_on = &mut |_: &Training| Next::Continue;
+            let go_on = &mut |_: &mut Training| Next::Continue;
             let trained =
                 train::run(&settings, &data, &Device::flex(), row.teacher, go_on).map_err(text)?;
             let mut found = report(&settings, &trained);

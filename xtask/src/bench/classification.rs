@@ -26,7 +26,7 @@ pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
         let options = Options { task, seed: Some(seed), ..Options::default() };
         let settings = Settings::resolve(&options).map_err(text)?;
         let data = images::choose(&data, &settings).map_err(text)?;
-        let go_on = &mut |_: &train::Training| Next::Continue;
+        let go_on = &mut |_: &mut train::Training| Next::Continue;
         let trained =
             train::run(&settings, &data, &Device::flex(), teacher, go_on).map_err(text)?;
         let (top1, seconds) = (trained.evaluation().top1().unwrap_or(0.0), trained.train_seconds);

@@ -31,7 +31,7 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
     println!("{:>6}{:>14}{:>20}{:>10}", "steps", "Zor's s", "PyTorch's s", "ratio");
     while training.steps < settings.steps {
         let before = training.train_seconds;
-        let mut stop = |training: &Training| {
+        let mut stop = |training: &mut Training| {
             if training.steps.is_multiple_of(turn) { Next::Stop } else { Next::Continue }
         };
         training = training.go_on(&settings, &data, Teacher::Rule, &mut stop).map_err(text)?;
