@@ -1,11 +1,13 @@
 //! What CI runs beside the tests, cheapest first.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{guard, layers, page, promises, root, tidy, weight};
+use crate::{guard, layers, packages, page, promises, root, tidy, weight};
+
+/// Features for GPUs that compile without a GPU's libraries, alone and together; `wgpu` alone is tested.
+const GPU_FEATURES: [&str; 3] =
+    ["wgpu,vulkan,metal,cuda,rocm,autotune,ndarray", "wgpu,fusion", "cuda"];
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run() -> Result<(), String> {
@@ -15,58 +17,20 @@ pub(crate) fn run() -> Result<(), String> {
     timed("pages", || page::run(false))?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
-    for package in ["zor-core", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"] {
-        let name = format!("{package} on ndarray");
-        let features = ["--no-default-features", "--features", "ndarray"];
-        let arguments = [&["check", "--package", package][..], &features].concat();
-        cargo(&name, &arguments)?;
+    let all = packages::PUBLISHED.into_iter().flat_map(|name| ["--package", name]);
+    let ndarray = ["check", "--no-default-features", "--features", "ndarray"].into_iter();
+    cargo("ndarray alone", &ndarray.chain(all).collect::<Vec<_>>())?;
+    for features in GPU_FEATURES {
+        let name = format!("kernels for GPUs: {features}");
+        cargo(&name, &["check", "--package", "zor-core", "--features", features])?;
     }
-    cargo("wgpu and cuda", &["check", "--package", "zor", "--features", "wgpu,cuda"])?;
     timed("guard", || guard::run(false))?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
-    forget_packaged()?;
-    let unpublished = ["zor-examples", "zor-benches", "zor-fuzz", "xtask"];
-    let packaging = ["package", "--workspace", "--allow-dirty"].into_iter();
-    let excluded = unpublished.into_iter().flat_map(|name| ["--exclude", name]);
-    cargo("packaging", &packaging.chain(excluded).collect::<Vec<_>>())?;
+    let suite = ["test", "--package", "zor", "--lib", "--features", "wgpu,ndarray"];
+    let only = ["--", "--nocapture", "verify::", "device::"];
+    cargo("devices", &[&suite[..], &only].concat())?;
+    timed("packages", packages::run)?;
     timed("weight", weight::run)
-}
-
-/// Removes what cargo's home keeps of these crates from packaging before: crates of the same version would be verified against it, not against
-/// what is packaged now.
-fn forget_packaged() -> Result<(), String> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let Some(home) = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))) else {
-        return Err("neither CARGO_HOME nor a home folder is known".to_owned());
-    };
-    for kind in ["src", "cache"] {
-        for registry in entries(&home.join("registry").join(kind)) {
-            // Cargo's temporary registries have no name before the dash.
-            if !name(&registry).starts_with('-') {
-                continue;
-            }
-            for copy in entries(&registry) {
-                if !name(&copy).starts_with("zor") {
-                    continue;
-                }
-                let folder = copy.is_dir();
-                let removed =
-                    if folder { fs::remove_dir_all(&copy) } else { fs::remove_file(&copy) };
-                removed.map_err(|e| format!("{}: {e}", copy.display()))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What is in a folder; nothing if it is not there.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let found = fs::read_dir(folder).into_iter().flatten().flatten();
-    found.map(|entry| entry.path()).collect()
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Runs cargo in the workspace's folder, with warnings of the documentation denied.
@@ -76,8 +40,6 @@ pub(crate) fn cargo(name: &str, arguments: &[&str]) -> Result<(), String> {
             .args(arguments)
             .current_dir(root())
             .env("RUSTDOCFLAGS", "--deny warnings")
-            // Packages are verified without this workspace's profile; debug information would double their time.
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
             // Lets the bindings to CUDA be checked where NVIDIA's toolkit is not installed.
             .env("DOCS_RS", "1")
             .status()

@@ -6,13 +6,16 @@
 //! - `pages [--write]`: `docs/benchmarks.md` from the numbers in `docs/results`;
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
 //! - `parity FILE...`: replays traces of the classic rule;
+//! - `gpu [FEATURES]`: a folder to be run on a machine with a GPU, with CUDA and WGPU if nothing is said;
 //! - `layers`: whether each crate depends only on crates below it.
 
 mod bench;
 mod check;
 mod figures;
+mod gpu;
 mod guard;
 mod layers;
+mod packages;
 mod page;
 mod parity;
 mod promises;
@@ -24,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | parity FILE... | layers
+    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | parity FILE... | layers | gpu [FEATURES]
        cargo xtask bench --suite cifar|cifar-classification|classification|conv|cost|depth|few-shot|inference|io|memory|
                                reconstruction|rules|step
                          [--only WORDS] [--missing] [--peer torch|burn] [--device LIST] [--json] [--write]";
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         ["layers"] => layers::run(),
         ["pages"] => page::run(false),
         ["pages", "--write"] => page::run(true),
+        ["gpu"] => gpu::run("cuda,wgpu"),
+        ["gpu", features] => gpu::run(features),
         ["guard"] => guard::run(false),
         ["guard", "--write"] => guard::run(true),
         ["count-of", case, times] => guard::repeat(case, times),

@@ -1,0 +1,54 @@
+//! What would be published builds by itself: no file is missing from a package.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{check, root};
+
+/// The crates that are published.
+pub(crate) const PUBLISHED: [&str; 6] =
+    ["zor-core", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"];
+
+/// Packs every crate, unpacks them side by side as a workspace of their own, and checks that.
+///
+/// `cargo package` can verify too, but builds all dependencies for each crate anew.
+pub(crate) fn run() -> Result<(), String> {
+    let named = PUBLISHED.into_iter().flat_map(|name| ["--package", name]);
+    let pack = ["package", "--allow-dirty", "--no-verify"].into_iter().chain(named);
+    check::cargo("packing", &pack.collect::<Vec<_>>())?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    let unpacked = target.join("unpacked");
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked).map_err(|e| format!("{}: {e}", unpacked.display()))?;
+    }
+    fs::create_dir_all(&unpacked).map_err(|e| format!("{}: {e}", unpacked.display()))?;
+    let mut workspace =
+        "[workspace]\nresolver = \"3\"\nmembers = [\"zor*\"]\n\n[patch.crates-io]\n".to_owned();
+    for name in PUBLISHED {
+        let folder = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
+        unpack(&target.join("package").join(format!("{folder}.crate")), &unpacked)?;
+        workspace += &format!("{name} = {{ path = \"{folder}\" }}\n");
+    }
+    write(&unpacked.join("Cargo.toml"), workspace.as_bytes())?;
+    let lock = root().join("Cargo.lock");
+    let locked = fs::read(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
+    write(&unpacked.join("Cargo.lock"), &locked)?;
+    let manifest = unpacked.join("Cargo.toml").display().to_string();
+    let target = target.display().to_string();
+    let arguments = ["check", "--workspace", "--manifest-path", &manifest, "--target-dir", &target];
+    check::cargo("packed crates", &arguments)
+}
+
+fn unpack(archive: &Path, to: &Path) -> Result<(), String> {
+    let status = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(to).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("{}: tar cannot unpack it", archive.display())),
+        Err(error) => Err(format!("tar: {error}")),
+    }
+}
+
+fn write(path: &Path, contents: &[u8]) -> Result<(), String> {
+    fs::write(path, contents).map_err(|e| format!("{}: {e}", path.display()))
+}
