@@ -134,11 +134,11 @@ impl Training {
     /// The same for all but the last so many steps. Answers how far the last one that is known was off.
     fn settle_to(&mut self, queued: usize) -> Result<Deviation> {
         let mut last = Deviation::default();
-        while self.unread.len() > queued {
-            if let Some(unread) = self.unread.pop_front() {
-                last = unread.read()?;
-                self.network.record(&last);
-            }
+        while self.unread.len() > queued
+            && let Some(unread) = self.unread.pop_front()
+        {
+            last = unread.read()?;
+            self.network.record(&last);
         }
         Ok(last)
     }
