@@ -11,7 +11,7 @@ const MOST_CRATES: usize = 260;
 /// Bytes of the release binary.
 const LARGEST_BINARY: u64 = 16 << 20;
 /// Lines of code of zor-core, without comments, blank lines and tests; a fifth are the CPU's convolutions, a tenth the kernels for GPUs.
-const MOST_LINES: usize = 8000;
+const MOST_LINES: usize = 8500;
 
 /// Prints the three numbers and fails when one is beyond its bound. Builds the command in release.
 pub(crate) fn run() -> Result<(), String> {
