@@ -109,11 +109,7 @@ fn train(
     let input = noise([batch, sizes[0]]);
     for _ in 0..3 {
         let (input, target) = (input.clone(), input.clone());
-        teacher
-            .train_batch(&mut network, optimizer, input, target)
-            .map_err(text)?
-            .read()
-            .map_err(text)?;
+        teacher.train_batch(&mut network, optimizer, input, target).map_err(text)?;
     }
     Ok(())
 }

@@ -172,9 +172,11 @@ pub trait ZorBackend: Backend {
         factor: FloatTensor<Self>,
         side: Side,
     ) -> FloatTensor<Self> {
+        // A buffer with two owners is left alone.
+        let buffer = matrix.clone();
         match side {
-            Side::Left => Self::float_matmul(factor, matrix),
-            Side::Right => Self::float_matmul(matrix, factor),
+            Side::Left => Self::product(factor, matrix, buffer, Transposed::Neither),
+            Side::Right => Self::product(matrix, factor, buffer, Transposed::Neither),
         }
     }
 
@@ -264,7 +266,9 @@ pub trait ZorBackend: Backend {
         target: FloatTensor<Self>,
         output: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, ErrorSums) {
-        primitives::error_signal::<Self>(target, output)
+        let (signal, sums) = Self::error_signal_unread(target, output);
+        let [absolute, squared] = primitives::read::<Self, 2>(sums).map(f64::from);
+        (signal, ErrorSums { absolute, squared })
     }
 
     /// The same with the sums left on the device; see [`crate::ops::error_signal_unread`].
@@ -396,7 +400,7 @@ pub trait ZorBackend: Backend {
         moment_2: FloatTensor<Self>,
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let correlation = Self::float_matmul(Self::float_transpose(presynaptic), signal);
+        let correlation = Self::product(presynaptic, signal, weight.clone(), Transposed::Left);
         Self::adam_step(weight, correlation, moment_1, moment_2, step)
     }
 }

@@ -5,7 +5,7 @@ use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Shape, TensorData};
 
-use super::{AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
+use super::{AdamStep, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
 
 fn as_float<B: Backend>(
     tensor: burn::backend::tensor::BoolTensor<B>,
@@ -202,15 +202,6 @@ pub(super) fn average_pool_adjoint<B: Backend>(
     let input = empty_maps::<B>(&signal, geometry.input);
     let signal = maps::<B>(signal, geometry.output());
     rows::<B>(B::avg_pool2d_backward(input, signal, kernel, stride, padding, false, false))
-}
-
-pub(super) fn error_signal<B: Backend>(
-    target: FloatTensor<B>,
-    output: FloatTensor<B>,
-) -> (FloatTensor<B>, ErrorSums) {
-    let (signal, sums) = error_signal_unread::<B>(target, output);
-    let [absolute, squared] = read::<B, 2>(sums).map(f64::from);
-    (signal, ErrorSums { absolute, squared })
 }
 
 pub(super) fn error_signal_unread<B: Backend>(

@@ -39,7 +39,7 @@ pub(super) fn writable(tensor: CubeTensor) -> CubeTensor {
     if tensor.can_mut() { tensor } else { readable(tensor.copy()) }
 }
 
-/// A tensor of this shape with any contents: the given one if it has as many values and no other owner.
+/// A tensor of this shape with any contents: the given one if it has that shape and no other owner.
 pub(super) fn reuse(tensor: CubeTensor, shape: [usize; 2]) -> CubeTensor {
     let fits = tensor.dtype == DType::F32 && tensor.can_mut() && tensor.is_contiguous();
     if fits && size(&tensor) == shape { tensor } else { empty_like(&tensor, shape) }

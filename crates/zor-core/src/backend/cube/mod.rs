@@ -14,9 +14,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use memory::{buffer, check_maps, check_same, empty_like, readable, reuse, size, units, writable};
 
-use super::{
-    AdamStep, ErrorSums, GateSettings, Geometry, Side, Transposed, ZorBackend, primitives,
-};
+use super::{AdamStep, GateSettings, Geometry, Transposed, ZorBackend, primitives};
 
 /// Launches a kernel with a unit for every element of a tensor.
 macro_rules! for_each {
@@ -119,15 +117,6 @@ impl ZorBackend for CubeBackend {
         transposed: Transposed,
     ) -> CubeTensor {
         product::product(left, right, result, transposed)
-    }
-
-    fn multiply_square(matrix: CubeTensor, factor: CubeTensor, side: Side) -> CubeTensor {
-        let buffer = empty_like(&matrix, size(&matrix));
-        let (left, right) = match side {
-            Side::Left => (factor, matrix),
-            Side::Right => (matrix, factor),
-        };
-        product::product(left, right, buffer, Transposed::Neither)
     }
 
     fn normalize_presynaptic(
@@ -273,12 +262,6 @@ impl ZorBackend for CubeBackend {
         below
     }
 
-    fn error_signal(target: CubeTensor, output: CubeTensor) -> (CubeTensor, ErrorSums) {
-        let (signal, sums) = Self::error_signal_unread(target, output);
-        let [absolute, squared] = primitives::read::<Self, 2>(sums).map(f64::from);
-        (signal, ErrorSums { absolute, squared })
-    }
-
     fn error_signal_unread(target: CubeTensor, output: CubeTensor) -> (CubeTensor, CubeTensor) {
         let (target, output) = (readable(target), writable(output));
         check_same(&target, &output);
@@ -364,19 +347,6 @@ impl ZorBackend for CubeBackend {
             within(step.limit),
         );
         (weight, moment_1, moment_2)
-    }
-
-    fn adam_step_in_factors(
-        weight: CubeTensor,
-        presynaptic: CubeTensor,
-        signal: CubeTensor,
-        moment_1: CubeTensor,
-        moment_2: CubeTensor,
-        step: AdamStep,
-    ) -> (CubeTensor, CubeTensor, CubeTensor) {
-        let buffer = empty_like(&weight, size(&weight));
-        let correlation = product::product(presynaptic, signal, buffer, Transposed::Left);
-        Self::adam_step(weight, correlation, moment_1, moment_2, step)
     }
 }
 
