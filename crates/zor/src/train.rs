@@ -182,7 +182,7 @@ impl Training {
             let input = settings.task.question(images);
             prefetch.recycle(batch);
             let learn = |network: &mut Network| {
-                teacher.train_batch(network, optimizer.as_ref(), input, target)
+                teacher.train_batch_unread(network, optimizer.as_ref(), input, target)
             };
             let unread = match &mut early {
                 Some(early) => early.lend(&mut self.network, learn)?,
@@ -278,16 +278,30 @@ pub enum Teacher {
 }
 
 impl Teacher {
-    /// One training step; how far the outputs were off before it.
+    /// One training step; how far the outputs were off before it. Waits for the device.
     ///
     /// # Errors
-    /// When the batch does not fit the network, or its error is not finite, which a device with a queue tells when the result is read.
+    /// When the batch does not fit the network, or its error is not finite.
     pub fn train_batch(
         self,
         network: &mut Network,
         optimizer: &dyn Optimizer,
         input: Tensor<2>,
         target: impl Into<Target>,
+    ) -> Result<Deviation> {
+        match self {
+            Self::Rule => Ok(network.train_batch(optimizer, input, target)?),
+            Self::Autodiff => autodiff::train_batch(network, optimizer, input, target),
+        }
+    }
+
+    /// The same for the rule without waiting, and without counting the step; see [`Network::train_batch_unread`].
+    fn train_batch_unread(
+        self,
+        network: &mut Network,
+        optimizer: &dyn Optimizer,
+        input: Tensor<2>,
+        target: Target,
     ) -> Result<Unread> {
         match self {
             Self::Rule => Ok(network.train_batch_unread(optimizer, input, target)?),
