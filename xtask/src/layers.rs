@@ -7,7 +7,7 @@ use crate::root;
 
 /// The crates from the bottom up; those of one row do not know each other.
 const LAYERS: [&[&str]; 4] =
-    [&["zor-core"], &["zor-optim", "zor-data", "zor-io"], &["zor"], &["zor-cli"]];
+    [&["zor-core", "zor-edge"], &["zor-optim", "zor-data", "zor-io"], &["zor"], &["zor-cli"]];
 
 /// Prints each crate's dependencies inside the workspace.
 pub(crate) fn run() -> Result<(), String> {

@@ -7,8 +7,8 @@ use std::process::Command;
 use crate::{check, root};
 
 /// The crates that are published.
-pub(crate) const PUBLISHED: [&str; 6] =
-    ["zor-core", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"];
+pub(crate) const PUBLISHED: [&str; 7] =
+    ["zor-core", "zor-edge", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"];
 
 /// Packs every crate, unpacks them side by side as a workspace of their own, and checks that.
 ///

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     },
     /// Write a model in another format: .zor, .safetensors or .npz, by the names' endings
     Convert(ConvertArguments),
+    /// Write a model as an image that zor-edge runs on small devices and in browsers
+    Export(ExportArguments),
     /// Find or fetch data sets
     #[command(subcommand)]
     Data(DataCommand),
@@ -88,6 +90,9 @@ pub(crate) struct TrainArguments {
     /// The optimizer: muon, adamw, adam or sgd
     #[arg(long)]
     optimizer: Option<OptimizerName>,
+    /// Share of the hidden values that shall fire, such as 0.1: what is silent costs nothing on small devices (`zor export`)
+    #[arg(long, value_name = "SHARE")]
+    target_spike_rate: Option<f32>,
     /// How many training images: a number or 'all'
     #[arg(long, value_name = "N|all", conflicts_with = "samples_per_class")]
     train_samples: Option<Count>,
@@ -147,7 +152,7 @@ pub(crate) struct TrainArguments {
     pub(crate) keep: usize,
     /// Go on from a checkpoint, or from the last one in a folder, with its settings; --steps makes the training longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
-        "task", "config", "model", "rule", "batch", "learning_rate", "optimizer", "train_samples", "samples_per_class", "samples",
+        "task", "config", "model", "rule", "batch", "learning_rate", "optimizer", "target_spike_rate", "train_samples", "samples_per_class", "samples",
         "augment", "no_augment", "seed",
     ])]
     pub(crate) resume: Option<PathBuf>,
@@ -169,6 +174,7 @@ impl TrainArguments {
             batch: self.batch,
             learning_rate: self.learning_rate,
             optimizer: self.optimizer,
+            target_spike_rate: self.target_spike_rate,
             train_samples: self.train_samples,
             samples_per_class: self.samples_per_class,
             samples: self.samples,
@@ -290,6 +296,37 @@ pub(crate) struct ConvertArguments {
     /// A model with the layers for a .safetensors file that says nothing of them
     #[arg(long, value_name = "MODEL")]
     pub(crate) like: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The model file
+    pub(crate) model: PathBuf,
+    /// The format: edge
+    #[arg(long, default_value = "edge")]
+    pub(crate) format: ExportFormat,
+    /// Weights and values of 8 bits, for a quarter of the memory
+    #[arg(long)]
+    pub(crate) int8: bool,
+    /// The file to write [default: the model's name, ending in .zore]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The folder that has the data set, from which the steps of 8 bits are chosen and the image is compared with the model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Your own images for that: a folder, or a .npy file of bytes
+    #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
+    pub(crate) images: Option<PathBuf>,
+    /// Print one JSON object as the last line of standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a model can be exported as.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A .zore image for zor-edge
+    Edge,
 }
 
 fn dtype(name: &str) -> Result<DType, String> {

@@ -9,6 +9,7 @@ mod curve;
 mod data;
 mod devices;
 mod evaluate;
+mod export;
 mod files;
 mod finished;
 mod own_images;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Info { file } => files::info(&file),
         Command::Verify { file } => files::verify(&file),
         Command::Convert(arguments) => files::convert(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Data(command) => data::run(command),
         Command::Devices { verify, time, precision } => devices::run(verify, time, precision),
         Command::Completions { shell } => {

@@ -20,6 +20,10 @@ use crate::error::{Error, Result};
 pub struct Rule {
     /// A unit fires when its charge is strictly above this.
     pub threshold: f32,
+    /// The share of its values for which a hidden gate shall fire, if its threshold is to move there while it learns; it then begins at
+    /// [`Rule::threshold`]. Such gates are not stateful.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_spike_rate: Option<f32>,
     /// Charges below this are forgotten before the next input; matters only when stateful.
     pub min_charge: f32,
     /// Whether a charge that did not fire stays for the next batch. Charges belong to batch rows, not to samples, so this
@@ -60,6 +64,7 @@ impl Rule {
     pub fn classic() -> Self {
         Self {
             threshold: -2.0,
+            target_spike_rate: None,
             min_charge: -5.0,
             stateful: true,
             gate_input: true,
@@ -91,9 +96,16 @@ impl Rule {
     /// Names the option and what it must be.
     pub fn check(&self) -> Result<()> {
         let limit = self.weight_limit.unwrap_or(f32::MAX);
+        let target = self.target_spike_rate.unwrap_or(1.0);
         let numbers = [
             ("min_charge", self.min_charge, self.min_charge.is_finite(), "a finite number"),
             ("threshold", self.threshold, self.threshold.is_finite(), "a finite number"),
+            (
+                "target_spike_rate",
+                target,
+                target > 0.0 && target <= 1.0,
+                "above 0 and at most 1, the share of values that pass",
+            ),
             ("weight_limit", limit, limit > 0.0, "above zero"),
             (
                 "initial_scale",
@@ -102,6 +114,11 @@ impl Rule {
                 "zero or above",
             ),
         ];
+        if self.target_spike_rate.is_some() && self.stateful {
+            return Err(Error::setting(
+                "rule.target_spike_rate is for gates that are not stateful: charges that wait for the next batch have no rate to aim at",
+            ));
+        }
         for (name, value, good, expected) in numbers {
             if !good {
                 return Err(Error::setting(format!(
@@ -118,6 +135,7 @@ impl Default for Rule {
     fn default() -> Self {
         Self {
             threshold: 0.0,
+            target_spike_rate: None,
             min_charge: -5.0,
             stateful: false,
             gate_input: false,
@@ -147,6 +165,8 @@ mod tests {
     fn what_is_no_number_is_refused_by_name() {
         let cases = [
             (Rule { threshold: f32::NAN, ..Rule::default() }, "threshold"),
+            (Rule { target_spike_rate: Some(0.0), ..Rule::default() }, "target_spike_rate"),
+            (Rule { target_spike_rate: Some(0.5), ..Rule::classic() }, "target_spike_rate"),
             (Rule { weight_limit: Some(0.0), ..Rule::default() }, "weight_limit"),
             (Rule { initial_scale: f32::INFINITY, ..Rule::default() }, "initial_scale"),
         ];

@@ -35,6 +35,11 @@ impl Error {
         }
     }
 
+    /// What cannot be done with a network, whatever file it is from.
+    pub(crate) fn unsupported(message: String) -> Self {
+        Self { kind: ErrorKind::Input, message }
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

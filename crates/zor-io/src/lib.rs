@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod atomic;
+pub mod edge;
 pub mod npz;
 pub mod safetensors;
 

@@ -27,7 +27,8 @@ impl Early {
         let share = f64::from(settings.early_crop);
         let side = |whole: usize| (share * whole as f64).round() as usize;
         let middle = ImageShape { height: side(whole.height), width: side(whole.width), ..whole };
-        if middle == whole {
+        // Thresholds that move would move in the small network.
+        if middle == whole || settings.rule.target_spike_rate.is_some() {
             return None;
         }
         let classes = network.output_shape().iter().product();

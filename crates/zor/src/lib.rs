@@ -8,6 +8,7 @@ pub mod color;
 pub mod colorize;
 pub mod comparison;
 pub mod confusion;
+pub mod edge;
 pub mod images;
 pub mod models;
 pub mod options;

@@ -46,6 +46,8 @@ pub struct Options {
     pub hidden: Option<usize>,
     /// Threshold of the hidden units.
     pub threshold: Option<f32>,
+    /// Share of the hidden values that shall fire: thresholds move there while the network learns.
+    pub target_spike_rate: Option<f32>,
     /// Activation function of the output.
     pub output_activation: Option<Activation>,
     /// How many training images: a number or "all".
@@ -107,6 +109,7 @@ impl Options {
             label_smoothing: self.label_smoothing.or(others.label_smoothing),
             hidden: self.hidden.or(others.hidden),
             threshold: self.threshold.or(others.threshold),
+            target_spike_rate: self.target_spike_rate.or(others.target_spike_rate),
             output_activation: self.output_activation.or(others.output_activation),
             train_samples: self.train_samples.or(others.train_samples),
             samples_per_class: self.samples_per_class.or(others.samples_per_class),
@@ -278,6 +281,7 @@ impl Settings {
         let peak = options.learning_rate.unwrap_or(usual_rate);
         let mut rule = preset.rule;
         rule.threshold = options.threshold.unwrap_or(rule.threshold);
+        rule.target_spike_rate = options.target_spike_rate;
         if rule_name == RuleName::Backprop {
             rule = Rule { normalize_signal: false, normalize_presynaptic: false, ..rule };
         }
@@ -344,6 +348,7 @@ impl Settings {
             label_smoothing: Some(self.label_smoothing),
             hidden: Some(self.hidden),
             threshold: Some(self.rule.threshold),
+            target_spike_rate: self.rule.target_spike_rate,
             output_activation: Some(self.output_activation.clone()),
             train_samples,
             samples_per_class,
@@ -513,6 +518,7 @@ mod tests {
         refused(&format!("{TASK}learning_rate = inf"), &["learning rate", "inf"]);
         refused(&format!("{TASK}optimizer = 'lion'"), &["lion", "muon"]);
         refused(&format!("{TASK}threshold = nan"), &["threshold"]);
+        refused(&format!("{TASK}target_spike_rate = 1.5"), &["target_spike_rate", "at most 1"]);
         refused(&format!("{TASK}momentum = 1.0"), &["momentum", "[0, 1)"]);
         refused(
             &format!("{TASK}optimizer = 'adam'\nmomentum = 0.5"),

@@ -335,16 +335,26 @@ pub fn evaluate(
     device: &Device,
     views: Views,
 ) -> Result<Score> {
+    let mut workspace = Workspace::new(device);
+    evaluate_answers(task, data, device, |question| views.answer(network, question, &mut workspace))
+}
+
+/// How good the answers to a task's questions about a whole set are, whoever gives them.
+pub(crate) fn evaluate_answers(
+    task: TaskName,
+    data: &Dataset,
+    device: &Device,
+    mut answer: impl FnMut(Tensor<2>) -> Result<Tensor<2>>,
+) -> Result<Score> {
     let mut score = Score { samples: data.len(), ..Score::default() };
     let mut confusion = task.is_classification().then(|| Confusion::new(data.n_classes()));
-    let mut workspace = Workspace::new(device);
     let mut seen = 0;
     for images in evaluation_batches(data, device) {
         let images = images?;
         let rows = images.dims()[0];
         let labels = classes(&data.labels()[seen..seen + rows]);
         let question = task.question(images.clone());
-        let output = views.answer(network, question, &mut workspace)?;
+        let output = answer(question)?;
         let target = match &mut confusion {
             Some(confusion) => {
                 let answers = likeliest(output.clone())?;

@@ -6,6 +6,10 @@
 //! over the batch; the units of a map are its channels, over batch and positions; inside a branch the units' common norm is that of the
 //! signal before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the correlation alone, the weights below learn from
 //! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
+//!
+//! With a target spike rate `r` the threshold follows the charges: `threshold += (q - threshold) / 20` with every step, `q` the charge
+//! that a share `r` of the batch's is above. What is left of a batch is then the largest of its values, about as in a k-sparse code
+//! (Makhzani and Frey 2014), but by one number for the layer, and a sample may have more of them than another.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -16,7 +20,7 @@ use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops::{self, GateSettings};
-use crate::rule::SignalGate;
+use crate::rule::{Rule, SignalGate};
 use crate::workspace::{Memory, Workspace};
 
 /// Where in the network a gate stands.
@@ -40,6 +44,9 @@ pub struct GateConfig {
     pub place: Place,
     /// Overrides [`Rule::threshold`](crate::Rule::threshold).
     pub threshold: Option<f32>,
+    /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate), of a hidden gate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_spike_rate: Option<f32>,
     /// Overrides whether it spikes at all: true for hidden gates, the rule's choice for input and output.
     pub spikes: Option<bool>,
     /// Applied to the gated charge.
@@ -70,6 +77,7 @@ pub struct Gate {
     place: Place,
     spikes: bool,
     settings: GateSettings,
+    target_spike_rate: Option<f32>,
     activation: Activation,
     signal_gate: SignalGate,
     normalize_signal: bool,
@@ -78,6 +86,14 @@ pub struct Gate {
 
 /// Above zero where a unit fired in the last training pass: `[batch, units]`, spikes or, if they are as good, outputs.
 pub(crate) const SPIKES: &str = "spikes";
+/// The charge that the target share of the last training batch was above: `[1, 1]`.
+const QUANTILE: &str = "quantile";
+/// Charges that it is found among, at most.
+const SAMPLE: usize = 1 << 14;
+/// How far a threshold goes towards it in a step.
+const FOLLOWS: f32 = 0.05;
+/// Images that are new to a network make it fire a little more: thresholds aim at this share of the target.
+const MARGIN: f32 = 0.95;
 /// What did not fire: `[batch, units]`.
 pub(crate) const CHARGE: &str = "charge";
 
@@ -90,6 +106,20 @@ impl Gate {
     /// Threshold, floor of the charge and whether it carries over.
     pub fn settings(&self) -> GateSettings {
         self.settings
+    }
+
+    /// The threshold that the target share of charges is above, for a gate that has a target. Reads the device.
+    fn quantile(&self, charges: &Tensor<2>) -> Option<Tensor<2>> {
+        let share = MARGIN * self.target_spike_rate?;
+        let [rows, units] = charges.dims();
+        let rows = rows.min((SAMPLE / units).max(1));
+        let sample = charges.clone().slice([0..rows, 0..units]);
+        // What a lost device does not answer, the step's error will say.
+        let mut values = ops::read(sample).ok()?;
+        let above = (share * values.len() as f32) as usize;
+        let at = values.len().checked_sub(1 + above)?;
+        let (_, quantile, _) = values.select_nth_unstable_by(at, f32::total_cmp);
+        quantile.is_finite().then(|| Tensor::full([1, 1], *quantile, &charges.device()))
     }
 
     /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes beside them.
@@ -135,6 +165,11 @@ impl Layer for Gate {
             return self.activation.apply(input);
         }
         let shape = input.dims();
+        if mode == Mode::Train
+            && let Some(quantile) = self.quantile(&input)
+        {
+            memory.keep(QUANTILE, quantile);
+        }
         let input = ops::exclusive(input, workspace);
         if mode == Mode::Evaluate && !self.settings.stateful {
             // Nobody asks what fired, and nothing is left.
@@ -207,6 +242,9 @@ impl Layer for Gate {
         if let Some(spikes) = spikes {
             learning.workspace.give(spikes);
         }
+        if let Some(quantile) = memory.take(QUANTILE).and_then(|kept| ops::read(kept).ok()) {
+            self.settings.threshold += FOLLOWS * (quantile[0] - self.settings.threshold);
+        }
         Signal { values, gated }
     }
 
@@ -225,6 +263,7 @@ impl Layer for Gate {
             place: self.place,
             // Text formats have no infinity; no finite charge is beyond these.
             threshold: Some(self.settings.threshold.clamp(f32::MIN, f32::MAX)),
+            target_spike_rate: self.target_spike_rate,
             spikes: Some(self.spikes),
             activation: self.activation.clone(),
             signal_gate: Some(self.signal_gate),
@@ -257,6 +296,10 @@ impl LayerConfig for GateConfig {
             Place::Hidden => true,
             Place::Output => rule.gate_output,
         });
+        let target = self.target_spike_rate.or(rule.target_spike_rate);
+        let target_spike_rate = target.filter(|_| self.place == Place::Hidden);
+        let stateful = self.stateful.unwrap_or(rule.stateful);
+        Rule { target_spike_rate, stateful, ..Rule::default() }.check()?;
         Ok(Box::new(Gate {
             shape: input_shape.to_vec(),
             place: self.place,
@@ -264,8 +307,9 @@ impl LayerConfig for GateConfig {
             settings: GateSettings {
                 threshold,
                 min_charge: self.min_charge.unwrap_or(rule.min_charge),
-                stateful: self.stateful.unwrap_or(rule.stateful),
+                stateful,
             },
+            target_spike_rate,
             activation: self.activation.clone(),
             signal_gate: self.signal_gate.unwrap_or(rule.signal_gate),
             normalize_signal: self.normalize_signal.unwrap_or(rule.normalize_signal),

@@ -1,0 +1,435 @@
+//! The `.zore` image: a trained network as bytes that are used where they lie, in flash for instance.
+//!
+//! All numbers are little-endian; offsets are from the start and multiples of four.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0..4 | `ZORE` |
+//! | 4..6, 6, 7 | version 1; type of the weights, 0 for f32 and 1 for int8; zero |
+//! | 8..12 | length of the image |
+//! | 12..16 | CRC-32 (IEEE 802.3) of all that follows |
+//! | 16..18, 18..24 | number of layers; height, width and channels of the input |
+//! | 24..32 | zero |
+//! | 32.. | a record of 48 bytes for each layer, then weights, scales and biases |
+//!
+//! A record: kind, flags, activation, zero (a byte each); output channels, side of the pool (2 bytes each); height and width of the window,
+//! its stride, padding and dilation (2 bytes each, eight numbers); threshold and step of the input (f32); offsets of weights, scales
+//! and biases, and zero (4 bytes each). Weights lie input-major: a row of output channels for every input under the window.
+
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::activation::Activation;
+use crate::geometry::{Geometry, Window};
+
+pub(crate) const MAGIC: [u8; 4] = *b"ZORE";
+pub(crate) const VERSION: u16 = 1;
+pub(crate) const HEADER: usize = 32;
+pub(crate) const RECORD: usize = 48;
+/// What the checksum covers begins here.
+pub(crate) const CHECKED: usize = 16;
+/// Layers of an image, at most.
+pub const MOST_LAYERS: usize = 255;
+/// Values of a map, at most: what is larger is not for small devices, and sums of its products could overflow.
+pub const MOST_VALUES: usize = 1 << 17;
+
+const SCALES: u8 = 1;
+const BIASES: u8 = 2;
+const SPIKES: u8 = 4;
+
+/// What an image's weights and values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// Single precision.
+    F32,
+    /// Whole numbers from -127 to 127, times a scale for each output channel; sums are of 32 bits.
+    Int8,
+}
+
+impl DType {
+    /// Bytes of a value.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Int8 => 1,
+        }
+    }
+}
+
+/// What a layer makes of the values under its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Their products with a row of weights each, summed up, all values of the input at once.
+    Dense,
+    /// The same under a window that slides.
+    Convolution,
+    /// The largest, by channel.
+    Max,
+    /// The mean, by channel, of those inside the map.
+    Average,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Dense, Self::Convolution, Self::Max, Self::Average];
+
+    /// Whether it has weights.
+    pub fn has_weights(self) -> bool {
+        matches!(self, Self::Dense | Self::Convolution)
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0) as u8
+    }
+}
+
+/// A layer without its numbers: `y = f(gate(scale * pool(kind(x)) + bias))`, where the gate passes what is above the threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerShape {
+    /// What it makes of the values under its window.
+    pub kind: Kind,
+    /// Where it looks.
+    pub geometry: Geometry,
+    /// What a value must be above to pass, if there is a gate.
+    pub threshold: Option<f32>,
+    /// What is done with what passed.
+    pub activation: Activation,
+    /// Of an int8 image, what 1 stands for in the layer's input.
+    pub step: f32,
+    /// Whether outputs are multiplied by a number for each channel.
+    pub has_scales: bool,
+    /// Whether a number is added for each channel.
+    pub has_biases: bool,
+}
+
+impl LayerShape {
+    /// A dense layer with nothing behind it.
+    pub const fn dense(inputs: usize, units: usize) -> Self {
+        Self {
+            kind: Kind::Dense,
+            geometry: Geometry::dense(inputs, units),
+            threshold: None,
+            activation: Activation::None,
+            step: 1.0,
+            has_scales: false,
+            has_biases: false,
+        }
+    }
+
+    /// A gate by itself.
+    pub const fn gate(inputs: usize, threshold: f32) -> Self {
+        Self { kind: Kind::Max, threshold: Some(threshold), ..Self::dense(inputs, inputs) }
+    }
+
+    /// Rows and columns of its weights.
+    pub fn weight_shape(&self) -> [usize; 2] {
+        let geometry = self.geometry;
+        let rows = geometry.window.kernel[0] * geometry.window.kernel[1] * geometry.input[2];
+        [if self.kind.has_weights() { rows } else { 0 }, geometry.channels]
+    }
+
+    /// Why it cannot be run, if it cannot.
+    pub(crate) fn fault(&self, last: bool) -> Option<&'static str> {
+        let [height, width, channels] = self.geometry.output();
+        let values = |shape: [usize; 3]| {
+            let product = shape[0].checked_mul(shape[1])?.checked_mul(shape[2])?;
+            (1..=MOST_VALUES).contains(&product).then_some(product)
+        };
+        let [rows, columns] = self.weight_shape();
+        if values([height, width, channels]).is_none() || values(self.geometry.input).is_none() {
+            Some("its maps have no values or too many")
+        } else if self.geometry.window.stride.contains(&0)
+            || self.geometry.window.dilation.contains(&0)
+            || self.geometry.window.kernel.contains(&0)
+            || self.geometry.pool == 0
+        {
+            Some("its window, stride, dilation or pool is zero")
+        } else if self.geometry.window.padding[0]
+            >= self.geometry.window.kernel[0].saturating_mul(self.geometry.window.dilation[0])
+            || self.geometry.window.padding[1]
+                >= self.geometry.window.kernel[1].saturating_mul(self.geometry.window.dilation[1])
+        {
+            Some("its padding is larger than its window")
+        } else if !self.kind.has_weights()
+            && (self.geometry.pool != 1 || self.geometry.channels != self.geometry.input[2])
+        {
+            Some("a pool has as many channels as its input and no pool of its own")
+        } else if rows > MOST_VALUES || rows.checked_mul(columns).is_none() {
+            Some("its window has too many values")
+        } else if self.threshold.is_some_and(|threshold| !threshold.is_finite())
+            || !(self.step.is_finite() && self.step > 0.0)
+        {
+            Some("its threshold or step is not a finite number")
+        } else if self.activation == Activation::Softmax && !last {
+            Some("softmax is for the last layer")
+        } else {
+            None
+        }
+    }
+}
+
+/// A layer of an image, with its numbers as they lie there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layer<'a> {
+    pub(crate) shape: LayerShape,
+    pub(crate) weights: &'a [u8],
+    /// One for each channel, or none.
+    pub(crate) scales: &'a [u8],
+    pub(crate) biases: &'a [u8],
+}
+
+/// Why bytes are not an image that can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// They do not begin like one.
+    NotAnImage,
+    /// It is of another version of the format.
+    Version(u16),
+    /// The bytes are fewer than it says it has, or more.
+    Length,
+    /// They do not lie at a multiple of four, which f32 needs; [`include_image!`](crate::include_image) puts them there.
+    Alignment,
+    /// The checksum says that bytes were changed.
+    Checksum,
+    /// A layer cannot be run.
+    Layer {
+        /// Its position.
+        layer: usize,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnImage => f.write_str("not a .zore image; `zor export` writes them"),
+            Self::Version(version) => {
+                write!(f, "an image of version {version}; this program reads version {VERSION}")
+            }
+            Self::Length => f.write_str("the image is cut off, or something follows it"),
+            Self::Alignment => f.write_str("the image does not lie at a multiple of four bytes"),
+            Self::Checksum => f.write_str("the image is damaged: its checksum is wrong"),
+            Self::Layer { layer, fault } => write!(f, "layer {layer} of the image: {fault}"),
+        }
+    }
+}
+
+impl core::error::Error for ImageError {}
+
+/// An image whose bytes were found sound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Image<'a> {
+    bytes: &'a [u8],
+    pub(crate) dtype: DType,
+    pub(crate) n_layers: usize,
+    pub(crate) input: [usize; 3],
+}
+
+impl<'a> Image<'a> {
+    /// Reads and checks everything but the values of weights.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let header = bytes.get(..HEADER).ok_or(ImageError::NotAnImage)?;
+        if header.get(..4) != Some(&MAGIC) {
+            return Err(ImageError::NotAnImage);
+        }
+        let version = u16_at(header, 4);
+        if version != VERSION {
+            return Err(ImageError::Version(version));
+        }
+        if u32_at(header, 8) as usize != bytes.len() {
+            return Err(ImageError::Length);
+        }
+        if bytes.as_ptr().align_offset(4) != 0 {
+            return Err(ImageError::Alignment);
+        }
+        if u32_at(header, 12) != crc32(0, bytes.get(CHECKED..).unwrap_or(&[])) {
+            return Err(ImageError::Checksum);
+        }
+        let dtype = match header.get(6..8) {
+            Some([0, 0]) => DType::F32,
+            Some([1, 0]) => DType::Int8,
+            _ => return Err(ImageError::NotAnImage),
+        };
+        let input = [18, 20, 22].map(|at| usize::from(u16_at(header, at)));
+        let image = Self { bytes, dtype, n_layers: usize::from(u16_at(header, 16)), input };
+        if image.n_layers == 0 || image.n_layers > MOST_LAYERS {
+            return Err(ImageError::Layer { layer: 0, fault: "there are none, or too many" });
+        }
+        let mut map = input;
+        for index in 0..image.n_layers {
+            let layer = image.read_layer(index, map);
+            map = layer
+                .map_err(|fault| ImageError::Layer { layer: index, fault })?
+                .shape
+                .geometry
+                .output();
+        }
+        Ok(image)
+    }
+
+    /// The layers, from the input up.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = Layer<'a>> + use<'a> {
+        let image = *self;
+        let mut map = image.input;
+        // All were read once without a fault.
+        (0..image.n_layers).map_while(move |index| {
+            let layer = image.read_layer(index, map).ok()?;
+            map = layer.shape.geometry.output();
+            Some(layer)
+        })
+    }
+
+    fn read_layer(&self, index: usize, input: [usize; 3]) -> Result<Layer<'a>, &'static str> {
+        let start = HEADER + index * RECORD;
+        let record = self.bytes.get(start..start + RECORD).ok_or("its record is cut off")?;
+        let byte = |at: usize| record.get(at).copied().unwrap_or(0);
+        let number = |at: usize| usize::from(u16_at(record, at));
+        let pair = |at: usize| [number(at), number(at + 2)];
+        let kind = *Kind::ALL.get(usize::from(byte(0))).ok_or("its kind is unknown")?;
+        let flags = byte(1);
+        if flags > SCALES | BIASES | SPIKES || byte(3) != 0 || u32_at(record, 44) != 0 {
+            return Err("its record has bits that mean nothing");
+        }
+        let window =
+            Window { kernel: pair(8), stride: pair(12), padding: pair(16), dilation: pair(20) };
+        let input = match kind {
+            Kind::Dense => [1, 1, input[0] * input[1] * input[2]],
+            _ => input,
+        };
+        let shape = LayerShape {
+            kind,
+            geometry: Geometry { input, channels: number(4), window, pool: number(6) },
+            threshold: (flags & SPIKES != 0).then_some(f32_at(record, 24)),
+            activation: Activation::from_code(byte(2)).ok_or("its activation is unknown")?,
+            step: f32_at(record, 28),
+            has_scales: flags & SCALES != 0,
+            has_biases: flags & BIASES != 0,
+        };
+        if let Some(fault) = shape.fault(index + 1 == self.n_layers) {
+            return Err(fault);
+        }
+        if kind == Kind::Dense && (window != Window::point() || shape.geometry.pool != 1) {
+            return Err("a dense layer has no window");
+        }
+        if self.dtype == DType::Int8 && kind.has_weights() && !shape.has_scales {
+            return Err("int8 weights need scales");
+        }
+        let [rows, columns] = shape.weight_shape();
+        let part = |at: usize,
+                    wanted: bool,
+                    values: usize,
+                    size: usize|
+         -> Result<&'a [u8], &'static str> {
+            let from = u32_at(record, at) as usize;
+            if !wanted {
+                return if from == 0 {
+                    Ok(&[])
+                } else {
+                    Err("it has numbers that it does not use")
+                };
+            }
+            let data = HEADER + self.n_layers * RECORD;
+            let length = values.checked_mul(size);
+            let end = length.and_then(|length| from.checked_add(length));
+            match end {
+                Some(end) if from % 4 == 0 && from >= data => {
+                    self.bytes.get(from..end).ok_or("its numbers are cut off")
+                }
+                _ => Err("its numbers are not where they can be"),
+            }
+        };
+        let layer = Layer {
+            shape,
+            weights: part(32, kind.has_weights(), rows * columns, self.dtype.size())?,
+            scales: part(36, shape.has_scales, columns, 4)?,
+            biases: part(40, shape.has_biases, columns, 4)?,
+        };
+        let finite = |bytes: &[u8]| bytes.chunks_exact(4).all(|four| f32_at(four, 0).is_finite());
+        if !finite(layer.scales) || !finite(layer.biases) {
+            return Err("a scale or bias is not a finite number");
+        }
+        Ok(layer)
+    }
+}
+
+/// The record of a layer whose numbers lie at these offsets.
+pub(crate) fn record(shape: &LayerShape, [weights, scales, biases]: [u32; 3]) -> [u8; RECORD] {
+    let mut record = [0; RECORD];
+    let geometry = shape.geometry;
+    let window = geometry.window;
+    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+    let flags = flag(shape.has_scales, SCALES)
+        | flag(shape.has_biases, BIASES)
+        | flag(shape.threshold.is_some(), SPIKES);
+    let head = [shape.kind.code(), flags, shape.activation.code(), 0];
+    let numbers = [
+        [geometry.channels, geometry.pool],
+        window.kernel,
+        window.stride,
+        window.padding,
+        window.dilation,
+    ];
+    let numbers = numbers.as_flattened().iter().flat_map(|number| (*number as u16).to_le_bytes());
+    let floats = [shape.threshold.unwrap_or(0.0), shape.step];
+    let floats = floats.into_iter().flat_map(f32::to_le_bytes);
+    let offsets = [weights, scales, biases].into_iter().flat_map(u32::to_le_bytes);
+    let all = head.into_iter().chain(numbers).chain(floats).chain(offsets);
+    record.iter_mut().zip(all).for_each(|(place, byte)| *place = byte);
+    record
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    match bytes.get(at..).unwrap_or(&[]) {
+        [a, b, ..] => u16::from_le_bytes([*a, *b]),
+        _ => 0,
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..).unwrap_or(&[]) {
+        [a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]),
+        _ => 0,
+    }
+}
+
+fn f32_at(bytes: &[u8], at: usize) -> f32 {
+    f32::from_bits(u32_at(bytes, at))
+}
+
+/// Goes on with the CRC-32 of IEEE 802.3, reflected, half a byte at a time: a table of 64 bytes is what a small device can spare.
+pub(crate) fn crc32(crc: u32, bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0u32; 16];
+        let mut at = 0;
+        while at < 16 {
+            let mut value = at as u32;
+            let mut bit = 0;
+            while bit < 4 {
+                value = if value & 1 == 1 { (value >> 1) ^ 0xedb8_8320 } else { value >> 1 };
+                bit += 1;
+            }
+            table[at] = value;
+            at += 1;
+        }
+        table
+    };
+    let mut crc = !crc;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+        crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+    }
+    !crc
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_checksum_is_the_known_one() {
+        assert_eq!(super::crc32(0, b"123456789"), 0xcbf4_3926);
+        let part = super::crc32(0, b"1234");
+        assert_eq!(super::crc32(part, b"56789"), 0xcbf4_3926);
+    }
+}

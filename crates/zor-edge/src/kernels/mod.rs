@@ -1,0 +1,244 @@
+//! Sums of rows of weights: where the time goes. The only place with `unsafe`: vector instructions.
+
+#[allow(
+    unsafe_code,
+    reason = "vector instructions take pointers; every call checks what they point at"
+)]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod simd;
+
+use bytemuck::Pod;
+
+/// The rows of weights that values meet.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// One for each value.
+    List(&'a [u32]),
+    /// One after the other.
+    From(usize),
+}
+
+impl Rows<'_> {
+    #[inline(always)]
+    fn row(self, index: usize) -> usize {
+        match self {
+            Self::List(rows) => rows.get(index).map_or(0, |row| *row as usize),
+            Self::From(first) => first + index,
+        }
+    }
+
+    /// Whether all of so many rows are among the first `rows`.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    fn are_below(self, n: usize, rows: usize) -> bool {
+        match self {
+            Self::List(list) => {
+                list.len() == n && list.iter().fold(0, |most, row| most.max(*row)) < rows as u32
+            }
+            Self::From(first) => first.checked_add(n).is_some_and(|end| end <= rows),
+        }
+    }
+}
+
+/// A type of weights and of the values that meet them.
+pub(crate) trait Number: Pod + Default {
+    /// The type that products are summed up in.
+    type Sum: Pod + Default + PartialOrd;
+
+    /// Whether it adds nothing to any sum.
+    fn is_silent(self) -> bool;
+
+    /// The nearest to a number, in steps whose inverse is given.
+    fn from_f32(value: f32, inverse_step: f32) -> Self;
+
+    /// What it stands for.
+    fn to_f32(self, step: f32) -> f32;
+
+    /// The sum as a number.
+    fn sum_to_f32(sum: Self::Sum) -> f32;
+
+    /// `sums[j] += sum over i of values[i] * weights[rows[i]][first + j]`, weights `[rows, columns]`.
+    fn add_rows(
+        sums: &mut [Self::Sum],
+        weights: &[Self],
+        columns: (usize, usize),
+        rows: Rows<'_>,
+        values: &[Self],
+    );
+}
+
+impl Number for f32 {
+    type Sum = f32;
+
+    #[inline]
+    fn is_silent(self) -> bool {
+        self == 0.0
+    }
+
+    #[inline]
+    fn from_f32(value: f32, _: f32) -> Self {
+        value
+    }
+
+    #[inline]
+    fn to_f32(self, _: f32) -> f32 {
+        self
+    }
+
+    #[inline]
+    fn sum_to_f32(sum: f32) -> f32 {
+        sum
+    }
+
+    #[inline]
+    fn add_rows(
+        sums: &mut [f32],
+        weights: &[f32],
+        columns: (usize, usize),
+        rows: Rows<'_>,
+        values: &[f32],
+    ) {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if simd::add_rows_f32(sums, weights, columns, rows, values) {
+            return;
+        }
+        add_rows_plainly(sums, weights, columns, rows, values, |sum, weight, value| {
+            sum + weight * value
+        });
+    }
+}
+
+impl Number for i8 {
+    type Sum = i32;
+
+    #[inline]
+    fn is_silent(self) -> bool {
+        self == 0
+    }
+
+    #[inline]
+    fn from_f32(value: f32, inverse_step: f32) -> Self {
+        let steps = value * inverse_step;
+        // Half a step rounds away from zero; conversions saturate, and NaN is silent.
+        (steps + if steps < 0.0 { -0.5 } else { 0.5 }).clamp(-127.0, 127.0) as i8
+    }
+
+    #[inline]
+    fn to_f32(self, step: f32) -> f32 {
+        f32::from(self) * step
+    }
+
+    #[inline]
+    fn sum_to_f32(sum: i32) -> f32 {
+        sum as f32
+    }
+
+    #[inline]
+    fn add_rows(
+        sums: &mut [i32],
+        weights: &[i8],
+        columns: (usize, usize),
+        rows: Rows<'_>,
+        values: &[i8],
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        if simd::add_rows_i8(sums, weights, columns, rows, values) {
+            return;
+        }
+        add_rows_plainly(sums, weights, columns, rows, values, |sum, weight, value| {
+            sum + i32::from(weight) * i32::from(value)
+        });
+    }
+}
+
+/// Loops for any machine, four rows at a time: a sum is loaded and stored once for four products.
+fn add_rows_plainly<T: Number>(
+    sums: &mut [T::Sum],
+    weights: &[T],
+    (columns, first): (usize, usize),
+    rows: Rows<'_>,
+    values: &[T],
+    add: impl Fn(T::Sum, T, T) -> T::Sum,
+) {
+    let n = sums.len();
+    let row = |index: usize| {
+        let start = rows.row(index) * columns + first;
+        weights.get(start..start + n).unwrap_or(&[])
+    };
+    let fours = values.chunks_exact(4);
+    let rest = fours.remainder();
+    for (at, four) in fours.enumerate() {
+        let [a, b, c, d] = [4 * at, 4 * at + 1, 4 * at + 2, 4 * at + 3].map(row);
+        if let [x, y, z, w] = *four {
+            let all = a.iter().zip(b).zip(c).zip(d);
+            for (sum, (((a, b), c), d)) in sums.iter_mut().zip(all) {
+                *sum = add(add(add(add(*sum, *a, x), *b, y), *c, z), *d, w);
+            }
+        }
+    }
+    for (at, value) in rest.iter().enumerate() {
+        let row = row(values.len() - rest.len() + at);
+        sums.iter_mut().zip(row).for_each(|(sum, weight)| *sum = add(*sum, *weight, *value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look random.
+    fn noise(n: usize, seed: u32) -> impl Iterator<Item = i8> {
+        (0..n as u32).scan(seed, |state, _| {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            Some(((*state >> 24) as i8).max(-127))
+        })
+    }
+
+    #[test]
+    fn kernels_of_this_machine_compute_what_plain_loops_do() {
+        const COLUMNS: usize = 150;
+        let mut list = [0u32; 61];
+        list.iter_mut()
+            .zip(noise(61, 7))
+            .for_each(|(row, value)| *row = u32::from(value.unsigned_abs()) % 64);
+        let mut weights = [0i8; 64 * COLUMNS];
+        weights.iter_mut().zip(noise(64 * COLUMNS, 1)).for_each(|(weight, value)| *weight = value);
+        let mut values = [0i8; 61];
+        values.iter_mut().zip(noise(61, 2)).for_each(|(to, value)| *to = value);
+        // The largest that there are.
+        (values[0], values[1], weights[0], weights[COLUMNS]) = (-127, -127, -127, 127);
+        let (mut weights_f32, mut values_f32) = ([0.0; 64 * COLUMNS], [0.0; 61]);
+        weights_f32.iter_mut().zip(weights).for_each(|(to, value)| *to = f32::from(value));
+        values_f32.iter_mut().zip(values).for_each(|(to, value)| *to = f32::from(value));
+        for n in 0..=61 {
+            for (first, width) in [(0, COLUMNS), (3, 97), (0, 64), (10, 33), (149, 1), (0, 16)] {
+                for rows in [Rows::List(&list[..n]), Rows::From(64 - n)] {
+                    let (mut sums, mut expected) = ([5i32; COLUMNS], [5i32; COLUMNS]);
+                    let (sums, expected) = (&mut sums[..width], &mut expected[..width]);
+                    i8::add_rows(sums, &weights, (COLUMNS, first), rows, &values[..n]);
+                    add_rows_plainly(
+                        expected,
+                        &weights,
+                        (COLUMNS, first),
+                        rows,
+                        &values[..n],
+                        |s, w, v| s + i32::from(w) * i32::from(v),
+                    );
+                    assert_eq!(sums, expected, "{n} rows, {width} columns from {first}");
+                    // Whole numbers this small are exact in f32, whatever the order of sums.
+                    let mut sums_f32 = [5.0f32; COLUMNS];
+                    let sums_f32 = &mut sums_f32[..width];
+                    f32::add_rows(sums_f32, &weights_f32, (COLUMNS, first), rows, &values_f32[..n]);
+                    assert!(sums_f32.iter().zip(expected).all(|(a, b)| *a == *b as f32));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn halves_round_away_from_zero_and_what_is_too_large_stays_at_the_end() {
+        let cases = [(0.5, 1), (-0.5, -1), (0.49, 0), (1e9, 127), (-1e9, -127), (f32::NAN, 0)];
+        for (value, expected) in cases {
+            assert_eq!(i8::from_f32(value, 1.0), expected, "{value}");
+        }
+    }
+}

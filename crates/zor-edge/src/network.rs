@@ -1,0 +1,456 @@
+//! Runs an image: `y = f(gate(scale * pool(W x) + bias))`, a layer after the other, between two buffers of the caller's.
+
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::activation::{Activation, softmax};
+use crate::events::{Path, Sums};
+use crate::image::{DType, Image, ImageError, Kind, Layer, LayerShape};
+use crate::kernels::Number;
+
+/// Channels whose sums are on the stack at once.
+const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
+
+/// A trained network that stays where its image lies.
+///
+/// ```
+/// # use zor_edge::{DType, Geometry, LayerShape, LayerSource, write};
+/// use zor_edge::Network;
+///
+/// # let shape = LayerShape { threshold: Some(0.0), ..LayerShape::dense(2, 1) };
+/// # let weights: Vec<u8> = [1.0f32, -2.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+/// # let source = LayerSource { shape, weights: &weights, scales: &[], biases: &[] };
+/// # let mut bytes = Vec::new();
+/// # write(DType::F32, [1, 1, 2], &[source], |piece| bytes.extend_from_slice(piece))?;
+/// # let words: Vec<f32> = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+/// # let image: &[u8] = bytemuck::cast_slice(&words);
+/// let network = Network::from_bytes(image)?; // include_image!("model.zore"), on a device
+/// let (mut output, mut scratch) = ([0.0; 1], [0.0; 0]);
+/// assert_eq!(network.scratch_len(), scratch.len());
+/// network.run(&[3.0, 1.0], &mut output, &mut scratch).unwrap();
+/// assert_eq!(output, [1.0]);
+/// # Ok::<(), zor_edge::ImageError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Network<'a> {
+    image: Image<'a>,
+    /// Words of each buffer.
+    buffers: [usize; 2],
+    outputs: [usize; 3],
+}
+
+/// Why a network did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The input has another number of values than the network takes.
+    Input,
+    /// The output has another number of values than the network gives.
+    Output,
+    /// The scratch memory is shorter than [`Network::scratch_len`].
+    Scratch,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Input => "the input has not as many values as the network takes",
+            Self::Output => "the output has not as many values as the network gives",
+            Self::Scratch => {
+                "the scratch memory is too short; scratch_len() says how much is needed"
+            }
+        })
+    }
+}
+
+impl core::error::Error for RunError {}
+
+/// What a layer did.
+#[derive(Clone, Copy, Debug)]
+pub struct Activity<'a> {
+    /// Its position.
+    pub layer: usize,
+    /// How its products were computed, if it has any.
+    pub path: Option<Path>,
+    /// Values of its input.
+    pub inputs: usize,
+    /// Those of them that were not silent.
+    pub active: usize,
+    /// What it handed on.
+    pub output: Values<'a>,
+}
+
+/// Values between layers.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    /// As they are.
+    F32(&'a [f32]),
+    /// In steps of this size.
+    Int8(&'a [i8], f32),
+}
+
+impl Values<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Int8(values, _) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many are not zero.
+    pub fn active(&self) -> usize {
+        match self {
+            Self::F32(values) => active(values),
+            Self::Int8(values, _) => active(values),
+        }
+    }
+
+    /// One of them.
+    pub fn get(&self, index: usize) -> Option<f32> {
+        match self {
+            Self::F32(values) => values.get(index).copied(),
+            Self::Int8(values, step) => values.get(index).map(|value| f32::from(*value) * step),
+        }
+    }
+}
+
+impl<'a> Network<'a> {
+    /// Checks an image, once, in constant memory.
+    ///
+    /// # Errors
+    /// Says what is wrong with it. What passed can be run.
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let image = Image::parse(bytes)?;
+        let (mut buffers, mut outputs) = ([0; 2], image.input);
+        for (index, layer) in image.layers().enumerate() {
+            // f32 is read where the caller has it.
+            let copied = index > 0 || image.dtype == DType::Int8;
+            let values: usize = layer.shape.geometry.input.iter().product();
+            if let (true, Some(buffer)) = (copied, buffers.get_mut(index % 2)) {
+                *buffer = (values * image.dtype.size()).div_ceil(4).max(*buffer);
+            }
+            outputs = layer.shape.geometry.output();
+        }
+        Ok(Self { image, buffers, outputs })
+    }
+
+    /// The type of its weights.
+    pub fn dtype(&self) -> DType {
+        self.image.dtype
+    }
+
+    /// Height, width and channels of its input.
+    pub fn input_shape(&self) -> [usize; 3] {
+        self.image.input
+    }
+
+    /// Height, width and channels of its output.
+    pub fn output_shape(&self) -> [usize; 3] {
+        self.outputs
+    }
+
+    /// Its layers, from the input up.
+    pub fn layers(&self) -> impl Iterator<Item = LayerShape> + use<'a> {
+        self.image.layers().map(|layer| layer.shape)
+    }
+
+    /// How many numbers of scratch memory it needs.
+    pub fn scratch_len(&self) -> usize {
+        self.buffers.iter().sum()
+    }
+
+    /// The output for one input.
+    ///
+    /// # Errors
+    /// When a slice is too short or too long; nothing was done then.
+    pub fn run(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), RunError> {
+        self.run_and_tell(input, output, scratch, |_| {})
+    }
+
+    /// The same; `tell` hears what every layer did.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn run_and_tell(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+        tell: impl FnMut(Activity<'_>),
+    ) -> Result<(), RunError> {
+        let length = |shape: [usize; 3]| shape.iter().product::<usize>();
+        if input.len() != length(self.image.input) {
+            return Err(RunError::Input);
+        }
+        if output.len() != length(self.outputs) {
+            return Err(RunError::Output);
+        }
+        let [first, second] = self.buffers;
+        let Some(scratch) = scratch.get_mut(..first + second) else {
+            return Err(RunError::Scratch);
+        };
+        let Some((first, second)) = scratch.split_at_mut_checked(first) else {
+            return Err(RunError::Scratch);
+        };
+        match self.image.dtype {
+            DType::F32 => self.run_layers::<f32>(input, output, (first, second), tell),
+            DType::Int8 => {
+                let step = self.image.layers().next().map_or(1.0, |layer| layer.shape.step);
+                for (place, value) in numbers_mut::<i8>(first).iter_mut().zip(input) {
+                    *place = i8::from_f32(*value, 1.0 / step);
+                }
+                self.run_layers::<i8>(&[], output, (first, second), tell);
+            }
+        }
+        Ok(())
+    }
+
+    /// The input is read where it is, or, if there is none, from the first buffer.
+    fn run_layers<T: Number>(
+        &self,
+        input: &[T],
+        output: &mut [f32],
+        (mut from, mut to): (&mut [f32], &mut [f32]),
+        mut tell: impl FnMut(Activity<'_>),
+    ) {
+        let last = self.image.n_layers - 1;
+        let mut layers = self.image.layers().enumerate().peekable();
+        while let Some((index, layer)) = layers.next() {
+            let values: usize = layer.shape.geometry.input.iter().product();
+            let made: usize = layer.shape.geometry.output().iter().product();
+            let read: &[T] = match index {
+                0 if !input.is_empty() => input,
+                _ => numbers(from).get(..values).unwrap_or(&[]),
+            };
+            let active = active(read);
+            let step = layers.peek().map_or(1.0, |(_, above)| above.shape.step);
+            let path = if index == last {
+                let path = compute(&layer, read, active, |at, value| {
+                    if let Some(place) = output.get_mut(at) {
+                        *place = value;
+                    }
+                });
+                if layer.shape.activation == Activation::Softmax {
+                    softmax(output);
+                }
+                path
+            } else {
+                let write: &mut [T] = numbers_mut(to);
+                let inverse = 1.0 / step;
+                compute(&layer, read, active, |at, value| {
+                    if let Some(place) = write.get_mut(at) {
+                        *place = T::from_f32(value, inverse);
+                    }
+                })
+            };
+            let told = match (index == last, self.image.dtype) {
+                (true, _) => Values::F32(output),
+                (_, DType::F32) => Values::F32(to.get(..made).unwrap_or(&[])),
+                (_, DType::Int8) => Values::Int8(numbers(to).get(..made).unwrap_or(&[]), step),
+            };
+            tell(Activity { layer: index, path, inputs: values, active, output: told });
+            core::mem::swap(&mut from, &mut to);
+        }
+    }
+}
+
+/// A word of scratch memory as so many smaller numbers.
+fn numbers<T: Number>(words: &[f32]) -> &[T] {
+    bytemuck::try_cast_slice(words).unwrap_or(&[])
+}
+
+fn numbers_mut<T: Number>(words: &mut [f32]) -> &mut [T] {
+    bytemuck::try_cast_slice_mut(words).unwrap_or(&mut [])
+}
+
+/// How many are not silent.
+#[inline]
+pub(crate) fn active<T: Number>(values: &[T]) -> usize {
+    // In parts, so that counters are narrow and many fit a vector.
+    values
+        .chunks(128)
+        .map(|part| usize::from(part.iter().fold(0u8, |n, value| n + u8::from(!value.is_silent()))))
+        .sum()
+}
+
+/// A layer's output, value by value. Returns how products were computed.
+fn compute<T: Number>(
+    layer: &Layer<'_>,
+    input: &[T],
+    active: usize,
+    mut put: impl FnMut(usize, f32),
+) -> Option<Path> {
+    let shape = &layer.shape;
+    let columns = shape.geometry.channels;
+    let path = Path::faster(active, input.len(), columns);
+    let mut first = 0;
+    while first < columns {
+        let width = (columns - first).min(TILE);
+        if !shape.kind.has_weights() {
+            pool(layer, input, (first, width), &mut put);
+        } else if shape.geometry.pool == 1 {
+            products(layer, input, (first, width), path, &mut put);
+        } else {
+            pooled_products(layer, input, (first, width), path, &mut put);
+        }
+        first += width;
+    }
+    shape.kind.has_weights().then_some(path)
+}
+
+/// What comes behind the sums of an output: scale, bias, gate, activation.
+struct Finish<'a> {
+    scales: &'a [f32],
+    biases: &'a [f32],
+    threshold: f32,
+    activation: Activation,
+}
+
+impl<'a> Finish<'a> {
+    /// For channels from `first` on.
+    fn of(layer: &Layer<'a>, first: usize) -> Self {
+        let part = |bytes: &'a [u8]| -> &'a [f32] {
+            bytemuck::try_cast_slice(bytes)
+                .ok()
+                .and_then(|all: &[f32]| all.get(first..))
+                .unwrap_or(&[])
+        };
+        Self {
+            scales: part(layer.scales),
+            biases: part(layer.biases),
+            threshold: layer.shape.threshold.unwrap_or(f32::NEG_INFINITY),
+            activation: layer.shape.activation,
+        }
+    }
+
+    #[inline]
+    fn value(&self, channel: usize, sum: f32) -> f32 {
+        let scaled = sum * self.scales.get(channel).copied().unwrap_or(1.0)
+            + self.biases.get(channel).copied().unwrap_or(0.0);
+        // NaN fires no unit.
+        let gated = if scaled > self.threshold { scaled } else { 0.0 };
+        self.activation.apply(gated)
+    }
+}
+
+/// Positions of a map, row by row, numbered.
+fn positions([height, width, _]: [usize; 3]) -> impl Iterator<Item = (usize, [usize; 2])> {
+    (0..height).flat_map(move |y| (0..width).map(move |x| (y * width + x, [y, x])))
+}
+
+fn products<T: Number>(
+    layer: &Layer<'_>,
+    input: &[T],
+    (first, width): (usize, usize),
+    path: Path,
+    put: &mut impl FnMut(usize, f32),
+) {
+    let geometry = &layer.shape.geometry;
+    let weights = bytemuck::try_cast_slice(layer.weights).unwrap_or(&[]);
+    let finish = Finish::of(layer, first);
+    let mut buffer = [T::Sum::default(); TILE];
+    let Some(buffer) = buffer.get_mut(..width) else { return };
+    let mut sums = Sums::start(buffer, weights, geometry.channels, first, path);
+    for (at, position) in positions(geometry.output()) {
+        sums.clear();
+        add_window(&mut sums, layer, input, position);
+        for (channel, sum) in sums.finished().iter().enumerate() {
+            let value = finish.value(channel, T::sum_to_f32(*sum));
+            put(at * geometry.channels + first + channel, value);
+        }
+    }
+}
+
+fn pooled_products<T: Number>(
+    layer: &Layer<'_>,
+    input: &[T],
+    (first, width): (usize, usize),
+    path: Path,
+    put: &mut impl FnMut(usize, f32),
+) {
+    let geometry = &layer.shape.geometry;
+    let weights = bytemuck::try_cast_slice(layer.weights).unwrap_or(&[]);
+    let finish = Finish::of(layer, first);
+    let mut buffer = [T::Sum::default(); TILE];
+    let Some(buffer) = buffer.get_mut(..width) else { return };
+    let mut sums = Sums::start(buffer, weights, geometry.channels, first, path);
+    let mut largest = [T::Sum::default(); TILE];
+    let side = geometry.pool;
+    for (at, [y, x]) in positions(geometry.output()) {
+        for (part, [below, beside]) in positions([side, side, 1]) {
+            sums.clear();
+            add_window(&mut sums, layer, input, [y * side + below, x * side + beside]);
+            for (largest, sum) in largest.iter_mut().zip(sums.finished()) {
+                if part == 0 || *sum > *largest {
+                    *largest = *sum;
+                }
+            }
+        }
+        for (channel, sum) in largest.iter().take(width).enumerate() {
+            let value = finish.value(channel, T::sum_to_f32(*sum));
+            put(at * geometry.channels + first + channel, value);
+        }
+    }
+}
+
+#[inline]
+fn add_window<T: Number>(
+    sums: &mut Sums<'_, T>,
+    layer: &Layer<'_>,
+    input: &[T],
+    position: [usize; 2],
+) {
+    if layer.shape.kind == Kind::Dense {
+        return sums.add(input, 0);
+    }
+    layer.shape.geometry.runs(position, |place, n, row| {
+        if let Some(run) = input.get(place..place + n) {
+            sums.add(run, row);
+        }
+    });
+}
+
+fn pool<T: Number>(
+    layer: &Layer<'_>,
+    input: &[T],
+    (first, width): (usize, usize),
+    put: &mut impl FnMut(usize, f32),
+) {
+    let geometry = &layer.shape.geometry;
+    let finish = Finish::of(layer, first);
+    let largest = layer.shape.kind == Kind::Max;
+    let mut buffer = [0.0; TILE];
+    let Some(found) = buffer.get_mut(..width) else { return };
+    for (at, position) in positions(geometry.output()) {
+        found.fill(if largest { f32::NEG_INFINITY } else { 0.0 });
+        let mut inside = 0;
+        geometry.runs(position, |place, n, _| {
+            let run = input.get(place..place + n).unwrap_or(&[]);
+            for values in run.chunks_exact(geometry.channels) {
+                inside += 1;
+                for (found, value) in found.iter_mut().zip(values.iter().skip(first)) {
+                    let value = value.to_f32(layer.shape.step);
+                    *found = if largest { found.max(value) } else { *found + value };
+                }
+            }
+        });
+        let share = if largest { 1.0 } else { 1.0 / inside.max(1) as f32 };
+        for (channel, value) in found.iter().enumerate() {
+            // A window that sees nothing has nothing to say.
+            let value = if inside == 0 { 0.0 } else { value * share };
+            put(at * geometry.channels + first + channel, finish.value(channel, value));
+        }
+    }
+}

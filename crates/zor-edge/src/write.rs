@@ -1,0 +1,118 @@
+//! Writes an image, a piece at a time, to wherever it goes: a file, flash, a buffer.
+
+#![forbid(unsafe_code)]
+
+use crate::image::{
+    CHECKED, DType, HEADER, ImageError, LayerShape, MAGIC, MOST_LAYERS, RECORD, VERSION, crc32,
+    record,
+};
+
+/// A layer to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerSource<'a> {
+    /// What it does.
+    pub shape: LayerShape,
+    /// Its weights as they lie in the image: little-endian, input-major, of the image's type.
+    pub weights: &'a [u8],
+    /// A number for each channel, or none, as the shape says.
+    pub scales: &'a [f32],
+    /// The same.
+    pub biases: &'a [f32],
+}
+
+/// Calls `put` with the pieces of an image, in order, and returns its length in bytes.
+///
+/// # Errors
+/// Names the layer that no program could run, and why; nothing was put then.
+pub fn write(
+    dtype: DType,
+    input: [usize; 3],
+    layers: &[LayerSource<'_>],
+    mut put: impl FnMut(&[u8]),
+) -> Result<usize, ImageError> {
+    check(dtype, input, layers)?;
+    let data = HEADER + layers.len() * RECORD;
+    let length =
+        data + layers.iter().map(|layer| sizes(layer).into_iter().sum::<usize>()).sum::<usize>();
+    // The checksum stands before what it covers: all is gone through twice.
+    let mut crc = 0;
+    body(input, layers, data, &mut |piece| crc = crc32(crc, piece));
+    let head = [
+        u32::from_le_bytes(MAGIC),
+        u32::from(VERSION) | (u32::from(dtype == DType::Int8) << 16),
+        length as u32,
+        crc,
+    ];
+    head.iter().for_each(|word| put(&word.to_le_bytes()));
+    body(input, layers, data, &mut put);
+    Ok(length)
+}
+
+/// Everything behind the checksum.
+fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dyn FnMut(&[u8])) {
+    put(&(layers.len() as u16).to_le_bytes());
+    input.iter().for_each(|size| put(&(*size as u16).to_le_bytes()));
+    put(&[0; HEADER - CHECKED - 8]);
+    let mut at = data;
+    for layer in layers {
+        let mut offset = |size: usize| {
+            let here = if size == 0 { 0 } else { at as u32 };
+            at += size;
+            here
+        };
+        put(&record(&layer.shape, sizes(layer).map(&mut offset)));
+    }
+    for layer in layers {
+        put(layer.weights);
+        put(&[0u8; 3][..layer.weights.len().next_multiple_of(4) - layer.weights.len()]);
+        for number in layer.scales.iter().chain(layer.biases) {
+            put(&number.to_le_bytes());
+        }
+    }
+}
+
+/// Bytes of weights, scales and biases, each a multiple of four.
+fn sizes(layer: &LayerSource<'_>) -> [usize; 3] {
+    [layer.weights.len().next_multiple_of(4), 4 * layer.scales.len(), 4 * layer.biases.len()]
+}
+
+fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<(), ImageError> {
+    if layers.is_empty() || layers.len() > MOST_LAYERS {
+        return Err(ImageError::Layer { layer: 0, fault: "there are none, or too many" });
+    }
+    let mut map = input;
+    for (index, layer) in layers.iter().enumerate() {
+        let shape = layer.shape;
+        let [rows, columns] = shape.weight_shape();
+        let numbers = |wanted: bool| if wanted { columns } else { 0 };
+        let window = shape.geometry.window;
+        let pairs = [window.kernel, window.stride, window.padding, window.dilation];
+        let sizes =
+            [[shape.geometry.channels, shape.geometry.pool], [input[0], input[1]], [input[2], 0]];
+        let mut all = pairs.as_flattened().iter().chain(sizes.as_flattened());
+        let fits = if shape.geometry.input == map {
+            true
+        } else {
+            shape.geometry.input == [1, 1, map[0] * map[1] * map[2]]
+        };
+        let fault = if let Some(fault) = shape.fault(index + 1 == layers.len()) {
+            Some(fault)
+        } else if !fits {
+            Some("its input is not the output of the layer below")
+        } else if all.any(|size| *size > usize::from(u16::MAX)) {
+            Some("a size is beyond 65,535")
+        } else if layer.weights.len() != rows * columns * dtype.size()
+            || layer.scales.len() != numbers(shape.has_scales)
+            || layer.biases.len() != numbers(shape.has_biases)
+        {
+            Some("its weights, scales or biases are too few or too many")
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            return Err(ImageError::Layer { layer: index, fault });
+        }
+        map = shape.geometry.output();
+    }
+    Ok(())
+}

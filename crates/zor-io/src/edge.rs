@@ -1,0 +1,453 @@
+//! Images for small devices: a network as [`zor_edge`] runs it.
+//!
+//! Normalisation with running means, offsets and factors behind weights become a scale and a bias of each channel; dropout and reshaping
+//! disappear. In int8 a channel's weights are divided by their largest value over 127, and the values between layers by the step with which those that
+//! calibration samples make there lose least.
+
+use serde::de::DeserializeOwned;
+use zor_core::{
+    Activation, BatchNormConfig, Conv2dConfig, GateConfig, Layer, Network, Parameter, Place,
+    Pool2dConfig, Pooling, ScaleConfig, ops,
+};
+pub use zor_edge::{DType, LayerShape, Path, Values};
+use zor_edge::{Geometry, Kind, LayerSource, Window};
+
+use crate::atomic;
+use crate::error::{Error, Result};
+
+/// An image in memory, where [`zor_edge::Network`] can run it.
+#[derive(Clone, Debug)]
+pub struct Image {
+    words: Vec<u32>,
+}
+
+impl Image {
+    /// Reads an image.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no sound image.
+    pub fn load(path: &std::path::Path) -> Result<Self> {
+        let bytes =
+            std::fs::read(path).map_err(|error| Error::file_system(path, "read", &error))?;
+        Self::from_bytes(&bytes).map_err(|error| Error::input(path, error))
+    }
+
+    /// Copies bytes to where they can be used.
+    ///
+    /// # Errors
+    /// When they are no sound image.
+    pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, zor_edge::ImageError> {
+        let (words, rest) = bytes.as_chunks::<4>();
+        let image = Self { words: words.iter().map(|word| u32::from_ne_bytes(*word)).collect() };
+        // All of an image's parts are of four bytes; what follows them is too much.
+        let whole = if rest.is_empty() { image.bytes() } else { bytes };
+        zor_edge::Network::from_bytes(whole)?;
+        Ok(image)
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.words)
+    }
+
+    /// The network.
+    ///
+    /// # Errors
+    /// None: the image was found sound before.
+    pub fn network(&self) -> Result<zor_edge::Network<'_>> {
+        zor_edge::Network::from_bytes(self.bytes())
+            .map_err(|error| Error::unsupported(error.to_string()))
+    }
+
+    /// Writes it to a file.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &std::path::Path) -> Result<()> {
+        atomic::write(path, self.bytes())
+    }
+}
+
+/// Makes an image of a network. `calibration`, whole samples one after the other, is what an int8 image's steps are chosen by: samples like those it will see.
+///
+/// # Errors
+/// Names the layer that images have no form for, or what calibration lacks.
+pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Image> {
+    let mut export = Export { stages: Vec::new(), map: map_of(network.input_shape())? };
+    let input = export.map;
+    for (position, layer) in network.layers().iter().enumerate() {
+        export.layer(layer.as_ref()).map_err(|what| {
+            Error::unsupported(format!(
+                "layer {position} ({}): {what}; images are of dense and convolutional layers in a row",
+                layer.kind()
+            ))
+        })?;
+    }
+    let mut stages = export.stages;
+    if stages.is_empty() {
+        return Err(Error::unsupported("the network has no layer that does anything".to_owned()));
+    }
+    stages.iter_mut().for_each(Stage::fold_scales);
+    let image = write(DType::F32, input, &stages)?;
+    if dtype == DType::F32 {
+        return Ok(image);
+    }
+    let inputs = inputs(&image, calibration)?;
+    stages.iter_mut().zip(inputs).for_each(|(stage, inputs)| stage.quantize(&inputs));
+    write(DType::Int8, input, &stages)
+}
+
+/// A layer of the image as it grows: what comes behind its sums is added to it as long as nothing nonlinear has.
+struct Stage {
+    shape: LayerShape,
+    /// `[rows, columns]`; of an int8 image whole numbers.
+    weights: Vec<f32>,
+    int8: bool,
+    scales: Vec<f32>,
+    biases: Vec<f32>,
+    closed: bool,
+}
+
+impl Stage {
+    fn new(kind: Kind, geometry: Geometry, weights: Vec<f32>) -> Self {
+        let shape = LayerShape { kind, geometry, ..LayerShape::dense(1, 1) };
+        let (scales, biases) = (vec![1.0; geometry.channels], vec![0.0; geometry.channels]);
+        Self { shape, weights, int8: false, scales, biases, closed: false }
+    }
+
+    /// Multiplies weights by scales, where that is the same: a pool keeps the largest before the scale.
+    fn fold_scales(&mut self) {
+        let same = self.shape.geometry.pool == 1 || self.scales.iter().all(|scale| *scale > 0.0);
+        if self.shape.kind.has_weights() && same {
+            for row in self.weights.chunks_exact_mut(self.scales.len()) {
+                row.iter_mut().zip(&self.scales).for_each(|(weight, scale)| *weight *= scale);
+            }
+            self.scales.fill(1.0);
+        }
+    }
+
+    /// Makes weights whole numbers, for such inputs. What the mean input loses by that, the biases give back (Nagel et al. 2019, "Data-Free
+    /// Quantization Through Weight Equalization and Bias Correction").
+    fn quantize(&mut self, inputs: &Inputs) {
+        self.shape.step = inputs.best_step();
+        if !self.shape.kind.has_weights() {
+            return;
+        }
+        self.int8 = true;
+        let columns = self.scales.len();
+        for (column, scale) in self.scales.iter_mut().enumerate() {
+            let values = || self.weights.iter().skip(column).step_by(columns);
+            let largest = values().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
+            let unit = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+            let mut lost = 0.0;
+            let weights = self.weights.iter_mut().skip(column).step_by(columns);
+            for (weight, mean) in weights.zip(inputs.means.iter().cycle()) {
+                let whole = (*weight / unit).round().clamp(-127.0, 127.0);
+                lost += (*weight - whole * unit) * mean;
+                *weight = whole;
+            }
+            self.biases[column] += lost * *scale;
+            *scale *= unit * self.shape.step;
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self.int8 {
+            true => self.weights.iter().map(|weight| *weight as i8 as u8).collect(),
+            false => self.weights.iter().flat_map(|weight| weight.to_le_bytes()).collect(),
+        }
+    }
+}
+
+fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Image> {
+    let bytes: Vec<Vec<u8>> = stages.iter().map(Stage::bytes).collect();
+    let sources: Vec<LayerSource<'_>> = stages
+        .iter()
+        .zip(&bytes)
+        .map(|(stage, weights)| {
+            let has_scales = stage.int8 || stage.scales.iter().any(|scale| *scale != 1.0);
+            let has_biases = stage.biases.iter().any(|bias| *bias != 0.0);
+            LayerSource {
+                shape: LayerShape { has_scales, has_biases, ..stage.shape },
+                weights,
+                scales: if has_scales { &stage.scales } else { &[] },
+                biases: if has_biases { &stage.biases } else { &[] },
+            }
+        })
+        .collect();
+    let mut image = Vec::new();
+    let written = zor_edge::write(dtype, input, &sources, |piece| image.extend_from_slice(piece));
+    let image = written.and_then(|_| Image::from_bytes(&image));
+    image.map_err(|error| Error::unsupported(error.to_string()))
+}
+
+/// Sizes that values are told apart by, of 0 to the largest.
+const BINS: usize = 4096;
+
+/// What goes into a layer.
+struct Inputs {
+    /// The mean, by channel.
+    means: Vec<f32>,
+    largest: f32,
+    /// How often there are values of each size.
+    counts: Vec<u32>,
+}
+
+impl Inputs {
+    fn count(&mut self, values: &[f32]) {
+        let per_size = BINS as f32 / self.largest;
+        for value in values.iter().filter(|value| **value != 0.0) {
+            let bin = (value.abs() * per_size) as usize;
+            self.counts[bin.min(BINS - 1)] += 1;
+        }
+    }
+
+    /// The step with which values lose least (mean squared error): a few that are beyond 127 of it may be cut off so that all others are told
+    /// more exactly.
+    fn best_step(&self) -> f32 {
+        let size = |bin: usize| (bin as f32 + 0.5) * self.largest / BINS as f32;
+        let error = |step: f32| -> f64 {
+            let lost = |size: f32| size - step * (size / step).round().min(127.0);
+            let all = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+            all.map(|(bin, count)| f64::from(*count) * f64::from(lost(size(bin))).powi(2)).sum()
+        };
+        let steps = (1..=100).map(|percent| self.largest * percent as f32 / 100.0 / 127.0);
+        let best = steps.map(|step| (error(step), step)).min_by(|a, b| a.0.total_cmp(&b.0));
+        best.map_or(1.0, |(_, step)| step)
+    }
+}
+
+/// What calibration samples make go into every layer.
+fn inputs(image: &Image, calibration: &[f32]) -> Result<Vec<Inputs>> {
+    let network = image.network()?;
+    let inputs: usize = network.input_shape().iter().product();
+    if calibration.is_empty() || !calibration.len().is_multiple_of(inputs) {
+        return Err(Error::unsupported(format!(
+            "int8 needs calibration samples of {inputs} values; here are {} values",
+            calibration.len()
+        )));
+    }
+    let mut all: Vec<Inputs> = network
+        .layers()
+        .map(|layer| Inputs {
+            means: vec![0.0; layer.geometry.input[2]],
+            largest: 0.0,
+            counts: vec![0; BINS],
+        })
+        .collect();
+    let samples = (calibration.len() / inputs) as f32;
+    each_input(image, calibration, |layer, values| {
+        let Some(Inputs { means, largest, .. }) = all.get_mut(layer) else { return };
+        *largest = values.iter().fold(*largest, |most, value| most.max(value.abs()));
+        let share = means.len() as f32 / (values.len() as f32 * samples);
+        for values in values.chunks_exact(means.len()) {
+            means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value * share);
+        }
+    })?;
+    // Of what is always silent, any step will do.
+    let usable = |most: f32| if most > 0.0 && most.is_finite() { most } else { 1.0 };
+    all.iter_mut().for_each(|inputs| inputs.largest = usable(inputs.largest));
+    each_input(image, calibration, |layer, values| {
+        if let Some(inputs) = all.get_mut(layer) {
+            inputs.count(values);
+        }
+    })?;
+    Ok(all)
+}
+
+/// Calls back with what goes into every layer, for all samples; what comes out of the last one is as if it went into another.
+fn each_input(image: &Image, samples: &[f32], mut with: impl FnMut(usize, &[f32])) -> Result<()> {
+    let network = image.network()?;
+    let inputs: usize = network.input_shape().iter().product();
+    let mut output = vec![0.0; network.output_shape().iter().product()];
+    let mut scratch = vec![0.0; network.scratch_len()];
+    for sample in samples.chunks_exact(inputs) {
+        with(0, sample);
+        let told = network.run_and_tell(sample, &mut output, &mut scratch, |activity| {
+            if let Values::F32(values) = activity.output {
+                with(activity.layer + 1, values);
+            }
+        });
+        told.map_err(|error| Error::unsupported(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// A shape as height, width and channels.
+fn map_of(shape: &[usize]) -> Result<[usize; 3]> {
+    match *shape {
+        [values] => Ok([1, 1, values]),
+        [width, channels] => Ok([1, width, channels]),
+        [height, width, channels] => Ok([height, width, channels]),
+        _ => Err(Error::unsupported(format!("images are of maps; a shape of {shape:?} is none"))),
+    }
+}
+
+type Found<T = ()> = std::result::Result<T, String>;
+
+struct Export {
+    stages: Vec<Stage>,
+    /// The output's shape so far.
+    map: [usize; 3],
+}
+
+impl Export {
+    fn layer(&mut self, layer: &dyn Layer) -> Found {
+        match layer.kind() {
+            "sequence" => layer.children().into_iter().try_for_each(|child| self.layer(child))?,
+            "dropout" | "reshape" => {}
+            "dense" => {
+                let weights = only(layer.parameters())?;
+                let [inputs, units] = weights.shape();
+                self.push(Stage::new(
+                    Kind::Dense,
+                    Geometry::dense(inputs, units),
+                    values(weights)?,
+                ));
+            }
+            "conv2d" => self.convolution(layer)?,
+            "pool2d" => {
+                let config: Pool2dConfig = config(layer)?;
+                let kind = match config.pooling {
+                    Pooling::Max => Kind::Max,
+                    Pooling::Average => Kind::Average,
+                };
+                let [height, width, _] = self.map;
+                let window = config.window.map_or(
+                    Window { kernel: [height, width], stride: [1; 2], ..Window::point() },
+                    window_of,
+                );
+                let geometry = Geometry { input: self.map, channels: self.map[2], window, pool: 1 };
+                self.push(Stage::new(kind, geometry, Vec::new()));
+            }
+            "batch_norm" => {
+                let config: BatchNormConfig = config(layer)?;
+                let all = [layer.parameters(), layer.buffers()].concat();
+                let named = |name: &str| {
+                    let found = all.iter().find(|one| one.name() == name);
+                    found.ok_or(format!("it has no '{name}'")).and_then(|one| values(one))
+                };
+                let (scale, shift) = (named("scale")?, named("shift")?);
+                let (mean, variance) = (named("mean")?, named("variance")?);
+                let factors: Vec<f32> = scale
+                    .iter()
+                    .zip(variance)
+                    .map(|(scale, v)| scale / (v + config.epsilon).sqrt())
+                    .collect();
+                let offsets = shift
+                    .iter()
+                    .zip(mean)
+                    .zip(&factors)
+                    .map(|((shift, m), factor)| shift - m * factor);
+                let offsets: Vec<f32> = offsets.collect();
+                self.affine(&factors, &offsets);
+            }
+            "bias" => {
+                let offsets = values(only(layer.parameters())?)?;
+                self.affine(&vec![1.0; offsets.len()], &offsets);
+            }
+            "scale" => {
+                let config: ScaleConfig = config(layer)?;
+                let channels = layer.output_shape().last().copied().unwrap_or(1);
+                self.affine(&vec![config.factor; channels], &vec![0.0; channels]);
+            }
+            "gate" => self.gate(layer)?,
+            kind => return Err(format!("layers of kind '{kind}' have no form in an image")),
+        }
+        self.map = map_of(layer.output_shape()).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn push(&mut self, stage: Stage) {
+        self.map = stage.shape.geometry.output();
+        self.stages.push(stage);
+    }
+
+    fn convolution(&mut self, layer: &dyn Layer) -> Found {
+        let config: Conv2dConfig = config(layer)?;
+        if config.transposed || config.groups != 1 {
+            return Err("transposed convolutions and groups have no form in an image".to_owned());
+        }
+        let geometry = Geometry {
+            input: self.map,
+            channels: config.channels,
+            window: window_of(config.window),
+            pool: config.max_pool.unwrap_or(1),
+        };
+        let weights = values(only(layer.parameters())?)?;
+        self.push(Stage::new(Kind::Convolution, geometry, weights));
+        Ok(())
+    }
+
+    fn gate(&mut self, layer: &dyn Layer) -> Found {
+        let config: GateConfig = config(layer)?;
+        let spikes = config.spikes.unwrap_or(true) && config.place != Place::Output;
+        let activation = activation_of(&config.activation)?;
+        if !spikes && activation == zor_edge::Activation::None {
+            return Ok(());
+        }
+        let stage = self.open(self.map[2]);
+        // An activation without a gate leaves no room for a gate behind it either.
+        stage.closed = true;
+        stage.shape.activation = activation;
+        stage.shape.threshold = spikes.then_some(config.threshold.unwrap_or(0.0));
+        Ok(())
+    }
+
+    /// `factor x + offset` for every channel.
+    fn affine(&mut self, factors: &[f32], offsets: &[f32]) {
+        let stage = self.open(factors.len());
+        for (index, (factor, offset)) in factors.iter().zip(offsets).enumerate() {
+            stage.scales[index] *= factor;
+            stage.biases[index] = stage.biases[index] * factor + offset;
+        }
+    }
+
+    /// The last stage, if something of so many channels can still be added to it; else a new one that does nothing yet.
+    fn open(&mut self, channels: usize) -> &mut Stage {
+        let fits = |stage: &Stage| !stage.closed && stage.scales.len() == channels;
+        if !self.stages.last().is_some_and(fits) {
+            let geometry = Geometry { input: self.map, channels, window: Window::point(), pool: 1 };
+            self.stages.push(Stage::new(Kind::Max, geometry, Vec::new()));
+        }
+        let last = self.stages.len() - 1;
+        &mut self.stages[last]
+    }
+}
+
+fn config<T: DeserializeOwned>(layer: &dyn Layer) -> Found<T> {
+    let value = layer.config().map_err(|error| error.to_string())?;
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+fn only<'a>(parameters: Vec<&'a Parameter>) -> Found<&'a Parameter> {
+    parameters.first().copied().ok_or_else(|| "it has no weights".to_owned())
+}
+
+fn values(parameter: &Parameter) -> Found<Vec<f32>> {
+    let values = ops::read(parameter.value()).map_err(|error| error.to_string())?;
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(values),
+        false => Err("its weights are not all finite".to_owned()),
+    }
+}
+
+fn window_of(window: ops::Window) -> Window {
+    let ops::Window { kernel, stride, padding, dilation } = window;
+    Window { kernel, stride, padding, dilation }
+}
+
+fn activation_of(activation: &Activation) -> Found<zor_edge::Activation> {
+    use zor_edge::Activation as Edge;
+    Ok(match activation {
+        Activation::None => Edge::None,
+        Activation::Relu => Edge::Relu,
+        Activation::LeakyRelu => Edge::LeakyRelu,
+        Activation::Gelu => Edge::Gelu,
+        Activation::Silu => Edge::Silu,
+        Activation::Sigmoid => Edge::Sigmoid,
+        Activation::Tanh => Edge::Tanh,
+        Activation::Softmax => Edge::Softmax,
+        other => return Err(format!("the activation '{}' has no form in an image", other.name())),
+    })
+}
