@@ -5,12 +5,14 @@
 //! - `guard [--write]`: whether a step takes more instructions than it did;
 //! - `pages [--write]`: `docs/benchmarks.md` from the numbers in `docs/results`;
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
+//! - `edge [--write]`: zor-edge built for microcontrollers and the browser, and run there;
 //! - `parity FILE...`: replays traces of the classic rule;
 //! - `gpu [FEATURES]`: a folder to be run on a machine with a GPU, with CUDA and WGPU if nothing is said;
 //! - `layers`: whether each crate depends only on crates below it.
 
 mod bench;
 mod check;
+mod edge;
 mod figures;
 mod gpu;
 mod guard;
@@ -27,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | parity FILE... | layers | gpu [FEATURES]
+    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | edge [--write] | parity FILE... | layers | gpu [FEATURES]
        cargo xtask bench --suite cifar|cifar-classification|classification|conv|cost|depth|few-shot|inference|io|memory|
                                reconstruction|rules|step
                          [--only WORDS] [--missing] [--peer torch|burn] [--device LIST] [--json] [--write]";
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         ["layers"] => layers::run(),
         ["pages"] => page::run(false),
         ["pages", "--write"] => page::run(true),
+        ["edge"] => edge::run(false),
+        ["edge", "--write"] => edge::run(true),
         ["gpu"] => gpu::run("cuda,wgpu"),
         ["gpu", features] => gpu::run(features),
         ["guard"] => guard::run(false),

@@ -105,7 +105,7 @@ impl<'a, T: Number> Sums<'a, T> {
     }
 
     /// All of them, once everything is added.
-    pub(crate) fn finished(&mut self) -> &[T::Sum] {
+    pub(crate) fn finished(&mut self) -> &mut [T::Sum] {
         self.flush();
         self.sums
     }

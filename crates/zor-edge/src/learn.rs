@@ -359,7 +359,7 @@ impl<'a> Learner<'a> {
             let (own, above) = weights.split_at_checked(inputs * outputs).ok_or(too_many)?;
             let threshold = (index + 1 < n).then_some(self.rule.threshold);
             layer.shape = LayerShape { threshold, ..LayerShape::dense(inputs, outputs) };
-            layer.weights = bytemuck::cast_slice(own);
+            layer.weights = bytemuck::try_cast_slice(own).unwrap_or(&[]);
             weights = above;
         }
         write(DType::F32, [1, 1, first], layers.get(..n + 1).ok_or(too_many)?, put)
@@ -397,8 +397,7 @@ impl<'a> Learner<'a> {
                     weights.split_at_checked(width_below * width).unwrap_or((&[], &[]));
                 weights = above;
                 y.fill(0.0);
-                let samples =
-                    y.chunks_exact_mut(*width).zip(below.chunks_exact(width_below.max(1)));
+                let samples = pairs(rows_of_mut(y, *width), rows_of(below, width_below));
                 samples.for_each(|(y, x)| add_products(y, layer, x));
             }
             for ((y, spike), charge) in y.iter_mut().zip(spike).zip(charge) {
@@ -427,7 +426,7 @@ impl<'a> Learner<'a> {
             }
             Target::Classes(classes) => {
                 signal.iter_mut().zip(outputs).for_each(|(signal, y)| *signal = *y);
-                for (signal, class) in signal.chunks_exact_mut(last.max(1)).zip(classes) {
+                for (signal, class) in pairs(rows_of_mut(signal, last), classes) {
                     softmax(signal);
                     for (unit, signal) in signal.iter_mut().enumerate() {
                         *signal = f32::from(u8::from(unit == usize::from(*class))) - *signal;
@@ -465,10 +464,8 @@ impl<'a> Learner<'a> {
             divide_by_norms(signal, outputs, 0.0);
             signal.iter_mut().for_each(|signal| *signal = signal.clamp(-1.0, 1.0));
             if weights_end > 0 {
-                for (down, signal) in
-                    down.chunks_exact_mut(inputs).zip(signal.chunks_exact(outputs))
-                {
-                    for (down, weights) in down.iter_mut().zip(weights.chunks_exact(outputs)) {
+                for (down, signal) in pairs(rows_of_mut(down, inputs), rows_of(signal, outputs)) {
+                    for (down, weights) in pairs(down.iter_mut(), rows_of(weights, outputs)) {
                         *down = signal
                             .iter()
                             .zip(weights)
@@ -486,10 +483,10 @@ impl<'a> Learner<'a> {
                 limit: self.rule.weight_limit,
             };
             let mut column = [0.0; MOST_ROWS];
-            let rows_of_weights = weights.chunks_exact_mut(outputs);
-            let kept = kept.chunks_exact_mut(self.optimizer.kept() * outputs);
-            for (input, (weights, kept)) in rows_of_weights.zip(kept).enumerate() {
-                for (value, p) in column.iter_mut().zip(p.iter().skip(input).step_by(inputs)) {
+            let kept = rows_of_mut(kept, self.optimizer.kept() * outputs);
+            for (input, (weights, kept)) in pairs(rows_of_mut(weights, outputs), kept).enumerate() {
+                for (value, p) in column.iter_mut().zip(p.iter().skip(input).step_by(inputs.max(1)))
+                {
                     *value = *p;
                 }
                 row.fill(0.0);
@@ -512,6 +509,21 @@ fn take(slice: &mut [f32], n: usize) -> (&mut [f32], &mut [f32]) {
     slice.split_at_mut_checked(n).unwrap_or((&mut [], &mut []))
 }
 
+/// Rows of a matrix, each of so many values.
+fn rows_of(matrix: &[f32], columns: usize) -> core::slice::ChunksExact<'_, f32> {
+    matrix.chunks_exact(columns.max(1))
+}
+
+fn rows_of_mut(matrix: &mut [f32], columns: usize) -> core::slice::ChunksExactMut<'_, f32> {
+    matrix.chunks_exact_mut(columns.max(1))
+}
+
+/// As [`Iterator::zip`], which asks chunks for their number, divides, and leaves a panic for chunks of nothing.
+fn pairs<A: IntoIterator, B: IntoIterator>(a: A, b: B) -> impl Iterator<Item = (A::Item, B::Item)> {
+    let (mut a, mut b) = (a.into_iter(), b.into_iter());
+    core::iter::from_fn(move || Some((a.next()?, b.next()?)))
+}
+
 /// `y += x W`, without what is silent where that is faster.
 fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     let columns = y.len();
@@ -523,6 +535,7 @@ fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
 
 /// Divides every column of `[rows, columns]` by its norm and a little; one without a norm stays zero.
 fn divide_by_norms(values: &mut [f32], columns: usize, epsilon: f32) {
+    let columns = columns.max(1);
     for column in 0..columns {
         let one = || values.iter().skip(column).step_by(columns);
         let norm = libm::sqrtf(one().map(|value| value * value).sum::<f32>()) + epsilon;

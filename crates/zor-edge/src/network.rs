@@ -188,7 +188,7 @@ impl<'a> Network<'a> {
         input: &[f32],
         output: &mut [f32],
         scratch: &mut [f32],
-        tell: impl FnMut(Activity<'_>),
+        mut tell: impl FnMut(Activity<'_>),
     ) -> Result<(), RunError> {
         let length = |shape: [usize; 3]| shape.iter().product::<usize>();
         if input.len() != length(self.image.input) {
@@ -205,13 +205,13 @@ impl<'a> Network<'a> {
             return Err(RunError::Scratch);
         };
         match self.image.dtype {
-            DType::F32 => self.run_layers::<f32>(input, output, (first, second), tell),
+            DType::F32 => self.run_layers::<f32>(input, output, (first, second), &mut tell),
             DType::Int8 => {
                 let step = self.image.layers().next().map_or(1.0, |layer| layer.shape.step);
                 for (place, value) in numbers_mut::<i8>(first).iter_mut().zip(input) {
                     *place = i8::from_f32(*value, 1.0 / step);
                 }
-                self.run_layers::<i8>(&[], output, (first, second), tell);
+                self.run_layers::<i8>(&[], output, (first, second), &mut tell);
             }
         }
         Ok(())
@@ -223,7 +223,8 @@ impl<'a> Network<'a> {
         input: &[T],
         output: &mut [f32],
         (mut from, mut to): (&mut [f32], &mut [f32]),
-        mut tell: impl FnMut(Activity<'_>),
+        // Its code is there once for each type, whoever listens.
+        tell: &mut dyn FnMut(Activity<'_>),
     ) {
         let last = self.image.n_layers - 1;
         let mut layers = self.image.layers().enumerate().peekable();
@@ -237,22 +238,21 @@ impl<'a> Network<'a> {
             let active = active(read);
             let step = layers.peek().map_or(1.0, |(_, above)| above.shape.step);
             let path = if index == last {
-                let path = compute(&layer, read, active, |at, value| {
-                    if let Some(place) = output.get_mut(at) {
-                        *place = value;
-                    }
+                let path = compute(&layer, read, active, &mut |at, values| {
+                    let places = output.get_mut(at..).unwrap_or(&mut []);
+                    places.iter_mut().zip(values).for_each(|(place, value)| *place = *value);
                 });
                 if layer.shape.activation == Activation::Softmax {
                     softmax(output);
                 }
                 path
             } else {
-                let write: &mut [T] = numbers_mut(to);
-                let inverse = 1.0 / step;
-                compute(&layer, read, active, |at, value| {
-                    if let Some(place) = write.get_mut(at) {
-                        *place = T::from_f32(value, inverse);
-                    }
+                let (write, inverse) = (numbers_mut::<T>(to), 1.0 / step);
+                compute(&layer, read, active, &mut |at, values| {
+                    let places = write.get_mut(at..).unwrap_or(&mut []).iter_mut();
+                    places
+                        .zip(values)
+                        .for_each(|(place, value)| *place = T::from_f32(*value, inverse));
                 })
             };
             let told = match (index == last, self.image.dtype) {
@@ -285,12 +285,12 @@ pub(crate) fn active<T: Number>(values: &[T]) -> usize {
         .sum()
 }
 
-/// A layer's output, value by value. Returns how products were computed.
+/// A layer's output, a tile of channels at a time. Returns how products were computed.
 fn compute<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
     active: usize,
-    mut put: impl FnMut(usize, f32),
+    put: &mut Put<'_>,
 ) -> Option<Path> {
     let shape = &layer.shape;
     let columns = shape.geometry.channels;
@@ -299,16 +299,19 @@ fn compute<T: Number>(
     while first < columns {
         let width = (columns - first).min(TILE);
         if !shape.kind.has_weights() {
-            pool(layer, input, (first, width), &mut put);
+            pool(layer, input, (first, width), put);
         } else if shape.geometry.pool == 1 {
-            products(layer, input, (first, width), path, &mut put);
+            products(layer, input, (first, width), path, put);
         } else {
-            pooled_products(layer, input, (first, width), path, &mut put);
+            pooled_products(layer, input, (first, width), path, put);
         }
         first += width;
     }
     shape.kind.has_weights().then_some(path)
 }
+
+/// Takes values of a layer's output, from a place on.
+type Put<'a> = dyn FnMut(usize, &[f32]) + 'a;
 
 /// What comes behind the sums of an output: scale, bias, gate, activation.
 struct Finish<'a> {
@@ -335,13 +338,15 @@ impl<'a> Finish<'a> {
         }
     }
 
-    #[inline]
-    fn value(&self, channel: usize, sum: f32) -> f32 {
-        let scaled = sum * self.scales.get(channel).copied().unwrap_or(1.0)
-            + self.biases.get(channel).copied().unwrap_or(0.0);
+    fn apply(&self, values: &mut [f32]) {
+        values.iter_mut().zip(self.scales).for_each(|(value, scale)| *value *= scale);
+        values.iter_mut().zip(self.biases).for_each(|(value, bias)| *value += bias);
         // NaN fires no unit.
-        let gated = if scaled > self.threshold { scaled } else { 0.0 };
-        self.activation.apply(gated)
+        let silent = |value: &f32| !(*value > self.threshold);
+        values.iter_mut().for_each(|value| *value = if silent(value) { 0.0 } else { *value });
+        if !matches!(self.activation, Activation::None | Activation::Softmax) {
+            values.iter_mut().for_each(|value| *value = self.activation.apply(*value));
+        }
     }
 }
 
@@ -350,12 +355,13 @@ fn positions([height, width, _]: [usize; 3]) -> impl Iterator<Item = (usize, [us
     (0..height).flat_map(move |y| (0..width).map(move |x| (y * width + x, [y, x])))
 }
 
+#[inline(never)]
 fn products<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
     (first, width): (usize, usize),
     path: Path,
-    put: &mut impl FnMut(usize, f32),
+    put: &mut Put<'_>,
 ) {
     let geometry = &layer.shape.geometry;
     let weights = bytemuck::try_cast_slice(layer.weights).unwrap_or(&[]);
@@ -366,19 +372,19 @@ fn products<T: Number>(
     for (at, position) in positions(geometry.output()) {
         sums.clear();
         add_window(&mut sums, layer, input, position);
-        for (channel, sum) in sums.finished().iter().enumerate() {
-            let value = finish.value(channel, T::sum_to_f32(*sum));
-            put(at * geometry.channels + first + channel, value);
-        }
+        let values = T::sums_to_f32(sums.finished());
+        finish.apply(values);
+        put(at * geometry.channels + first, values);
     }
 }
 
+#[inline(never)]
 fn pooled_products<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
     (first, width): (usize, usize),
     path: Path,
-    put: &mut impl FnMut(usize, f32),
+    put: &mut Put<'_>,
 ) {
     let geometry = &layer.shape.geometry;
     let weights = bytemuck::try_cast_slice(layer.weights).unwrap_or(&[]);
@@ -387,21 +393,21 @@ fn pooled_products<T: Number>(
     let Some(buffer) = buffer.get_mut(..width) else { return };
     let mut sums = Sums::start(buffer, weights, geometry.channels, first, path);
     let mut largest = [T::Sum::default(); TILE];
+    let Some(largest) = largest.get_mut(..width) else { return };
     let side = geometry.pool;
     for (at, [y, x]) in positions(geometry.output()) {
         for (part, [below, beside]) in positions([side, side, 1]) {
             sums.clear();
             add_window(&mut sums, layer, input, [y * side + below, x * side + beside]);
-            for (largest, sum) in largest.iter_mut().zip(sums.finished()) {
+            for (largest, sum) in largest.iter_mut().zip(&*sums.finished()) {
                 if part == 0 || *sum > *largest {
                     *largest = *sum;
                 }
             }
         }
-        for (channel, sum) in largest.iter().take(width).enumerate() {
-            let value = finish.value(channel, T::sum_to_f32(*sum));
-            put(at * geometry.channels + first + channel, value);
-        }
+        let values = T::sums_to_f32(largest);
+        finish.apply(values);
+        put(at * geometry.channels + first, values);
     }
 }
 
@@ -422,11 +428,12 @@ fn add_window<T: Number>(
     });
 }
 
+#[inline(never)]
 fn pool<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
     (first, width): (usize, usize),
-    put: &mut impl FnMut(usize, f32),
+    put: &mut Put<'_>,
 ) {
     let geometry = &layer.shape.geometry;
     let finish = Finish::of(layer, first);
@@ -438,7 +445,7 @@ fn pool<T: Number>(
         let mut inside = 0;
         geometry.runs(position, |place, n, _| {
             let run = input.get(place..place + n).unwrap_or(&[]);
-            for values in run.chunks_exact(geometry.channels) {
+            for values in run.chunks_exact(geometry.channels.max(1)) {
                 inside += 1;
                 for (found, value) in found.iter_mut().zip(values.iter().skip(first)) {
                     let value = value.to_f32(layer.shape.step);
@@ -447,10 +454,9 @@ fn pool<T: Number>(
             }
         });
         let share = if largest { 1.0 } else { 1.0 / inside.max(1) as f32 };
-        for (channel, value) in found.iter().enumerate() {
-            // A window that sees nothing has nothing to say.
-            let value = if inside == 0 { 0.0 } else { value * share };
-            put(at * geometry.channels + first + channel, finish.value(channel, value));
-        }
+        // A window that sees nothing has nothing to say.
+        found.iter_mut().for_each(|value| *value = if inside == 0 { 0.0 } else { *value * share });
+        finish.apply(found);
+        put(at * geometry.channels + first, found);
     }
 }

@@ -64,7 +64,8 @@ fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dy
     }
     for layer in layers {
         put(layer.weights);
-        put(&[0u8; 3][..layer.weights.len().next_multiple_of(4) - layer.weights.len()]);
+        let padding = layer.weights.len().next_multiple_of(4) - layer.weights.len();
+        put([0; 3].get(..padding).unwrap_or(&[]));
         for number in layer.scales.iter().chain(layer.biases) {
             put(&number.to_le_bytes());
         }

@@ -53,8 +53,8 @@ pub(crate) trait Number: Pod + Default {
     /// What it stands for.
     fn to_f32(self, step: f32) -> f32;
 
-    /// The sum as a number.
-    fn sum_to_f32(sum: Self::Sum) -> f32;
+    /// Sums as numbers, where they are.
+    fn sums_to_f32(sums: &mut [Self::Sum]) -> &mut [f32];
 
     /// `sums[j] += sum over i of values[i] * weights[rows[i]][first + j]`, weights `[rows, columns]`.
     fn add_rows(
@@ -85,8 +85,8 @@ impl Number for f32 {
     }
 
     #[inline]
-    fn sum_to_f32(sum: f32) -> f32 {
-        sum
+    fn sums_to_f32(sums: &mut [f32]) -> &mut [f32] {
+        sums
     }
 
     #[inline]
@@ -128,8 +128,9 @@ impl Number for i8 {
     }
 
     #[inline]
-    fn sum_to_f32(sum: i32) -> f32 {
-        sum as f32
+    fn sums_to_f32(sums: &mut [i32]) -> &mut [f32] {
+        sums.iter_mut().for_each(|sum| *sum = (*sum as f32).to_bits() as i32);
+        bytemuck::try_cast_slice_mut(sums).unwrap_or(&mut [])
     }
 
     #[inline]

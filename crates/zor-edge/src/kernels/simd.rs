@@ -98,7 +98,7 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "fma")]
-    unsafe fn fused(a: f32, b: f32, c: f32) -> f32 {
+    fn fused(a: f32, b: f32, c: f32) -> f32 {
         // Rounded once, as in the vectors.
         _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(a), _mm_set_ss(b), _mm_set_ss(c)))
     }
@@ -329,9 +329,9 @@ mod arm {
 
     #[inline]
     #[target_feature(enable = "neon")]
-    unsafe fn fused(a: f32, b: f32, c: f32) -> f32 {
-        // SAFETY: the caller says that there is NEON. Rounded once, as in the vectors.
-        unsafe { vgetq_lane_f32::<0>(vfmaq_f32(vdupq_n_f32(c), vdupq_n_f32(a), vdupq_n_f32(b))) }
+    fn fused(a: f32, b: f32, c: f32) -> f32 {
+        // Rounded once, as in the vectors.
+        vgetq_lane_f32::<0>(vfmaq_f32(vdupq_n_f32(c), vdupq_n_f32(a), vdupq_n_f32(b)))
     }
 
     f32_kernel!(

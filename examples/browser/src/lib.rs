@@ -1,0 +1,184 @@
+//! What the page `index.html` calls: a network that was trained, and one that learns ten images on the spot.
+//!
+//! A plain C interface: numbers are passed, and places in memory where the page reads and writes f32. `cargo xtask browser` builds it
+//! for WebAssembly and writes one page that needs no server.
+#![allow(unsafe_code, reason = "names that a page can call")]
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use zor_edge::{Learner, Network, Optimizer, Rule, Target, Values, state_len, weights_len};
+
+/// `zor train fashion-reconstruction --train-samples all --target-spike-rate 0.25`, then `zor export --int8`.
+static IMAGE: &[u8] = zor_edge::include_image!("../model.zore");
+/// The first training image of each class, 28x28 bytes each.
+static SAMPLES: &[u8] = include_bytes!("../../firmware/samples.bin");
+
+const PIXELS: usize = 784;
+const HIDDEN: usize = 64;
+const CLASSES: usize = 10;
+const WIDTHS: [usize; 3] = [PIXELS, HIDDEN, PIXELS];
+
+/// What the page sees of a network.
+struct Page {
+    input: Vec<f32>,
+    hidden: Vec<f32>,
+    output: Vec<f32>,
+    samples: Vec<f32>,
+    /// Share of the input that was not silent.
+    active: f32,
+    learner: Learner<'static>,
+    /// What was learned here, as an image, and its length in bytes.
+    learned: Vec<u32>,
+}
+
+static PAGE: LazyLock<Mutex<Page>> = LazyLock::new(|| Mutex::new(Page::new()));
+
+fn page() -> MutexGuard<'static, Page> {
+    PAGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Page {
+    fn new() -> Self {
+        let mut page = Self {
+            input: vec![0.0; PIXELS],
+            hidden: vec![0.0; HIDDEN],
+            output: vec![0.0; PIXELS],
+            samples: SAMPLES.iter().map(|byte| f32::from(*byte) / 255.0).collect(),
+            active: 0.0,
+            learner: learner(),
+            learned: Vec::new(),
+        };
+        page.keep();
+        page
+    }
+
+    /// Makes an image of what was learned.
+    fn keep(&mut self) {
+        let mut bytes = Vec::new();
+        if self.learner.write_image(|piece| bytes.extend_from_slice(piece)).is_ok() {
+            let words = bytes.as_chunks::<4>().0;
+            self.learned = words.iter().map(|word| u32::from_ne_bytes(*word)).collect();
+        }
+    }
+
+    fn run(&mut self, learned: bool) -> bool {
+        let bytes: Vec<u8>;
+        let network = if learned {
+            bytes = self.learned.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            Network::from_bytes(&bytes)
+        } else {
+            Network::from_bytes(IMAGE)
+        };
+        let Ok(network) = network else { return false };
+        let mut scratch = vec![0.0; network.scratch_len()];
+        let (hidden, active) = (&mut self.hidden, &mut self.active);
+        let done = network.run_and_tell(&self.input, &mut self.output, &mut scratch, |activity| {
+            if activity.inputs == PIXELS && activity.output.len() == HIDDEN {
+                *active = activity.active as f32 / activity.inputs as f32;
+                read(activity.output, hidden);
+            }
+        });
+        done.is_ok()
+    }
+}
+
+fn read(values: Values<'_>, to: &mut [f32]) {
+    to.iter_mut().enumerate().for_each(|(at, to)| *to = values.get(at).unwrap_or(0.0));
+}
+
+/// One that knows nothing yet; its memory lasts as long as the page.
+fn learner() -> Learner<'static> {
+    let weights = vec![0.0; weights_len(&WIDTHS)].leak();
+    let state = vec![0.0; state_len(&WIDTHS, CLASSES, &Optimizer::CLASSIC)].leak();
+    match Learner::new(&WIDTHS, CLASSES, Rule::CLASSIC, Optimizer::CLASSIC, weights, state) {
+        Ok(mut learner) => {
+            learner.draw_weights(0);
+            learner
+        }
+        Err(error) => unreachable!("widths and memory are constants that fit: {error}"),
+    }
+}
+
+/// Where the page writes 784 values of an image from 0 to 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn input() -> *mut f32 {
+    page().input.as_mut_ptr()
+}
+
+/// Where it reads the 64 values of the hidden layer; those that did not fire are zero.
+#[unsafe(no_mangle)]
+pub extern "C" fn hidden() -> *const f32 {
+    page().hidden.as_ptr()
+}
+
+/// Where it reads the 784 values of the reconstruction.
+#[unsafe(no_mangle)]
+pub extern "C" fn output() -> *const f32 {
+    page().output.as_ptr()
+}
+
+/// Where it reads the ten images, 784 values each.
+#[unsafe(no_mangle)]
+pub extern "C" fn samples() -> *const f32 {
+    page().samples.as_ptr()
+}
+
+/// Share of the input that was not silent.
+#[unsafe(no_mangle)]
+pub extern "C" fn active() -> f32 {
+    page().active
+}
+
+/// Runs the trained network (0) or the one that learns here (1). Returns whether it could.
+#[unsafe(no_mangle)]
+pub extern "C" fn run(learned: u32) -> u32 {
+    u32::from(page().run(learned != 0))
+}
+
+/// Learns from the ten images for so many steps. Returns the mean absolute error before the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn learn(steps: u32) -> f32 {
+    let page = &mut *page();
+    let samples = &page.samples;
+    let mut error = 0.0;
+    for _ in 0..steps {
+        error = page.learner.learn(samples, Target::Values(samples)).unwrap_or(f32::NAN);
+    }
+    page.keep();
+    error
+}
+
+/// Forgets what was learned here.
+#[unsafe(no_mangle)]
+pub extern "C" fn forget() {
+    let page = &mut *page();
+    // The first memory stays where it is: a page's whole life is a few of them.
+    page.learner = learner();
+    page.keep();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trained_network_reconstructs_and_the_other_learns_to() {
+        let mut page = Page::new();
+        page.input = page.samples[..PIXELS].to_vec();
+        let error = |page: &Page| -> f32 {
+            page.input.iter().zip(&page.output).map(|(a, b)| (a - b).abs()).sum::<f32>()
+                / PIXELS as f32
+        };
+        assert!(page.run(false));
+        assert!(error(&page) < 0.15, "{}", error(&page));
+        assert!(page.hidden.iter().any(|value| *value == 0.0));
+        assert!(page.run(true));
+        let before = error(&page);
+        for _ in 0..60 {
+            page.learner.learn(&page.samples, Target::Values(&page.samples)).unwrap();
+        }
+        page.keep();
+        assert!(page.run(true));
+        assert!(error(&page) < 0.5 * before, "{} of {before}", error(&page));
+    }
+}

@@ -1,0 +1,236 @@
+//! `zor-edge` on what it is for: compiled for microcontrollers and the browser, run in QEMU and in a headless Chromium.
+//!
+//! Where a tool cannot be had, that part says which command failed, and is skipped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Map, Value, json};
+
+use crate::{results, root};
+
+const CORTEX_M: &str = "thumbv7em-none-eabihf";
+const RISC_V: &str = "riscv32imac-unknown-none-elf";
+const BROWSER: &str = "wasm32-unknown-unknown";
+/// Bytes of scratch memory and stack that the int8 network of 784-64-784 may take, beside its image, input and output.
+pub(crate) const MOST_MEMORY: u64 = 4096;
+const KEPT: &str = "firmware";
+
+/// Builds for all three, and runs what can be run. `write` keeps the numbers of the firmware.
+pub(crate) fn run(write: bool) -> Result<(), String> {
+    for target in [CORTEX_M, RISC_V, BROWSER] {
+        if !has_target(target) {
+            return Ok(());
+        }
+    }
+    cargo(&[
+        "build",
+        "--profile",
+        "edge",
+        "--package",
+        "zor-edge",
+        "--no-default-features",
+        "--target",
+        RISC_V,
+    ])?;
+    println!("{RISC_V}: zor-edge builds without standard library");
+    // `no_panic` among its programs does not link if anything in zor-edge can panic.
+    cargo(&["build", "--profile", "edge", "--package", "zor-firmware", "--target", CORTEX_M])?;
+    println!("{CORTEX_M}: the firmware builds, and nothing in zor-edge can panic");
+    let measured = firmware()?;
+    if let (true, Some(measured)) = (write, &measured) {
+        results::write(KEPT, measured)?;
+    }
+    let page = page()?;
+    println!("{}: everything in one page", page.display());
+    visit(&page)
+}
+
+/// Whether code for a target can be built; it is installed if it can be.
+fn has_target(target: &str) -> bool {
+    let arguments = ["target", "add", target];
+    let done = Command::new("rustup").args(arguments).current_dir(root()).output();
+    let there = done.as_ref().is_ok_and(|output| output.status.success());
+    if !there {
+        println!("not available: `rustup {}` failed", arguments.join(" "));
+    }
+    there
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), String> {
+    let done = Command::new(env!("CARGO")).args(arguments).current_dir(root()).status();
+    match done {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("cargo {} failed", arguments.join(" "))),
+        Err(error) => Err(format!("cargo: {error}")),
+    }
+}
+
+fn built(target: &str, file: &str) -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    folder.join(target).join("edge").join(file)
+}
+
+/// Runs the firmware in QEMU, where every instruction takes a nanosecond, and reads what it prints.
+fn firmware() -> Result<Option<Value>, String> {
+    let program = built(CORTEX_M, "zor-firmware");
+    let machine = ["-M", "mps2-an386", "-cpu", "cortex-m4", "-icount", "shift=0", "-nographic"];
+    let semihosting = ["-semihosting-config", "enable=on,target=native", "-kernel"];
+    let ran =
+        Command::new("qemu-system-arm").args(machine).args(semihosting).arg(&program).output();
+    let Ok(ran) = ran else {
+        println!(
+            "not available: `qemu-system-arm` could not be started (apt-get install qemu-system-arm)"
+        );
+        return Ok(None);
+    };
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    print!("{said}");
+    if !ran.status.success() {
+        return Err(format!(
+            "the firmware failed in QEMU: {}",
+            String::from_utf8_lossy(&ran.stderr)
+        ));
+    }
+    let mut found = Map::new();
+    for (what, number) in said.lines().filter_map(|line| line.split_once(": ")) {
+        if let Ok(number) = number.trim().parse::<u64>() {
+            // Of what is said twice, the last is after some steps of learning.
+            found.insert(what.to_owned(), number.into());
+        }
+    }
+    let number = |what: &str| {
+        let found = found.get(what).and_then(Value::as_u64);
+        found.ok_or_else(|| format!("the firmware did not say '{what}'"))
+    };
+    let memory = number("scratch memory, bytes")? + number("an image, bytes of stack at most")?;
+    let flash = flash(&program)?;
+    let data = number("image of bytes")?
+        + fs::metadata(root().join("examples/firmware/samples.bin")).map_or(0, |file| file.len());
+    println!(
+        "flash: {flash} bytes, {} of them code; memory of a run beside input and output: {memory}",
+        flash - data
+    );
+    if memory > MOST_MEMORY {
+        return Err(format!("a run takes {memory} bytes of memory, more than {MOST_MEMORY}"));
+    }
+    let own = json!({ "suite": KEPT, "flash_bytes": flash, "code_bytes": flash - data, "memory_bytes": memory });
+    let mut own = own.as_object().cloned().unwrap_or_default();
+    own.insert("said".to_owned(), found.into());
+    Ok(Some(own.into()))
+}
+
+/// Bytes of an ELF file of 32 bits that are loaded: its program headers' sizes in the file.
+fn flash(program: &Path) -> Result<u64, String> {
+    let bytes = fs::read(program).map_err(|e| format!("{}: {e}", program.display()))?;
+    let u32_at = |at: usize| {
+        let four = bytes.get(at..at + 4).and_then(|four| <[u8; 4]>::try_from(four).ok());
+        four.map_or(0, u32::from_le_bytes)
+    };
+    let (first, each) = (u32_at(28) as usize, (u32_at(42) & 0xffff) as usize);
+    let n = (u32_at(44) & 0xffff) as usize;
+    let headers = (0..n).map(|index| first + index * each).filter(|header| u32_at(*header) == 1);
+    Ok(headers.map(|header| u64::from(u32_at(header + 16))).sum())
+}
+
+/// Builds the browser's module and puts it into its page.
+fn page() -> Result<PathBuf, String> {
+    // Vectors of 128 bits are in every browser since 2023.
+    let done = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--profile",
+            "edge",
+            "--package",
+            "zor-browser",
+            "--lib",
+            "--target",
+            BROWSER,
+        ])
+        .current_dir(root())
+        .env("RUSTFLAGS", "-C target-feature=+simd128")
+        .status();
+    if !done.map_err(|e| format!("cargo: {e}"))?.success() {
+        return Err("the browser's module could not be built".to_owned());
+    }
+    let module = built(BROWSER, "zor_browser.wasm");
+    let bytes = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
+    let path = root().join("examples/browser/index.html");
+    let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mark = "<script type=\"module\">";
+    let inlined = format!(
+        "<script id=\"module\" type=\"application/wasm;base64\">\n{}\n</script>\n{mark}",
+        base64(&bytes)
+    );
+    let page = built(BROWSER, "index.html");
+    fs::write(&page, text.replacen(mark, &inlined, 1))
+        .map_err(|e| format!("{}: {e}", page.display()))?;
+    println!("{BROWSER}: a module of {} bytes", bytes.len());
+    Ok(page)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let word = three.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte));
+        let word = word << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(word >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= three.len() { letter as char } else { '=' });
+        }
+    }
+    text
+}
+
+/// Opens the page, lets it learn, reads what it says, and takes a picture.
+fn visit(page: &Path) -> Result<(), String> {
+    let address = format!("file://{}#learn", page.display());
+    let picture = page.with_extension("png");
+    let flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1000,760",
+        "--virtual-time-budget=60000",
+    ];
+    let chromium =
+        |more: &[&str]| Command::new("chromium").args(flags).args(more).arg(&address).output();
+    let Ok(seen) = chromium(&["--dump-dom"]) else {
+        println!("not available: `chromium` could not be started (apt-get install chromium)");
+        return Ok(());
+    };
+    let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
+    let after = |mark: &str| {
+        seen.split_once(mark)
+            .and_then(|(_, rest)| rest.split_once(['"', '<']))
+            .map(|(said, _)| said)
+    };
+    let ready = after("data-ready=\"").ok_or("the page did not get ready in Chromium")?;
+    let learned = after("id=\"said-learn\">").unwrap_or("");
+    println!("{learned} {ready}");
+    let decibels =
+        ready.split_once("Reconstruction: ").and_then(|(_, rest)| rest.split_once(" dB"));
+    let decibels: f64 = decibels.and_then(|(number, _)| number.parse().ok()).unwrap_or(0.0);
+    // An image that it has learned from; none that knows nothing comes near.
+    if decibels < 25.0 || !learned.starts_with("Step 500") {
+        return Err(format!("the page learned to {decibels} dB; 25 were expected"));
+    }
+    let shot = format!("--screenshot={}", picture.display());
+    chromium(&[&shot]).map_err(|e| format!("chromium: {e}"))?;
+    println!("a picture of it: {}", picture.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn letters_are_those_of_rfc_4648() {
+        for (bytes, letters) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(super::base64(bytes.as_bytes()), letters);
+        }
+    }
+}
