@@ -8,6 +8,7 @@ mod classification;
 mod conv;
 mod cost;
 mod depth;
+mod edge;
 mod few_shot;
 mod inference;
 mod io;
@@ -17,6 +18,7 @@ mod reconstruction;
 pub(crate) mod remarks;
 mod rounds;
 pub(crate) mod rules;
+pub(crate) mod silence;
 mod spread;
 mod step;
 mod variants;
@@ -45,6 +47,8 @@ pub(crate) enum Suite {
     Cost,
     /// See [`depth`].
     Depth,
+    /// See [`edge`].
+    Edge,
     /// See [`few_shot`].
     FewShot,
     /// See [`inference`].
@@ -57,24 +61,28 @@ pub(crate) enum Suite {
     Reconstruction,
     /// See [`rules`].
     Rules,
+    /// See [`silence`].
+    Silence,
     /// See [`step`].
     Step,
 }
 
 impl Suite {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Cifar,
         Self::CifarClassification,
         Self::Classification,
         Self::Conv,
         Self::Cost,
         Self::Depth,
+        Self::Edge,
         Self::FewShot,
         Self::Inference,
         Self::Io,
         Self::Memory,
         Self::Reconstruction,
         Self::Rules,
+        Self::Silence,
         Self::Step,
     ];
 
@@ -87,12 +95,14 @@ impl Suite {
             Self::Conv => "conv",
             Self::Cost => "cost",
             Self::Depth => "depth",
+            Self::Edge => "edge",
             Self::FewShot => "few-shot",
             Self::Inference => "inference",
             Self::Io => "io",
             Self::Memory => "memory",
             Self::Reconstruction => "reconstruction",
             Self::Rules => "rules",
+            Self::Silence => "silence",
             Self::Step => "step",
         }
     }
@@ -107,12 +117,14 @@ impl Suite {
             Self::Conv => conv::run(choice.torch)?,
             Self::Cost => cost::run()?,
             Self::Depth => depth::run(&keep)?,
+            Self::Edge => edge::run(choice.torch)?,
             Self::FewShot => few_shot::run()?,
             Self::Inference => inference::run(choice.torch)?,
             Self::Io => io::run()?,
             Self::Memory => memory::run(choice.torch)?,
             Self::Reconstruction => reconstruction::run(choice.torch)?,
             Self::Rules => rules::run(choice, &keep)?,
+            Self::Silence => silence::run(choice, &keep)?,
             Self::Step => step::run(choice.torch)?,
         };
         keep(&raw)?;
@@ -128,12 +140,14 @@ impl Suite {
             Self::Conv => conv::figures(raw, table),
             Self::Cost => cost::figures(raw, table),
             Self::Depth => depth::figures(raw, table),
+            Self::Edge => edge::figures(raw, table),
             Self::FewShot => few_shot::figures(raw, table),
             Self::Inference => inference::figures(raw, table),
             Self::Io => io::figures(raw, table),
             Self::Memory => memory::figures(raw, table),
             Self::Reconstruction => reconstruction::figures(raw, table),
             Self::Rules => rules::figures(raw, table),
+            Self::Silence => silence::figures(raw, table),
             Self::Step => step::figures(raw, table),
         }
     }
@@ -145,7 +159,9 @@ impl Suite {
             Self::Cifar | Self::CifarClassification | Self::Reconstruction | Self::Rules => {
                 Some(DataSetName::Cifar10)
             }
-            Self::Classification | Self::Depth | Self::FewShot => Some(DataSetName::FashionMnist),
+            Self::Classification | Self::Depth | Self::Edge | Self::FewShot | Self::Silence => {
+                Some(DataSetName::FashionMnist)
+            }
             Self::Conv | Self::Cost | Self::Inference | Self::Io | Self::Memory | Self::Step => {
                 None
             }
@@ -188,7 +204,7 @@ impl Request {
                     suite = Suite::ALL.into_iter().find(|suite| suite.name() == *name);
                 }
                 "--peer" => match *rest.next()? {
-                    "torch" => choice.torch = true,
+                    "torch" | "onnx" => choice.torch = true,
                     // It is measured wherever it can be.
                     "burn" => {}
                     _ => return None,

@@ -30,9 +30,9 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | edge [--write] | parity FILE... | layers | gpu [FEATURES]
-       cargo xtask bench --suite cifar|cifar-classification|classification|conv|cost|depth|few-shot|inference|io|memory|
-                               reconstruction|rules|step
-                         [--only WORDS] [--missing] [--peer torch|burn] [--device LIST] [--json] [--write]";
+       cargo xtask bench --suite cifar|cifar-classification|classification|conv|cost|depth|edge|few-shot|inference|io|
+                               memory|reconstruction|rules|silence|step
+                         [--only WORDS] [--missing] [--peer torch|onnx|burn] [--device LIST] [--json] [--write]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::kernels::{Number, Rows};
+use crate::kernels::{Number, ROOM, Rows};
 
-/// Events that are gathered before their rows are added up; on a microcontroller few, for the stack's sake.
-const CAPACITY: usize = if cfg!(target_os = "none") { 128 } else { 1024 };
+/// Inputs that are looked at before it is asked whether there is room for more.
+const LOOKED_AT: usize = if cfg!(target_os = "none") { 64 } else { 256 };
+/// Events that there has to be room for.
+pub(crate) const LEAST_ROOM: usize = LOOKED_AT + ROOM;
 /// What looking at an input costs, in multiply-adds of a row: above a share of events that follows from it, all inputs are taken as they come.
 const LOOK: usize = if cfg!(target_os = "none") { 3 } else { 12 };
 
@@ -27,31 +29,24 @@ impl Path {
     }
 }
 
-/// Sums of products that grow, for some columns of a layer's weights.
+/// Sums of products that grow, for some columns of a layer's weights. Events are gathered in the room of the caller's until it is full.
 pub(crate) struct Sums<'a, T: Number> {
-    sums: &'a mut [T::Sum],
-    weights: &'a [T],
-    columns: usize,
-    first: usize,
-    path: Path,
-    rows: [u32; CAPACITY],
-    values: [T; CAPACITY],
-    n: usize,
+    /// As many as columns.
+    pub(crate) sums: &'a mut [T::Sum],
+    /// `[rows, columns]`.
+    pub(crate) weights: &'a [T],
+    pub(crate) columns: usize,
+    /// The first of the columns that there are sums for.
+    pub(crate) first: usize,
+    pub(crate) path: Path,
+    /// Both longer than [`LEAST_ROOM`].
+    pub(crate) rows: &'a mut [u32],
+    pub(crate) values: &'a mut [T],
+    /// How many events there are.
+    pub(crate) n: usize,
 }
 
-impl<'a, T: Number> Sums<'a, T> {
-    /// None yet: columns from `first` on, as many as there are sums, of weights `[rows, columns]`.
-    pub(crate) fn start(
-        sums: &'a mut [T::Sum],
-        weights: &'a [T],
-        columns: usize,
-        first: usize,
-        path: Path,
-    ) -> Self {
-        let (rows, values) = ([0; CAPACITY], [T::default(); CAPACITY]);
-        Self { sums, weights, columns, first, path, rows, values, n: 0 }
-    }
-
+impl<T: Number> Sums<'_, T> {
     /// Starts again for the next position.
     pub(crate) fn clear(&mut self) {
         self.sums.fill(T::Sum::default());
@@ -72,20 +67,16 @@ impl<'a, T: Number> Sums<'a, T> {
             return;
         }
         let mut row = first_row;
-        for piece in inputs.chunks(CAPACITY) {
-            if self.n + piece.len() > CAPACITY {
+        for piece in inputs.chunks(LOOKED_AT) {
+            if self.n + piece.len() + ROOM > self.rows.len() {
                 self.flush();
             }
-            let mut n = self.n;
-            for value in piece {
-                // Written in any case, kept if it is an event: no branch to be guessed wrong.
-                if let (Some(to), Some(place)) = (self.values.get_mut(n), self.rows.get_mut(n)) {
-                    (*to, *place) = (*value, row as u32);
-                }
-                n += usize::from(!value.is_silent());
-                row += 1;
+            if let (Some(values), Some(rows)) =
+                (self.values.get_mut(self.n..), self.rows.get_mut(self.n..))
+            {
+                self.n += T::gather(piece, row, values, rows);
             }
-            self.n = n;
+            row += piece.len();
         }
     }
 

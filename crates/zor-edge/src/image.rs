@@ -124,7 +124,8 @@ impl LayerShape {
     /// Rows and columns of its weights.
     pub fn weight_shape(&self) -> [usize; 2] {
         let geometry = self.geometry;
-        let rows = geometry.window.kernel[0] * geometry.window.kernel[1] * geometry.input[2];
+        let [height, width] = geometry.window.kernel;
+        let rows = height.saturating_mul(width).saturating_mul(geometry.input[2]);
         [if self.kind.has_weights() { rows } else { 0 }, geometry.channels]
     }
 
@@ -176,6 +177,26 @@ pub(crate) struct Layer<'a> {
     /// One for each channel, or none.
     pub(crate) scales: &'a [u8],
     pub(crate) biases: &'a [u8],
+}
+
+impl Layer<'_> {
+    /// Why it cannot be run, if it cannot.
+    fn fault(&self, dtype: DType, last: bool) -> Option<&'static str> {
+        let (kind, geometry) = (self.shape.kind, self.shape.geometry);
+        let finite = |bytes: &[u8]| bytes.chunks_exact(4).all(|four| f32_at(four, 0).is_finite());
+        if let Some(fault) = self.shape.fault(last) {
+            Some(fault)
+        } else if kind == Kind::Dense && (geometry.window != Window::point() || geometry.pool != 1)
+        {
+            Some("a dense layer has no window")
+        } else if dtype == DType::Int8 && kind.has_weights() && !self.shape.has_scales {
+            Some("int8 weights need scales")
+        } else if !finite(self.scales) || !finite(self.biases) {
+            Some("a scale or bias is not a finite number")
+        } else {
+            None
+        }
+    }
 }
 
 /// Why bytes are not an image that can be run.
@@ -259,7 +280,10 @@ impl<'a> Image<'a> {
         }
         let mut map = input;
         for index in 0..image.n_layers {
-            let layer = image.read_layer(index, map);
+            let layer = image.read_layer(index, map).and_then(|layer| {
+                let last = index + 1 == image.n_layers;
+                layer.fault(image.dtype, last).map_or(Ok(layer), Err)
+            });
             map = layer
                 .map_err(|fault| ImageError::Layer { layer: index, fault })?
                 .shape
@@ -295,7 +319,7 @@ impl<'a> Image<'a> {
         let window =
             Window { kernel: pair(8), stride: pair(12), padding: pair(16), dilation: pair(20) };
         let input = match kind {
-            Kind::Dense => [1, 1, input[0] * input[1] * input[2]],
+            Kind::Dense => [1, 1, input.iter().fold(1usize, |n, size| n.saturating_mul(*size))],
             _ => input,
         };
         let shape = LayerShape {
@@ -307,15 +331,6 @@ impl<'a> Image<'a> {
             has_scales: flags & SCALES != 0,
             has_biases: flags & BIASES != 0,
         };
-        if let Some(fault) = shape.fault(index + 1 == self.n_layers) {
-            return Err(fault);
-        }
-        if kind == Kind::Dense && (window != Window::point() || shape.geometry.pool != 1) {
-            return Err("a dense layer has no window");
-        }
-        if self.dtype == DType::Int8 && kind.has_weights() && !shape.has_scales {
-            return Err("int8 weights need scales");
-        }
         let [rows, columns] = shape.weight_shape();
         let part = |at: usize,
                     wanted: bool,
@@ -342,14 +357,10 @@ impl<'a> Image<'a> {
         };
         let layer = Layer {
             shape,
-            weights: part(32, kind.has_weights(), rows * columns, self.dtype.size())?,
+            weights: part(32, kind.has_weights(), rows.saturating_mul(columns), self.dtype.size())?,
             scales: part(36, shape.has_scales, columns, 4)?,
             biases: part(40, shape.has_biases, columns, 4)?,
         };
-        let finite = |bytes: &[u8]| bytes.chunks_exact(4).all(|four| f32_at(four, 0).is_finite());
-        if !finite(layer.scales) || !finite(layer.biases) {
-            return Err("a scale or bias is not a finite number");
-        }
         Ok(layer)
     }
 }

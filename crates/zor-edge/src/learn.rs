@@ -12,10 +12,9 @@
 use core::fmt;
 
 use crate::activation::softmax;
-use crate::events::Path;
+use crate::events::{LEAST_ROOM, Path, Sums};
 use crate::image::{DType, LayerShape};
 use crate::kernels::{Number, Rows};
-use crate::network::active;
 use crate::write::{LayerSource, write};
 
 /// What of the rule can be chosen.
@@ -527,8 +526,18 @@ fn pairs<A: IntoIterator, B: IntoIterator>(a: A, b: B) -> impl Iterator<Item = (
 /// `y += x W`, without what is silent where that is faster.
 fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     let columns = y.len();
-    let path = Path::faster(active(x), x.len(), columns);
-    let mut sums = crate::events::Sums::start(y, weights, columns, 0, path);
+    let path = Path::faster(f32::active(x), x.len(), columns);
+    let (mut rows, mut values) = ([0; LEAST_ROOM], [0.0; LEAST_ROOM]);
+    let mut sums = Sums {
+        sums: y,
+        weights,
+        columns,
+        first: 0,
+        path,
+        rows: &mut rows,
+        values: &mut values,
+        n: 0,
+    };
     sums.add(x, 0);
     sums.flush();
 }

@@ -5,12 +5,16 @@
 use core::fmt;
 
 use crate::activation::{Activation, softmax};
-use crate::events::{Path, Sums};
+use crate::events::{LEAST_ROOM, Path, Sums};
 use crate::image::{DType, Image, ImageError, Kind, Layer, LayerShape};
 use crate::kernels::Number;
 
-/// Channels whose sums are on the stack at once.
+/// Channels whose sums, and events, that are on the stack at once.
 const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
+const EVENTS: usize = if cfg!(target_os = "none") { 128 } else { 2 * LEAST_ROOM };
+/// The same for layers with few channels, where clearing more would take longer than their products.
+const FEW: usize = 64;
+const FEW_EVENTS: usize = LEAST_ROOM;
 
 /// A trained network that stays where its image lies.
 ///
@@ -38,6 +42,9 @@ pub struct Network<'a> {
     /// Words of each buffer.
     buffers: [usize; 2],
     outputs: [usize; 3],
+    /// Steps of an int8 input by 1.
+    per_step: f32,
+    always: Option<Path>,
 }
 
 /// Why a network did not run.
@@ -107,8 +114,8 @@ impl Values<'_> {
     /// How many are not zero.
     pub fn active(&self) -> usize {
         match self {
-            Self::F32(values) => active(values),
-            Self::Int8(values, _) => active(values),
+            Self::F32(values) => f32::active(values),
+            Self::Int8(values, _) => i8::active(values),
         }
     }
 
@@ -128,7 +135,7 @@ impl<'a> Network<'a> {
     /// Says what is wrong with it. What passed can be run.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ImageError> {
         let image = Image::parse(bytes)?;
-        let (mut buffers, mut outputs) = ([0; 2], image.input);
+        let (mut buffers, mut outputs, mut per_step) = ([0; 2], image.input, 1.0);
         for (index, layer) in image.layers().enumerate() {
             // f32 is read where the caller has it.
             let copied = index > 0 || image.dtype == DType::Int8;
@@ -136,9 +143,18 @@ impl<'a> Network<'a> {
             if let (true, Some(buffer)) = (copied, buffers.get_mut(index % 2)) {
                 *buffer = (values * image.dtype.size()).div_ceil(4).max(*buffer);
             }
+            if index == 0 {
+                per_step = 1.0 / layer.shape.step;
+            }
             outputs = layer.shape.geometry.output();
         }
-        Ok(Self { image, buffers, outputs })
+        Ok(Self { image, buffers, outputs, per_step, always: None })
+    }
+
+    /// The same, which computes all products in this way, for comparisons.
+    #[must_use]
+    pub fn always(self, path: Path) -> Self {
+        Self { always: Some(path), ..self }
     }
 
     /// The type of its weights.
@@ -207,10 +223,7 @@ impl<'a> Network<'a> {
         match self.image.dtype {
             DType::F32 => self.run_layers::<f32>(input, output, (first, second), &mut tell),
             DType::Int8 => {
-                let step = self.image.layers().next().map_or(1.0, |layer| layer.shape.step);
-                for (place, value) in numbers_mut::<i8>(first).iter_mut().zip(input) {
-                    *place = i8::from_f32(*value, 1.0 / step);
-                }
+                i8::from_f32s(input, self.per_step, numbers_mut(first));
                 self.run_layers::<i8>(&[], output, (first, second), &mut tell);
             }
         }
@@ -235,10 +248,12 @@ impl<'a> Network<'a> {
                 0 if !input.is_empty() => input,
                 _ => numbers(from).get(..values).unwrap_or(&[]),
             };
-            let active = active(read);
+            let active = T::active(read);
+            let faster = Path::faster(active, values, layer.shape.geometry.channels);
+            let chosen = self.always.unwrap_or(faster);
             let step = layers.peek().map_or(1.0, |(_, above)| above.shape.step);
             let path = if index == last {
-                let path = compute(&layer, read, active, &mut |at, values| {
+                let path = compute(&layer, read, chosen, &mut |at, values| {
                     let places = output.get_mut(at..).unwrap_or(&mut []);
                     places.iter_mut().zip(values).for_each(|(place, value)| *place = *value);
                 });
@@ -248,11 +263,8 @@ impl<'a> Network<'a> {
                 path
             } else {
                 let (write, inverse) = (numbers_mut::<T>(to), 1.0 / step);
-                compute(&layer, read, active, &mut |at, values| {
-                    let places = write.get_mut(at..).unwrap_or(&mut []).iter_mut();
-                    places
-                        .zip(values)
-                        .for_each(|(place, value)| *place = T::from_f32(*value, inverse));
+                compute(&layer, read, chosen, &mut |at, values| {
+                    T::from_f32s(values, inverse, write.get_mut(at..).unwrap_or(&mut []));
                 })
             };
             let told = match (index == last, self.image.dtype) {
@@ -275,33 +287,24 @@ fn numbers_mut<T: Number>(words: &mut [f32]) -> &mut [T] {
     bytemuck::try_cast_slice_mut(words).unwrap_or(&mut [])
 }
 
-/// How many are not silent.
-#[inline]
-pub(crate) fn active<T: Number>(values: &[T]) -> usize {
-    // In parts, so that counters are narrow and many fit a vector.
-    values
-        .chunks(128)
-        .map(|part| usize::from(part.iter().fold(0u8, |n, value| n + u8::from(!value.is_silent()))))
-        .sum()
-}
-
 /// A layer's output, a tile of channels at a time. Returns how products were computed.
 fn compute<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
-    active: usize,
+    path: Path,
     put: &mut Put<'_>,
 ) -> Option<Path> {
     let shape = &layer.shape;
     let columns = shape.geometry.channels;
-    let path = Path::faster(active, input.len(), columns);
     let mut first = 0;
     while first < columns {
         let width = (columns - first).min(TILE);
         if !shape.kind.has_weights() {
             pool(layer, input, (first, width), put);
+        } else if shape.geometry.pool == 1 && columns <= FEW && !cfg!(target_os = "none") {
+            products::<T, FEW, FEW_EVENTS>(layer, input, (first, width), path, put);
         } else if shape.geometry.pool == 1 {
-            products(layer, input, (first, width), path, put);
+            products::<T, TILE, EVENTS>(layer, input, (first, width), path, put);
         } else {
             pooled_products(layer, input, (first, width), path, put);
         }
@@ -356,7 +359,7 @@ fn positions([height, width, _]: [usize; 3]) -> impl Iterator<Item = (usize, [us
 }
 
 #[inline(never)]
-fn products<T: Number>(
+fn products<T: Number, const TILE: usize, const EVENTS: usize>(
     layer: &Layer<'_>,
     input: &[T],
     (first, width): (usize, usize),
@@ -368,7 +371,17 @@ fn products<T: Number>(
     let finish = Finish::of(layer, first);
     let mut buffer = [T::Sum::default(); TILE];
     let Some(buffer) = buffer.get_mut(..width) else { return };
-    let mut sums = Sums::start(buffer, weights, geometry.channels, first, path);
+    let (mut rows, mut values) = ([0; EVENTS], [T::default(); EVENTS]);
+    let mut sums = Sums {
+        sums: buffer,
+        weights,
+        columns: geometry.channels,
+        first,
+        path,
+        rows: &mut rows,
+        values: &mut values,
+        n: 0,
+    };
     for (at, position) in positions(geometry.output()) {
         sums.clear();
         add_window(&mut sums, layer, input, position);
@@ -391,7 +404,17 @@ fn pooled_products<T: Number>(
     let finish = Finish::of(layer, first);
     let mut buffer = [T::Sum::default(); TILE];
     let Some(buffer) = buffer.get_mut(..width) else { return };
-    let mut sums = Sums::start(buffer, weights, geometry.channels, first, path);
+    let (mut rows, mut values) = ([0; EVENTS], [T::default(); EVENTS]);
+    let mut sums = Sums {
+        sums: buffer,
+        weights,
+        columns: geometry.channels,
+        first,
+        path,
+        rows: &mut rows,
+        values: &mut values,
+        n: 0,
+    };
     let mut largest = [T::Sum::default(); TILE];
     let Some(largest) = largest.get_mut(..width) else { return };
     let side = geometry.pool;

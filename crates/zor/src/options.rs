@@ -240,7 +240,8 @@ impl Settings {
                 crate::presets::cifar_reconstruction(rule_name, model, samples, augment)
             }
             (TaskName::FashionClassification, ModelName::Dense | ModelName::Conv) => {
-                crate::presets::fashion_classification(rule_name, model)
+                let sparse = options.target_spike_rate.is_some();
+                crate::presets::fashion_classification(rule_name, model, sparse)
             }
             (TaskName::CifarClassification, _) => {
                 crate::presets::cifar_classification(rule_name, model)

@@ -67,6 +67,9 @@ pub(super) struct Numbers {
 impl Numbers {
     pub(super) fn write(name: &str, sets: &[&[f32]]) -> Result<Self, String> {
         let path = root().join("target/peers").join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        }
         let bytes: Vec<u8> =
             sets.iter().flat_map(|set| *set).flat_map(|value| value.to_le_bytes()).collect();
         fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -87,18 +90,22 @@ impl Drop for Numbers {
 
 /// A script as a process; see [`Peer::start`].
 pub(super) fn command(script: &str) -> Result<Command, String> {
-    let mut command = Command::new(python()?);
+    let mut command = Command::new(python(script)?);
     command.arg(root().join("benches/peers").join(script));
     Ok(command)
 }
 
-/// The interpreter of the virtual environment in the target folder.
-fn python() -> Result<PathBuf, String> {
-    let folder = root().join("target/peers");
+/// The interpreter of the virtual environment in the target folder: one for PyTorch, one for ONNX Runtime, whose scripts begin so.
+fn python(script: &str) -> Result<PathBuf, String> {
+    let (name, what) = match script.starts_with("onnx") {
+        true => ("-onnx", "ONNX Runtime"),
+        false => ("", "PyTorch"),
+    };
+    let folder = root().join(format!("target/peers{name}"));
     let python = folder.join("bin/python");
     if !python.exists() {
-        println!("setting up Python with PyTorch in {} (some GB, once)", folder.display());
-        let requirements = root().join("benches/peers/requirements.txt");
+        println!("setting up Python with {what} in {} (once)", folder.display());
+        let requirements = root().join(format!("benches/peers/requirements{name}.txt"));
         let folder = folder.to_string_lossy().into_owned();
         call("python3", &["-m", "venv", &folder])?;
         let packages = requirements.to_string_lossy();

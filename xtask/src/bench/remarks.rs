@@ -27,6 +27,7 @@ pub(crate) fn of(suite: Suite) -> &'static str {
         Suite::Depth => {
             "Where Zor loses: plain networks of 64 layers and more learn little; so do those of backprop. Residual paths are the remedy."
         }
+        Suite::Edge => "REMARK",
         Suite::FewShot => {
             "Where Zor loses: to the closed-form projection on the span of the ten images, which takes a millisecond and is the limit of linear codes here. It \
              cannot go on learning. The same network under burn's autodiff with our optimizer gets there too, in five to six times the time."
@@ -51,6 +52,7 @@ pub(crate) fn of(suite: Suite) -> &'static str {
         Suite::Rules => {
             "What is compared, and what it says, is in [classification.md](classification.md)."
         }
+        Suite::Silence => "REMARK",
         Suite::Step => {
             "Where Zor loses: at batch 48 a step of 784-64-784 is 24 million operations, which one core with AVX2 (85 to 110 GFLOP/s) cannot do in a fifth of \
              PyTorch's time; at 3072-728-3072 and batch 512 both sides are products, 11.5 GFLOP at the machine's rate, and PyTorch's MKL multiplies a tenth \

@@ -39,6 +39,9 @@ impl Rows<'_> {
     }
 }
 
+/// What may be written behind the last event.
+pub(crate) const ROOM: usize = 8;
+
 /// A type of weights and of the values that meet them.
 pub(crate) trait Number: Pod + Default {
     /// The type that products are summed up in.
@@ -49,6 +52,24 @@ pub(crate) trait Number: Pod + Default {
 
     /// The nearest to a number, in steps whose inverse is given.
     fn from_f32(value: f32, inverse_step: f32) -> Self;
+
+    /// The same for all, one after the other.
+    fn from_f32s(values: &[f32], inverse_step: f32, to: &mut [Self]) {
+        to.iter_mut()
+            .zip(values)
+            .for_each(|(to, value)| *to = Self::from_f32(*value, inverse_step));
+    }
+
+    /// How many are not silent.
+    fn active(values: &[Self]) -> usize {
+        values.iter().map(|value| usize::from(!value.is_silent())).sum()
+    }
+
+    /// Writes the values that are not silent and their rows, of which the first value's is given, one after the other, and returns how many there
+    /// are. There is room for all, and for [`ROOM`] more that mean nothing.
+    fn gather(inputs: &[Self], first_row: usize, values: &mut [Self], rows: &mut [u32]) -> usize {
+        gather_plainly(inputs, first_row, values, rows)
+    }
 
     /// What it stands for.
     fn to_f32(self, step: f32) -> f32;
@@ -77,6 +98,17 @@ impl Number for f32 {
     #[inline]
     fn from_f32(value: f32, _: f32) -> Self {
         value
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn active(values: &[f32]) -> usize {
+        simd::active_f32(values)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn gather(inputs: &[f32], first_row: usize, values: &mut [f32], rows: &mut [u32]) -> usize {
+        simd::gather_f32(inputs, first_row, values, rows)
+            .unwrap_or_else(|| gather_plainly(inputs, first_row, values, rows))
     }
 
     #[inline]
@@ -117,9 +149,30 @@ impl Number for i8 {
 
     #[inline]
     fn from_f32(value: f32, inverse_step: f32) -> Self {
-        let steps = value * inverse_step;
-        // Half a step rounds away from zero; conversions saturate, and NaN is silent.
-        (steps + if steps < 0.0 { -0.5 } else { 0.5 }).clamp(-127.0, 127.0) as i8
+        let steps = (value * inverse_step).clamp(-127.0, 127.0);
+        // A number this large has no room for fractions: what is added to it is rounded, halves to the even side. NaN is silent.
+        const ROUNDS: f32 = 12_582_912.0;
+        if steps.is_nan() { 0 } else { (steps + ROUNDS).to_bits() as i8 }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn from_f32s(values: &[f32], inverse_step: f32, to: &mut [i8]) {
+        if !simd::quantize(values, inverse_step, to) {
+            to.iter_mut()
+                .zip(values)
+                .for_each(|(to, value)| *to = Self::from_f32(*value, inverse_step));
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn active(values: &[i8]) -> usize {
+        simd::active_i8(values)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn gather(inputs: &[i8], first_row: usize, values: &mut [i8], rows: &mut [u32]) -> usize {
+        simd::gather_i8(inputs, first_row, values, rows)
+            .unwrap_or_else(|| gather_plainly(inputs, first_row, values, rows))
     }
 
     #[inline]
@@ -149,6 +202,23 @@ impl Number for i8 {
             sum + i32::from(weight) * i32::from(value)
         });
     }
+}
+
+fn gather_plainly<T: Number>(
+    inputs: &[T],
+    first_row: usize,
+    values: &mut [T],
+    rows: &mut [u32],
+) -> usize {
+    let mut n = 0;
+    for (at, value) in inputs.iter().enumerate() {
+        // Written in any case, kept if it is an event: no branch to be guessed wrong.
+        if let (Some(to), Some(row)) = (values.get_mut(n), rows.get_mut(n)) {
+            (*to, *row) = (*value, (first_row + at) as u32);
+        }
+        n += usize::from(!value.is_silent());
+    }
+    n
 }
 
 /// Loops for any machine, four rows at a time: a sum is loaded and stored once for four products.
@@ -236,10 +306,47 @@ mod tests {
     }
 
     #[test]
-    fn halves_round_away_from_zero_and_what_is_too_large_stays_at_the_end() {
-        let cases = [(0.5, 1), (-0.5, -1), (0.49, 0), (1e9, 127), (-1e9, -127), (f32::NAN, 0)];
+    fn halves_round_to_even_and_what_is_too_large_stays_at_the_end() {
+        let cases = [
+            (0.5, 0),
+            (1.5, 2),
+            (-0.5, 0),
+            (-1.5, -2),
+            (0.51, 1),
+            (127.5, 127),
+            (1e9, 127),
+            (-1e9, -127),
+            (f32::INFINITY, 127),
+            (f32::NAN, 0),
+        ];
         for (value, expected) in cases {
             assert_eq!(i8::from_f32(value, 1.0), expected, "{value}");
+            // In vectors, and where they leave a rest.
+            let mut all = [99; 77];
+            i8::from_f32s(&[value; 77], 1.0, &mut all);
+            assert_eq!(all, [expected; 77], "{value}");
+        }
+    }
+
+    #[test]
+    fn events_are_all_that_is_not_silent_in_order() {
+        let mut inputs = [0i8; 203];
+        inputs
+            .iter_mut()
+            .zip(noise(203, 5))
+            .for_each(|(to, value)| *to = if value > 60 { value } else { 0 });
+        for n in [0, 1, 7, 8, 9, 64, 203] {
+            let (mut values, mut rows) = ([0; 203 + ROOM], [0; 203 + ROOM]);
+            let found = i8::gather(&inputs[..n], 10, &mut values, &mut rows);
+            let (mut plain, mut plain_rows) = ([0; 203 + ROOM], [0; 203 + ROOM]);
+            assert_eq!(found, gather_plainly(&inputs[..n], 10, &mut plain, &mut plain_rows));
+            assert_eq!((&values[..found], &rows[..found]), (&plain[..found], &plain_rows[..found]));
+            let mut inputs_f32 = [0.0; 203];
+            inputs_f32.iter_mut().zip(inputs).for_each(|(to, value)| *to = f32::from(value));
+            let (mut values_f32, mut rows_f32) = ([0.0; 203 + ROOM], [0; 203 + ROOM]);
+            assert_eq!(f32::gather(&inputs_f32[..n], 10, &mut values_f32, &mut rows_f32), found);
+            assert_eq!(rows_f32[..found], rows[..found]);
+            assert!(values_f32.iter().zip(&values[..found]).all(|(a, b)| *a == f32::from(*b)));
         }
     }
 }

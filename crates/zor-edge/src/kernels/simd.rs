@@ -3,6 +3,8 @@
 //! Several rows at a time: a vector of sums is loaded and stored once for 8 rows. Sums of f32 are added in the order of the rows
 //! whatever the instructions, so that skipping silent rows changes no bit.
 
+#[cfg(target_arch = "x86_64")]
+use super::ROOM;
 use super::Rows;
 
 /// Whether sizes are such that no pointer of a kernel leaves its slice.
@@ -17,9 +19,31 @@ fn fit<T>(
     inside && rows.are_below(n_values, weights.len() / columns.max(1))
 }
 
-/// `sums += values * rows` for `$rows` rows from `$at` on.
+/// Which row the value at a place meets.
+trait Index: Copy {
+    /// # Safety
+    /// The place is below the number of values, and [`fit`] holds.
+    unsafe fn row(self, at: usize) -> usize;
+}
+
+impl Index for &[u32] {
+    #[inline(always)]
+    unsafe fn row(self, at: usize) -> usize {
+        // SAFETY: as the caller says; a list is as long as the values.
+        unsafe { *self.get_unchecked(at) as usize }
+    }
+}
+
+impl Index for usize {
+    #[inline(always)]
+    unsafe fn row(self, at: usize) -> usize {
+        self + at
+    }
+}
+
+/// `sums += values * rows`: many columns eight rows at a time; few, all rows at once with the sums in registers.
 macro_rules! f32_kernel {
-    ($name:ident, $block:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
+    ($name:ident, $block:ident, $few:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
         /// # Safety
         /// The machine has the instructions, and [`fit`] holds.
         #[target_feature(enable = $feature)]
@@ -27,20 +51,62 @@ macro_rules! f32_kernel {
             sums: &mut [f32],
             weights: &[f32],
             (columns, first): (usize, usize),
-            rows: Rows<'_>,
+            rows: impl super::Index,
             values: &[f32],
         ) {
-            let mut at = 0;
-            while at < values.len() {
-                let left = values.len() - at;
-                // SAFETY: as the caller says; `at` and as many rows behind it are below the number of values.
-                unsafe {
-                    at += match left {
-                        8.. => $block::<8>(sums, weights, (columns, first), rows, values, at),
-                        4.. => $block::<4>(sums, weights, (columns, first), rows, values, at),
-                        2.. => $block::<2>(sums, weights, (columns, first), rows, values, at),
-                        _ => $block::<1>(sums, weights, (columns, first), rows, values, at),
+            // SAFETY: as the caller says; of places, as many as are asked for are below the number of values.
+            unsafe {
+                let mut done = 0;
+                if sums.len() <= 16 * $width {
+                    while done + 8 * $width <= sums.len() {
+                        let sums = sums.get_unchecked_mut(done..done + 8 * $width);
+                        $few(sums, weights, (columns, first + done), rows, values);
+                        done += 8 * $width;
+                    }
+                }
+                let (sums, columns) = (sums.get_unchecked_mut(done..), (columns, first + done));
+                let mut at = 0;
+                while at < values.len() && !sums.is_empty() {
+                    at += match values.len() - at {
+                        8.. => $block::<8>(sums, weights, columns, rows, values, at),
+                        4.. => $block::<4>(sums, weights, columns, rows, values, at),
+                        2.. => $block::<2>(sums, weights, columns, rows, values, at),
+                        _ => $block::<1>(sums, weights, columns, rows, values, at),
                     };
+                }
+            }
+        }
+
+        /// # Safety
+        /// As above, and there are eight vectors of sums.
+        #[inline]
+        #[target_feature(enable = $feature)]
+        unsafe fn $few(
+            sums: &mut [f32],
+            weights: &[f32],
+            (columns, first): (usize, usize),
+            rows: impl super::Index,
+            values: &[f32],
+        ) {
+            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums.
+            unsafe {
+                let place = sums.as_mut_ptr();
+                let mut sums: [_; 8] = core::array::from_fn(|part| $load(place.add($width * part)));
+                let mut at = 0;
+                while at < values.len() {
+                    let row = weights.as_ptr().add(rows.row(at) * columns + first);
+                    let x = $splat(*values.get_unchecked(at));
+                    let mut part = 0;
+                    while part < 8 {
+                        sums[part] = $fma(x, $load(row.add($width * part)), sums[part]);
+                        part += 1;
+                    }
+                    at += 1;
+                }
+                let mut part = 0;
+                while part < 8 {
+                    $store(place.add($width * part), sums[part]);
+                    part += 1;
                 }
             }
         }
@@ -53,7 +119,7 @@ macro_rules! f32_kernel {
             sums: &mut [f32],
             weights: &[f32],
             (columns, first): (usize, usize),
-            rows: Rows<'_>,
+            rows: impl super::Index,
             values: &[f32],
             at: usize,
         ) -> usize {
@@ -106,6 +172,7 @@ mod x86 {
     f32_kernel!(
         f32_avx2,
         f32_avx2_block,
+        f32_avx2_few,
         "avx2,fma",
         8,
         _mm256_loadu_ps,
@@ -116,6 +183,7 @@ mod x86 {
     f32_kernel!(
         f32_avx512,
         f32_avx512_block,
+        f32_avx512_few,
         "avx512f,avx2,fma",
         16,
         _mm512_loadu_ps,
@@ -146,10 +214,11 @@ mod x86 {
         }
         // SAFETY: the instructions are there, and everything fits.
         unsafe {
-            if has!("avx512f") {
-                f32_avx512(sums, weights, columns, rows, values);
-            } else {
-                f32_avx2(sums, weights, columns, rows, values);
+            match (rows, has!("avx512f")) {
+                (Rows::List(rows), true) => f32_avx512(sums, weights, columns, rows, values),
+                (Rows::From(row), true) => f32_avx512(sums, weights, columns, row, values),
+                (Rows::List(rows), false) => f32_avx2(sums, weights, columns, rows, values),
+                (Rows::From(row), false) => f32_avx2(sums, weights, columns, row, values),
             }
         }
         true
@@ -166,8 +235,259 @@ mod x86 {
             return false;
         }
         // SAFETY: the instructions are there, and everything fits.
-        unsafe { i8_avx2(sums, weights, columns, rows, values) };
+        unsafe {
+            match rows {
+                Rows::List(rows) => i8_avx2(sums, weights, columns, rows, values),
+                Rows::From(row) => i8_avx2(sums, weights, columns, row, values),
+            }
+        }
         true
+    }
+
+    pub(crate) fn active_f32(values: &[f32]) -> usize {
+        // SAFETY: AVX2 is there, or else SSE2, which is on every machine of this kind.
+        unsafe { if has!("avx2") { active_f32_avx2(values) } else { active_f32_sse2(values) } }
+    }
+
+    pub(crate) fn active_i8(values: &[i8]) -> usize {
+        // SAFETY: as above.
+        unsafe { active_i8_sse2(values) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn active_f32_avx2(values: &[f32]) -> usize {
+        let (parts, rest) = values.as_chunks::<16>();
+        let zero = _mm256_setzero_ps();
+        let mut counters = [_mm256_setzero_si256(); 2];
+        for part in parts {
+            // SAFETY: sixteen values are there.
+            let (low, high) =
+                unsafe { (_mm256_loadu_ps(part.as_ptr()), _mm256_loadu_ps(part.as_ptr().add(8))) };
+            let active = |eight| _mm256_castps_si256(_mm256_cmp_ps::<_CMP_NEQ_UQ>(eight, zero));
+            counters = [
+                _mm256_sub_epi32(counters[0], active(low)),
+                _mm256_sub_epi32(counters[1], active(high)),
+            ];
+        }
+        let mut lanes = [0u32; 8];
+        // SAFETY: there is room for a vector.
+        unsafe {
+            _mm256_storeu_si256(
+                lanes.as_mut_ptr().cast(),
+                _mm256_add_epi32(counters[0], counters[1]),
+            )
+        };
+        lanes.iter().sum::<u32>() as usize + rest.iter().filter(|value| **value != 0.0).count()
+    }
+
+    /// A lane of `true` is -1: lanes are subtracted from counters.
+    #[target_feature(enable = "sse2")]
+    fn active_f32_sse2(values: &[f32]) -> usize {
+        let (fours, rest) = values.as_chunks::<4>();
+        // SAFETY: four values are there.
+        let mask = |four: &[f32; 4]| unsafe {
+            _mm_cmpneq_ps(_mm_loadu_ps(four.as_ptr()), _mm_setzero_ps())
+        };
+        let counters = fours.iter().fold(_mm_setzero_si128(), |counters, four| {
+            _mm_sub_epi32(counters, _mm_castps_si128(mask(four)))
+        });
+        let mut lanes = [0u32; 4];
+        // SAFETY: there is room for a vector.
+        unsafe { _mm_storeu_si128(lanes.as_mut_ptr().cast(), counters) };
+        lanes.iter().sum::<u32>() as usize + rest.iter().filter(|value| **value != 0.0).count()
+    }
+
+    #[target_feature(enable = "sse2")]
+    fn active_i8_sse2(values: &[i8]) -> usize {
+        let (parts, rest) = values.as_chunks::<16>();
+        let zero = _mm_setzero_si128();
+        let mut silent = 0;
+        // Counters are of a byte.
+        for parts in parts.chunks(255) {
+            let counters = parts.iter().fold(zero, |counters, part| {
+                // SAFETY: sixteen values are there.
+                let part = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
+                _mm_sub_epi8(counters, _mm_cmpeq_epi8(part, zero))
+            });
+            let halves = _mm_sad_epu8(counters, zero);
+            silent += (_mm_cvtsi128_si64(halves)
+                + _mm_cvtsi128_si64(_mm_unpackhi_epi64(halves, halves)))
+                as usize;
+        }
+        16 * parts.len() - silent + rest.iter().filter(|value| **value != 0).count()
+    }
+
+    /// For every mask of eight, the places of its bits, in order.
+    static PLACES: [[u8; 8]; 256] = {
+        let mut all = [[0; 8]; 256];
+        let mut mask = 0;
+        while mask < 256 {
+            let (mut n, mut bit) = (0, 0);
+            while bit < 8 {
+                if mask >> bit & 1 == 1 {
+                    all[mask][n] = bit as u8;
+                    n += 1;
+                }
+                bit += 1;
+            }
+            mask += 1;
+        }
+        all
+    };
+
+    /// Whether there is room for so many events, and for what is written behind the last one.
+    fn has_room(inputs: usize, values: usize, rows: usize) -> bool {
+        inputs + super::ROOM <= values && inputs + super::ROOM <= rows
+    }
+
+    pub(crate) fn gather_f32(
+        inputs: &[f32],
+        first_row: usize,
+        values: &mut [f32],
+        rows: &mut [u32],
+    ) -> Option<usize> {
+        if !has_room(inputs.len(), values.len(), rows.len()) || !has!("avx2", "popcnt") {
+            return None;
+        }
+        // SAFETY: the instructions are there, and so is the room.
+        Some(unsafe { gather_f32_avx2(inputs, first_row, values, rows) })
+    }
+
+    pub(crate) fn gather_i8(
+        inputs: &[i8],
+        first_row: usize,
+        values: &mut [i8],
+        rows: &mut [u32],
+    ) -> Option<usize> {
+        if !has_room(inputs.len(), values.len(), rows.len()) || !has!("avx2", "popcnt") {
+            return None;
+        }
+        // SAFETY: the instructions are there, and so is the room.
+        Some(unsafe { gather_i8_avx2(inputs, first_row, values, rows) })
+    }
+
+    /// Eight inputs at a time: those that are not silent move together, and all eight are written where the next event belongs.
+    ///
+    /// # Safety
+    /// The machine has AVX2, and [`has_room`] holds.
+    #[target_feature(enable = "avx2,popcnt")]
+    unsafe fn gather_f32_avx2(
+        inputs: &[f32],
+        first_row: usize,
+        values: &mut [f32],
+        rows: &mut [u32],
+    ) -> usize {
+        let (mut n, mut at) = (0, 0);
+        let mut from = _mm256_set1_epi32(first_row as i32);
+        while at + 8 <= inputs.len() {
+            // SAFETY: eight inputs are there, and after n of at most `at` events there is room for eight.
+            unsafe {
+                let eight = _mm256_loadu_ps(inputs.as_ptr().add(at));
+                let active = _mm256_cmp_ps::<_CMP_NEQ_UQ>(eight, _mm256_setzero_ps());
+                let mask = _mm256_movemask_ps(active) as u8;
+                let places = _mm_loadl_epi64(PLACES[usize::from(mask)].as_ptr().cast());
+                let places = _mm256_cvtepu8_epi32(places);
+                _mm256_storeu_si256(
+                    rows.as_mut_ptr().add(n).cast(),
+                    _mm256_add_epi32(places, from),
+                );
+                _mm256_storeu_ps(
+                    values.as_mut_ptr().add(n),
+                    _mm256_permutevar8x32_ps(eight, places),
+                );
+                n += mask.count_ones() as usize;
+            }
+            from = _mm256_add_epi32(from, _mm256_set1_epi32(8));
+            at += 8;
+        }
+        let rest = inputs.get(at..).unwrap_or(&[]);
+        let (values, rows) = (values.get_mut(n..), rows.get_mut(n..));
+        n + super::super::gather_plainly(
+            rest,
+            first_row + at,
+            values.unwrap_or(&mut []),
+            rows.unwrap_or(&mut []),
+        )
+    }
+
+    /// # Safety
+    /// As above.
+    #[target_feature(enable = "avx2,popcnt")]
+    unsafe fn gather_i8_avx2(
+        inputs: &[i8],
+        first_row: usize,
+        values: &mut [i8],
+        rows: &mut [u32],
+    ) -> usize {
+        let (mut n, mut at) = (0, 0);
+        let mut from = _mm256_set1_epi32(first_row as i32);
+        while at + 8 <= inputs.len() {
+            // SAFETY: eight inputs are there, and after n of at most `at` events there is room for eight.
+            unsafe {
+                let eight = _mm_loadl_epi64(inputs.as_ptr().add(at).cast());
+                let silent = _mm_cmpeq_epi8(eight, _mm_setzero_si128());
+                let mask = !_mm_movemask_epi8(silent) as u8;
+                let places = _mm_loadl_epi64(PLACES[usize::from(mask)].as_ptr().cast());
+                let row = _mm256_add_epi32(_mm256_cvtepu8_epi32(places), from);
+                _mm256_storeu_si256(rows.as_mut_ptr().add(n).cast(), row);
+                _mm_storel_epi64(
+                    values.as_mut_ptr().add(n).cast(),
+                    _mm_shuffle_epi8(eight, places),
+                );
+                n += mask.count_ones() as usize;
+            }
+            from = _mm256_add_epi32(from, _mm256_set1_epi32(8));
+            at += 8;
+        }
+        let rest = inputs.get(at..).unwrap_or(&[]);
+        let (values, rows) = (values.get_mut(n..), rows.get_mut(n..));
+        n + super::super::gather_plainly(
+            rest,
+            first_row + at,
+            values.unwrap_or(&mut []),
+            rows.unwrap_or(&mut []),
+        )
+    }
+
+    pub(crate) fn quantize(values: &[f32], inverse_step: f32, to: &mut [i8]) -> bool {
+        if !has!("avx2") {
+            return false;
+        }
+        // SAFETY: the instructions are there.
+        unsafe { quantize_avx2(values, inverse_step, to) };
+        true
+    }
+
+    /// # Safety
+    /// The machine has AVX2.
+    #[target_feature(enable = "avx2")]
+    unsafe fn quantize_avx2(values: &[f32], inverse_step: f32, to: &mut [i8]) {
+        let n = values.len().min(to.len());
+        let inverse = _mm256_set1_ps(inverse_step);
+        let (least, most) = (_mm256_set1_ps(-127.0), _mm256_set1_ps(127.0));
+        let mut at = 0;
+        while at + 32 <= n {
+            // SAFETY: 32 values are there, and as many places.
+            unsafe {
+                let whole = |part: usize| {
+                    let steps =
+                        _mm256_mul_ps(_mm256_loadu_ps(values.as_ptr().add(at + 8 * part)), inverse);
+                    // All bits of what is no number become zero.
+                    let number = _mm256_cmp_ps::<_CMP_ORD_Q>(steps, steps);
+                    let inside = _mm256_min_ps(_mm256_max_ps(steps, least), most);
+                    _mm256_cvtps_epi32(_mm256_and_ps(inside, number))
+                };
+                let low = _mm256_packs_epi32(whole(0), whole(1));
+                let high = _mm256_packs_epi32(whole(2), whole(3));
+                // Packs work on halves: groups of four end up as 0, 2, 4, 6, 1, 3, 5, 7.
+                let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+                let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+                _mm256_storeu_si256(to.as_mut_ptr().add(at).cast(), bytes);
+            }
+            at += 32;
+        }
+        let rest = values.iter().zip(to.iter_mut()).skip(at);
+        rest.for_each(|(value, to)| *to = super::super::Number::from_f32(*value, inverse_step));
     }
 
     /// # Safety
@@ -177,7 +497,7 @@ mod x86 {
         sums: &mut [i32],
         weights: &[i8],
         columns: (usize, usize),
-        rows: Rows<'_>,
+        rows: impl super::Index,
         values: &[i8],
     ) {
         let mut at = 0;
@@ -208,19 +528,21 @@ mod x86 {
         sums: &mut [i32],
         weights: &[i8],
         (columns, first): (usize, usize),
-        rows: Rows<'_>,
+        rows: impl super::Index,
         values: &[i8],
         at: usize,
     ) {
         // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums.
         unsafe {
-            let value = |r: usize| values.get(at + r).copied().unwrap_or(0);
-            let row = |r: usize| {
-                let there = if at + r < values.len() { at + r } else { at };
-                weights.as_ptr().add(rows.row(there) * columns + first)
-            };
-            let x: [[i8; 4]; Q] =
-                core::array::from_fn(|q| core::array::from_fn(|r| value(4 * q + r)));
+            let there = |r: usize| if at + r < values.len() { at + r } else { at };
+            let row = |r: usize| weights.as_ptr().add(rows.row(there(r)) * columns + first);
+            let mut x = [[0i8; 4]; Q];
+            if at + 4 * Q <= values.len() {
+                x = values.as_ptr().add(at).cast::<[[i8; 4]; Q]>().read_unaligned();
+            } else {
+                let rest = values.get_unchecked(at..).iter();
+                x.as_flattened_mut().iter_mut().zip(rest).for_each(|(x, value)| *x = *value);
+            }
             let pointers: [[*const i8; 4]; Q] =
                 core::array::from_fn(|q| core::array::from_fn(|r| row(4 * q + r)));
             let signs: [__m256i; Q] = core::array::from_fn(|q| {
@@ -319,7 +641,9 @@ mod x86 {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{add_rows_f32, add_rows_i8};
+pub(super) use x86::{
+    active_f32, active_i8, add_rows_f32, add_rows_i8, gather_f32, gather_i8, quantize,
+};
 
 #[cfg(target_arch = "aarch64")]
 mod arm {
@@ -337,6 +661,7 @@ mod arm {
     f32_kernel!(
         f32_neon,
         f32_neon_block,
+        f32_neon_few,
         "neon",
         4,
         vld1q_f32,
@@ -358,7 +683,12 @@ mod arm {
             return false;
         }
         // SAFETY: NEON was compiled for, and everything fits.
-        unsafe { f32_neon(sums, weights, columns, rows, values) };
+        unsafe {
+            match rows {
+                Rows::List(rows) => f32_neon(sums, weights, columns, rows, values),
+                Rows::From(row) => f32_neon(sums, weights, columns, row, values),
+            }
+        }
         true
     }
 }

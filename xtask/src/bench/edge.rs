@@ -1,0 +1,365 @@
+//! The runtime for small devices on this machine, one core: what silence saves, beside others, and ten images learned there.
+//!
+//! Products are those of a single dense layer. Inputs are silent at random, 32 different ones in turn. Weights out of cache: as many copies of the
+//! layer in turn as make 256 MB.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use zor::core::Network;
+use zor::core::burn::tensor::activation;
+use zor::edge::{self, DType, Path};
+use zor::images::{self, Images};
+use zor::io::edge::Image;
+use zor::options::{Count, Options, RuleName, Settings, TaskName};
+use zor::prelude::*;
+use zor::train::{self, Next, Teacher};
+use zor_edge::{Learner, Optimizer, Rule, state_len, weights_len};
+
+use super::Spread;
+use super::peers::{Numbers, Peer};
+use super::rounds::{self, Contender};
+use crate::figures::Table;
+use crate::text;
+
+const ROUNDS: usize = 9;
+/// Inputs in turn.
+const INPUTS: usize = 32;
+/// Bytes of weights that no cache holds.
+const OUT_OF_CACHE: usize = 256 << 20;
+const SIZES: [[usize; 2]; 5] = [[784, 64], [64, 784], [728, 3072], [3072, 728], [3072, 3072]];
+/// Per cent of the inputs that are silent, and how many times faster than dense the runtime shall be then.
+const SILENT: [(usize, Option<f64>); 4] = [(0, None), (50, Some(1.5)), (75, None), (90, Some(5.0))];
+/// Times of dense that it may take where nothing is silent.
+const AT_FULL: f64 = 1.05;
+const SEEDS: u64 = 5;
+/// Decibels that ten images learned by the runtime may be behind the classic preset.
+const BEHIND: f64 = 0.1;
+
+pub(crate) fn run(peer: bool) -> Result<Value, String> {
+    let products = products()?;
+    let latency = latency(peer)?;
+    let learning = learning()?;
+    Ok(json!({ "suite": "edge", "products": products, "latency": latency, "learning": learning }))
+}
+
+fn name([inputs, units]: [usize; 2], dtype: DType, cached: bool, silent: usize) -> String {
+    let dtype = if dtype == DType::F32 { "f32" } else { "int8" };
+    let cache = if cached { "in turn" } else { "out of cache" };
+    format!("{inputs}x{units}, {dtype}, {cache}, {silent} % silent")
+}
+
+/// Times of dense by those of the runtime's own choice, for every size, type and share.
+fn products() -> Result<Value, String> {
+    let mut all = Map::new();
+    println!("{:<46}{:>14}{:>14}{:>26}", "a layer, one core", "dense", "chosen", "dense by chosen");
+    for [inputs, units] in SIZES {
+        let network = Network::builder(&[inputs]).layer(zor::core::DenseConfig::new(units));
+        let network = network.build(&Device::flex()).map_err(text)?;
+        for dtype in [DType::F32, DType::Int8] {
+            let samples = samples(inputs, 0);
+            let image = zor::io::edge::export(&network, dtype, &samples.concat()).map_err(text)?;
+            for cached in [true, false] {
+                let copies = if cached { 1 } else { OUT_OF_CACHE / image.bytes().len() };
+                let images: Vec<Image> = std::iter::repeat_n(&image, copies).cloned().collect();
+                for (silent, _) in SILENT {
+                    let inputs = self::samples(inputs, silent);
+                    let times = timed(&images, &inputs)?;
+                    let (dense, chosen) = (times.of("dense"), times.of("chosen"));
+                    let ratio = times.ratio("dense", "chosen");
+                    let name = name([samples[0].len(), units], dtype, cached, silent);
+                    println!(
+                        "{name:<46}{:>11.2} us{:>11.2} us{:>26}",
+                        dense.median,
+                        chosen.median,
+                        ratio.with_unit("")
+                    );
+                    let found = json!({ "dense_us": dense.json(), "chosen_us": chosen.json(), "dense_by_chosen": ratio.json() });
+                    all.insert(name, found);
+                }
+            }
+        }
+    }
+    Ok(all.into())
+}
+
+/// Inputs from 0 to 1, so many per cent of each silent.
+fn samples(inputs: usize, silent: usize) -> Vec<Vec<f32>> {
+    let mut random = Random::seeded(silent as u64);
+    let value = |random: &mut Random| 1.0 - random.uniform();
+    (0..INPUTS)
+        .map(|_| {
+            let mut sample: Vec<f32> = (0..inputs).map(|_| value(&mut random)).collect();
+            let mut order: Vec<usize> = (0..inputs).collect();
+            // The first of a shuffled row.
+            for at in 0..inputs * silent / 100 {
+                let other = at + random.below(inputs - at);
+                order.swap(at, other);
+                sample[order[at]] = 0.0;
+            }
+            sample
+        })
+        .collect()
+}
+
+fn timed(images: &[Image], samples: &[Vec<f32>]) -> Result<rounds::Times, String> {
+    let own: Vec<_> =
+        images.iter().map(|image| image.network().map_err(text)).collect::<Result<_, _>>()?;
+    let dense: Vec<_> = own.iter().map(|network| network.always(Path::Dense)).collect();
+    let mut output = vec![0.0; own[0].output_shape().iter().product()];
+    let mut scratch = vec![0.0; own[0].scratch_len()];
+    // About ten milliseconds a round, and at least all copies once.
+    let once = images[0].bytes().len() / 10_000 + 1;
+    let n = (10_000 / once).clamp(8, 4000).max(images.len().min(2000));
+    let mut answer = |networks: &[zor_edge::Network<'_>]| {
+        let start = Instant::now();
+        for (index, network) in networks.iter().cycle().take(n).enumerate() {
+            let sample = &samples[index % samples.len()];
+            network.run(sample, &mut output, &mut scratch).map_err(text)?;
+            black_box(&output);
+        }
+        Ok(start.elapsed().as_secs_f64() * 1e6 / n as f64)
+    };
+    let answer = RefCell::new(&mut answer);
+    let contenders: Vec<Contender<'_>> = vec![
+        ("chosen", Box::new(|| (answer.borrow_mut())(&own))),
+        ("dense", Box::new(|| (answer.borrow_mut())(&dense))),
+    ];
+    rounds::run(ROUNDS, "us", contenders)
+}
+
+const ZOR: [&str; 2] = ["zor-edge, f32", "zor-edge, int8"];
+const SPARSE: [&str; 2] = ["zor-edge, f32, 10 % fire", "zor-edge, int8, 10 % fire"];
+const BURN: &str = "burn on Flex, f32";
+const ONNX: [&str; 3] =
+    ["ONNX Runtime, f32", "ONNX Runtime, int8", "ONNX Runtime, an empty network"];
+
+/// One image through 784-64-784, one thread, beside others.
+fn latency(peer: bool) -> Result<Value, String> {
+    let (network, data) = reconstruction(None)?;
+    let (sparse, _) = reconstruction(Some(0.1))?;
+    let weights = weights(&network);
+    let pixels = data.evaluation.first(100).map_err(text)?.pixels();
+    let samples: Vec<&[f32]> = pixels.chunks_exact(784).collect();
+    let tensors: Vec<Tensor<2>> = samples.iter().map(|s| matrix(s, 1, &Device::flex())).collect();
+    let image = |network: &Network, dtype| {
+        edge::export(network, TaskName::FashionReconstruction, &data.train, dtype, &Device::flex())
+            .map_err(text)
+    };
+    let images = [
+        image(&network, DType::F32)?,
+        image(&network, DType::Int8)?,
+        image(&sparse, DType::F32)?,
+        image(&sparse, DType::Int8)?,
+    ];
+    const N: usize = 1000;
+    let own = |image: &Image| -> Result<f64, String> {
+        let network = image.network().map_err(text)?;
+        let (mut output, mut scratch) = (vec![0.0; 784], vec![0.0; network.scratch_len()]);
+        let start = Instant::now();
+        for sample in samples.iter().cycle().take(N) {
+            network.run(sample, &mut output, &mut scratch).map_err(text)?;
+            black_box(&output);
+        }
+        Ok(start.elapsed().as_secs_f64() * 1e6 / N as f64)
+    };
+    let tensor_weights: Vec<Tensor<2>> =
+        network.layers().iter().flat_map(|layer| layer.parameters()).map(|w| w.value()).collect();
+    let burn = || {
+        let start = Instant::now();
+        for sample in tensors.iter().cycle().take(N) {
+            let hidden = activation::relu(sample.clone().matmul(tensor_weights[0].clone()));
+            black_box(hidden.matmul(tensor_weights[1].clone()));
+        }
+        Ok(start.elapsed().as_secs_f64() * 1e6 / N as f64)
+    };
+    let numbers = peer.then(|| Numbers::write("edge.f32", &[&weights, &pixels])).transpose()?;
+    let onnx = match &numbers {
+        Some(numbers) => {
+            let arguments = [numbers.path(), "784".into(), "64".into(), "784".into()];
+            Some(RefCell::new(Peer::start("onnx_dense.py", &arguments)?))
+        }
+        None => None,
+    };
+    let mut memory = json!({ "zor_f32": kept(&images[0])?, "zor_int8": kept(&images[1])? });
+    if let Some(onnx) = &onnx {
+        for dtype in ["f32", "int8"] {
+            memory[format!("onnx_{dtype}")] =
+                onnx.borrow_mut().number(&format!("memory-{dtype}"))?.into();
+        }
+    }
+    let mut contenders: Vec<Contender<'_>> = Vec::new();
+    for (name, image) in ZOR.into_iter().chain(SPARSE).zip(&images) {
+        contenders.push((name, Box::new(move || own(image))));
+    }
+    contenders.push((BURN, Box::new(burn)));
+    if let Some(onnx) = &onnx {
+        for (name, question) in ONNX.into_iter().zip(["f32", "int8", "empty"]) {
+            contenders.push((
+                name,
+                Box::new(move || onnx.borrow_mut().number(&format!("{question} {N}"))),
+            ));
+        }
+    }
+    let times = rounds::run(ROUNDS, "us", contenders)?;
+    let mut report = times.report("one image through 784-64-784, one thread");
+    for (ours, theirs) in pairs() {
+        report[format!("{theirs} by {ours}")] = times.ratio(theirs, ours).json();
+    }
+    println!("bytes of memory: {memory}");
+    report["memory"] = memory;
+    Ok(report)
+}
+
+/// Who is compared with whom: dense with others, and sparse.
+fn pairs() -> Vec<(&'static str, &'static str)> {
+    vec![
+        (ZOR[0], BURN),
+        (ZOR[0], ONNX[0]),
+        (ZOR[1], ONNX[1]),
+        (SPARSE[0], BURN),
+        (SPARSE[0], ONNX[0]),
+        (SPARSE[1], ONNX[1]),
+    ]
+}
+
+/// Bytes that a network takes: its image, scratch memory, input and output.
+fn kept(image: &Image) -> Result<usize, String> {
+    let network = image.network().map_err(text)?;
+    let ends = [network.input_shape(), network.output_shape()]
+        .map(|shape| shape.iter().product::<usize>());
+    Ok(image.bytes().len() + 4 * (network.scratch_len() + ends[0] + ends[1]))
+}
+
+fn weights(network: &Network) -> Vec<f32> {
+    let all = network.layers().iter().flat_map(|layer| layer.parameters());
+    all.flat_map(|weight| weight.value().into_data().iter::<f32>().collect::<Vec<_>>()).collect()
+}
+
+/// The network of all images, with a target spike rate or without.
+fn reconstruction(target: Option<f32>) -> Result<(Network, images::RunData), String> {
+    let options = Options {
+        task: Some(TaskName::FashionReconstruction),
+        train_samples: Some(Count::All),
+        target_spike_rate: target,
+        ..Options::default()
+    };
+    let (trained, data) = trained(options)?;
+    Ok((trained.network, data))
+}
+
+fn trained(options: Options) -> Result<(train::Training, images::RunData), String> {
+    let settings = Settings::resolve(&options).map_err(text)?;
+    let data = Images::load(settings.task.data_set(), &Locations::from_environment(None));
+    let data = images::choose(&data.map_err(text)?, &settings).map_err(text)?;
+    let device = Device::flex();
+    let trained = train::run(&settings, &data, &device, Teacher::Rule, &mut |_| Next::Continue);
+    Ok((trained.map_err(text)?, data))
+}
+
+const WIDTHS: [usize; 3] = [784, 64, 784];
+
+/// Ten images, as they are, 500 steps of the classic rule: here and in the runtime.
+fn learning() -> Result<Value, String> {
+    let (mut preset, mut runtime, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+    for seed in 0..SEEDS {
+        let options = Options {
+            task: Some(TaskName::FashionReconstruction),
+            rule: Some(RuleName::Classic),
+            augment: Some(false),
+            seed: Some(seed),
+            ..Options::default()
+        };
+        let (trained, data) = trained(options)?;
+        preset.push(trained.evaluation().headline());
+        let samples = data.train.pixels();
+        let mut weights = vec![0.0; weights_len(&WIDTHS)];
+        let mut state = vec![0.0; state_len(&WIDTHS, data.train.len(), &Optimizer::CLASSIC)];
+        let rows = data.train.len();
+        let learner = Learner::new(
+            &WIDTHS,
+            rows,
+            Rule::CLASSIC,
+            Optimizer::CLASSIC,
+            &mut weights,
+            &mut state,
+        );
+        let mut learner = learner.map_err(text)?;
+        learner.draw_weights(seed);
+        let start = Instant::now();
+        for _ in 0..trained.steps {
+            learner.learn(&samples, zor_edge::Target::Values(&samples)).map_err(text)?;
+        }
+        seconds.push(start.elapsed().as_secs_f64());
+        let (mut scratch, mut outputs) = (vec![0.0; 2 * 784], Vec::new());
+        let evaluation = data.evaluation.pixels();
+        for sample in evaluation.chunks_exact(784) {
+            let mut output = [0.0; 784];
+            learner.predict(sample, &mut output, &mut scratch).map_err(text)?;
+            outputs.extend(output);
+        }
+        runtime.push(Deviation::between(&evaluation, &outputs).psnr_db());
+    }
+    let (preset, runtime, seconds) =
+        (Spread::of(&preset), Spread::of(&runtime), Spread::of(&seconds));
+    println!(
+        "ten images, classic rule, {SEEDS} seeds: preset {}, runtime {} in {}",
+        preset.with_unit(" dB"),
+        runtime.with_unit(" dB"),
+        seconds.with_unit(" s")
+    );
+    let state = 4 * (weights_len(&WIDTHS) + state_len(&WIDTHS, 10, &Optimizer::CLASSIC));
+    Ok(json!({
+        "preset_db": preset.json(), "runtime_db": runtime.json(), "runtime_seconds": seconds.json(),
+        "bytes_adam": state,
+    }))
+}
+
+/// What is promised of the numbers that [`run`] returns.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    for size in SIZES {
+        for dtype in [DType::F32, DType::Int8] {
+            for cached in [true, false] {
+                for (silent, times) in SILENT {
+                    let name = name(size, dtype, cached, silent);
+                    let ratio = Spread::read(&raw["products"][&name]["dense_by_chosen"]);
+                    if silent == 0 {
+                        let inverse = Spread {
+                            median: 1.0 / ratio.median,
+                            lowest: 1.0 / ratio.highest,
+                            highest: 1.0 / ratio.lowest,
+                        };
+                        let promised = format!("at most {AT_FULL:.2} times dense");
+                        let kept = inverse.median <= AT_FULL;
+                        table.add(&name, promised, inverse.with_unit(""), kept);
+                    } else {
+                        let promised = times.map_or("-".to_owned(), |times| {
+                            format!("dense takes {times:.1} times as long")
+                        });
+                        let kept = times.is_none_or(|times| ratio.median >= times);
+                        table.add(&name, promised, ratio.with_unit(""), kept);
+                    }
+                }
+            }
+        }
+    }
+    for (ours, theirs) in pairs() {
+        let ratio = Spread::read(&raw["latency"][format!("{theirs} by {ours}")]);
+        let name = format!("784-64-784: time of {theirs} by that of {ours}");
+        table.add(&name, "at least 1".to_owned(), ratio.with_unit(""), ratio.median >= 1.0);
+    }
+    let empty = Spread::read(&raw["latency"][ONNX[2]]["us"]);
+    table.add(
+        "what a call of ONNX Runtime costs of that",
+        "-".to_owned(),
+        empty.with_unit(" us"),
+        true,
+    );
+    let learning = &raw["learning"];
+    let [preset, runtime] = ["preset_db", "runtime_db"].map(|name| Spread::read(&learning[name]));
+    let promised = format!("at least {:.2} dB", preset.median - BEHIND);
+    let name = "ten images learned by the runtime, 5 seeds";
+    table.add(name, promised, runtime.with_unit(" dB"), runtime.median >= preset.median - BEHIND);
+}
