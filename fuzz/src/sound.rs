@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use zor::io::{self, DType, Progress};
+use zor::io::{self, DType, Progress, edge};
 use zor::prelude::*;
 
 /// Writes them, under the names of their targets.
@@ -35,6 +35,13 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     io::save_checkpoint(&trained, &notes, progress("adamw"), &folder.join("checkpoint-dense"))?;
     maps.train_batch(&Muon::new(0.1), Tensor::ones([2, 16], &device), vec![0, 1])?;
     io::save_checkpoint(&maps, &notes, progress("muon"), &folder.join("checkpoint-maps"))?;
+
+    for (name, dtype) in [("f32", edge::DType::F32), ("int8", edge::DType::Int8)] {
+        let image = edge::export(&dense()?, dtype, &[0.5; 8])?;
+        image.save(&folder.join(format!("edge-dense-{name}")))?;
+        let maps = small_maps().build(&device)?;
+        edge::export(&maps, dtype, &[0.5; 32])?.save(&folder.join(format!("edge-maps-{name}")))?;
+    }
 
     let number = |n: u32| n.to_be_bytes();
     let mut images = [0x0803, 3, 2, 2].map(number).concat();
@@ -79,6 +86,18 @@ fn maps() -> NetworkBuilder {
         .layer(GroupNormConfig::layer())
         .layer(ReshapeConfig::flatten())
         .layer(DenseConfig::new(2))
+}
+
+/// A network with one layer of every kind that images have.
+fn small_maps() -> NetworkBuilder {
+    Network::builder(&[4, 4, 1])
+        .layer(Conv2dConfig::same(2, 3).with_max_pool(2))
+        .layer(BatchNormConfig::default())
+        .layer(GateConfig::default())
+        .layer(Pool2dConfig::average(2))
+        .layer(ReshapeConfig::flatten())
+        .layer(DenseConfig::new(2))
+        .layer(GateConfig { activation: Activation::Softmax, ..GateConfig::at(Place::Output) })
 }
 
 const GZIPPED: [u8; 30] = [

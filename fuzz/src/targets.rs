@@ -1,6 +1,7 @@
 //! What is fed.
 
 use zor::data::{cifar10, idx, npy};
+use zor::io::edge::{Image, LayerShape, MOST_VALUES};
 use zor::io::{self, Registry};
 use zor::options::{Options, Settings};
 use zor::prelude::Device;
@@ -28,7 +29,7 @@ fn data_limit(length: usize) -> usize {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "model", parse: model, limit: network_limit },
     Target { name: "checkpoint", parse: model, limit: network_limit },
     Target { name: "safetensors", parse: safetensors, limit: network_limit },
@@ -36,6 +37,8 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "idx", parse: images, limit: |length| 1032 * length + (1 << 20) },
     Target { name: "cifar", parse: cifar, limit: data_limit },
     Target { name: "npy", parse: array, limit: data_limit },
+    // What runs it allocates for it: scratch memory and an output of at most so many numbers, and the file at another place.
+    Target { name: "edge", parse: edge, limit: |length| 4 * length + 16 * MOST_VALUES },
     Target { name: "toml", parse: settings, limit: |length| 1000 * length + (1 << 20) },
 ];
 
@@ -53,6 +56,31 @@ fn model(input: &[u8]) -> bool {
 
 fn safetensors(input: &[u8]) -> bool {
     io::safetensors::load_bytes(input, &Device::flex(), &Registry::default()).is_ok()
+}
+
+/// Multiply-adds of an image that is run; larger ones are as sound, and take longer.
+const MOST_MULTIPLY_ADDS: u64 = 1 << 16;
+
+fn edge(input: &[u8]) -> bool {
+    // With length and checksum made right, damage reaches what comes after them.
+    let mut sealed = input.to_vec();
+    io::edge::reseal(&mut sealed);
+    [input, &sealed].into_iter().any(runs)
+}
+
+/// Whether it is an image. One that is must run.
+fn runs(bytes: &[u8]) -> bool {
+    let Ok(image) = Image::from_bytes(bytes) else { return false };
+    let Ok(network) = image.network() else { return false };
+    let work = |layer: LayerShape| layer.geometry.multiply_adds();
+    if network.layers().all(|layer| work(layer) < MOST_MULTIPLY_ADDS) {
+        let values = |shape: [usize; 3]| vec![0.5; shape.iter().product()];
+        let (input, mut output) = (values(network.input_shape()), values(network.output_shape()));
+        let mut scratch = vec![0.0; network.scratch_len()];
+        let done = network.run(&input, &mut output, &mut scratch);
+        assert!(done.is_ok(), "a sound image does not run");
+    }
+    true
 }
 
 fn images(input: &[u8]) -> bool {

@@ -3,11 +3,10 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{guard, layers, packages, page, promises, root, tidy, weight};
+use crate::{edge, guard, layers, packages, page, promises, root, tidy, weight};
 
-/// Features for GPUs that compile without a GPU's libraries, alone and together; `wgpu` alone is tested.
-const GPU_FEATURES: [&str; 3] =
-    ["wgpu,vulkan,metal,cuda,rocm,autotune,ndarray", "wgpu,fusion", "cuda"];
+/// Features for GPUs that compile without a GPU's libraries; `wgpu` alone is tested.
+const GPU_FEATURES: [&str; 2] = ["wgpu,vulkan,metal,cuda,rocm,autotune,ndarray", "wgpu,fusion"];
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run() -> Result<(), String> {
@@ -24,6 +23,7 @@ pub(crate) fn run() -> Result<(), String> {
         let name = format!("kernels for GPUs: {features}");
         cargo(&name, &["check", "--package", "zor-core", "--features", features])?;
     }
+    timed("edge", || edge::run(false))?;
     timed("guard", || guard::run(false))?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
     let suite = ["test", "--package", "zor", "--lib", "--features", "wgpu,ndarray"];

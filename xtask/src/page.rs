@@ -1,10 +1,10 @@
 //! What in `docs` is made of the numbers in `docs/results`: all of `benchmarks.md`, the tables of `classification.md` and its picture,
-//! and the README's table of CIFAR-10 classification.
+//! the picture of `edge.md`, and the README's table of CIFAR-10 classification.
 
 use std::fs;
 use std::path::PathBuf;
 
-use crate::bench::{Suite, cifar_classification, remarks, rules};
+use crate::bench::{Suite, cifar_classification, remarks, rules, silence};
 use crate::figures::Table;
 use crate::{results, root};
 
@@ -49,6 +49,9 @@ fn made() -> Result<Vec<(PathBuf, String)>, String> {
         made.push((docs.join("rules.svg"), rules::picture(&kept)));
     }
     made.push((path, text));
+    if let Ok(kept) = results::read("silence") {
+        made.push((docs.join("silence.svg"), silence::picture(&kept)));
+    }
     Ok(made)
 }
 

@@ -1,4 +1,4 @@
-//! Replays numeric traces of the classic rule through the public API and compares every number in them.
+//! Replays numeric traces of the classic rule through the public API and compares every number in them; and through the runtime for small devices.
 //!
 //! A trace is a safetensors file: `config` in its metadata is JSON, `init.weight.K` the first weights, and per step T
 //! `step.T.input`, `.target`, `.error`, `.spike_rate.K`, `.charge.K`, `.weight.K`, `.eval_input`, `.eval_output`; `accuracy` over the
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use zor::core::burn::tensor::{Device, Tensor, TensorData};
 use zor::core::{Activation, Network, Rule};
 use zor::optim::AdamW;
+use zor_edge::Learner;
 
 /// Largest difference allowed at any step.
 const TOLERANCE: f32 = 1e-4;
@@ -161,6 +162,54 @@ impl<'a> Trace<'a> {
         Ok(report)
     }
 
+    /// Replays it through the runtime for small devices, which has no activation functions but the classic rule's none; weights are compared.
+    fn replay_on_the_edge(&self) -> Result<Option<Report>, String> {
+        let config = &self.config;
+        let plain = config.activations.iter().all(|name| name == "none");
+        let adam = config.betas == (0.9, 0.999) && config.epsilon == 1e-8;
+        // An evaluation on the way moves charges there, which the runtime keeps apart.
+        if !plain || !adam || self.get("step.0.eval_input").is_some() {
+            return Ok(None);
+        }
+        let rule = zor_edge::Rule {
+            threshold: config.threshold,
+            min_charge: config.min_charge,
+            stateful: !config.stateless,
+            weight_limit: config.max_weight,
+        };
+        let optimizer =
+            zor_edge::Optimizer::AdamW { rate: config.learning_rate, decay: config.weight_decay };
+        let once = self.get("input");
+        let input = |step: usize| once.clone().or_else(|| self.get(&format!("step.{step}.input")));
+        let rows = |step: usize| input(step).map_or(0, |(shape, _)| shape[0]);
+        let batch = (0..config.steps).map(rows).max().unwrap_or(0);
+        let layers = config.sizes.len() - 1;
+        let initial = (0..layers).filter_map(|k| self.get(&format!("init.weight.{k}")));
+        let mut weights: Vec<f32> = initial.flat_map(|(_, values)| values).collect();
+        let mut state = vec![0.0; zor_edge::state_len(&config.sizes, batch, &optimizer)];
+        let learner = Learner::new(&config.sizes, batch, rule, optimizer, &mut weights, &mut state);
+        let mut learner = learner.map_err(|e| e.to_string())?;
+        let accuracy = self.get("accuracy").map(|(_, values)| values).unwrap_or_default();
+        let mut report = Report { long: once.is_some(), ..Report::default() };
+        for step in 0..config.steps {
+            let (_, values) = input(step).ok_or_else(|| format!("no input of step {step}"))?;
+            let target = self.get(&format!("step.{step}.target"));
+            let target = target.map_or_else(|| values.clone(), |(_, target)| target);
+            let learned = learner.learn(&values, zor_edge::Target::Values(&target));
+            let error = learned.map_err(|e| e.to_string())?;
+            report.compare("accuracy", step, &[1.0 - error], &accuracy[step..=step]);
+            let mut at = 0;
+            for (k, pair) in config.sizes.windows(2).enumerate() {
+                let own = at..at + pair[0] * pair[1];
+                at = own.end;
+                if let Some((_, expected)) = self.get(&format!("step.{step}.weight.{k}")) {
+                    report.compare("weight", step, &learner.weights()[own], &expected);
+                }
+            }
+        }
+        Ok(Some(report))
+    }
+
     fn network(&self, device: &Device) -> Result<Network, String> {
         let config = &self.config;
         let activation = |name: &String| {
@@ -244,6 +293,20 @@ mod tests {
             assert_eq!(report.failure(), None, "{}: {report}", file.display());
             assert!(report.largest.contains_key("accuracy"));
         }
+    }
+
+    #[test]
+    fn the_runtime_for_small_devices_follows_those_it_has_the_options_for() {
+        let mut followed = 0;
+        for file in golden() {
+            let bytes = std::fs::read(&file).unwrap();
+            if let Some(report) = Trace::parse(&bytes).unwrap().replay_on_the_edge().unwrap() {
+                assert_eq!(report.failure(), None, "{}: {report}", file.display());
+                assert!(report.largest.contains_key("weight") || report.long);
+                followed += 1;
+            }
+        }
+        assert!(followed >= 5, "only {followed} traces were followed");
     }
 
     #[test]

@@ -177,6 +177,14 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
         let (flag, name) = (format!("--test-time-{views}"), format!("test_time_{views}"));
         refused(at, &["train", task, &flag], 2, &[&name, "classification"]);
     }
+    refused(
+        at,
+        &["train", task, "--target-spike-rate", "2"],
+        2,
+        &["target_spike_rate", "at most 1"],
+    );
+    let classic = ["train", task, "--rule", "classic", "--target-spike-rate", "0.1"];
+    refused(at, &classic, 2, &["target_spike_rate", "not stateful"]);
     refused(at, &["train", task, "--model", "airbench"], 2, &["airbench", "dense"]);
     refused(at, &["train", task, "--optimizer", "lion"], 2, &["lion", "muon"]);
     refused(at, &["train", task, "--device", "abacus"], 2, &["abacus", "flex"]);
@@ -400,7 +408,13 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
     // 48 images a step out of 300: steps 20 and 40 are in the midst of an epoch.
     let common = ["train", "fashion-reconstruction", "--train-samples", "300", "--batch", "48"];
     let more = ["--augment", "--no-baseline", "--steps", "50", "--checkpoint-every", "20"];
-    for (rule, threads) in [("default", "1"), ("default", "2"), ("classic", "2")] {
+    let cases = [
+        ("default", "1", None),
+        ("default", "2", None),
+        ("classic", "2", None),
+        ("default", "1", Some("0.2")),
+    ];
+    for (rule, threads, rate) in cases {
         let folder = folder();
         let run = |arguments: &[&str]| {
             let output = zor(folder.path(), arguments);
@@ -408,7 +422,9 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
             assert_eq!(output.status.code(), Some(0), "{text}");
         };
         let options = ["--rule", rule, "--threads", threads, "--out", "whole"];
-        run(&[&common[..], &more, &options].concat());
+        // A threshold that moves goes on from where it was.
+        let rate = rate.map(|rate| ["--target-spike-rate", rate]);
+        run(&[&common[..], &more, &options, rate.as_ref().map_or(&[], |flags| &flags[..])].concat());
         let checkpoint = "whole/checkpoint-00000020.zor";
         let options = ["--checkpoint-every", "25", "--threads", threads, "--out", "cut"];
         run(&[&["train", "--resume", checkpoint][..], &options].concat());
@@ -558,4 +574,32 @@ fn python_and_numpy_answer_as_the_network_does() {
     for (found, expected) in numbers.zip(expected) {
         assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
     }
+}
+
+#[test]
+fn a_model_becomes_an_image_that_does_as_well() {
+    let folder = folder();
+    let at = folder.path();
+    let trained = train(at, &["--no-baseline", "--target-spike-rate", "0.3", "--out", "run"]);
+    let export = |more: &[&str]| -> serde_json::Value {
+        let output = zor(at, &[&["export", "run/model.zor", "--json"], more].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
+    };
+    let exact = export(&[]);
+    let psnr = |object: &serde_json::Value| object["psnr_db"].as_f64().unwrap();
+    assert!((psnr(&exact) - psnr(&trained)).abs() < 1e-3, "{exact} {trained}");
+    let length = |name: &str| fs::metadata(at.join(name)).unwrap().len();
+    assert_eq!(exact["bytes"], length("run/model.zore"));
+    let small = export(&["--format", "edge", "--int8", "--out", "small.zore"]);
+    assert!(length("small.zore") as f64 <= 0.27 * length("run/model.zore") as f64);
+    assert!((psnr(&small) - psnr(&trained)).abs() < 0.2, "{small} {trained}");
+    assert_eq!(small["spike_rates"].as_array().map(Vec::len), Some(1));
+
+    refused(at, &["export", "nothing.zor"], 2, &["nothing.zor"]);
+    refused(at, &["export", "run/model.zor", "--format", "tflite"], 2, &["tflite", "edge"]);
+    refused(at, &["export", "run/model.zor", "--out", "no/where.zore"], 1, &["no/where.zore"]);
+    refused(at, &["export", "run/model.zor", "--data-dir", "nowhere"], 2, &["nowhere"]);
 }

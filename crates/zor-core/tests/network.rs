@@ -301,3 +301,24 @@ fn products_take_either_operand_transposed() {
     let difference = numbers((fast - a.transpose().matmul(b)).abs());
     assert!(difference.iter().all(|d| *d < 1e-5));
 }
+
+#[test]
+fn thresholds_move_to_where_the_target_share_of_values_fires() {
+    let device = Device::flex();
+    for target in [0.5, 0.1] {
+        let rule = Rule { target_spike_rate: Some(target), ..Rule::default() };
+        let mut network = Network::dense(&[20, 40, 20]).rule(rule).seed(1).build(&device).unwrap();
+        for step in 0..200 {
+            let input = random([64, 20], step);
+            network.train_batch(&Step(0.01), input.clone(), input).unwrap();
+        }
+        // Inputs and outputs are not hidden: theirs is the only rate.
+        let rates = network.spike_rates();
+        assert_eq!(rates.len(), 1);
+        assert!((0.85 * target..1.05 * target).contains(&rates[0].1), "{rates:?}");
+        // The threshold is part of what is saved.
+        let config = network.layers()[2].config().unwrap();
+        assert_eq!(config["target_spike_rate"].as_f64().unwrap() as f32, target);
+        assert!(config["threshold"].as_f64().unwrap().abs() > 1e-3);
+    }
+}

@@ -137,14 +137,16 @@ impl LayerShape {
             (1..=MOST_VALUES).contains(&product).then_some(product)
         };
         let [rows, columns] = self.weight_shape();
-        if values([height, width, channels]).is_none() || values(self.geometry.input).is_none() {
-            Some("its maps have no values or too many")
-        } else if self.geometry.window.stride.contains(&0)
+        if self.geometry.window.stride.contains(&0)
             || self.geometry.window.dilation.contains(&0)
             || self.geometry.window.kernel.contains(&0)
             || self.geometry.pool == 0
         {
             Some("its window, stride, dilation or pool is zero")
+        } else if values([height, width, channels]).is_none()
+            || values(self.geometry.input).is_none()
+        {
+            Some("its maps have no values or too many")
         } else if self.geometry.window.padding[0]
             >= self.geometry.window.kernel[0].saturating_mul(self.geometry.window.dilation[0])
             || self.geometry.window.padding[1]

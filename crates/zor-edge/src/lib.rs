@@ -23,6 +23,8 @@ pub use geometry::{Geometry, Window};
 pub use image::{DType, ImageError, Kind, LayerShape, MOST_LAYERS, MOST_VALUES};
 pub use learn::{LearnError, Learner, Optimizer, Rule, Target, state_len, weights_len};
 pub use network::{Activity, Network, RunError, Values};
+#[doc(hidden)]
+pub use write::reseal;
 pub use write::{LayerSource, write};
 
 /// The bytes of a file, as [`include_bytes!`], at a multiple of four, as [`Network::from_bytes`] wants them.

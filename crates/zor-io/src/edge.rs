@@ -9,7 +9,9 @@ use zor_core::{
     Activation, BatchNormConfig, Conv2dConfig, GateConfig, Layer, Network, Parameter, Place,
     Pool2dConfig, Pooling, ScaleConfig, ops,
 };
-pub use zor_edge::{DType, LayerShape, Path, Values};
+#[doc(hidden)]
+pub use zor_edge::reseal;
+pub use zor_edge::{DType, LayerShape, MOST_VALUES, Path, Values};
 use zor_edge::{Geometry, Kind, LayerSource, Window};
 
 use crate::atomic;
@@ -450,4 +452,145 @@ fn activation_of(activation: &Activation) -> Found<zor_edge::Activation> {
         Activation::Softmax => Edge::Softmax,
         other => return Err(format!("the activation '{}' has no form in an image", other.name())),
     })
+}
+
+#[cfg(test)]
+#[cfg(feature = "flex")]
+#[allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
+mod tests {
+    use zor_core::burn::tensor::{Device, Tensor, TensorData};
+    use zor_core::{
+        BiasConfig, BranchConfig, DenseConfig, DropoutConfig, NetworkBuilder, Random,
+        ReshapeConfig, Rule, SequenceConfig,
+    };
+
+    use super::*;
+
+    fn noise(n: usize, seed: u64) -> Vec<f32> {
+        let mut random = Random::seeded(seed);
+        (0..n).map(|_| random.uniform()).collect()
+    }
+
+    /// Outputs of the network and of its image, for a few inputs; the batch norms' statistics are moved from where they begin.
+    fn both(builder: NetworkBuilder, dtype: DType) -> (Vec<f32>, Vec<f32>) {
+        let device = Device::flex();
+        let mut network = builder.seed(3).build(&device).unwrap();
+        let mut at = 0;
+        for layer in network.layers_mut() {
+            at += 1;
+            let mut all = layer.buffers_mut();
+            all.iter_mut().for_each(|one| {
+                let [rows, columns] = one.shape();
+                let values = noise(rows * columns, at).iter().map(|value| value + 0.2).collect();
+                let value =
+                    Tensor::from_data(TensorData::new::<f32, _>(values, [rows, columns]), &device);
+                one.set_value(value).unwrap();
+            });
+        }
+        let inputs: usize = network.input_shape().iter().product();
+        let samples = noise(20 * inputs, 9);
+        let input = Tensor::from_data(TensorData::new(samples.clone(), [20, inputs]), &device);
+        let expected = ops::read(network.predict(input).unwrap()).unwrap();
+        let image = export(&network, dtype, &samples).unwrap();
+        let small = image.network().unwrap();
+        let mut scratch = vec![0.0; small.scratch_len()];
+        let mut found = vec![0.0; expected.len()];
+        for (input, output) in samples.chunks(inputs).zip(found.chunks_mut(expected.len() / 20)) {
+            small.run(input, output, &mut scratch).unwrap();
+        }
+        (expected, found)
+    }
+
+    fn networks() -> Vec<NetworkBuilder> {
+        let activation = |activation| GateConfig { activation, ..GateConfig::at(Place::Output) };
+        let block = SequenceConfig::new()
+            .layer(Conv2dConfig::same(6, 3).with_max_pool(2))
+            .layer(BatchNormConfig::default())
+            .layer(GateConfig { threshold: Some(0.1), ..GateConfig::default() });
+        vec![
+            Network::dense(&[12, 7, 12]).rule(Rule::classic()),
+            Network::builder(&[12])
+                .layer(BatchNormConfig::default())
+                .layer(DenseConfig::new(9))
+                .layer(BatchNormConfig::default())
+                .layer(GateConfig::default())
+                .layer(DropoutConfig::new(0.5))
+                .layer(DenseConfig::new(4))
+                .layer(BiasConfig::default())
+                .layer(ScaleConfig::new(0.5))
+                .layer(activation(Activation::Softmax)),
+            Network::builder(&[9, 8, 2])
+                .layer(block)
+                .layer(Conv2dConfig::new(5, 2).with_stride(2).with_padding(1))
+                .layer(GateConfig { activation: Activation::Gelu, ..GateConfig::default() })
+                .layer(Pool2dConfig::average(2).with_padding(1))
+                .layer(BiasConfig::default())
+                .layer(Pool2dConfig::global(Pooling::Max))
+                .layer(ReshapeConfig::flatten())
+                .layer(DenseConfig::new(3))
+                .layer(activation(Activation::Sigmoid)),
+        ]
+    }
+
+    #[test]
+    fn an_image_answers_as_its_network_does() {
+        for network in networks() {
+            let text = format!("{network:?}");
+            let (expected, found) = both(network, DType::F32);
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * a.abs().max(1.0);
+            assert!(expected.iter().zip(&found).all(close), "{text}: {expected:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn eight_bits_are_nearly_as_good() {
+        for network in networks() {
+            let text = format!("{network:?}");
+            let (expected, found) = both(network, DType::Int8);
+            let power: f32 = expected.iter().map(|value| value * value).sum();
+            let error: f32 = expected.iter().zip(&found).map(|(a, b)| (a - b) * (a - b)).sum();
+            assert!(error < 1e-3 * power, "{text}: {error} of {power}");
+        }
+    }
+
+    #[test]
+    fn layers_without_a_form_and_samples_that_do_not_fit_are_named() {
+        let device = Device::flex();
+        let failed = |builder: NetworkBuilder| {
+            let network = builder.build(&device).unwrap();
+            export(&network, DType::F32, &[]).unwrap_err().to_string()
+        };
+        let map = || Network::builder(&[4, 4, 2]);
+        let residual = BranchConfig::residual().layer(Conv2dConfig::same(2, 3));
+        assert!(failed(map().layer(residual)).contains("layer 0 (residual)"));
+        assert!(failed(map().layer(Conv2dConfig::up(2, 2))).contains("transposed"));
+        let own = Activation::custom("own", |x| x);
+        let gate = GateConfig { activation: own, ..GateConfig::default() };
+        assert!(failed(Network::builder(&[4]).layer(gate)).contains("own"));
+        assert!(
+            failed(Network::builder(&[4]).layer(ReshapeConfig::flatten()))
+                .contains("does anything")
+        );
+        let network = Network::dense(&[4, 2]).build(&device).unwrap();
+        let error = export(&network, DType::Int8, &[1.0; 7]).unwrap_err().to_string();
+        assert!(error.contains("samples of 4 values"), "{error}");
+    }
+
+    #[test]
+    fn damaged_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.zore");
+        let network = Network::dense(&[4, 2]).build(&Device::flex()).unwrap();
+        let image = export(&network, DType::F32, &[]).unwrap();
+        image.save(&path).unwrap();
+        assert_eq!(Image::load(&path).unwrap().bytes(), image.bytes());
+        let mut bytes = image.bytes().to_vec();
+        bytes[40] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = Image::load(&path).unwrap_err().to_string();
+        assert!(error.contains("a.zore") && error.contains("checksum"), "{error}");
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(Image::load(&path).unwrap_err().to_string().contains("cut off"));
+        assert!(Image::load(&folder.path().join("none.zore")).is_err());
+    }
 }

@@ -1,0 +1,86 @@
+//! From a training to an image for small devices, run and compared, in one program; then a new class is learned on the device.
+//!
+//! The network learns to reproduce ten pieces of clothing. Its hidden values are features enough for a small layer that learns, by the classic
+//! rule, to tell shirts from all else with ten images of each.
+use zor::edge::{self, DType, Values};
+use zor::options::{Options, Settings, TaskName};
+use zor::prelude::*;
+use zor::train::{self, Next, Teacher};
+use zor_edge::{Learner, Optimizer, Rule, Target, state_len, weights_len};
+
+const HIDDEN: usize = 64;
+/// The layer that learns on the device: features in, two classes out.
+const WIDTHS: [usize; 2] = [HIDDEN, 2];
+const BATCH: usize = 20;
+const OPTIMIZER: Optimizer = Optimizer::Sgd { rate: 0.05, momentum: 0.9 };
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = Device::flex();
+    let task = TaskName::FashionReconstruction;
+    let options = Options { task: Some(task), target_spike_rate: Some(0.3), ..Options::default() };
+    let settings = Settings::resolve(&options)?;
+    let all = zor::images::Images::load(task.data_set(), &Locations::from_environment(None))?;
+    let data = zor::images::choose(&all, &settings)?;
+    let trained = train::run(&settings, &data, &device, Teacher::Rule, &mut |_| Next::Continue)?;
+
+    let image = edge::export(&trained.network, task, &data.train, DType::Int8, &device)?;
+    let measured = edge::evaluate(&image, task, &data.evaluation, &device)?;
+    println!(
+        "model {:.2} dB, image of {} bytes {:.2} dB, {:.0} % of its units fire",
+        trained.evaluation().headline(),
+        image.bytes().len(),
+        measured.score.headline(),
+        100.0 * measured.layers[0].outputs
+    );
+
+    // What follows needs no heap on a device: slices of fixed length, and a learner whose memory is known when it is compiled.
+    let network = image.network()?;
+    let mut scratch = vec![0.0; network.scratch_len()];
+    let mut features = |pixels: &[f32]| -> Result<[f32; HIDDEN], zor_edge::RunError> {
+        let (mut hidden, mut output) = ([0.0; HIDDEN], [0.0; 784]);
+        network.run_and_tell(pixels, &mut output, &mut scratch, |activity| {
+            if let (0, Values::Int8(values, step)) = (activity.layer, activity.output) {
+                hidden
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(to, value)| *to = f32::from(*value) * step);
+            }
+        })?;
+        Ok(hidden)
+    };
+    let (mut inputs, mut classes) = (Vec::new(), Vec::new());
+    let shirt = 6;
+    for wanted in [false, true] {
+        let found = (0..all.train.len()).filter(|i| (all.train.labels()[*i] == shirt) == wanted);
+        for index in found.take(BATCH / 2) {
+            inputs.extend(features(&all.train.range(index..index + 1)?.pixels())?);
+            classes.push(u8::from(wanted));
+        }
+    }
+    let mut weights = [0.0; weights_len(&WIDTHS)];
+    let mut state = [0.0; state_len(&WIDTHS, BATCH, &OPTIMIZER)];
+    let rule = Rule { stateful: false, ..Rule::CLASSIC };
+    let mut learner = Learner::new(&WIDTHS, BATCH, rule, OPTIMIZER, &mut weights, &mut state)?;
+    for _ in 0..200 {
+        learner.learn(&inputs, Target::Classes(&classes))?;
+    }
+    println!(
+        "a layer of {} weights learned shirts in {} bytes",
+        WIDTHS[0] * WIDTHS[1],
+        learner.state_bytes()
+    );
+    let (mut right, mut shirts) = ([0, 0], [0, 0]);
+    for (index, label) in data.evaluation.labels().iter().enumerate() {
+        let hidden = features(&data.evaluation.range(index..index + 1)?.pixels())?;
+        let (mut output, mut scratch) = ([0.0; 2], [0.0; 2 * HIDDEN]);
+        learner.predict(&hidden, &mut output, &mut scratch)?;
+        let is_shirt = usize::from(*label == shirt);
+        shirts[is_shirt] += 1;
+        right[is_shirt] += usize::from((output[1] > output[0]) == (is_shirt == 1));
+    }
+    println!(
+        "it knows {} of {} shirts, and {} of {} other things for no shirts",
+        right[1], shirts[1], right[0], shirts[0]
+    );
+    Ok(())
+}
