@@ -168,7 +168,9 @@ impl<'a> Trace<'a> {
         let plain = config.activations.iter().all(|name| name == "none");
         let adam = config.betas == (0.9, 0.999) && config.epsilon == 1e-8;
         // An evaluation on the way moves charges there, which the runtime keeps apart.
-        if !plain || !adam || self.get("step.0.eval_input").is_some() {
+        let mut steps = 0..config.steps;
+        let evaluates = steps.any(|step| self.get(&format!("step.{step}.eval_input")).is_some());
+        if !plain || !adam || evaluates {
             return Ok(None);
         }
         let rule = zor_edge::Rule {

@@ -29,14 +29,14 @@ pub(crate) enum Command {
     Classify(ClassifyArguments),
     /// Give colour to your own pictures, of any size
     Colorize(ColorizeArguments),
-    /// Print what a model, a checkpoint or a .safetensors file says about itself
+    /// Print what a model, a checkpoint, a .safetensors file or a .zore image says about itself
     Info {
         /// The file
         file: PathBuf,
     },
     /// Check that a file is undamaged and its values are finite
     Verify {
-        /// A model, a checkpoint or a .safetensors file
+        /// A model, a checkpoint, a .safetensors file or a .zore image
         file: PathBuf,
     },
     /// Write a model in another format: .zor, .safetensors or .npz, by the names' endings

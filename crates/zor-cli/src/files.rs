@@ -13,6 +13,7 @@ enum Format {
     Zor,
     Safetensors,
     Npz,
+    Zore,
 }
 
 impl Format {
@@ -22,6 +23,7 @@ impl Format {
             "zor" => Some(Self::Zor),
             "safetensors" => Some(Self::Safetensors),
             "npz" => Some(Self::Npz),
+            "zore" => Some(Self::Zore),
             _ => None,
         }
     }
@@ -29,6 +31,9 @@ impl Format {
 
 /// `zor info`.
 pub(crate) fn info(file: &Path) -> Result<()> {
+    if Format::of(file) == Some(Format::Zore) {
+        return image_info(file);
+    }
     if Format::of(file) == Some(Format::Safetensors) {
         let contents = io::safetensors::info(file)?;
         say!("{}: safetensors, {} tensors", file.display(), contents.tensors.len());
@@ -59,9 +64,36 @@ pub(crate) fn info(file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What an image for small devices says about itself.
+fn image_info(file: &Path) -> Result<()> {
+    let image = io::edge::Image::load(file)?;
+    let network = image.network()?;
+    let shape = |shape: [usize; 3]| shape.map(|size| size.to_string()).join("x");
+    say!(
+        "{}: image for zor-edge, {:?}, {} bytes, checksum sound",
+        file.display(),
+        network.dtype(),
+        image.bytes().len()
+    );
+    say!("input {}", shape(network.input_shape()));
+    for (position, layer) in network.layers().enumerate() {
+        let gate =
+            layer.threshold.map_or(String::new(), |threshold| format!(", gate > {threshold}"));
+        let output = shape(layer.geometry.output());
+        say!("layer {position}: {:?} -> {output}{gate}, then {:?}", layer.kind, layer.activation);
+    }
+    say!("scratch memory: {} numbers", network.scratch_len());
+    Ok(())
+}
+
 /// `zor verify`.
 pub(crate) fn verify(file: &Path) -> Result<()> {
     let place = file.display();
+    if Format::of(file) == Some(Format::Zore) {
+        io::edge::Image::load(file)?;
+        say!("{place}: checksum sound, every layer can be run");
+        return Ok(());
+    }
     if Format::of(file) == Some(Format::Safetensors) {
         let digest = match io::safetensors::verify(file)? {
             true => "digest sound",
@@ -85,6 +117,12 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
         ))
     };
     let target = Format::of(to).ok_or_else(|| unknown(to))?;
+    for path in [from, to] {
+        if Format::of(path) == Some(Format::Zore) {
+            let message = "images for small devices are written by `zor export`, and not read back";
+            return Err(Error::input(format!("{}: {message}", path.display())));
+        }
+    }
     let device = zor::device("auto")?;
     let (network, notes) = match Format::of(from) {
         Some(Format::Zor) => {
@@ -96,7 +134,7 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
             let message = "Zor writes .npz and does not read it; save .safetensors from Python";
             return Err(Error::input(format!("{}: {message}", from.display())));
         }
-        None => return Err(unknown(from)),
+        Some(Format::Zore) | None => return Err(unknown(from)),
     };
     if target != Format::Zor && arguments.dtype != io::DType::F32 {
         return Err(Error::input(format!(
@@ -110,6 +148,7 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
             io::safetensors::save(&network, &notes, io::safetensors::Sidecar::Sha256, to)?;
         }
         Format::Npz => io::npz::save(&network, to)?,
+        Format::Zore => return Err(unknown(to)),
     }
     say!("written to {}", to.display());
     Ok(())

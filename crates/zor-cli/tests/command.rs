@@ -598,6 +598,16 @@ fn a_model_becomes_an_image_that_does_as_well() {
     assert!((psnr(&small) - psnr(&trained)).abs() < 0.2, "{small} {trained}");
     assert_eq!(small["spike_rates"].as_array().map(Vec::len), Some(1));
 
+    let output = zor(at, &["info", "small.zore"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("Int8") && text.contains("layer 1: Dense -> 1x1x784"), "{text}");
+    assert_eq!(zor(at, &["verify", "small.zore"]).status.code(), Some(0));
+    refused(at, &["convert", "run/model.zor", "other.zore"], 2, &["other.zore", "zor export"]);
+    refused(at, &["convert", "small.zore", "other.zor"], 2, &["small.zore", "not read back"]);
+    let mut damaged = fs::read(at.join("small.zore")).unwrap();
+    damaged[500] ^= 1;
+    fs::write(at.join("damaged.zore"), damaged).unwrap();
+    refused(at, &["verify", "damaged.zore"], 2, &["damaged.zore", "checksum"]);
     refused(at, &["export", "nothing.zor"], 2, &["nothing.zor"]);
     refused(at, &["export", "run/model.zor", "--format", "tflite"], 2, &["tflite", "edge"]);
     refused(at, &["export", "run/model.zor", "--out", "no/where.zore"], 1, &["no/where.zore"]);

@@ -39,7 +39,7 @@ pub(crate) struct Sums<'a, T: Number> {
     /// The first of the columns that there are sums for.
     pub(crate) first: usize,
     pub(crate) path: Path,
-    /// Both longer than [`LEAST_ROOM`].
+    /// Both at least [`LEAST_ROOM`] long.
     pub(crate) rows: &'a mut [u32],
     pub(crate) values: &'a mut [T],
     /// How many events there are.

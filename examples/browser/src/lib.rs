@@ -1,6 +1,6 @@
 //! What the page `index.html` calls: a network that was trained, and one that learns ten images on the spot.
 //!
-//! A plain C interface: numbers are passed, and places in memory where the page reads and writes f32. `cargo xtask browser` builds it
+//! A plain C interface: numbers are passed, and places in memory where the page reads and writes f32. `cargo xtask edge` builds it
 //! for WebAssembly and writes one page that needs no server.
 #![allow(unsafe_code, reason = "names that a page can call")]
 
