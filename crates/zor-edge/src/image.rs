@@ -351,7 +351,7 @@ impl<'a> Image<'a> {
             let length = values.checked_mul(size);
             let end = length.and_then(|length| from.checked_add(length));
             match end {
-                Some(end) if from % 4 == 0 && from >= data => {
+                Some(end) if from.is_multiple_of(4) && from >= data => {
                     self.bytes.get(from..end).ok_or("its numbers are cut off")
                 }
                 _ => Err("its numbers are not where they can be"),

@@ -324,7 +324,7 @@ impl<'a> Learner<'a> {
                 return Err(LearnError::Memory);
             };
             let threshold = self.rule.threshold;
-            x.iter_mut().filter(|x| !(**x > threshold)).for_each(|x| *x = 0.0);
+            x.iter_mut().for_each(|x| *x = if *x > threshold { *x } else { 0.0 });
             y.fill(0.0);
             add_products(y, layer, x);
             weights = above;

@@ -345,8 +345,8 @@ impl<'a> Finish<'a> {
         values.iter_mut().zip(self.scales).for_each(|(value, scale)| *value *= scale);
         values.iter_mut().zip(self.biases).for_each(|(value, bias)| *value += bias);
         // NaN fires no unit.
-        let silent = |value: &f32| !(*value > self.threshold);
-        values.iter_mut().for_each(|value| *value = if silent(value) { 0.0 } else { *value });
+        let gated = |value: f32| if value > self.threshold { value } else { 0.0 };
+        values.iter_mut().for_each(|value| *value = gated(*value));
         if !matches!(self.activation, Activation::None | Activation::Softmax) {
             values.iter_mut().for_each(|value| *value = self.activation.apply(*value));
         }
@@ -367,28 +367,15 @@ fn products<T: Number, const TILE: usize, const EVENTS: usize>(
     put: &mut Put<'_>,
 ) {
     let geometry = &layer.shape.geometry;
-    let weights = bytemuck::try_cast_slice(layer.weights).unwrap_or(&[]);
-    let finish = Finish::of(layer, first);
-    let mut buffer = [T::Sum::default(); TILE];
-    let Some(buffer) = buffer.get_mut(..width) else { return };
-    let (mut rows, mut values) = ([0; EVENTS], [T::default(); EVENTS]);
-    let mut sums = Sums {
-        sums: buffer,
-        weights,
-        columns: geometry.channels,
-        first,
-        path,
-        rows: &mut rows,
-        values: &mut values,
-        n: 0,
-    };
-    for (at, position) in positions(geometry.output()) {
-        sums.clear();
-        add_window(&mut sums, layer, input, position);
-        let values = T::sums_to_f32(sums.finished());
-        finish.apply(values);
-        put(at * geometry.channels + first, values);
-    }
+    with_sums::<T, TILE, EVENTS>(layer, (first, width), path, |mut sums, finish| {
+        for (at, position) in positions(geometry.output()) {
+            sums.clear();
+            add_window(&mut sums, layer, input, position);
+            let values = T::sums_to_f32(sums.finished());
+            finish.apply(values);
+            put(at * geometry.channels + first, values);
+        }
+    });
 }
 
 #[inline(never)]
@@ -400,38 +387,49 @@ fn pooled_products<T: Number>(
     put: &mut Put<'_>,
 ) {
     let geometry = &layer.shape.geometry;
-    let weights = bytemuck::try_cast_slice(layer.weights).unwrap_or(&[]);
-    let finish = Finish::of(layer, first);
-    let mut buffer = [T::Sum::default(); TILE];
+    let mut largest = [T::Sum::default(); TILE];
+    let Some(largest) = largest.get_mut(..width) else { return };
+    let side = geometry.pool;
+    with_sums::<T, TILE, EVENTS>(layer, (first, width), path, |mut sums, finish| {
+        for (at, [y, x]) in positions(geometry.output()) {
+            for (part, [below, beside]) in positions([side, side, 1]) {
+                sums.clear();
+                add_window(&mut sums, layer, input, [y * side + below, x * side + beside]);
+                for (largest, sum) in largest.iter_mut().zip(&*sums.finished()) {
+                    if part == 0 || *sum > *largest {
+                        *largest = *sum;
+                    }
+                }
+            }
+            let values = T::sums_to_f32(largest);
+            finish.apply(values);
+            put(at * geometry.channels + first, values);
+        }
+    });
+}
+
+/// Lends sums for some columns of a layer's weights, with room for events on the stack.
+#[inline(always)]
+fn with_sums<T: Number, const TILE: usize, const EVENTS: usize>(
+    layer: &Layer<'_>,
+    (first, width): (usize, usize),
+    path: Path,
+    with: impl FnOnce(Sums<'_, T>, Finish<'_>),
+) {
+    let (mut buffer, mut rows) = ([T::Sum::default(); TILE], [0; EVENTS]);
+    let mut values = [T::default(); EVENTS];
     let Some(buffer) = buffer.get_mut(..width) else { return };
-    let (mut rows, mut values) = ([0; EVENTS], [T::default(); EVENTS]);
-    let mut sums = Sums {
+    let sums = Sums {
         sums: buffer,
-        weights,
-        columns: geometry.channels,
+        weights: bytemuck::try_cast_slice(layer.weights).unwrap_or(&[]),
+        columns: layer.shape.geometry.channels,
         first,
         path,
         rows: &mut rows,
         values: &mut values,
         n: 0,
     };
-    let mut largest = [T::Sum::default(); TILE];
-    let Some(largest) = largest.get_mut(..width) else { return };
-    let side = geometry.pool;
-    for (at, [y, x]) in positions(geometry.output()) {
-        for (part, [below, beside]) in positions([side, side, 1]) {
-            sums.clear();
-            add_window(&mut sums, layer, input, [y * side + below, x * side + beside]);
-            for (largest, sum) in largest.iter_mut().zip(&*sums.finished()) {
-                if part == 0 || *sum > *largest {
-                    *largest = *sum;
-                }
-            }
-        }
-        let values = T::sums_to_f32(largest);
-        finish.apply(values);
-        put(at * geometry.channels + first, values);
-    }
+    with(sums, Finish::of(layer, first));
 }
 
 #[inline]

@@ -422,7 +422,7 @@ fn config<T: DeserializeOwned>(layer: &dyn Layer) -> Found<T> {
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
-fn only<'a>(parameters: Vec<&'a Parameter>) -> Found<&'a Parameter> {
+fn only(parameters: Vec<&Parameter>) -> Found<&Parameter> {
     parameters.first().copied().ok_or_else(|| "it has no weights".to_owned())
 }
 
@@ -475,13 +475,12 @@ mod tests {
     fn both(builder: NetworkBuilder, dtype: DType) -> (Vec<f32>, Vec<f32>) {
         let device = Device::flex();
         let mut network = builder.seed(3).build(&device).unwrap();
-        let mut at = 0;
-        for layer in network.layers_mut() {
-            at += 1;
+        for (at, layer) in network.layers_mut().iter_mut().enumerate() {
             let mut all = layer.buffers_mut();
             all.iter_mut().for_each(|one| {
                 let [rows, columns] = one.shape();
-                let values = noise(rows * columns, at).iter().map(|value| value + 0.2).collect();
+                let values =
+                    noise(rows * columns, at as u64).iter().map(|value| value + 0.2).collect();
                 let value =
                     Tensor::from_data(TensorData::new::<f32, _>(values, [rows, columns]), &device);
                 one.set_value(value).unwrap();

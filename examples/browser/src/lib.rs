@@ -171,7 +171,7 @@ mod tests {
         };
         assert!(page.run(false));
         assert!(error(&page) < 0.15, "{}", error(&page));
-        assert!(page.hidden.iter().any(|value| *value == 0.0));
+        assert!(page.hidden.contains(&0.0));
         assert!(page.run(true));
         let before = error(&page);
         for _ in 0..60 {
