@@ -102,11 +102,18 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
 fn traces(table: &mut Table) -> Result<(), String> {
     let folder = root().join("xtask/golden");
     let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let (mut followed, mut all) = (0, 0);
-    for entry in entries.flatten() {
+    let (mut followed, mut all, mut on_the_edge, mut all_there) = (0, 0, 0, 0);
+    for path in entries.flatten().map(|entry| entry.path()) {
         all += 1;
-        followed += usize::from(parity::replay(&entry.path())?.failure().is_none());
+        followed += usize::from(parity::replay(&path)?.failure().is_none());
+        if let Some(report) = parity::replay_on_the_edge(&path)? {
+            all_there += 1;
+            on_the_edge += usize::from(report.failure().is_none());
+        }
     }
+    let kept = on_the_edge == all_there;
+    let promised = all_there.to_string();
+    table.add("reference traces followed by zor-edge", promised, on_the_edge.to_string(), kept);
     let promised = all.to_string();
     table.add("reference traces followed", promised, followed.to_string(), followed == all);
     Ok(())

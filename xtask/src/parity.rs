@@ -88,10 +88,22 @@ impl std::fmt::Display for Report {
 
 /// Replays one file.
 pub(crate) fn replay(path: &Path) -> Result<Report, String> {
+    of_file(path, Trace::replay)
+}
+
+/// Replays one file through the runtime for small devices; none if that has not the options for it.
+pub(crate) fn replay_on_the_edge(path: &Path) -> Result<Option<Report>, String> {
+    of_file(path, Trace::replay_on_the_edge)
+}
+
+fn of_file<T>(
+    path: &Path,
+    replay: impl FnOnce(&Trace<'_>) -> Result<T, String>,
+) -> Result<T, String> {
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let bytes = std::fs::read(path).map_err(|e| at(&e))?;
     let trace = Trace::parse(&bytes).map_err(|e| at(&e))?;
-    trace.replay().map_err(|e| at(&e))
+    replay(&trace).map_err(|e| at(&e))
 }
 
 struct Trace<'a> {
@@ -301,8 +313,7 @@ mod tests {
     fn the_runtime_for_small_devices_follows_those_it_has_the_options_for() {
         let mut followed = 0;
         for file in golden() {
-            let bytes = std::fs::read(&file).unwrap();
-            if let Some(report) = Trace::parse(&bytes).unwrap().replay_on_the_edge().unwrap() {
+            if let Some(report) = replay_on_the_edge(&file).unwrap() {
                 assert_eq!(report.failure(), None, "{}: {report}", file.display());
                 assert!(report.largest.contains_key("weight") || report.long);
                 followed += 1;

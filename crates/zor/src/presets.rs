@@ -275,7 +275,7 @@ pub(crate) fn fashion_classification(rule: RuleName, model: ModelName, sparse: b
     };
     match model {
         ModelName::Dense if sparse => Preset {
-            steps: 1000,
+            steps: 2000,
             optimizer: OptimizerName::Muon,
             learning_rate: 0.02,
             momentum: Some(0.9),

@@ -92,7 +92,7 @@ const QUANTILE: &str = "quantile";
 const SAMPLE: usize = 1 << 14;
 /// How far a threshold goes towards it in a step.
 const FOLLOWS: f32 = 0.05;
-/// Images that are new to a network make it fire a little more: thresholds aim at this share of the target.
+/// Thresholds aim at this share of the target, so that a network stays below it with samples that are new to it.
 const MARGIN: f32 = 0.95;
 /// What did not fire: `[batch, units]`.
 pub(crate) const CHARGE: &str = "charge";
