@@ -88,12 +88,12 @@ impl std::fmt::Display for Report {
 
 /// Replays one file.
 pub(crate) fn replay(path: &Path) -> Result<Report, String> {
-    of_file(path, Trace::replay)
+    of_file(path, |trace| trace.replay())
 }
 
 /// Replays one file through the runtime for small devices; none if that has not the options for it.
 pub(crate) fn replay_on_the_edge(path: &Path) -> Result<Option<Report>, String> {
-    of_file(path, Trace::replay_on_the_edge)
+    of_file(path, |trace| trace.replay_on_the_edge())
 }
 
 fn of_file<T>(
