@@ -165,6 +165,9 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let mut every = Vec::new();
         for target in TARGETS {
             let runs = runs(raw, task, target);
+            if runs.is_empty() && !SEEDED.contains(&target) {
+                continue;
+            }
             let unit = runs.first().and_then(|run| run["unit"].as_str()).unwrap_or("").to_owned();
             let score = Spread::of(&all(&runs, "model"));
             let rate = runs.iter().map(highest_rate).fold(0.0, f64::max);
