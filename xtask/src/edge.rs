@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use crate::{results, root};
+use crate::{check, results, root};
 
 const CORTEX_M: &str = "thumbv7em-none-eabihf";
 const RISC_V: &str = "riscv32imac-unknown-none-elf";
@@ -24,19 +24,25 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
             return Ok(());
         }
     }
-    cargo(&[
-        "build",
-        "--profile",
-        "edge",
-        "--package",
-        "zor-edge",
-        "--no-default-features",
-        "--target",
-        RISC_V,
-    ])?;
+    check::cargo(
+        "zor-edge for RISC-V",
+        &[
+            "build",
+            "--profile",
+            "edge",
+            "--package",
+            "zor-edge",
+            "--no-default-features",
+            "--target",
+            RISC_V,
+        ],
+    )?;
     println!("{RISC_V}: zor-edge builds without standard library");
     // `no_panic` among its programs does not link if anything in zor-edge can panic.
-    cargo(&["build", "--profile", "edge", "--package", "zor-firmware", "--target", CORTEX_M])?;
+    check::cargo(
+        "firmware",
+        &["build", "--profile", "edge", "--package", "zor-firmware", "--target", CORTEX_M],
+    )?;
     println!("{CORTEX_M}: the firmware builds, and nothing in zor-edge can panic");
     let measured = firmware()?;
     if let (true, Some(measured)) = (write, &measured) {
@@ -58,18 +64,8 @@ fn has_target(target: &str) -> bool {
     there
 }
 
-fn cargo(arguments: &[&str]) -> Result<(), String> {
-    let done = Command::new(env!("CARGO")).args(arguments).current_dir(root()).status();
-    match done {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(format!("cargo {} failed", arguments.join(" "))),
-        Err(error) => Err(format!("cargo: {error}")),
-    }
-}
-
 fn built(target: &str, file: &str) -> PathBuf {
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-    folder.join(target).join("edge").join(file)
+    crate::target().join(target).join("edge").join(file)
 }
 
 /// Runs the firmware in QEMU, where every instruction takes a nanosecond, and reads what it prints.
@@ -137,23 +133,10 @@ fn flash(program: &Path) -> Result<u64, String> {
 /// Builds the browser's module and puts it into its page.
 fn page() -> Result<PathBuf, String> {
     // Vectors of 128 bits are in every browser since 2023.
-    let done = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--profile",
-            "edge",
-            "--package",
-            "zor-browser",
-            "--lib",
-            "--target",
-            BROWSER,
-        ])
-        .current_dir(root())
-        .env("RUSTFLAGS", "-C target-feature=+simd128")
-        .status();
-    if !done.map_err(|e| format!("cargo: {e}"))?.success() {
-        return Err("the browser's module could not be built".to_owned());
-    }
+    let flags = format!("target.{BROWSER}.rustflags=['-Ctarget-feature=+simd128']");
+    let build = ["build", "--profile", "edge", "--package", "zor-browser", "--lib"];
+    let module = ["--target", BROWSER, "--config", &flags];
+    check::cargo("the browser's module", &[&build[..], &module].concat())?;
     let module = built(BROWSER, "zor_browser.wasm");
     let bytes = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
     let path = root().join("examples/browser/index.html");

@@ -1,7 +1,7 @@
 //! A folder with all that is measured on a machine with a GPU: the command, the data, a script.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::root;
@@ -16,7 +16,7 @@ pub(crate) fn run(features: &str) -> Result<(), String> {
     if !built.map_err(|e| format!("cargo: {e}"))?.success() {
         return Err("the command could not be built".to_owned());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    let target = crate::target();
     let folder = target.join("gpu");
     let program = format!("zor{}", std::env::consts::EXE_SUFFIX);
     copy(&target.join("release").join(&program), &folder.join(&program))?;

@@ -1,7 +1,7 @@
 //! What would be published builds by itself: no file is missing from a package.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::{check, root};
@@ -17,7 +17,7 @@ pub(crate) fn run() -> Result<(), String> {
     let named = PUBLISHED.into_iter().flat_map(|name| ["--package", name]);
     let pack = ["package", "--allow-dirty", "--no-verify"].into_iter().chain(named);
     check::cargo("packing", &pack.collect::<Vec<_>>())?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    let target = crate::target();
     let unpacked = target.join("unpacked");
     if unpacked.exists() {
         fs::remove_dir_all(&unpacked).map_err(|e| format!("{}: {e}", unpacked.display()))?;

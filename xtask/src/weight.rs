@@ -43,7 +43,7 @@ fn crates() -> Result<usize, String> {
 
 fn binary() -> Result<u64, String> {
     crate::check::cargo("release build", &["build", "--release", "--package", "zor-cli"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), Into::into);
+    let target = crate::target();
     let path = target.join("release").join(format!("zor{}", std::env::consts::EXE_SUFFIX));
     fs::metadata(&path).map(|file| file.len()).map_err(|e| format!("{}: {e}", path.display()))
 }

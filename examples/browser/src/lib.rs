@@ -62,14 +62,8 @@ impl Page {
     }
 
     fn run(&mut self, learned: bool) -> bool {
-        let bytes: Vec<u8>;
-        let network = if learned {
-            bytes = self.learned.iter().flat_map(|word| word.to_ne_bytes()).collect();
-            Network::from_bytes(&bytes)
-        } else {
-            Network::from_bytes(IMAGE)
-        };
-        let Ok(network) = network else { return false };
+        let image = if learned { bytemuck::cast_slice(&self.learned) } else { IMAGE };
+        let Ok(network) = Network::from_bytes(image) else { return false };
         let mut scratch = vec![0.0; network.scratch_len()];
         let (hidden, active) = (&mut self.hidden, &mut self.active);
         let done = network.run_and_tell(&self.input, &mut self.output, &mut scratch, |activity| {

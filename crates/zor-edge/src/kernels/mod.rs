@@ -55,9 +55,7 @@ pub(crate) trait Number: Pod + Default {
 
     /// The same for all, one after the other.
     fn from_f32s(values: &[f32], inverse_step: f32, to: &mut [Self]) {
-        to.iter_mut()
-            .zip(values)
-            .for_each(|(to, value)| *to = Self::from_f32(*value, inverse_step));
+        from_f32s_plainly(values, inverse_step, to);
     }
 
     /// How many are not silent.
@@ -158,9 +156,7 @@ impl Number for i8 {
     #[cfg(target_arch = "x86_64")]
     fn from_f32s(values: &[f32], inverse_step: f32, to: &mut [i8]) {
         if !simd::quantize(values, inverse_step, to) {
-            to.iter_mut()
-                .zip(values)
-                .for_each(|(to, value)| *to = Self::from_f32(*value, inverse_step));
+            from_f32s_plainly(values, inverse_step, to);
         }
     }
 
@@ -202,6 +198,10 @@ impl Number for i8 {
             sum + i32::from(weight) * i32::from(value)
         });
     }
+}
+
+fn from_f32s_plainly<T: Number>(values: &[f32], inverse_step: f32, to: &mut [T]) {
+    to.iter_mut().zip(values).for_each(|(to, value)| *to = T::from_f32(*value, inverse_step));
 }
 
 fn gather_plainly<T: Number>(
