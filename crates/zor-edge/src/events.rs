@@ -4,10 +4,10 @@
 
 use crate::kernels::{Number, ROOM, Rows};
 
-/// Inputs that are looked at before it is asked whether there is room for more.
-const LOOKED_AT: usize = if cfg!(target_os = "none") { 64 } else { 256 };
-/// Events that there has to be room for.
-pub(crate) const LEAST_ROOM: usize = LOOKED_AT + ROOM;
+/// Inputs that are looked at together: with room for fewer events, what was gathered is added first.
+const TOGETHER: usize = 64;
+/// Room for the events of products that are not many.
+pub(crate) const FEW_EVENTS: usize = if cfg!(target_os = "none") { 128 } else { 256 };
 /// What looking at an input costs, in multiply-adds of a row: above a share of events that follows from it, all inputs are taken as they come.
 const LOOK: usize = if cfg!(target_os = "none") { 3 } else { 12 };
 
@@ -39,7 +39,7 @@ pub(crate) struct Sums<'a, T: Number> {
     /// The first of the columns that there are sums for.
     pub(crate) first: usize,
     pub(crate) path: Path,
-    /// Both at least [`LEAST_ROOM`] long.
+    /// Both as long, with room for [`TOGETHER`] and [`ROOM`].
     pub(crate) rows: &'a mut [u32],
     pub(crate) values: &'a mut [T],
     /// How many events there are.
@@ -66,17 +66,23 @@ impl<T: Number> Sums<'_, T> {
             );
             return;
         }
-        let mut row = first_row;
-        for piece in inputs.chunks(LOOKED_AT) {
-            if self.n + piece.len() + ROOM > self.rows.len() {
+        if T::scan(self.sums, self.weights, (self.columns, self.first), first_row, inputs) {
+            return;
+        }
+        let (mut rest, mut row) = (inputs, first_row);
+        while !rest.is_empty() {
+            let room = self.rows.len().saturating_sub(self.n + ROOM) / TOGETHER * TOGETHER;
+            if room == 0 && self.n > 0 {
                 self.flush();
+                continue;
             }
+            let (piece, after) = rest.split_at_checked(room).unwrap_or((rest, &[]));
             if let (Some(values), Some(rows)) =
                 (self.values.get_mut(self.n..), self.rows.get_mut(self.n..))
             {
                 self.n += T::gather(piece, row, values, rows);
             }
-            row += piece.len();
+            (rest, row) = (after, row + piece.len());
         }
     }
 

@@ -43,6 +43,11 @@ impl Geometry {
 
     /// Height, width and channels of the map above.
     pub fn output(&self) -> [usize; 3] {
+        // Most of these divisors are 1, and a division takes as long as 20 additions.
+        let by = |n: usize, divisor: usize| match divisor {
+            1 => Some(n),
+            _ => n.checked_div(divisor),
+        };
         let side = |axis: usize| {
             let window = &self.window;
             let whole = self.input.get(axis).copied().unwrap_or(0)
@@ -50,9 +55,8 @@ impl Geometry {
             let reach = |list: &[usize; 2]| list.get(axis).copied().unwrap_or(0);
             let covered =
                 reach(&window.dilation).saturating_mul(reach(&window.kernel).saturating_sub(1)) + 1;
-            let steps =
-                whole.checked_sub(covered).and_then(|room| room.checked_div(reach(&window.stride)));
-            steps.map_or(0, |steps| (steps + 1).checked_div(self.pool).unwrap_or(0))
+            let steps = whole.checked_sub(covered).and_then(|room| by(room, reach(&window.stride)));
+            steps.and_then(|steps| by(steps + 1, self.pool)).unwrap_or(0)
         };
         [side(0), side(1), self.channels]
     }

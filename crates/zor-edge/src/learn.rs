@@ -12,7 +12,7 @@
 use core::fmt;
 
 use crate::activation::softmax;
-use crate::events::{LEAST_ROOM, Path, Sums};
+use crate::events::{FEW_EVENTS, Path, Sums};
 use crate::image::{DType, LayerShape};
 use crate::kernels::{Number, Rows};
 use crate::write::{LayerSource, write};
@@ -527,7 +527,7 @@ fn pairs<A: IntoIterator, B: IntoIterator>(a: A, b: B) -> impl Iterator<Item = (
 fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     let columns = y.len();
     let path = Path::faster(f32::active(x), x.len(), columns);
-    let (mut rows, mut values) = ([0; LEAST_ROOM], [0.0; LEAST_ROOM]);
+    let (mut rows, mut values) = ([0; FEW_EVENTS], [0.0; FEW_EVENTS]);
     let mut sums = Sums {
         sums: y,
         weights,

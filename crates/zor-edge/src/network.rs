@@ -5,16 +5,15 @@
 use core::fmt;
 
 use crate::activation::{Activation, softmax};
-use crate::events::{LEAST_ROOM, Path, Sums};
+use crate::events::{FEW_EVENTS, Path, Sums};
 use crate::image::{DType, Image, ImageError, Kind, Layer, LayerShape};
 use crate::kernels::Number;
 
 /// Channels whose sums, and events, that are on the stack at once.
 const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
-const EVENTS: usize = if cfg!(target_os = "none") { 128 } else { 2 * LEAST_ROOM };
+const EVENTS: usize = if cfg!(target_os = "none") { FEW_EVENTS } else { 512 };
 /// The same for layers with few channels, where clearing more would take longer than their products.
 const FEW: usize = 64;
-const FEW_EVENTS: usize = LEAST_ROOM;
 
 /// A trained network that stays where its image lies.
 ///

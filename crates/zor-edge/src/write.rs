@@ -32,8 +32,7 @@ pub fn write(
 ) -> Result<usize, ImageError> {
     check(dtype, input, layers)?;
     let data = HEADER + layers.len() * RECORD;
-    let length =
-        data + layers.iter().map(|layer| sizes(layer).into_iter().sum::<usize>()).sum::<usize>();
+    let length = layers.iter().fold(data, |at, layer| places(layer, at).1);
     // The checksum stands before what it covers: all is gone through twice.
     let mut crc = 0;
     body(input, layers, data, &mut |piece| crc = crc32(crc, piece));
@@ -55,26 +54,46 @@ fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dy
     put(&[0; HEADER - CHECKED - 8]);
     let mut at = data;
     for layer in layers {
-        let mut offset = |size: usize| {
-            let here = if size == 0 { 0 } else { at as u32 };
-            at += size;
-            here
-        };
-        put(&record(&layer.shape, sizes(layer).map(&mut offset)));
+        let (offsets, end) = places(layer, at);
+        put(&record(&layer.shape, offsets));
+        at = end;
     }
+    let mut at = data;
     for layer in layers {
+        let ([weights, ..], end) = places(layer, at);
+        let before = (weights as usize).saturating_sub(at);
+        let after = layer.weights.len().next_multiple_of(4) - layer.weights.len();
+        put([0; LINE].get(..before).unwrap_or(&[]));
         put(layer.weights);
-        let padding = layer.weights.len().next_multiple_of(4) - layer.weights.len();
-        put([0; 3].get(..padding).unwrap_or(&[]));
+        put([0; LINE].get(..after).unwrap_or(&[]));
+        at = end;
         for number in layer.scales.iter().chain(layer.biases) {
             put(&number.to_le_bytes());
         }
     }
 }
 
-/// Bytes of weights, scales and biases, each a multiple of four.
-fn sizes(layer: &LayerSource<'_>) -> [usize; 3] {
-    [layer.weights.len().next_multiple_of(4), 4 * layer.scales.len(), 4 * layer.biases.len()]
+/// Bytes of a line of a cache, on most machines.
+const LINE: usize = 64;
+
+/// Where weights, scales and biases lie if the first may lie at a place, and where they end. Weights lie at lines of caches: a row of 64 bytes that
+/// lies across two would be fetched as two.
+fn places(layer: &LayerSource<'_>, at: usize) -> ([u32; 3], usize) {
+    let mut at = at;
+    let mut place = |size: usize, multiple: usize| {
+        if size == 0 {
+            return 0;
+        }
+        let here = at.next_multiple_of(multiple);
+        at = here + size.next_multiple_of(4);
+        here as u32
+    };
+    let places = [
+        place(layer.weights.len(), LINE),
+        place(4 * layer.scales.len(), 4),
+        place(4 * layer.biases.len(), 4),
+    ];
+    (places, at)
 }
 
 fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<(), ImageError> {

@@ -18,9 +18,20 @@ use crate::atomic;
 use crate::error::{Error, Result};
 
 /// An image in memory, where [`zor_edge::Network`] can run it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Image {
     words: Vec<u32>,
+    /// The first word that lies at a line of the caches.
+    first: usize,
+}
+
+/// Words of such a line.
+const LINE: usize = 16;
+
+impl Clone for Image {
+    fn clone(&self) -> Self {
+        Self::copied(self.words[self.first..].iter().copied())
+    }
 }
 
 impl Image {
@@ -40,16 +51,23 @@ impl Image {
     /// When they are no sound image.
     pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, zor_edge::ImageError> {
         let (words, rest) = bytes.as_chunks::<4>();
-        let image = Self { words: words.iter().map(|word| u32::from_ne_bytes(*word)).collect() };
+        let image = Self::copied(words.iter().map(|word| u32::from_ne_bytes(*word)));
         // All of an image's parts are of four bytes; what follows them is too much.
         let whole = if rest.is_empty() { image.bytes() } else { bytes };
         zor_edge::Network::from_bytes(whole)?;
         Ok(image)
     }
 
+    fn copied(from: impl ExactSizeIterator<Item = u32>) -> Self {
+        let mut words: Vec<u32> = Vec::with_capacity(from.len() + LINE - 1);
+        let first = words.as_ptr().align_offset(4 * LINE).min(LINE - 1);
+        words.extend(std::iter::repeat_n(0, first).chain(from));
+        Self { words, first }
+    }
+
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.words)
+        bytemuck::cast_slice(&self.words[self.first..])
     }
 
     /// The network.

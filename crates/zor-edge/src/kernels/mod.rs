@@ -69,6 +69,17 @@ pub(crate) trait Number: Pod + Default {
         gather_plainly(inputs, first_row, values, rows)
     }
 
+    /// Adds the rows of the inputs that are not silent without a list of them, where there are few columns, and says whether it did.
+    fn scan(
+        _sums: &mut [Self::Sum],
+        _weights: &[Self],
+        _columns: (usize, usize),
+        _first_row: usize,
+        _inputs: &[Self],
+    ) -> bool {
+        false
+    }
+
     /// What it stands for.
     fn to_f32(self, step: f32) -> f32;
 
@@ -107,6 +118,17 @@ impl Number for f32 {
     fn gather(inputs: &[f32], first_row: usize, values: &mut [f32], rows: &mut [u32]) -> usize {
         simd::gather_f32(inputs, first_row, values, rows)
             .unwrap_or_else(|| gather_plainly(inputs, first_row, values, rows))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn scan(
+        sums: &mut [f32],
+        weights: &[f32],
+        columns: (usize, usize),
+        first_row: usize,
+        inputs: &[f32],
+    ) -> bool {
+        simd::scan_f32(sums, weights, columns, first_row, inputs)
     }
 
     #[inline]
@@ -169,6 +191,17 @@ impl Number for i8 {
     fn gather(inputs: &[i8], first_row: usize, values: &mut [i8], rows: &mut [u32]) -> usize {
         simd::gather_i8(inputs, first_row, values, rows)
             .unwrap_or_else(|| gather_plainly(inputs, first_row, values, rows))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn scan(
+        sums: &mut [i32],
+        weights: &[i8],
+        columns: (usize, usize),
+        first_row: usize,
+        inputs: &[i8],
+    ) -> bool {
+        simd::scan_i8(sums, weights, columns, first_row, inputs)
     }
 
     #[inline]

@@ -156,6 +156,59 @@ macro_rules! f32_kernel {
     };
 }
 
+/// `sums += values * rows` for the values that are not silent, which are looked for 64 at a time and never listed: `P` vectors of sums stay in registers.
+#[cfg(target_arch = "x86_64")]
+macro_rules! f32_scan {
+    ($name:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
+        /// # Safety
+        /// The machine has the instructions, `fit` holds, and there are `P` vectors of sums.
+        #[target_feature(enable = $feature)]
+        unsafe fn $name<const P: usize>(
+            sums: *mut f32,
+            weights: &[f32],
+            (columns, first): (usize, usize),
+            first_row: usize,
+            inputs: &[f32],
+        ) {
+            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
+            unsafe {
+                let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
+                let mut at = 0;
+                while at < inputs.len() {
+                    let mut bits = match inputs.len() - at {
+                        64.. => bits_f32(inputs.as_ptr().add(at)),
+                        _ => super::bits(inputs.get_unchecked(at..)),
+                    };
+                    let inputs = inputs.as_ptr().add(at);
+                    let rows = weights.as_ptr().add((first_row + at) * columns + first);
+                    while bits != 0 {
+                        let place = bits.trailing_zeros() as usize;
+                        bits &= bits - 1;
+                        let (row, x) = (rows.add(place * columns), $splat(*inputs.add(place)));
+                        let mut part = 0;
+                        while part < P {
+                            total[part] = $fma(x, $load(row.add($width * part)), total[part]);
+                            part += 1;
+                        }
+                    }
+                    at += 64;
+                }
+                let mut part = 0;
+                while part < P {
+                    $store(sums.add($width * part), total[part]);
+                    part += 1;
+                }
+            }
+        }
+    };
+}
+
+/// A bit for every one of fewer than 64 values that is not silent.
+#[cfg(target_arch = "x86_64")]
+fn bits<T: super::Number>(values: &[T]) -> u64 {
+    values.iter().rev().fold(0, |bits, value| bits << 1 | u64::from(!value.is_silent()))
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use core::arch::x86_64::*;
@@ -192,6 +245,25 @@ mod x86 {
         |a, b, c| _mm512_fmadd_ps(a, b, c)
     );
 
+    f32_scan!(
+        f32_scan_avx2,
+        "avx2,fma,bmi1",
+        8,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_set1_ps,
+        |a, b, c| _mm256_fmadd_ps(a, b, c)
+    );
+    f32_scan!(
+        f32_scan_avx512,
+        "avx512f,avx2,fma,bmi1",
+        16,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_set1_ps,
+        |a, b, c| _mm512_fmadd_ps(a, b, c)
+    );
+
     macro_rules! has {
         ($($feature:tt),+) => {{
             #[cfg(feature = "std")]
@@ -219,6 +291,62 @@ mod x86 {
                 (Rows::From(row), true) => f32_avx512(sums, weights, columns, row, values),
                 (Rows::List(rows), false) => f32_avx2(sums, weights, columns, rows, values),
                 (Rows::From(row), false) => f32_avx2(sums, weights, columns, row, values),
+            }
+        }
+        true
+    }
+
+    /// Sums of so few columns stay in registers while the inputs are looked through, once for every 64 columns.
+    const SCANNED: usize = 128;
+
+    pub(crate) fn scan_f32(
+        sums: &mut [f32],
+        weights: &[f32],
+        columns: (usize, usize),
+        first_row: usize,
+        inputs: &[f32],
+    ) -> bool {
+        if !(sums.len().is_multiple_of(32) && sums.len() <= SCANNED && has!("avx2", "fma", "bmi1"))
+            || !super::fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len())
+        {
+            return false;
+        }
+        let wide = has!("avx512f");
+        for (part, sums) in sums.chunks_mut(64).enumerate() {
+            let (columns, place) = ((columns.0, columns.1 + 64 * part), sums.as_mut_ptr());
+            // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
+            unsafe {
+                match (wide, sums.len()) {
+                    (true, 64) => f32_scan_avx512::<4>(place, weights, columns, first_row, inputs),
+                    (true, _) => f32_scan_avx512::<2>(place, weights, columns, first_row, inputs),
+                    (_, 64) => f32_scan_avx2::<8>(place, weights, columns, first_row, inputs),
+                    _ => f32_scan_avx2::<4>(place, weights, columns, first_row, inputs),
+                }
+            }
+        }
+        true
+    }
+
+    pub(crate) fn scan_i8(
+        sums: &mut [i32],
+        weights: &[i8],
+        columns: (usize, usize),
+        first_row: usize,
+        inputs: &[i8],
+    ) -> bool {
+        if !(sums.len().is_multiple_of(32) && sums.len() <= SCANNED && has!("avx2", "bmi1"))
+            || !super::fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len())
+        {
+            return false;
+        }
+        for (part, sums) in sums.chunks_mut(64).enumerate() {
+            let (columns, place) = ((columns.0, columns.1 + 64 * part), sums.as_mut_ptr());
+            // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
+            unsafe {
+                match sums.len() {
+                    64 => i8_scan::<2>(place, weights, columns, first_row, inputs),
+                    _ => i8_scan::<1>(place, weights, columns, first_row, inputs),
+                }
             }
         }
         true
@@ -449,6 +577,46 @@ mod x86 {
         )
     }
 
+    /// Packs work on halves of a vector: of 32 bytes packed from four vectors, groups of four end up as 0, 2, 4, 6, 1, 3, 5, 7.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn in_order(packed: __m256i) -> __m256i {
+        _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
+    }
+
+    /// A bit for every one of 64 inputs that is not silent.
+    ///
+    /// # Safety
+    /// The machine has AVX2, and 64 inputs are there.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn bits_f32(inputs: *const f32) -> u64 {
+        // SAFETY: as the caller says.
+        let silent = |part: usize| unsafe {
+            let eight = _mm256_loadu_ps(inputs.add(8 * part));
+            _mm256_castps_si256(_mm256_cmp_ps::<_CMP_EQ_OQ>(eight, _mm256_setzero_ps()))
+        };
+        let half = |part: usize| {
+            let low = _mm256_packs_epi32(silent(part), silent(part + 1));
+            let high = _mm256_packs_epi32(silent(part + 2), silent(part + 3));
+            _mm256_movemask_epi8(in_order(_mm256_packs_epi16(low, high))) as u32
+        };
+        !(u64::from(half(0)) | u64::from(half(4)) << 32)
+    }
+
+    /// # Safety
+    /// As above.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn bits_i8(inputs: *const i8) -> u64 {
+        // SAFETY: as the caller says.
+        let silent = |part: usize| unsafe {
+            let bytes = _mm256_loadu_si256(inputs.add(32 * part).cast());
+            _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_setzero_si256())) as u32
+        };
+        !(u64::from(silent(0)) | u64::from(silent(1)) << 32)
+    }
+
     pub(crate) fn quantize(values: &[f32], inverse_step: f32, to: &mut [i8]) -> bool {
         if !has!("avx2") {
             return false;
@@ -479,12 +647,11 @@ mod x86 {
                 };
                 let low = _mm256_packs_epi32(whole(0), whole(1));
                 let high = _mm256_packs_epi32(whole(2), whole(3));
-                // Packs work on halves: groups of four end up as 0, 2, 4, 6, 1, 3, 5, 7.
-                let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-                let bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+                let bytes = in_order(_mm256_packs_epi16(low, high));
                 _mm256_storeu_si256(to.as_mut_ptr().add(at).cast(), bytes);
             }
-            at += 32;
+            // The last 32 may have some that are done already.
+            at = if at + 32 < n { (at + 32).min(n - 32) } else { n };
         }
         let rest = values.iter().zip(to.iter_mut()).skip(at);
         rest.for_each(|(value, to)| *to = super::super::Number::from_f32(*value, inverse_step));
@@ -515,10 +682,114 @@ mod x86 {
         }
     }
 
-    /// Four rows for each of `Q`; where there are no more, the first once more, times zero.
+    /// As for f32, four events at a time; where there are no more, the first of 64 once more, times zero. `S` times 32 columns.
+    ///
+    /// # Safety
+    /// The machine has the instructions, [`super::fit`] holds, and there are `32 S` sums.
+    #[target_feature(enable = "avx2,bmi1")]
+    unsafe fn i8_scan<const S: usize>(
+        sums: *mut i32,
+        weights: &[i8],
+        (columns, first): (usize, usize),
+        first_row: usize,
+        inputs: &[i8],
+    ) {
+        // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
+        unsafe {
+            let mut total = [[_mm256_setzero_si256(); 4]; S];
+            let mut at = 0;
+            while at < inputs.len() {
+                let mut bits = match inputs.len() - at {
+                    64.. => bits_i8(inputs.as_ptr().add(at)),
+                    _ => super::bits(inputs.get_unchecked(at..)),
+                };
+                let inputs = inputs.as_ptr().add(at);
+                let rows = weights.as_ptr().add((first_row + at) * columns + first);
+                while bits != 0 {
+                    let mut x = [0u8; 4];
+                    let mut pointers = [rows; 4];
+                    let mut event = 0;
+                    while event < 4 {
+                        let place = (bits.trailing_zeros() & 63) as usize;
+                        let there = u8::from(bits == 0).wrapping_sub(1);
+                        x[event] = *inputs.add(place) as u8 & there;
+                        pointers[event] = rows.add(place * columns);
+                        bits &= bits.wrapping_sub(1);
+                        event += 1;
+                    }
+                    let signs = _mm256_set1_epi32(i32::from_ne_bytes(x));
+                    let mut stripe = 0;
+                    while stripe < S {
+                        let row = |r: usize| {
+                            let row: *const i8 = pointers[r].add(32 * stripe);
+                            _mm256_loadu_si256(row.cast())
+                        };
+                        add_four(&mut total[stripe], [row(0), row(1), row(2), row(3)], signs);
+                        stripe += 1;
+                    }
+                }
+                at += 64;
+            }
+            let mut stripe = 0;
+            while stripe < S {
+                store_ordered(sums.add(32 * stripe), total[stripe]);
+                stripe += 1;
+            }
+        }
+    }
+
+    /// Adds four rows of 32 columns, times the four bytes that are repeated in `signs`; the order of columns is that of [`store_ordered`].
     ///
     /// Bytes of four rows are put side by side, column by column. `maddubs` multiplies bytes with a sign by bytes without one and adds
     /// neighbours: the values lend their sign to the weights. At most 2 * 127 * 127 = 32,258, which 16 bits hold.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn add_four(total: &mut [__m256i; 4], [a, b, c, d]: [__m256i; 4], signs: __m256i) {
+        let (sizes, ones) = (_mm256_abs_epi8(signs), _mm256_set1_epi16(1));
+        let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
+        let (ab_high, cd_high) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
+        let fours = [
+            _mm256_unpacklo_epi16(ab, cd),
+            _mm256_unpackhi_epi16(ab, cd),
+            _mm256_unpacklo_epi16(ab_high, cd_high),
+            _mm256_unpackhi_epi16(ab_high, cd_high),
+        ];
+        let mut part = 0;
+        while part < 4 {
+            let pairs = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(fours[part], signs));
+            total[part] = _mm256_add_epi32(total[part], _mm256_madd_epi16(pairs, ones));
+            part += 1;
+        }
+    }
+
+    /// Adds totals to sums. Each half of a vector has four neighbours, of columns 0 to 15 and 16 to 31.
+    ///
+    /// # Safety
+    /// There are 32 sums.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_ordered(sums: *mut i32, total: [__m256i; 4]) {
+        let ordered = [
+            _mm256_permute2x128_si256(total[0], total[1], 0x20),
+            _mm256_permute2x128_si256(total[2], total[3], 0x20),
+            _mm256_permute2x128_si256(total[0], total[1], 0x31),
+            _mm256_permute2x128_si256(total[2], total[3], 0x31),
+        ];
+        let mut part = 0;
+        while part < 4 {
+            // SAFETY: as the caller says.
+            unsafe {
+                let place: *mut __m256i = sums.add(8 * part).cast();
+                _mm256_storeu_si256(
+                    place,
+                    _mm256_add_epi32(_mm256_loadu_si256(place), ordered[part]),
+                );
+            }
+            part += 1;
+        }
+    }
+
+    /// Four rows for each of `Q`; where there are no more, the first once more, times zero.
     ///
     /// # Safety
     /// The machine has AVX2, [`super::fit`] holds, and `at` is below the number of values.
@@ -556,41 +827,10 @@ mod x86 {
                 let mut q = 0;
                 while q < Q {
                     let load = |r: usize| _mm256_loadu_si256(pointers[q][r].add(column).cast());
-                    let (a, b, c, d) = (load(0), load(1), load(2), load(3));
-                    let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
-                    let (ab_high, cd_high) =
-                        (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
-                    let fours = [
-                        _mm256_unpacklo_epi16(ab, cd),
-                        _mm256_unpackhi_epi16(ab, cd),
-                        _mm256_unpacklo_epi16(ab_high, cd_high),
-                        _mm256_unpackhi_epi16(ab_high, cd_high),
-                    ];
-                    let mut part = 0;
-                    while part < 4 {
-                        let signed = _mm256_sign_epi8(fours[part], signs[q]);
-                        let pairs = _mm256_maddubs_epi16(sizes[q], signed);
-                        total[part] = _mm256_add_epi32(total[part], _mm256_madd_epi16(pairs, ones));
-                        part += 1;
-                    }
+                    add_four(&mut total, [load(0), load(1), load(2), load(3)], signs[q]);
                     q += 1;
                 }
-                // Each half of a vector has four neighbours, of columns 0 to 15 and 16 to 31.
-                let ordered = [
-                    _mm256_permute2x128_si256(total[0], total[1], 0x20),
-                    _mm256_permute2x128_si256(total[2], total[3], 0x20),
-                    _mm256_permute2x128_si256(total[0], total[1], 0x31),
-                    _mm256_permute2x128_si256(total[2], total[3], 0x31),
-                ];
-                let mut part = 0;
-                while part < 4 {
-                    let place: *mut __m256i = sums.as_mut_ptr().add(column + 8 * part).cast();
-                    _mm256_storeu_si256(
-                        place,
-                        _mm256_add_epi32(_mm256_loadu_si256(place), ordered[part]),
-                    );
-                    part += 1;
-                }
+                store_ordered(sums.as_mut_ptr().add(column), total);
                 column += 32;
             }
             while column + 16 <= sums.len() {
@@ -642,7 +882,8 @@ mod x86 {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{
-    active_f32, active_i8, add_rows_f32, add_rows_i8, gather_f32, gather_i8, quantize,
+    active_f32, active_i8, add_rows_f32, add_rows_i8, gather_f32, gather_i8, quantize, scan_f32,
+    scan_i8,
 };
 
 #[cfg(target_arch = "aarch64")]
