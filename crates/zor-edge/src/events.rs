@@ -7,7 +7,7 @@ use crate::kernels::{Number, ROOM, Rows};
 /// Inputs that are looked at together: with room for fewer events, what was gathered is added first.
 const TOGETHER: usize = 64;
 /// Room for the events of products that are not many.
-pub(crate) const FEW_EVENTS: usize = if cfg!(target_os = "none") { 128 } else { 256 };
+pub(crate) const FEW_EVENTS: usize = 128;
 /// What looking at an input costs, in multiply-adds of a row: above a share of events that follows from it, all inputs are taken as they come.
 const LOOK: usize = if cfg!(target_os = "none") { 3 } else { 12 };
 

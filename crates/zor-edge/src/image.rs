@@ -27,6 +27,8 @@ pub(crate) const MAGIC: [u8; 4] = *b"ZORE";
 pub(crate) const VERSION: u16 = 1;
 pub(crate) const HEADER: usize = 32;
 pub(crate) const RECORD: usize = 48;
+/// Where a record says its step.
+const STEP: usize = 28;
 /// What the checksum covers begins here.
 pub(crate) const CHECKED: usize = 16;
 /// Layers of an image, at most.
@@ -175,6 +177,8 @@ impl LayerShape {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'a> {
     pub(crate) shape: LayerShape,
+    /// Height, width and channels of its output.
+    pub(crate) output: [usize; 3],
     pub(crate) weights: &'a [u8],
     /// One for each channel, or none.
     pub(crate) scales: &'a [u8],
@@ -286,11 +290,7 @@ impl<'a> Image<'a> {
                 let last = index + 1 == image.n_layers;
                 layer.fault(image.dtype, last).map_or(Ok(layer), Err)
             });
-            map = layer
-                .map_err(|fault| ImageError::Layer { layer: index, fault })?
-                .shape
-                .geometry
-                .output();
+            map = layer.map_err(|fault| ImageError::Layer { layer: index, fault })?.output;
         }
         Ok(image)
     }
@@ -302,12 +302,18 @@ impl<'a> Image<'a> {
         // All were read once without a fault.
         (0..image.n_layers).map_while(move |index| {
             let layer = image.read_layer(index, map).ok()?;
-            map = layer.shape.geometry.output();
+            map = layer.output;
             Some(layer)
         })
     }
 
-    fn read_layer(&self, index: usize, input: [usize; 3]) -> Result<Layer<'a>, &'static str> {
+    /// The step of a layer's input; 1 behind the last.
+    pub(crate) fn step(&self, index: usize) -> f32 {
+        let record = self.bytes.get(HEADER + index * RECORD..).filter(|_| index < self.n_layers);
+        record.map_or(1.0, |record| f32_at(record, STEP))
+    }
+
+    pub(crate) fn read_layer(&self, index: usize, input: [usize; 3]) -> Result<Layer<'a>, &'static str> {
         let start = HEADER + index * RECORD;
         let record = self.bytes.get(start..start + RECORD).ok_or("its record is cut off")?;
         let byte = |at: usize| record.get(at).copied().unwrap_or(0);
@@ -329,7 +335,7 @@ impl<'a> Image<'a> {
             geometry: Geometry { input, channels: number(4), window, pool: number(6) },
             threshold: (flags & SPIKES != 0).then_some(f32_at(record, 24)),
             activation: Activation::from_code(byte(2)).ok_or("its activation is unknown")?,
-            step: f32_at(record, 28),
+            step: f32_at(record, STEP),
             has_scales: flags & SCALES != 0,
             has_biases: flags & BIASES != 0,
         };
@@ -359,6 +365,7 @@ impl<'a> Image<'a> {
         };
         let layer = Layer {
             shape,
+            output: shape.geometry.output(),
             weights: part(32, kind.has_weights(), rows.saturating_mul(columns), self.dtype.size())?,
             scales: part(36, shape.has_scales, columns, 4)?,
             biases: part(40, shape.has_biases, columns, 4)?,

@@ -145,7 +145,7 @@ impl<'a> Network<'a> {
             if index == 0 {
                 per_step = 1.0 / layer.shape.step;
             }
-            outputs = layer.shape.geometry.output();
+            outputs = layer.output;
         }
         Ok(Self { image, buffers, outputs, per_step, always: None })
     }
@@ -239,10 +239,13 @@ impl<'a> Network<'a> {
         tell: &mut dyn FnMut(Activity<'_>),
     ) {
         let last = self.image.n_layers - 1;
-        let mut layers = self.image.layers().enumerate().peekable();
-        while let Some((index, layer)) = layers.next() {
+        let mut map = self.image.input;
+        for index in 0..=last {
+            // All were read once without a fault.
+            let Ok(layer) = self.image.read_layer(index, map) else { return };
+            map = layer.output;
             let values: usize = layer.shape.geometry.input.iter().product();
-            let made: usize = layer.shape.geometry.output().iter().product();
+            let made: usize = map.iter().product();
             let read: &[T] = match index {
                 0 if !input.is_empty() => input,
                 _ => numbers(from).get(..values).unwrap_or(&[]),
@@ -250,7 +253,7 @@ impl<'a> Network<'a> {
             let active = T::active(read);
             let faster = Path::faster(active, values, layer.shape.geometry.channels);
             let chosen = self.always.unwrap_or(faster);
-            let step = layers.peek().map_or(1.0, |(_, above)| above.shape.step);
+            let step = self.image.step(index + 1);
             let path = if index == last {
                 let path = compute(&layer, read, chosen, &mut |at, values| {
                     let places = output.get_mut(at..).unwrap_or(&mut []);
@@ -367,7 +370,7 @@ fn products<T: Number, const TILE: usize, const EVENTS: usize>(
 ) {
     let geometry = &layer.shape.geometry;
     with_sums::<T, TILE, EVENTS>(layer, (first, width), path, |mut sums, finish| {
-        for (at, position) in positions(geometry.output()) {
+        for (at, position) in positions(layer.output) {
             sums.clear();
             add_window(&mut sums, layer, input, position);
             let values = T::sums_to_f32(sums.finished());
@@ -390,7 +393,7 @@ fn pooled_products<T: Number>(
     let Some(largest) = largest.get_mut(..width) else { return };
     let side = geometry.pool;
     with_sums::<T, TILE, EVENTS>(layer, (first, width), path, |mut sums, finish| {
-        for (at, [y, x]) in positions(geometry.output()) {
+        for (at, [y, x]) in positions(layer.output) {
             for (part, [below, beside]) in positions([side, side, 1]) {
                 sums.clear();
                 add_window(&mut sums, layer, input, [y * side + below, x * side + beside]);
@@ -460,7 +463,7 @@ fn pool<T: Number>(
     let largest = layer.shape.kind == Kind::Max;
     let mut buffer = [0.0; TILE];
     let Some(found) = buffer.get_mut(..width) else { return };
-    for (at, position) in positions(geometry.output()) {
+    for (at, position) in positions(layer.output) {
         found.fill(if largest { f32::NEG_INFINITY } else { 0.0 });
         let mut inside = 0;
         geometry.runs(position, |place, n, _| {

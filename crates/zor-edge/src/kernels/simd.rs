@@ -650,8 +650,7 @@ mod x86 {
                 let bytes = in_order(_mm256_packs_epi16(low, high));
                 _mm256_storeu_si256(to.as_mut_ptr().add(at).cast(), bytes);
             }
-            // The last 32 may have some that are done already.
-            at = if at + 32 < n { (at + 32).min(n - 32) } else { n };
+            at += 32;
         }
         let rest = values.iter().zip(to.iter_mut()).skip(at);
         rest.for_each(|(value, to)| *to = super::super::Number::from_f32(*value, inverse_step));
