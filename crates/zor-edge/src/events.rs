@@ -21,11 +21,15 @@ pub enum Path {
 }
 
 impl Path {
-    /// The one that is faster where so many of an input's values are not silent, each of which meets a row of so many weights.
-    pub(crate) fn faster(active: usize, inputs: usize, columns: usize) -> Self {
+    /// The one that is faster for these values, each of which meets a row of so many weights.
+    pub(crate) fn faster<T: Number>(values: &[T], columns: usize) -> Self {
+        if T::scans(columns) {
+            return Self::Events;
+        }
         // active * columns + inputs * LOOK < inputs * columns, and a little, so that neither is taken for nothing.
-        let events = active.saturating_mul(columns).saturating_add(inputs.saturating_mul(LOOK));
-        if events < inputs.saturating_mul(columns) { Self::Events } else { Self::Dense }
+        let inputs = values.len();
+        let looks = T::active(values).saturating_mul(columns) + inputs.saturating_mul(LOOK);
+        if looks < inputs.saturating_mul(columns) { Self::Events } else { Self::Dense }
     }
 }
 
@@ -39,7 +43,7 @@ pub(crate) struct Sums<'a, T: Number> {
     /// The first of the columns that there are sums for.
     pub(crate) first: usize,
     pub(crate) path: Path,
-    /// Both as long, with room for [`TOGETHER`] and [`ROOM`].
+    /// Both as long, with room for [`TOGETHER`] and [`ROOM`]; or none, where nothing is listed.
     pub(crate) rows: &'a mut [u32],
     pub(crate) values: &'a mut [T],
     /// How many events there are.
@@ -57,14 +61,7 @@ impl<T: Number> Sums<'_, T> {
     #[inline]
     pub(crate) fn add(&mut self, inputs: &[T], first_row: usize) {
         if self.path == Path::Dense {
-            T::add_rows(
-                self.sums,
-                self.weights,
-                (self.columns, self.first),
-                Rows::From(first_row),
-                inputs,
-            );
-            return;
+            return self.add_all(inputs, first_row);
         }
         if T::scan(self.sums, self.weights, (self.columns, self.first), first_row, inputs) {
             return;
@@ -72,7 +69,10 @@ impl<T: Number> Sums<'_, T> {
         let (mut rest, mut row) = (inputs, first_row);
         while !rest.is_empty() {
             let room = self.rows.len().saturating_sub(self.n + ROOM) / TOGETHER * TOGETHER;
-            if room == 0 && self.n > 0 {
+            if room == 0 {
+                if self.n == 0 {
+                    return self.add_all(rest, row);
+                }
                 self.flush();
                 continue;
             }
@@ -84,6 +84,11 @@ impl<T: Number> Sums<'_, T> {
             }
             (rest, row) = (after, row + piece.len());
         }
+    }
+
+    fn add_all(&mut self, inputs: &[T], first_row: usize) {
+        let columns = (self.columns, self.first);
+        T::add_rows(self.sums, self.weights, columns, Rows::From(first_row), inputs);
     }
 
     /// Adds what was gathered.

@@ -313,7 +313,12 @@ impl<'a> Image<'a> {
         record.map_or(1.0, |record| f32_at(record, STEP))
     }
 
-    pub(crate) fn read_layer(&self, index: usize, input: [usize; 3]) -> Result<Layer<'a>, &'static str> {
+    #[cfg_attr(not(target_os = "none"), inline(always))]
+    pub(crate) fn read_layer(
+        &self,
+        index: usize,
+        input: [usize; 3],
+    ) -> Result<Layer<'a>, &'static str> {
         let start = HEADER + index * RECORD;
         let record = self.bytes.get(start..start + RECORD).ok_or("its record is cut off")?;
         let byte = |at: usize| record.get(at).copied().unwrap_or(0);

@@ -526,7 +526,7 @@ fn pairs<A: IntoIterator, B: IntoIterator>(a: A, b: B) -> impl Iterator<Item = (
 /// `y += x W`, without what is silent where that is faster.
 fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     let columns = y.len();
-    let path = Path::faster(f32::active(x), x.len(), columns);
+    let path = Path::faster(x, columns);
     let (mut rows, mut values) = ([0; FEW_EVENTS], [0.0; FEW_EVENTS]);
     let mut sums = Sums {
         sums: y,

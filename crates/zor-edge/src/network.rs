@@ -7,7 +7,7 @@ use core::fmt;
 use crate::activation::{Activation, softmax};
 use crate::events::{FEW_EVENTS, Path, Sums};
 use crate::image::{DType, Image, ImageError, Kind, Layer, LayerShape};
-use crate::kernels::Number;
+use crate::kernels::{Number, SCANNED};
 
 /// Channels whose sums, and events, that are on the stack at once.
 const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
@@ -79,10 +79,8 @@ pub struct Activity<'a> {
     pub layer: usize,
     /// How its products were computed, if it has any.
     pub path: Option<Path>,
-    /// Values of its input.
-    pub inputs: usize,
-    /// Those of them that were not silent.
-    pub active: usize,
+    /// What it was given.
+    pub input: Values<'a>,
     /// What it handed on.
     pub output: Values<'a>,
 }
@@ -250,9 +248,8 @@ impl<'a> Network<'a> {
                 0 if !input.is_empty() => input,
                 _ => numbers(from).get(..values).unwrap_or(&[]),
             };
-            let active = T::active(read);
-            let faster = Path::faster(active, values, layer.shape.geometry.channels);
-            let chosen = self.always.unwrap_or(faster);
+            let columns = layer.shape.geometry.channels;
+            let chosen = self.always.unwrap_or_else(|| Path::faster(read, columns));
             let step = self.image.step(index + 1);
             let path = if index == last {
                 let path = compute(&layer, read, chosen, &mut |at, values| {
@@ -269,12 +266,12 @@ impl<'a> Network<'a> {
                     T::from_f32s(values, inverse, write.get_mut(at..).unwrap_or(&mut []));
                 })
             };
-            let told = match (index == last, self.image.dtype) {
-                (true, _) => Values::F32(output),
-                (_, DType::F32) => Values::F32(to.get(..made).unwrap_or(&[])),
-                (_, DType::Int8) => Values::Int8(numbers(to).get(..made).unwrap_or(&[]), step),
+            let told = match index == last {
+                true => Values::F32(output),
+                false => T::told(numbers(to).get(..made).unwrap_or(&[]), step),
             };
-            tell(Activity { layer: index, path, inputs: values, active, output: told });
+            let input = T::told(read, layer.shape.step);
+            tell(Activity { layer: index, path, input, output: told });
             core::mem::swap(&mut from, &mut to);
         }
     }
@@ -303,6 +300,8 @@ fn compute<T: Number>(
         let width = (columns - first).min(TILE);
         if !shape.kind.has_weights() {
             pool(layer, input, (first, width), put);
+        } else if shape.geometry.pool == 1 && T::scans(columns) {
+            products::<T, SCANNED, 0>(layer, input, (first, width), path, put);
         } else if shape.geometry.pool == 1 && columns <= FEW && !cfg!(target_os = "none") {
             products::<T, FEW, FEW_EVENTS>(layer, input, (first, width), path, put);
         } else if shape.geometry.pool == 1 {

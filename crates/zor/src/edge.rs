@@ -66,6 +66,7 @@ pub fn evaluate(
     let values = |shape: [usize; 3]| shape.iter().product::<usize>();
     let (inputs, outputs) = (values(network.input_shape()), values(network.output_shape()));
     let mut scratch = vec![0.0; network.scratch_len()];
+    let share = |values: Values<'_>| values.active() as f64 / values.len() as f64;
     let gate = |layer: zor_io::edge::LayerShape| layer.threshold.is_some();
     let mut layers: Vec<Activity> = network
         .layers()
@@ -78,8 +79,8 @@ pub fn evaluate(
         for (input, output) in samples.chunks_exact(inputs).zip(all.chunks_exact_mut(outputs)) {
             let told = network.run_and_tell(input, output, &mut scratch, |activity| {
                 let layer = &mut layers[activity.layer];
-                layer.inputs += activity.active as f64 / activity.inputs as f64;
-                layer.outputs += activity.output.active() as f64 / activity.output.len() as f64;
+                layer.inputs += share(activity.input);
+                layer.outputs += share(activity.output);
                 layer.events += f64::from(u8::from(activity.path == Some(Path::Events)));
             });
             told.map_err(|error| Error::input(error.to_string()))?;

@@ -67,8 +67,8 @@ impl Page {
         let mut scratch = vec![0.0; network.scratch_len()];
         let (hidden, active) = (&mut self.hidden, &mut self.active);
         let done = network.run_and_tell(&self.input, &mut self.output, &mut scratch, |activity| {
-            if activity.inputs == PIXELS && activity.output.len() == HIDDEN {
-                *active = activity.active as f32 / activity.inputs as f32;
+            if activity.input.len() == PIXELS && activity.output.len() == HIDDEN {
+                *active = activity.input.active() as f32 / PIXELS as f32;
                 read(activity.output, hidden);
             }
         });

@@ -9,6 +9,8 @@ mod simd;
 
 use bytemuck::Pod;
 
+use crate::network::Values;
+
 /// The rows of weights that values meet.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
@@ -38,6 +40,9 @@ impl Rows<'_> {
         }
     }
 }
+
+/// Columns whose sums stay in registers while inputs are looked through, 64 of them at a time: at most so many.
+pub(crate) const SCANNED: usize = 128;
 
 /// What may be written behind the last event.
 pub(crate) const ROOM: usize = 8;
@@ -69,6 +74,11 @@ pub(crate) trait Number: Pod + Default {
         gather_plainly(inputs, first_row, values, rows)
     }
 
+    /// Whether [`scan`](Self::scan) is there for so many columns. It costs less than looking whether much is silent.
+    fn scans(_columns: usize) -> bool {
+        false
+    }
+
     /// Adds the rows of the inputs that are not silent without a list of them, where there are few columns, and says whether it did.
     fn scan(
         _sums: &mut [Self::Sum],
@@ -82,6 +92,9 @@ pub(crate) trait Number: Pod + Default {
 
     /// What it stands for.
     fn to_f32(self, step: f32) -> f32;
+
+    /// Values in steps of this size, for who listens.
+    fn told(values: &[Self], step: f32) -> Values<'_>;
 
     /// Sums as numbers, where they are.
     fn sums_to_f32(sums: &mut [Self::Sum]) -> &mut [f32];
@@ -121,6 +134,11 @@ impl Number for f32 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    fn scans(columns: usize) -> bool {
+        simd::scans_f32(columns)
+    }
+
+    #[cfg(target_arch = "x86_64")]
     fn scan(
         sums: &mut [f32],
         weights: &[f32],
@@ -134,6 +152,10 @@ impl Number for f32 {
     #[inline]
     fn to_f32(self, _: f32) -> f32 {
         self
+    }
+
+    fn told(values: &[f32], _: f32) -> Values<'_> {
+        Values::F32(values)
     }
 
     #[inline]
@@ -194,6 +216,11 @@ impl Number for i8 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    fn scans(columns: usize) -> bool {
+        simd::scans_i8(columns)
+    }
+
+    #[cfg(target_arch = "x86_64")]
     fn scan(
         sums: &mut [i32],
         weights: &[i8],
@@ -207,6 +234,10 @@ impl Number for i8 {
     #[inline]
     fn to_f32(self, step: f32) -> f32 {
         f32::from(self) * step
+    }
+
+    fn told(values: &[i8], step: f32) -> Values<'_> {
+        Values::Int8(values, step)
     }
 
     #[inline]

@@ -173,23 +173,33 @@ macro_rules! f32_scan {
             // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
             unsafe {
                 let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
-                let mut at = 0;
+                let (mut at, mut next) = (0, bits_f32(inputs, 0));
                 while at < inputs.len() {
-                    let mut bits = match inputs.len() - at {
-                        64.. => bits_f32(inputs.as_ptr().add(at)),
-                        _ => super::bits(inputs.get_unchecked(at..)),
-                    };
+                    let (mut bits, after) = (next, inputs.len() - at);
+                    next = if after > 64 { bits_f32(inputs, at + 64) } else { 0 };
                     let inputs = inputs.as_ptr().add(at);
                     let rows = weights.as_ptr().add((first_row + at) * columns + first);
-                    while bits != 0 {
-                        let place = bits.trailing_zeros() as usize;
-                        bits &= bits - 1;
-                        let (row, x) = (rows.add(place * columns), $splat(*inputs.add(place)));
+                    let mut add = |input: *const f32, row: *const f32| {
+                        let x = $splat(*input);
                         let mut part = 0;
                         while part < P {
                             total[part] = $fma(x, $load(row.add($width * part)), total[part]);
                             part += 1;
                         }
+                    };
+                    if bits == u64::MAX {
+                        // One after the other: 64 that are known to be there.
+                        let (mut row, mut input, end) = (rows, inputs, inputs.add(64));
+                        while input != end {
+                            add(input, row);
+                            (row, input) = (row.wrapping_add(columns), input.add(1));
+                        }
+                        bits = 0;
+                    }
+                    while bits != 0 {
+                        let place = bits.trailing_zeros() as usize;
+                        add(inputs.add(place), rows.add(place * columns));
+                        bits &= bits - 1;
                     }
                     at += 64;
                 }
@@ -201,12 +211,6 @@ macro_rules! f32_scan {
             }
         }
     };
-}
-
-/// A bit for every one of fewer than 64 values that is not silent.
-#[cfg(target_arch = "x86_64")]
-fn bits<T: super::Number>(values: &[T]) -> u64 {
-    values.iter().rev().fold(0, |bits, value| bits << 1 | u64::from(!value.is_silent()))
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -296,8 +300,17 @@ mod x86 {
         true
     }
 
-    /// Sums of so few columns stay in registers while the inputs are looked through, once for every 64 columns.
-    const SCANNED: usize = 128;
+    fn are_scanned(columns: usize) -> bool {
+        columns.is_multiple_of(32) && columns <= super::super::SCANNED
+    }
+
+    pub(crate) fn scans_f32(columns: usize) -> bool {
+        are_scanned(columns) && has!("avx2", "fma", "bmi1")
+    }
+
+    pub(crate) fn scans_i8(columns: usize) -> bool {
+        are_scanned(columns) && has!("avx2", "bmi1")
+    }
 
     pub(crate) fn scan_f32(
         sums: &mut [f32],
@@ -306,7 +319,7 @@ mod x86 {
         first_row: usize,
         inputs: &[f32],
     ) -> bool {
-        if !(sums.len().is_multiple_of(32) && sums.len() <= SCANNED && has!("avx2", "fma", "bmi1"))
+        if !scans_f32(sums.len())
             || !super::fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len())
         {
             return false;
@@ -334,7 +347,7 @@ mod x86 {
         first_row: usize,
         inputs: &[i8],
     ) -> bool {
-        if !(sums.len().is_multiple_of(32) && sums.len() <= SCANNED && has!("avx2", "bmi1"))
+        if !scans_i8(sums.len())
             || !super::fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len())
         {
             return false;
@@ -584,13 +597,58 @@ mod x86 {
         _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
     }
 
-    /// A bit for every one of 64 inputs that is not silent.
+    /// A bit for every input from a place on that is not silent, of 64 or, at the end, fewer.
+    ///
+    /// # Safety
+    /// The machine has AVX2, and the place is at most the number of inputs.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn bits_f32(inputs: &[f32], at: usize) -> u64 {
+        // SAFETY: as the caller says; 64 inputs are there.
+        unsafe { bits_of(inputs, at, |place| silent_f32(place)) }
+    }
+
+    /// # Safety
+    /// As above.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn bits_i8(inputs: &[i8], at: usize) -> u64 {
+        // SAFETY: as above.
+        unsafe { bits_of(inputs, at, |place| silent_i8(place)) }
+    }
+
+    /// # Safety
+    /// As above; `silent` is called with a place of 64 inputs.
+    #[inline(always)]
+    unsafe fn bits_of<T: super::super::Number>(
+        inputs: &[T],
+        at: usize,
+        silent: impl Fn(*const T) -> u64,
+    ) -> u64 {
+        // SAFETY: as the caller says.
+        unsafe {
+            match inputs.len() - at {
+                64.. => !silent(inputs.as_ptr().add(at)),
+                // The last of the last 64.
+                rest @ 1.. if inputs.len() >= 64 => {
+                    !silent(inputs.as_ptr().add(inputs.len() - 64)) >> (64 - rest)
+                }
+                // No more than 63 from the start.
+                _ => {
+                    let inputs = inputs.iter().rev();
+                    inputs.fold(0, |bits, value| bits << 1 | u64::from(!value.is_silent()))
+                }
+            }
+        }
+    }
+
+    /// A bit for every one of 64 inputs that is silent.
     ///
     /// # Safety
     /// The machine has AVX2, and 64 inputs are there.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn bits_f32(inputs: *const f32) -> u64 {
+    unsafe fn silent_f32(inputs: *const f32) -> u64 {
         // SAFETY: as the caller says.
         let silent = |part: usize| unsafe {
             let eight = _mm256_loadu_ps(inputs.add(8 * part));
@@ -601,20 +659,20 @@ mod x86 {
             let high = _mm256_packs_epi32(silent(part + 2), silent(part + 3));
             _mm256_movemask_epi8(in_order(_mm256_packs_epi16(low, high))) as u32
         };
-        !(u64::from(half(0)) | u64::from(half(4)) << 32)
+        u64::from(half(0)) | u64::from(half(4)) << 32
     }
 
     /// # Safety
     /// As above.
     #[inline]
     #[target_feature(enable = "avx2")]
-    unsafe fn bits_i8(inputs: *const i8) -> u64 {
+    unsafe fn silent_i8(inputs: *const i8) -> u64 {
         // SAFETY: as the caller says.
-        let silent = |part: usize| unsafe {
+        let half = |part: usize| unsafe {
             let bytes = _mm256_loadu_si256(inputs.add(32 * part).cast());
             _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_setzero_si256())) as u32
         };
-        !(u64::from(silent(0)) | u64::from(silent(1)) << 32)
+        u64::from(half(0)) | u64::from(half(1)) << 32
     }
 
     pub(crate) fn quantize(values: &[f32], inverse_step: f32, to: &mut [i8]) -> bool {
@@ -696,12 +754,10 @@ mod x86 {
         // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
         unsafe {
             let mut total = [[_mm256_setzero_si256(); 4]; S];
-            let mut at = 0;
+            let (mut at, mut next) = (0, bits_i8(inputs, 0));
             while at < inputs.len() {
-                let mut bits = match inputs.len() - at {
-                    64.. => bits_i8(inputs.as_ptr().add(at)),
-                    _ => super::bits(inputs.get_unchecked(at..)),
-                };
+                let (mut bits, after) = (next, inputs.len() - at);
+                next = if after > 64 { bits_i8(inputs, at + 64) } else { 0 };
                 let inputs = inputs.as_ptr().add(at);
                 let rows = weights.as_ptr().add((first_row + at) * columns + first);
                 while bits != 0 {
@@ -882,7 +938,7 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86::{
     active_f32, active_i8, add_rows_f32, add_rows_i8, gather_f32, gather_i8, quantize, scan_f32,
-    scan_i8,
+    scan_i8, scans_f32, scans_i8,
 };
 
 #[cfg(target_arch = "aarch64")]
