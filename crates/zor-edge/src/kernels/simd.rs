@@ -179,7 +179,7 @@ macro_rules! f32_scan {
                     next = if after > 64 { bits_f32(inputs, at + 64) } else { 0 };
                     let inputs = inputs.as_ptr().add(at);
                     let rows = weights.as_ptr().add((first_row + at) * columns + first);
-                    let mut add = |input: *const f32, row: *const f32| {
+                    let mut add = |row: *const f32, input: *const f32| {
                         let x = $splat(*input);
                         let mut part = 0;
                         while part < P {
@@ -191,15 +191,23 @@ macro_rules! f32_scan {
                         // One after the other: 64 that are known to be there.
                         let (mut row, mut input, end) = (rows, inputs, inputs.add(64));
                         while input != end {
-                            add(input, row);
+                            add(row, input);
                             (row, input) = (row.wrapping_add(columns), input.add(1));
                         }
                         bits = 0;
                     }
-                    while bits != 0 {
+                    // Two in a round: the second's row is on its way while the first is added.
+                    while bits & bits.wrapping_sub(1) != 0 {
                         let place = bits.trailing_zeros() as usize;
-                        add(inputs.add(place), rows.add(place * columns));
                         bits &= bits - 1;
+                        let after = bits.trailing_zeros() as usize;
+                        bits &= bits - 1;
+                        add(rows.add(place * columns), inputs.add(place));
+                        add(rows.add(after * columns), inputs.add(after));
+                    }
+                    if bits != 0 {
+                        let place = bits.trailing_zeros() as usize;
+                        add(rows.add(place * columns), inputs.add(place));
                     }
                     at += 64;
                 }
@@ -698,14 +706,14 @@ mod x86 {
                 let whole = |part: usize| {
                     let steps =
                         _mm256_mul_ps(_mm256_loadu_ps(values.as_ptr().add(at + 8 * part)), inverse);
-                    // All bits of what is no number become zero.
-                    let number = _mm256_cmp_ps::<_CMP_ORD_Q>(steps, steps);
-                    let inside = _mm256_min_ps(_mm256_max_ps(steps, least), most);
-                    _mm256_cvtps_epi32(_mm256_and_ps(inside, number))
+                    // Of two, the second if one is no number: that becomes -2^31, and -128 as a byte, which nothing else does.
+                    _mm256_cvtps_epi32(_mm256_min_ps(most, _mm256_max_ps(least, steps)))
                 };
                 let low = _mm256_packs_epi32(whole(0), whole(1));
                 let high = _mm256_packs_epi32(whole(2), whole(3));
                 let bytes = in_order(_mm256_packs_epi16(low, high));
+                let numbers = _mm256_cmpgt_epi8(bytes, _mm256_set1_epi8(-128));
+                let bytes = _mm256_and_si256(bytes, numbers);
                 _mm256_storeu_si256(to.as_mut_ptr().add(at).cast(), bytes);
             }
             at += 32;
