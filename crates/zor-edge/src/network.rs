@@ -321,7 +321,7 @@ type Put<'a> = dyn FnMut(usize, &[f32]) + 'a;
 struct Finish<'a> {
     scales: &'a [f32],
     biases: &'a [f32],
-    threshold: f32,
+    threshold: Option<f32>,
     activation: Activation,
 }
 
@@ -337,7 +337,7 @@ impl<'a> Finish<'a> {
         Self {
             scales: part(layer.scales),
             biases: part(layer.biases),
-            threshold: layer.shape.threshold.unwrap_or(f32::NEG_INFINITY),
+            threshold: layer.shape.threshold,
             activation: layer.shape.activation,
         }
     }
@@ -345,9 +345,11 @@ impl<'a> Finish<'a> {
     fn apply(&self, values: &mut [f32]) {
         values.iter_mut().zip(self.scales).for_each(|(value, scale)| *value *= scale);
         values.iter_mut().zip(self.biases).for_each(|(value, bias)| *value += bias);
-        // NaN fires no unit.
-        let gated = |value: f32| if value > self.threshold { value } else { 0.0 };
-        values.iter_mut().for_each(|value| *value = gated(*value));
+        if let Some(threshold) = self.threshold {
+            // NaN fires no unit.
+            let gated = |value: f32| if value > threshold { value } else { 0.0 };
+            values.iter_mut().for_each(|value| *value = gated(*value));
+        }
         if !matches!(self.activation, Activation::None | Activation::Softmax) {
             values.iter_mut().for_each(|value| *value = self.activation.apply(*value));
         }
