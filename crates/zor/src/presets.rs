@@ -274,8 +274,10 @@ pub(crate) fn fashion_classification(rule: RuleName, model: ModelName, sparse: b
         augmentation: Augment::shifts_and_flips(2),
     };
     match model {
+        // Held out, with a tenth firing: 88.5 % from batches of 256, 89.0 % from 1,024; twice the steps of 256 give 88.6 %.
         ModelName::Dense if sparse => Preset {
             steps: 2000,
+            batch: 1024,
             optimizer: OptimizerName::Muon,
             learning_rate: 0.02,
             momentum: Some(0.9),
