@@ -218,10 +218,16 @@ impl<'a> Network<'a> {
             return Err(RunError::Scratch);
         };
         match self.image.dtype {
-            DType::F32 => self.run_layers::<f32>(input, output, (first, second), &mut tell),
+            DType::F32 => {
+                let buffers = (first, second);
+                self.run_layers(input, output, buffers, &mut tell, |all, _| Values::F32(all));
+            }
             DType::Int8 => {
                 i8::from_f32s(input, self.per_step, numbers_mut(first));
-                self.run_layers::<i8>(&[], output, (first, second), &mut tell);
+                let buffers = (first, second);
+                self.run_layers(&[], output, buffers, &mut tell, |all, step| {
+                    Values::Int8(all, step)
+                });
             }
         }
         Ok(())
@@ -235,6 +241,7 @@ impl<'a> Network<'a> {
         (mut from, mut to): (&mut [f32], &mut [f32]),
         // Its code is there once for each type, whoever listens.
         tell: &mut dyn FnMut(Activity<'_>),
+        values_of: fn(&[T], f32) -> Values<'_>,
     ) {
         let last = self.image.n_layers - 1;
         let mut map = self.image.input;
@@ -268,9 +275,9 @@ impl<'a> Network<'a> {
             };
             let told = match index == last {
                 true => Values::F32(output),
-                false => T::told(numbers(to).get(..made).unwrap_or(&[]), step),
+                false => values_of(numbers(to).get(..made).unwrap_or(&[]), step),
             };
-            let input = T::told(read, layer.shape.step);
+            let input = values_of(read, layer.shape.step);
             tell(Activity { layer: index, path, input, output: told });
             core::mem::swap(&mut from, &mut to);
         }

@@ -9,8 +9,6 @@ mod simd;
 
 use bytemuck::Pod;
 
-use crate::network::Values;
-
 /// The rows of weights that values meet.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
@@ -93,9 +91,6 @@ pub(crate) trait Number: Pod + Default {
     /// What it stands for.
     fn to_f32(self, step: f32) -> f32;
 
-    /// Values in steps of this size, for who listens.
-    fn told(values: &[Self], step: f32) -> Values<'_>;
-
     /// Sums as numbers, where they are.
     fn sums_to_f32(sums: &mut [Self::Sum]) -> &mut [f32];
 
@@ -152,10 +147,6 @@ impl Number for f32 {
     #[inline]
     fn to_f32(self, _: f32) -> f32 {
         self
-    }
-
-    fn told(values: &[f32], _: f32) -> Values<'_> {
-        Values::F32(values)
     }
 
     #[inline]
@@ -234,10 +225,6 @@ impl Number for i8 {
     #[inline]
     fn to_f32(self, step: f32) -> f32 {
         f32::from(self) * step
-    }
-
-    fn told(values: &[i8], step: f32) -> Values<'_> {
-        Values::Int8(values, step)
     }
 
     #[inline]
@@ -367,6 +354,53 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn inputs_that_are_looked_through_add_what_plain_loops_do() {
+        const COLUMNS: usize = 150;
+        const INPUTS: usize = 200;
+        let mut weights = [0i8; (INPUTS + 2) * COLUMNS];
+        weights.iter_mut().zip(noise((INPUTS + 2) * COLUMNS, 1)).for_each(|(to, w)| *to = w);
+        let mut weights_f32 = [0.0; (INPUTS + 2) * COLUMNS];
+        weights_f32.iter_mut().zip(weights).for_each(|(to, weight)| *to = f32::from(weight));
+        // Nothing silent, half of it, most, and everything.
+        for loudest in [-128i8, 0, 110, 127] {
+            let mut inputs = [0i8; INPUTS];
+            inputs.iter_mut().zip(noise(INPUTS, 3)).for_each(|(to, value)| {
+                *to = if value > loudest { value | 1 } else { 0 };
+            });
+            let mut inputs_f32 = [0.0; INPUTS];
+            inputs_f32.iter_mut().zip(inputs).for_each(|(to, value)| *to = f32::from(value));
+            for n in [0, 1, 7, 63, 64, 65, 127, 128, 131, INPUTS] {
+                for (first, width) in [(0, 32), (3, 64), (50, 96), (22, 128), (0, 33), (0, 150)] {
+                    let (mut sums, mut expected) = ([5i32; COLUMNS], [5i32; COLUMNS]);
+                    let (sums, expected) = (&mut sums[..width], &mut expected[..width]);
+                    let mut sums_f32 = [5.0; COLUMNS];
+                    let sums_f32 = &mut sums_f32[..width];
+                    let columns = (COLUMNS, first);
+                    let (rows, values) = (Rows::From(2), &inputs[..n]);
+                    add_rows_plainly(expected, &weights, columns, rows, values, |s, w, v| {
+                        s + i32::from(w) * i32::from(v)
+                    });
+                    let scanned = i8::scan(sums, &weights, columns, 2, values);
+                    assert_eq!(scanned, i8::scans(width));
+                    assert!(!scanned || sums == expected, "{n} inputs, {width} from {first}");
+                    let scanned = f32::scan(sums_f32, &weights_f32, columns, 2, &inputs_f32[..n]);
+                    assert_eq!(scanned, f32::scans(width));
+                    let same = sums_f32.iter().zip(&*expected).all(|(a, b)| *a == *b as f32);
+                    assert!(!scanned || same, "{n} inputs, {width} from {first}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_are_not_there_are_not_looked_through() {
+        let (mut sums, weights) = ([0.0; 32], [1.0; 64]);
+        assert!(!f32::scan(&mut sums, &weights, (32, 0), 0, &[1.0; 3]));
+        assert!(!f32::scan(&mut sums, &weights, (16, 0), 0, &[1.0; 2]));
+        assert_eq!(sums, [0.0; 32]);
     }
 
     #[test]
