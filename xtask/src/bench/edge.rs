@@ -18,9 +18,9 @@ use zor::prelude::*;
 use zor::train::{self, Next, Teacher};
 use zor_edge::{Learner, Optimizer, Rule, state_len, weights_len};
 
-use super::Spread;
 use super::peers::{Numbers, Peer};
 use super::rounds::{self, Contender};
+use super::{Spread, memory};
 use crate::figures::Table;
 use crate::text;
 
@@ -183,11 +183,17 @@ fn latency(peer: bool) -> Result<Value, String> {
         }
         None => None,
     };
-    let mut memory = json!({ "zor_f32": kept(&images[0])?, "zor_int8": kept(&images[1])? });
+    let mut memory = Map::new();
+    for runtime in HELD {
+        let bytes = 1e6 * memory::held(runtime, &WIDTHS)?;
+        println!("{runtime}: {bytes:.0} bytes");
+        memory.insert(runtime.to_owned(), bytes.into());
+    }
     if let Some(onnx) = &onnx {
         for dtype in ["f32", "int8"] {
-            memory[format!("onnx_{dtype}")] =
-                onnx.borrow_mut().number(&format!("memory-{dtype}"))?.into();
+            let bytes = onnx.borrow_mut().number(&format!("memory-{dtype}"))?;
+            println!("ONNX Runtime, {dtype}: {bytes:.0} bytes");
+            memory.insert(format!("onnx-{dtype}"), bytes.into());
         }
     }
     let mut contenders: Vec<Contender<'_>> = Vec::new();
@@ -208,8 +214,7 @@ fn latency(peer: bool) -> Result<Value, String> {
     for (ours, theirs) in pairs() {
         report[format!("{theirs} by {ours}")] = times.ratio(theirs, ours).json();
     }
-    println!("bytes of memory: {memory}");
-    report["memory"] = memory;
+    report["memory"] = memory.into();
     Ok(report)
 }
 
@@ -225,12 +230,52 @@ fn pairs() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// Bytes that a network takes: its image, scratch memory, input and output.
-fn kept(image: &Image) -> Result<usize, String> {
-    let network = image.network().map_err(text)?;
-    let ends = [network.input_shape(), network.output_shape()]
-        .map(|shape| shape.iter().product::<usize>());
-    Ok(image.bytes().len() + 4 * (network.scratch_len() + ends[0] + ends[1]))
+/// Networks that a process holds at once, so that what it has free before counts little.
+const COPIES: usize = 64;
+const HELD: [&str; 3] = ["f32", "int8", "burn"];
+
+/// Bytes that this process grows by for a dense network that has answered, with its input and output; the mean of several.
+pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<u64, String> {
+    let network = Network::dense(sizes).build(&Device::flex()).map_err(text)?;
+    let samples = samples(sizes[0], 0);
+    if runtime == HELD[2] {
+        let weights = weights(&network);
+        return grown(|| {
+            let (input, mut at) = (matrix(&samples[0], 1, &Device::flex()), 0);
+            let mut held = vec![input.clone()];
+            let mut values = input;
+            for (layer, pair) in sizes.windows(2).enumerate() {
+                let of_layer = &weights[at..at + pair[0] * pair[1]];
+                let tensor = matrix(of_layer, pair[0], &Device::flex());
+                values = values.matmul(tensor.clone());
+                if layer + 2 < sizes.len() {
+                    values = activation::relu(values);
+                }
+                held.push(tensor);
+                at += of_layer.len();
+            }
+            held.push(values);
+            Ok(held)
+        });
+    }
+    let dtype = if runtime == HELD[0] { DType::F32 } else { DType::Int8 };
+    let image = zor::io::edge::export(&network, dtype, &samples.concat()).map_err(text)?;
+    grown(|| {
+        let (image, input) = (image.clone(), samples[0].clone());
+        let network = image.network().map_err(text)?;
+        let mut output = vec![0.0; network.output_shape().iter().product()];
+        let mut scratch = vec![0.0; network.scratch_len()];
+        network.run(&input, &mut output, &mut scratch).map_err(text)?;
+        Ok((image, input, output, scratch))
+    })
+}
+
+fn grown<T>(make: impl Fn() -> Result<T, String>) -> Result<u64, String> {
+    let _first = make()?;
+    let before = memory::status("VmRSS")?;
+    let held: Vec<T> = (0..COPIES).map(|_| make()).collect::<Result<_, _>>()?;
+    let bytes = memory::status("VmRSS")?.saturating_sub(before) / held.len() as u64;
+    Ok(bytes)
 }
 
 fn weights(network: &Network) -> Vec<f32> {
@@ -349,6 +394,17 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let ratio = Spread::read(&raw["latency"][format!("{theirs} by {ours}")]);
         let name = format!("784-64-784: time of {theirs} by that of {ours}");
         table.add(&name, "at least 1".to_owned(), ratio.with_unit(""), ratio.median >= 1.0);
+    }
+    for (own, others) in [("f32", ["burn", "onnx-f32"]), ("int8", ["burn", "onnx-int8"])] {
+        let bytes = |name: &str| raw["latency"]["memory"][name].as_f64().unwrap_or(f64::NAN);
+        let least = others.into_iter().map(bytes).fold(f64::INFINITY, f64::min);
+        let [burn, onnx] = others.map(|other| bytes(other) / 1e3);
+        table.add(
+            &format!("784-64-784: memory of zor-edge, {own}"),
+            format!("at most that of burn ({burn:.0} KB) and ONNX Runtime ({onnx:.0} KB)"),
+            format!("{:.0} KB", bytes(own) / 1e3),
+            bytes(own) <= least,
+        );
     }
     let empty = Spread::read(&raw["latency"][ONNX[2]]["us"]);
     table.add(

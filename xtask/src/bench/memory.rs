@@ -8,8 +8,8 @@ use zor::core::{Network, Rule};
 use zor::prelude::*;
 use zor::train::Teacher;
 
-use super::peers;
 use super::{Spread, noise, threads};
+use super::{edge, peers};
 use crate::figures::Table;
 use crate::text;
 
@@ -17,6 +17,8 @@ const ROUNDS: usize = 7;
 /// Of PyTorch's, at most.
 const PROMISED: f64 = 0.6;
 const BATCH: usize = 512;
+/// What is measured begins so where a network is held, and not trained.
+const HELD: &str = "held-by-";
 
 /// Zor with the optimizer of the presets, which the promise is about, and with the peer's; and burn's autodiff with that.
 const OWN: [&str; 3] = ["muon", "adamw", "autodiff"];
@@ -68,6 +70,13 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
     Ok(json!({ "suite": "memory", "batch": BATCH, "networks": rows }))
 }
 
+/// Megabytes that a network of these sizes takes in a process of its own, held by a runtime: see [`edge::held`].
+pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<f64, String> {
+    let mut own = Command::new(std::env::current_exe().map_err(text)?);
+    own.args(["memory-of", &format!("{HELD}{runtime}")]);
+    megabytes(own.args(sizes.iter().map(usize::to_string)))
+}
+
 /// What a process says that it took.
 fn megabytes(command: &mut Command) -> Result<f64, String> {
     let output = command.output().map_err(text)?;
@@ -79,10 +88,14 @@ fn megabytes(command: &mut Command) -> Result<f64, String> {
     Ok(1e-6 * bytes.ok_or_else(|| format!("the process answered {answer}"))?)
 }
 
-/// The process of one measurement: trains a network of these sizes for three steps and prints what that took.
+/// The process of one measurement: trains a network of these sizes for three steps, or holds it for a runtime, and prints what that took.
 pub(crate) fn measure(kind: &str, sizes: &[&str]) -> Result<(), String> {
     let sizes: Vec<usize> =
         sizes.iter().map(|size| size.parse().map_err(text)).collect::<Result<_, String>>()?;
+    if let Some(runtime) = kind.strip_prefix(HELD) {
+        println!("{}", json!({ "bytes": edge::held(runtime, &sizes)? }));
+        return Ok(());
+    }
     let (teacher, optimizer): (Teacher, Box<dyn Optimizer>) = match kind {
         "muon" => (Teacher::Rule, Box::new(Muon::new(0.02))),
         "adamw" => (Teacher::Rule, Box::new(AdamW::default())),
@@ -115,7 +128,7 @@ fn train(
 }
 
 /// Bytes that Linux counts for this process under a key.
-fn status(key: &str) -> Result<u64, String> {
+pub(super) fn status(key: &str) -> Result<u64, String> {
     let text = fs::read_to_string("/proc/self/status")
         .map_err(|e| format!("/proc/self/status: {e}; memory is measured on Linux"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
