@@ -321,4 +321,9 @@ fn thresholds_move_to_where_the_target_share_of_values_fires() {
         assert_eq!(config["target_spike_rate"].as_f64().unwrap() as f32, target);
         assert!(config["threshold"].as_f64().unwrap().abs() > 1e-3);
     }
+    // Where all may fire, it stays.
+    let rule = Rule { target_spike_rate: Some(1.0), ..Rule::default() };
+    let mut network = Network::dense(&[20, 40, 20]).rule(rule).build(&device).unwrap();
+    network.train_batch(&Step(0.01), random([64, 20], 1), random([64, 20], 1)).unwrap();
+    assert_eq!(network.layers()[2].config().unwrap()["threshold"], 0.0);
 }

@@ -16,16 +16,24 @@ pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilde
 
 /// Dense layers with these many hidden units, batch normalisation and a gate behind each, for classes of whole images.
 pub fn dense_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
-    let mut network = Network::builder(image)
+    let input = Network::builder(image)
         .layer(ReshapeConfig::flatten())
         .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() });
-    for units in hidden {
-        network = network
-            .layer(DenseConfig::new(*units))
-            .layer(BatchNormConfig::default())
-            .layer(GateConfig::default());
-    }
-    network.layer(DenseConfig::new(classes)).layer(ScaleConfig::new(HEAD))
+    normalized(input, hidden).layer(DenseConfig::new(classes)).layer(ScaleConfig::new(HEAD))
+}
+
+fn normalized(input: NetworkBuilder, hidden: &[usize]) -> NetworkBuilder {
+    hidden.iter().fold(input, |network, units| {
+        let dense = network.layer(DenseConfig::new(*units));
+        dense.layer(BatchNormConfig::default()).layer(GateConfig::default())
+    })
+}
+
+/// The same for inputs that are silent in part, and stay so: they are not normalised. Behind batch normalisation a threshold that is one number for
+/// the layer lets every unit fire about as often as the others.
+pub fn sparse_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
+    let input = Network::builder(image).layer(ReshapeConfig::flatten());
+    normalized(input, hidden).layer(DenseConfig::new(classes))
 }
 
 /// What the outputs of a classifier's last weights are multiplied by, so that they do not move too far with a step of Muon (Jordan's airbench94 has it too).

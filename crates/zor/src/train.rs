@@ -249,6 +249,11 @@ pub fn build_network(
             models::airbench_of(&image, [32, 128, 128], n_classes)
         }
         (_, ModelName::Airbench) => models::airbench(&image, n_classes),
+        (TaskName::FashionClassification, ModelName::Dense)
+            if settings.rule.target_spike_rate.is_some() =>
+        {
+            models::sparse_classifier(&image, &[settings.hidden; 2], n_classes)
+        }
         (TaskName::FashionClassification, ModelName::Dense) => {
             models::dense(&image, &[settings.hidden; 2], n_classes)
         }

@@ -39,7 +39,7 @@ fn name(task: TaskName, target: Option<f32>) -> String {
     format!("{task}, {target}")
 }
 
-/// A classifier's twin is trained by the same optimizer and rule; what the preset of a target chooses is said here for both.
+/// Where all may fire, thresholds stay where they are, in the same network, trained in the same way.
 fn options(task: TaskName, target: Option<f32>, seed: u64) -> Result<Settings, String> {
     let options = Options {
         task: Some(task),
@@ -49,9 +49,7 @@ fn options(task: TaskName, target: Option<f32>, seed: u64) -> Result<Settings, S
         target_spike_rate: Some(target.unwrap_or(1.0)),
         ..Options::default()
     };
-    let mut settings = Settings::resolve(&options).map_err(text)?;
-    settings.rule.target_spike_rate = target;
-    Ok(settings)
+    Settings::resolve(&options).map_err(text)
 }
 
 pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {

@@ -8,7 +8,7 @@
 //! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
 //!
 //! With a target spike rate `r` the threshold follows the charges: `threshold += (q - threshold) / 20` with every step, `q` the charge
-//! that a share `r` of the batch's is above. What is left of a batch is then the largest of its values, about as in a k-sparse code
+//! that a share `r` of the batch's is above; `r = 1` leaves it where it is. What is left of a batch is then the largest of its values, about as in a k-sparse code
 //! (Makhzani and Frey 2014), but by one number for the layer, and a sample may have more of them than another.
 
 use burn::tensor::Tensor;
@@ -110,7 +110,9 @@ impl Gate {
 
     /// The threshold that the target share of charges is above, for a gate that has a target. Reads the device.
     fn quantile(&self, charges: &Tensor<2>) -> Option<Tensor<2>> {
-        let share = MARGIN * self.target_spike_rate?;
+        // All may fire: nothing to move.
+        let target = self.target_spike_rate.filter(|target| *target < 1.0)?;
+        let share = MARGIN * target;
         let [rows, units] = charges.dims();
         let rows = rows.min((SAMPLE / units).max(1));
         let sample = charges.clone().slice([0..rows, 0..units]);
