@@ -90,7 +90,7 @@ pub(crate) struct TrainArguments {
     /// The optimizer: muon, adamw, adam or sgd
     #[arg(long)]
     optimizer: Option<OptimizerName>,
-    /// Share of the hidden values that shall fire, such as 0.1: what is silent costs nothing on small devices (`zor export`); 1 leaves thresholds alone
+    /// Share of the hidden values that shall fire, such as 0.1: what is silent costs nothing on small devices (`zor export`); 1 leaves gates alone
     #[arg(long, value_name = "SHARE")]
     target_spike_rate: Option<f32>,
     /// How many training images: a number or 'all'

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 pub struct Rule {
     /// A unit fires when its charge is strictly above this.
     pub threshold: f32,
-    /// The share of its values for which a hidden gate shall fire, if its threshold is to move there while it learns; it then begins at
-    /// [`Rule::threshold`], and 1 leaves it there. Such gates are not stateful.
+    /// The share of its values for which a hidden gate shall fire, if it is to be inhibited until it does while it learns; 1 leaves it as it is. Such
+    /// gates are not stateful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
     /// Charges below this are forgotten before the next input; matters only when stateful.

@@ -303,7 +303,7 @@ fn products_take_either_operand_transposed() {
 }
 
 #[test]
-fn thresholds_move_to_where_the_target_share_of_values_fires() {
+fn gates_are_inhibited_until_the_target_share_of_values_fires() {
     let device = Device::flex();
     for target in [0.5, 0.1] {
         let rule = Rule { target_spike_rate: Some(target), ..Rule::default() };
@@ -316,14 +316,14 @@ fn thresholds_move_to_where_the_target_share_of_values_fires() {
         let rates = network.spike_rates();
         assert_eq!(rates.len(), 1);
         assert!((0.85 * target..1.05 * target).contains(&rates[0].1), "{rates:?}");
-        // The threshold is part of what is saved.
+        // The inhibition is part of what is saved.
         let config = network.layers()[2].config().unwrap();
         assert_eq!(config["target_spike_rate"].as_f64().unwrap() as f32, target);
-        assert!(config["threshold"].as_f64().unwrap().abs() > 1e-3);
+        assert!(config["inhibition"].as_f64().unwrap().abs() > 1e-3);
     }
-    // Where all may fire, it stays.
+    // Where all may fire, there is none.
     let rule = Rule { target_spike_rate: Some(1.0), ..Rule::default() };
     let mut network = Network::dense(&[20, 40, 20]).rule(rule).build(&device).unwrap();
     network.train_batch(&Step(0.01), random([64, 20], 1), random([64, 20], 1)).unwrap();
-    assert_eq!(network.layers()[2].config().unwrap()["threshold"], 0.0);
+    assert!(network.layers()[2].config().unwrap().get("inhibition").is_none());
 }

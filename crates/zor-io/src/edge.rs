@@ -406,6 +406,10 @@ impl Export {
         if !spikes && activation == zor_edge::Activation::None {
             return Ok(());
         }
+        if spikes && config.inhibition != 0.0 {
+            let channels = self.map[2];
+            self.affine(&vec![1.0; channels], &vec![-config.inhibition; channels]);
+        }
         let stage = self.open(self.map[2]);
         // An activation without a gate leaves no room for a gate behind it either.
         stage.closed = true;

@@ -120,9 +120,12 @@ impl Graph<'_> {
             "scale" => Ok(x * read::<ScaleConfig>(layer)?.factor),
             "gate" => {
                 let config: GateConfig = read(layer)?;
-                let threshold = config.threshold.unwrap_or(0.0);
+                if config.spikes == Some(false) {
+                    return Ok(x);
+                }
+                let (x, threshold) = (x - config.inhibition, config.threshold.unwrap_or(0.0));
                 let spikes = x.clone().inner().greater_elem(threshold).float().autodiff();
-                if config.spikes == Some(false) { Ok(x) } else { Ok(x * spikes) }
+                Ok(x * spikes)
             }
             "conv2d" => self.convolve(layer, x, shape),
             "pool2d" => pool(&read(layer)?, x, shape),

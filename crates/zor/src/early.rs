@@ -27,7 +27,7 @@ impl Early {
         let share = f64::from(settings.early_crop);
         let side = |whole: usize| (share * whole as f64).round() as usize;
         let middle = ImageShape { height: side(whole.height), width: side(whole.width), ..whole };
-        // Thresholds that move would move in the small network.
+        // Inhibitions would move in the small network.
         if middle == whole || settings.rule.target_spike_rate.is_some() {
             return None;
         }

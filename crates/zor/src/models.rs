@@ -29,8 +29,8 @@ fn normalized(input: NetworkBuilder, hidden: &[usize]) -> NetworkBuilder {
     })
 }
 
-/// The same for inputs that are silent in part, and stay so: they are not normalised. Behind batch normalisation a threshold that is one number for
-/// the layer lets every unit fire about as often as the others.
+/// The same for inputs that are silent in part, and stay so: they are not normalised. Behind batch normalisation an inhibition that is one number
+/// for the layer lets every unit fire about as often as the others.
 pub fn sparse_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
     let input = Network::builder(image).layer(ReshapeConfig::flatten());
     normalized(input, hidden).layer(DenseConfig::new(classes))

@@ -17,7 +17,7 @@ use super::{Choice, Keep, Spread};
 use crate::figures::Table;
 use crate::{results, text};
 
-/// Target spike rates; none leaves thresholds alone.
+/// Target spike rates; none leaves gates alone.
 const TARGETS: [Option<f32>; 6] = [None, Some(0.5), Some(0.3), Some(0.2), Some(0.1), Some(0.05)];
 /// Rates that several seeds are measured of.
 const SEEDED: [Option<f32>; 2] = [None, Some(0.1)];
@@ -39,7 +39,7 @@ fn name(task: TaskName, target: Option<f32>) -> String {
     format!("{task}, {target}")
 }
 
-/// Where all may fire, thresholds stay where they are, in the same network, trained in the same way.
+/// Where all may fire, gates stay as they are, in the same network, trained in the same way.
 fn options(task: TaskName, target: Option<f32>, seed: u64) -> Result<Settings, String> {
     let options = Options {
         task: Some(task),
@@ -299,7 +299,7 @@ pub(crate) fn picture(raw: &Value) -> String {
     }
     let _ = writeln!(
         svg,
-        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#555\">share of the liveliest hidden layer's values that fire, test set; open circles: thresholds as they come</text>\n</svg>",
+        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#555\">share of the liveliest hidden layer's values that fire, test set; open circles: gates as they come</text>\n</svg>",
         width / 2.0,
         height - 12.0
     );

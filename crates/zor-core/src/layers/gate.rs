@@ -1,15 +1,16 @@
 //! The analog-spike gate: a binary decision about an analog value.
 //!
-//! Forward: `charge += x; spike = charge > threshold; y = f(charge * spike); charge = 0 where spike`.
+//! Forward: `charge += x - inhibition; spike = charge > threshold; y = f(charge * spike); charge = 0 where spike`.
 //!
 //! Learning, with the signal `s` at its output: gated on the way down, `s = s * spike`; normalised, `s = clamp(s / ||s||, ±1)` with the norm of each unit
 //! over the batch; the units of a map are its channels, over batch and positions; inside a branch the units' common norm is that of the
 //! signal before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the correlation alone, the weights below learn from
 //! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
 //!
-//! With a target spike rate `r` the threshold follows the charges: `threshold += (q - threshold) / 20` with every step, `q` the charge
-//! that a share `r` of the batch's is above; `r = 1` leaves it where it is. What is left of a batch is then the largest of its values, about as in a k-sparse code
-//! (Makhzani and Frey 2014), but by one number for the layer, and a sample may have more of them than another.
+//! With a target spike rate `r` the inhibition, zero at first, follows the charges: `inhibition += (q - threshold - inhibition) / 20` with every
+//! step, `q` the `x` that a share `r` of the batch's is above; `r = 1` leaves it where it is. What is left of a batch is then the largest of its
+//! values, about as in a k-sparse code (Makhzani and Frey 2014), but by one number for the layer, and a sample may have more of them than another.
+//! A threshold that followed would leave them as large as they are: outputs would jump where a unit begins to fire, which no signal tells.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct GateConfig {
     pub place: Place,
     /// Overrides [`Rule::threshold`](crate::Rule::threshold).
     pub threshold: Option<f32>,
+    /// Subtracted from what comes in. A target spike rate moves it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub inhibition: f32,
     /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate), of a hidden gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
@@ -63,6 +67,10 @@ pub struct GateConfig {
     pub min_charge: Option<f32>,
 }
 
+fn is_zero(number: &f32) -> bool {
+    *number == 0.0
+}
+
 impl GateConfig {
     /// A gate at a place, all else from the rule.
     pub fn at(place: Place) -> Self {
@@ -77,6 +85,7 @@ pub struct Gate {
     place: Place,
     spikes: bool,
     settings: GateSettings,
+    inhibition: f32,
     target_spike_rate: Option<f32>,
     activation: Activation,
     signal_gate: SignalGate,
@@ -86,13 +95,13 @@ pub struct Gate {
 
 /// Above zero where a unit fired in the last training pass: `[batch, units]`, spikes or, if they are as good, outputs.
 pub(crate) const SPIKES: &str = "spikes";
-/// The charge that the target share of the last training batch was above: `[1, 1]`.
+/// What the target share of the last training batch's inputs was above: `[1, 1]`.
 const QUANTILE: &str = "quantile";
-/// Charges that it is found among, at most.
+/// Inputs that it is found among, at most.
 const SAMPLE: usize = 1 << 14;
-/// How far a threshold goes towards it in a step.
+/// How far the inhibition goes towards it in a step.
 const FOLLOWS: f32 = 0.05;
-/// Thresholds aim at this share of the target, so that a network stays below it with samples that are new to it.
+/// Inhibitions aim at this share of the target, so that a network stays below it with samples that are new to it.
 const MARGIN: f32 = 0.95;
 /// What did not fire: `[batch, units]`.
 pub(crate) const CHARGE: &str = "charge";
@@ -108,20 +117,20 @@ impl Gate {
         self.settings
     }
 
-    /// The threshold that the target share of charges is above, for a gate that has a target. Reads the device.
-    fn quantile(&self, charges: &Tensor<2>) -> Option<Tensor<2>> {
+    /// What the target share of inputs is above, for a gate that has a target. Reads the device.
+    fn quantile(&self, inputs: &Tensor<2>) -> Option<Tensor<2>> {
         // All may fire: nothing to move.
         let target = self.target_spike_rate.filter(|target| *target < 1.0)?;
         let share = MARGIN * target;
-        let [rows, units] = charges.dims();
+        let [rows, units] = inputs.dims();
         let rows = rows.min((SAMPLE / units).max(1));
-        let sample = charges.clone().slice([0..rows, 0..units]);
+        let sample = inputs.clone().slice([0..rows, 0..units]);
         // What a lost device does not answer, the step's error will say.
         let mut values = ops::read(sample).ok()?;
         let above = (share * values.len() as f32) as usize;
         let at = values.len().checked_sub(1 + above)?;
         let (_, quantile, _) = values.select_nth_unstable_by(at, f32::total_cmp);
-        quantile.is_finite().then(|| Tensor::full([1, 1], *quantile, &charges.device()))
+        quantile.is_finite().then(|| Tensor::full([1, 1], *quantile, &inputs.device()))
     }
 
     /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes beside them.
@@ -172,7 +181,10 @@ impl Layer for Gate {
         {
             memory.keep(QUANTILE, quantile);
         }
-        let input = ops::exclusive(input, workspace);
+        let input = match self.inhibition {
+            0.0 => ops::exclusive(input, workspace),
+            inhibition => ops::exclusive(input, workspace).sub_scalar(inhibition),
+        };
         if mode == Mode::Evaluate && !self.settings.stateful {
             // Nobody asks what fired, and nothing is left.
             return self.activation.apply(ops::silence(input, self.settings.threshold));
@@ -245,7 +257,8 @@ impl Layer for Gate {
             learning.workspace.give(spikes);
         }
         if let Some(quantile) = memory.take(QUANTILE).and_then(|kept| ops::read(kept).ok()) {
-            self.settings.threshold += FOLLOWS * (quantile[0] - self.settings.threshold);
+            let wanted = quantile[0] - self.settings.threshold;
+            self.inhibition += FOLLOWS * (wanted - self.inhibition);
         }
         Signal { values, gated }
     }
@@ -265,6 +278,7 @@ impl Layer for Gate {
             place: self.place,
             // Text formats have no infinity; no finite charge is beyond these.
             threshold: Some(self.settings.threshold.clamp(f32::MIN, f32::MAX)),
+            inhibition: self.inhibition,
             target_spike_rate: self.target_spike_rate,
             spikes: Some(self.spikes),
             activation: self.activation.clone(),
@@ -290,8 +304,8 @@ impl LayerConfig for GateConfig {
     ) -> Result<Box<dyn Layer>> {
         let rule = context.rule();
         let threshold = self.threshold.unwrap_or(rule.threshold);
-        if threshold.is_nan() {
-            return Err(Error::setting("the threshold is not a number"));
+        if threshold.is_nan() || !self.inhibition.is_finite() {
+            return Err(Error::setting("the threshold or the inhibition is not a number"));
         }
         let spikes = self.spikes.unwrap_or(match self.place {
             Place::Input => rule.gate_input,
@@ -311,6 +325,7 @@ impl LayerConfig for GateConfig {
                 min_charge: self.min_charge.unwrap_or(rule.min_charge),
                 stateful,
             },
+            inhibition: self.inhibition,
             target_spike_rate,
             activation: self.activation.clone(),
             signal_gate: self.signal_gate.unwrap_or(rule.signal_gate),
