@@ -31,7 +31,7 @@ pub use layers::{
 pub use network::{Network, NetworkBuilder, Summary};
 pub use parameter::{Optimizer, OptimizerState, Parameter};
 pub use random::Random;
-pub use rule::{Rule, SignalGate};
+pub use rule::{Rule, SignalGate, Sparsity};
 pub use snapshot::{Remembered, Role};
 pub use step::{Deviation, State, Target, Unread};
 pub use workspace::{Memory, Workspace};

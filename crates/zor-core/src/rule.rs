@@ -20,10 +20,12 @@ use crate::error::{Error, Result};
 pub struct Rule {
     /// A unit fires when its charge is strictly above this.
     pub threshold: f32,
-    /// The share of its values for which a hidden gate shall fire, if it is to be inhibited until it does while it learns; 1 leaves it as it is. Such
-    /// gates are not stateful.
+    /// The share of its values for which a hidden gate shall fire, if it is to get there while it learns; 1 leaves it as it is. Such gates are not
+    /// stateful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
+    /// How it gets there.
+    pub sparsity: Sparsity,
     /// Charges below this are forgotten before the next input; matters only when stateful.
     pub min_charge: f32,
     /// Whether a charge that did not fire stays for the next batch. Charges belong to batch rows, not to samples, so this
@@ -49,6 +51,18 @@ pub struct Rule {
     pub initial_scale: f32,
 }
 
+/// What moves until a gate fires as rarely as its target says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sparsity {
+    /// The threshold: what passes it is as large as ever, which a linear layer above can make the input of again, but outputs jump where a unit
+    /// begins to fire, which no signal tells.
+    #[default]
+    Threshold,
+    /// An inhibition, subtracted from all that comes in: outputs are continuous, which classifiers learn better with.
+    Inhibition,
+}
+
 /// Where the spikes of a layer gate the signal that arrived at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +79,7 @@ impl Rule {
         Self {
             threshold: -2.0,
             target_spike_rate: None,
+            sparsity: Sparsity::Threshold,
             min_charge: -5.0,
             stateful: true,
             gate_input: true,
@@ -136,6 +151,7 @@ impl Default for Rule {
         Self {
             threshold: 0.0,
             target_spike_rate: None,
+            sparsity: Sparsity::Threshold,
             min_charge: -5.0,
             stateful: false,
             gate_input: false,

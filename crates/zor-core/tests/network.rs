@@ -8,7 +8,7 @@ use zor_core::ops::{self, Transposed};
 use zor_core::{
     Activation, BuildContext, DenseConfig, Error, ErrorKind, Fill, GateConfig, Layer, LayerConfig,
     Learning, Memory, Mode, Network, Optimizer, Parameter, Place, Random, Result, Rule, Signal,
-    Target, Workspace,
+    Sparsity, Target, Workspace,
 };
 
 /// The plainest optimizer: a step along the correlation.
@@ -303,10 +303,11 @@ fn products_take_either_operand_transposed() {
 }
 
 #[test]
-fn gates_are_inhibited_until_the_target_share_of_values_fires() {
+fn gates_move_to_where_the_target_share_of_values_fires() {
     let device = Device::flex();
-    for target in [0.5, 0.1] {
-        let rule = Rule { target_spike_rate: Some(target), ..Rule::default() };
+    let ways = [(Sparsity::Threshold, "threshold"), (Sparsity::Inhibition, "inhibition")];
+    for (target, (sparsity, moved)) in [(0.5, ways[0]), (0.1, ways[0]), (0.1, ways[1])] {
+        let rule = Rule { target_spike_rate: Some(target), sparsity, ..Rule::default() };
         let mut network = Network::dense(&[20, 40, 20]).rule(rule).seed(1).build(&device).unwrap();
         for step in 0..200 {
             let input = random([64, 20], step);
@@ -316,14 +317,15 @@ fn gates_are_inhibited_until_the_target_share_of_values_fires() {
         let rates = network.spike_rates();
         assert_eq!(rates.len(), 1);
         assert!((0.85 * target..1.05 * target).contains(&rates[0].1), "{rates:?}");
-        // The inhibition is part of what is saved.
+        // What moved is part of what is saved.
         let config = network.layers()[2].config().unwrap();
         assert_eq!(config["target_spike_rate"].as_f64().unwrap() as f32, target);
-        assert!(config["inhibition"].as_f64().unwrap().abs() > 1e-3);
+        assert!(config[moved].as_f64().unwrap().abs() > 1e-3);
     }
-    // Where all may fire, there is none.
+    // Where all may fire, nothing does.
     let rule = Rule { target_spike_rate: Some(1.0), ..Rule::default() };
     let mut network = Network::dense(&[20, 40, 20]).rule(rule).build(&device).unwrap();
     network.train_batch(&Step(0.01), random([64, 20], 1), random([64, 20], 1)).unwrap();
-    assert!(network.layers()[2].config().unwrap().get("inhibition").is_none());
+    let config = network.layers()[2].config().unwrap();
+    assert!(config["threshold"] == 0.0 && config.get("inhibition").is_none());
 }

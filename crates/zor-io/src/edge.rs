@@ -527,7 +527,7 @@ mod tests {
         let block = SequenceConfig::new()
             .layer(Conv2dConfig::same(6, 3).with_max_pool(2))
             .layer(BatchNormConfig::default())
-            .layer(GateConfig { threshold: Some(0.1), ..GateConfig::default() });
+            .layer(GateConfig { threshold: Some(0.1), inhibition: 0.2, ..GateConfig::default() });
         vec![
             Network::dense(&[12, 7, 12]).rule(Rule::classic()),
             Network::builder(&[12])

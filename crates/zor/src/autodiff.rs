@@ -320,7 +320,7 @@ mod tests {
         let block = BranchConfig::residual()
             .layer(Conv2dConfig::same(12, 3))
             .layer(BatchNormConfig::default())
-            .layer(GateConfig::default())
+            .layer(GateConfig { inhibition: 0.1, ..GateConfig::default() })
             .shortcut(Conv2dConfig::new(12, 1));
         let skip = BranchConfig::concatenate()
             .layer(Pool2dConfig::max(2))

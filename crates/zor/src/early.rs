@@ -27,7 +27,7 @@ impl Early {
         let share = f64::from(settings.early_crop);
         let side = |whole: usize| (share * whole as f64).round() as usize;
         let middle = ImageShape { height: side(whole.height), width: side(whole.width), ..whole };
-        // Inhibitions would move in the small network.
+        // Gates that have a target would move in the small network.
         if middle == whole || settings.rule.target_spike_rate.is_some() {
             return None;
         }

@@ -46,7 +46,7 @@ pub struct Options {
     pub hidden: Option<usize>,
     /// Threshold of the hidden units.
     pub threshold: Option<f32>,
-    /// Share of the hidden values that shall fire: the others are inhibited more and more while the network learns. 1 leaves gates alone.
+    /// Share of the hidden values that shall fire: thresholds or inhibitions move there while the network learns. 1 leaves them alone.
     pub target_spike_rate: Option<f32>,
     /// Activation function of the output.
     pub output_activation: Option<Activation>,

@@ -3,7 +3,7 @@
 //! Chosen on training images that were held out (10,000 to 20,000, for classification 50,000 to 60,000), never on images that a
 //! reported figure is measured on.
 
-use zor_core::{Activation, Rule};
+use zor_core::{Activation, Rule, Sparsity};
 use zor_data::{Augment, Border};
 
 use crate::names::{ModelName, OptimizerName, RuleName, Samples, ScheduleName};
@@ -216,7 +216,12 @@ pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
 
 /// Ten kinds of things in 32x32 images in colour.
 pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
-    let gated = Rule { normalize_signal: false, normalize_presynaptic: false, ..Rule::default() };
+    let gated = Rule {
+        sparsity: Sparsity::Inhibition,
+        normalize_signal: false,
+        normalize_presynaptic: false,
+        ..Rule::default()
+    };
     let convolutions = Preset {
         // What is normalised learns less here (docs/classification.md).
         rule: if rule == RuleName::Classic { stateless(rule) } else { gated },
@@ -255,8 +260,12 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
 pub(crate) fn fashion_classification(rule: RuleName, model: ModelName, sparse: bool) -> Preset {
     // Where few units fire, norms over the batch are those of a few samples: held out, after 3,000 steps with a tenth firing and no batch normalisation,
     // what the rule normalises was 1.5 points behind.
-    let rule_when_sparse =
-        Rule { normalize_signal: false, normalize_presynaptic: false, ..stateless(rule) };
+    let rule_when_sparse = Rule {
+        sparsity: Sparsity::Inhibition,
+        normalize_signal: false,
+        normalize_presynaptic: false,
+        ..stateless(rule)
+    };
     let dense = Preset {
         rule: if sparse && rule != RuleName::Classic { rule_when_sparse } else { stateless(rule) },
         steps: 3000,

@@ -7,10 +7,10 @@
 //! signal before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the correlation alone, the weights below learn from
 //! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
 //!
-//! With a target spike rate `r` the inhibition, zero at first, follows the charges: `inhibition += (q - threshold - inhibition) / 20` with every
-//! step, `q` the `x` that a share `r` of the batch's is above; `r = 1` leaves it where it is. What is left of a batch is then the largest of its
-//! values, about as in a k-sparse code (Makhzani and Frey 2014), but by one number for the layer, and a sample may have more of them than another.
-//! A threshold that followed would leave them as large as they are: outputs would jump where a unit begins to fire, which no signal tells.
+//! With a target spike rate `r` the threshold or the inhibition, which is zero at first, follows the charges: with every step `(q - threshold - inhibition) / 20`
+//! is added to it, `q` the `x` that a share `r` of the batch's is above; `r = 1` leaves both as they are. What is left of a batch is then the
+//! largest of its values, about as in a k-sparse code (Makhzani and Frey 2014), but by one number for the layer, and a sample may have more of them
+//! than another.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops::{self, GateSettings};
-use crate::rule::{Rule, SignalGate};
+use crate::rule::{Rule, SignalGate, Sparsity};
 use crate::workspace::{Memory, Workspace};
 
 /// Where in the network a gate stands.
@@ -45,9 +45,12 @@ pub struct GateConfig {
     pub place: Place,
     /// Overrides [`Rule::threshold`](crate::Rule::threshold).
     pub threshold: Option<f32>,
-    /// Subtracted from what comes in. A target spike rate moves it.
+    /// Subtracted from what comes in.
     #[serde(skip_serializing_if = "is_zero")]
     pub inhibition: f32,
+    /// Overrides [`Rule::sparsity`](crate::Rule::sparsity).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<Sparsity>,
     /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate), of a hidden gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
@@ -87,6 +90,7 @@ pub struct Gate {
     settings: GateSettings,
     inhibition: f32,
     target_spike_rate: Option<f32>,
+    sparsity: Sparsity,
     activation: Activation,
     signal_gate: SignalGate,
     normalize_signal: bool,
@@ -99,9 +103,9 @@ pub(crate) const SPIKES: &str = "spikes";
 const QUANTILE: &str = "quantile";
 /// Inputs that it is found among, at most.
 const SAMPLE: usize = 1 << 14;
-/// How far the inhibition goes towards it in a step.
+/// How far threshold or inhibition go towards it in a step.
 const FOLLOWS: f32 = 0.05;
-/// Inhibitions aim at this share of the target, so that a network stays below it with samples that are new to it.
+/// Gates aim at this share of the target, so that a network stays below it with samples that are new to it.
 const MARGIN: f32 = 0.95;
 /// What did not fire: `[batch, units]`.
 pub(crate) const CHARGE: &str = "charge";
@@ -257,8 +261,12 @@ impl Layer for Gate {
             learning.workspace.give(spikes);
         }
         if let Some(quantile) = memory.take(QUANTILE).and_then(|kept| ops::read(kept).ok()) {
-            let wanted = quantile[0] - self.settings.threshold;
-            self.inhibition += FOLLOWS * (wanted - self.inhibition);
+            let missing = quantile[0] - self.settings.threshold - self.inhibition;
+            let moves = match self.sparsity {
+                Sparsity::Threshold => &mut self.settings.threshold,
+                Sparsity::Inhibition => &mut self.inhibition,
+            };
+            *moves += FOLLOWS * missing;
         }
         Signal { values, gated }
     }
@@ -279,6 +287,7 @@ impl Layer for Gate {
             // Text formats have no infinity; no finite charge is beyond these.
             threshold: Some(self.settings.threshold.clamp(f32::MIN, f32::MAX)),
             inhibition: self.inhibition,
+            sparsity: self.target_spike_rate.map(|_| self.sparsity),
             target_spike_rate: self.target_spike_rate,
             spikes: Some(self.spikes),
             activation: self.activation.clone(),
@@ -326,6 +335,7 @@ impl LayerConfig for GateConfig {
                 stateful,
             },
             inhibition: self.inhibition,
+            sparsity: self.sparsity.unwrap_or(rule.sparsity),
             target_spike_rate,
             activation: self.activation.clone(),
             signal_gate: self.signal_gate.unwrap_or(rule.signal_gate),
