@@ -302,12 +302,14 @@ fn compute<T: Number>(
 ) -> Option<Path> {
     let shape = &layer.shape;
     let columns = shape.geometry.channels;
+    let scans = T::scans(columns);
+    let tile = if scans { SCANNED } else { TILE };
     let mut first = 0;
     while first < columns {
-        let width = (columns - first).min(TILE);
+        let width = (columns - first).min(tile);
         if !shape.kind.has_weights() {
             pool(layer, input, (first, width), put);
-        } else if shape.geometry.pool == 1 && T::scans(columns) {
+        } else if shape.geometry.pool == 1 && scans {
             products::<T, SCANNED, 0>(layer, input, (first, width), path, put);
         } else if shape.geometry.pool == 1 && columns <= FEW && !cfg!(target_os = "none") {
             products::<T, FEW, FEW_EVENTS>(layer, input, (first, width), path, put);

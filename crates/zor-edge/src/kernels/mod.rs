@@ -39,8 +39,8 @@ impl Rows<'_> {
     }
 }
 
-/// Columns whose sums stay in registers while inputs are looked through, 64 of them at a time: at most so many.
-pub(crate) const SCANNED: usize = 128;
+/// Columns whose sums stay in registers while inputs are looked through, or half as many: layers have at most twice as many of them.
+pub(crate) const SCANNED: usize = 64;
 
 /// What may be written behind the last event.
 pub(crate) const ROOM: usize = 8;
@@ -72,12 +72,12 @@ pub(crate) trait Number: Pod + Default {
         gather_plainly(inputs, first_row, values, rows)
     }
 
-    /// Whether [`scan`](Self::scan) is there for so many columns. It costs less than looking whether much is silent.
+    /// Whether [`scan`](Self::scan) is there for layers with so many columns. It costs less than looking whether much is silent.
     fn scans(_columns: usize) -> bool {
         false
     }
 
-    /// Adds the rows of the inputs that are not silent without a list of them, where there are few columns, and says whether it did.
+    /// Adds the rows of the inputs that are not silent without a list of them, to [`SCANNED`] sums or half of it, and says whether it did.
     fn scan(
         _sums: &mut [Self::Sum],
         _weights: &[Self],
@@ -373,7 +373,7 @@ mod tests {
             let mut inputs_f32 = [0.0; INPUTS];
             inputs_f32.iter_mut().zip(inputs).for_each(|(to, value)| *to = f32::from(value));
             for n in [0, 1, 7, 63, 64, 65, 127, 128, 131, INPUTS] {
-                for (first, width) in [(0, 32), (3, 64), (50, 96), (22, 128), (0, 33), (0, 150)] {
+                for (first, width) in [(0, 32), (3, 64), (118, 32), (86, 64), (0, 33), (0, 150)] {
                     let (mut sums, mut expected) = ([5i32; COLUMNS], [5i32; COLUMNS]);
                     let (sums, expected) = (&mut sums[..width], &mut expected[..width]);
                     let mut sums_f32 = [5.0; COLUMNS];

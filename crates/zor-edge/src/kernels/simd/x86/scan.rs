@@ -101,7 +101,11 @@ f32_scan!(
 );
 
 fn are_scanned(columns: usize) -> bool {
-    columns.is_multiple_of(32) && columns <= SCANNED
+    columns.is_multiple_of(32) && columns <= 2 * SCANNED
+}
+
+fn is_tile(sums: usize) -> bool {
+    sums == SCANNED || sums == SCANNED / 2
 }
 
 pub(crate) fn scans_f32(columns: usize) -> bool {
@@ -119,22 +123,18 @@ pub(crate) fn scan_f32(
     first_row: usize,
     inputs: &[f32],
 ) -> bool {
-    if !scans_f32(sums.len())
-        || !fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len())
-    {
+    let fits = fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len());
+    if !(fits && is_tile(sums.len()) && scans_f32(sums.len())) {
         return false;
     }
-    let wide = has!("avx512f");
-    for (part, sums) in sums.chunks_mut(64).enumerate() {
-        let (columns, place) = ((columns.0, columns.1 + 64 * part), sums.as_mut_ptr());
-        // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
-        unsafe {
-            match (wide, sums.len()) {
-                (true, 64) => f32_scan_avx512::<4>(place, weights, columns, first_row, inputs),
-                (true, _) => f32_scan_avx512::<2>(place, weights, columns, first_row, inputs),
-                (_, 64) => f32_scan_avx2::<8>(place, weights, columns, first_row, inputs),
-                _ => f32_scan_avx2::<4>(place, weights, columns, first_row, inputs),
-            }
+    let place = sums.as_mut_ptr();
+    // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
+    unsafe {
+        match (has!("avx512f"), sums.len()) {
+            (true, 64) => f32_scan_avx512::<4>(place, weights, columns, first_row, inputs),
+            (true, _) => f32_scan_avx512::<2>(place, weights, columns, first_row, inputs),
+            (_, 64) => f32_scan_avx2::<8>(place, weights, columns, first_row, inputs),
+            _ => f32_scan_avx2::<4>(place, weights, columns, first_row, inputs),
         }
     }
     true
@@ -147,19 +147,16 @@ pub(crate) fn scan_i8(
     first_row: usize,
     inputs: &[i8],
 ) -> bool {
-    if !scans_i8(sums.len())
-        || !fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len())
-    {
+    let fits = fit(sums.len(), weights, columns, Rows::From(first_row), inputs.len());
+    if !(fits && is_tile(sums.len()) && scans_i8(sums.len())) {
         return false;
     }
-    for (part, sums) in sums.chunks_mut(64).enumerate() {
-        let (columns, place) = ((columns.0, columns.1 + 64 * part), sums.as_mut_ptr());
-        // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
-        unsafe {
-            match sums.len() {
-                64 => i8_scan::<2>(place, weights, columns, first_row, inputs),
-                _ => i8_scan::<1>(place, weights, columns, first_row, inputs),
-            }
+    let place = sums.as_mut_ptr();
+    // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
+    unsafe {
+        match sums.len() {
+            64 => i8_scan::<2>(place, weights, columns, first_row, inputs),
+            _ => i8_scan::<1>(place, weights, columns, first_row, inputs),
         }
     }
     true
