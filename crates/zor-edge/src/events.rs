@@ -21,11 +21,8 @@ pub enum Path {
 }
 
 impl Path {
-    /// The one that is faster for these values, each of which meets a row of so many weights.
+    /// The one that is faster for these values, each of which meets a row of so many weights, where inputs are not [scanned](Number::scan).
     pub(crate) fn faster<T: Number>(values: &[T], columns: usize) -> Self {
-        if T::scans(columns) {
-            return Self::Events;
-        }
         // active * columns + inputs * LOOK < inputs * columns, and a little, so that neither is taken for nothing.
         let inputs = values.len();
         let looks = T::active(values).saturating_mul(columns) + inputs.saturating_mul(LOOK);

@@ -256,10 +256,15 @@ impl<'a> Network<'a> {
                 _ => numbers(from).get(..values).unwrap_or(&[]),
             };
             let columns = layer.shape.geometry.channels;
-            let chosen = self.always.unwrap_or_else(|| Path::faster(read, columns));
+            let scans = T::scans(columns);
+            let chosen = match self.always {
+                Some(path) => path,
+                None if scans => Path::Events,
+                None => Path::faster(read, columns),
+            };
             let step = self.image.step(index + 1);
             let path = if index == last {
-                let path = compute(&layer, read, chosen, &mut |at, values| {
+                let path = compute(&layer, read, (chosen, scans), &mut |at, values| {
                     let places = output.get_mut(at..).unwrap_or(&mut []);
                     places.iter_mut().zip(values).for_each(|(place, value)| *place = *value);
                 });
@@ -269,7 +274,7 @@ impl<'a> Network<'a> {
                 path
             } else {
                 let (write, inverse) = (numbers_mut::<T>(to), 1.0 / step);
-                compute(&layer, read, chosen, &mut |at, values| {
+                compute(&layer, read, (chosen, scans), &mut |at, values| {
                     T::from_f32s(values, inverse, write.get_mut(at..).unwrap_or(&mut []));
                 })
             };
@@ -297,12 +302,11 @@ fn numbers_mut<T: Number>(words: &mut [f32]) -> &mut [T] {
 fn compute<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
-    path: Path,
+    (path, scans): (Path, bool),
     put: &mut Put<'_>,
 ) -> Option<Path> {
     let shape = &layer.shape;
     let columns = shape.geometry.channels;
-    let scans = T::scans(columns);
     let tile = if scans { SCANNED } else { TILE };
     let mut first = 0;
     while first < columns {

@@ -27,14 +27,14 @@ impl Rows<'_> {
         }
     }
 
-    /// Whether all of so many rows are among the first `rows`.
+    /// The first row behind all of so many, if there are as many.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    fn are_below(self, n: usize, rows: usize) -> bool {
+    fn end(self, n: usize) -> Option<usize> {
         match self {
-            Self::List(list) => {
-                list.len() == n && list.iter().fold(0, |most, row| most.max(*row)) < rows as u32
-            }
-            Self::From(first) => first.checked_add(n).is_some_and(|end| end <= rows),
+            Self::List(list) if list.len() != n => None,
+            Self::List([]) => Some(0),
+            Self::List(list) => Some(list.iter().fold(0, |last, row| last.max(*row)) as usize + 1),
+            Self::From(first) => first.checked_add(n),
         }
     }
 }

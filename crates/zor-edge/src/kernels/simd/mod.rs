@@ -13,8 +13,9 @@ fn fit<T>(
     rows: Rows<'_>,
     n_values: usize,
 ) -> bool {
-    let inside = first.checked_add(n).is_some_and(|end| end <= columns) && columns > 0;
-    inside && rows.are_below(n_values, weights.len() / columns.max(1))
+    let inside = first.checked_add(n).is_some_and(|end| end <= columns);
+    let end = rows.end(n_values).and_then(|end| end.checked_mul(columns));
+    inside && end.is_some_and(|end| end <= weights.len())
 }
 
 /// Which row the value at a place meets.
