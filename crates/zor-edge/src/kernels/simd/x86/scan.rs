@@ -32,13 +32,6 @@ macro_rules! f32_scan {
                     next = if after > 64 { bits_f32(inputs, at + 64) } else { 0 };
                     let inputs = inputs.as_ptr().add(at);
                     let rows = weights.as_ptr().add((first_row + at) * columns + first);
-                    // A line from each page that the rows after the next 64 lie on, of 64 columns: the page is found by then.
-                    let mut part = 0;
-                    while part < 4 {
-                        let ahead = rows.wrapping_add((128 + 16 * part) * columns);
-                        _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
-                        part += 1;
-                    }
                     let mut add = |row: *const f32, input: *const f32| {
                         let x = $splat(*input);
                         let mut part = 0;
