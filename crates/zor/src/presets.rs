@@ -214,14 +214,19 @@ pub(crate) fn cifar_colorization(rule: RuleName) -> Preset {
     }
 }
 
-/// Ten kinds of things in 32x32 images in colour.
-pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
-    let gated = Rule {
+/// The rule of classifiers whose units may be told to be silent: it normalises nothing.
+fn inhibited(rule: Rule) -> Rule {
+    Rule {
         sparsity: Sparsity::Inhibition,
         normalize_signal: false,
         normalize_presynaptic: false,
-        ..Rule::default()
-    };
+        ..rule
+    }
+}
+
+/// Ten kinds of things in 32x32 images in colour.
+pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
+    let gated = inhibited(Rule::default());
     let convolutions = Preset {
         // What is normalised learns less here (docs/classification.md).
         rule: if rule == RuleName::Classic { stateless(rule) } else { gated },
@@ -260,12 +265,7 @@ pub(crate) fn cifar_classification(rule: RuleName, model: ModelName) -> Preset {
 pub(crate) fn fashion_classification(rule: RuleName, model: ModelName, sparse: bool) -> Preset {
     // Where few units fire, norms over the batch are those of a few samples: held out, after 3,000 steps with a tenth firing and no batch normalisation,
     // what the rule normalises was 1.5 points behind.
-    let rule_when_sparse = Rule {
-        sparsity: Sparsity::Inhibition,
-        normalize_signal: false,
-        normalize_presynaptic: false,
-        ..stateless(rule)
-    };
+    let rule_when_sparse = inhibited(stateless(rule));
     let dense = Preset {
         rule: if sparse && rule != RuleName::Classic { rule_when_sparse } else { stateless(rule) },
         steps: 3000,

@@ -188,7 +188,7 @@ unsafe fn gather_i8_avx2(
 /// Packs work on halves of a vector: of 32 bytes packed from four vectors, groups of four end up as 0, 2, 4, 6, 1, 3, 5, 7.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn in_order(packed: __m256i) -> __m256i {
+fn in_order(packed: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }
 
@@ -300,10 +300,10 @@ unsafe fn quantize_avx2(values: &[f32], inverse_step: f32, to: &mut [i8]) {
         write(at);
         at += 32;
     }
-    if n >= 32 {
+    if at < n && n >= 32 {
         // The last 32; some of them once more.
         return write(n - 32);
     }
-    let rest = values.iter().zip(to.iter_mut());
+    let rest = values.iter().zip(to.iter_mut()).skip(at);
     rest.for_each(|(value, to)| *to = Number::from_f32(*value, inverse_step));
 }
