@@ -38,6 +38,8 @@ const FEW: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct Network<'a> {
     image: Image<'a>,
+    /// Read once: of a small network that takes as long as a tenth of its products.
+    first: Layer<'a>,
     /// Words of each buffer.
     buffers: [usize; 2],
     outputs: [usize; 3],
@@ -145,7 +147,9 @@ impl<'a> Network<'a> {
             }
             outputs = layer.output;
         }
-        Ok(Self { image, buffers, outputs, per_step, always: None })
+        let first = image.read_layer(0, image.input);
+        let first = first.map_err(|fault| ImageError::Layer { layer: 0, fault })?;
+        Ok(Self { image, first, buffers, outputs, per_step, always: None })
     }
 
     /// The same, which computes all products in this way, for comparisons.
@@ -247,7 +251,14 @@ impl<'a> Network<'a> {
         let mut map = self.image.input;
         for index in 0..=last {
             // All were read once without a fault.
-            let Ok(layer) = self.image.read_layer(index, map) else { return };
+            let above;
+            let layer = if index == 0 {
+                &self.first
+            } else {
+                let Ok(layer) = self.image.read_layer(index, map) else { return };
+                above = layer;
+                &above
+            };
             map = layer.output;
             let values: usize = layer.shape.geometry.input.iter().product();
             let made: usize = map.iter().product();
@@ -264,7 +275,7 @@ impl<'a> Network<'a> {
             };
             let step = self.image.step(index + 1);
             let path = if index == last {
-                let path = compute(&layer, read, (chosen, scans), &mut |at, values| {
+                let path = compute(layer, read, (chosen, scans), &mut |at, values| {
                     let places = output.get_mut(at..).unwrap_or(&mut []);
                     places.iter_mut().zip(values).for_each(|(place, value)| *place = *value);
                 });
@@ -274,7 +285,7 @@ impl<'a> Network<'a> {
                 path
             } else {
                 let (write, inverse) = (numbers_mut::<T>(to), 1.0 / step);
-                compute(&layer, read, (chosen, scans), &mut |at, values| {
+                compute(layer, read, (chosen, scans), &mut |at, values| {
                     T::from_f32s(values, inverse, write.get_mut(at..).unwrap_or(&mut []));
                 })
             };
@@ -355,8 +366,8 @@ impl<'a> Finish<'a> {
         }
     }
 
+    /// What follows scales.
     fn apply(&self, values: &mut [f32]) {
-        values.iter_mut().zip(self.scales).for_each(|(value, scale)| *value *= scale);
         values.iter_mut().zip(self.biases).for_each(|(value, bias)| *value += bias);
         if let Some(threshold) = self.threshold {
             // NaN fires no unit.
@@ -387,7 +398,7 @@ fn products<T: Number, const TILE: usize, const EVENTS: usize>(
         for (at, position) in positions(layer.output) {
             sums.clear();
             add_window(&mut sums, layer, input, position);
-            let values = T::sums_to_f32(sums.finished());
+            let values = T::scaled(sums.finished(), finish.scales);
             finish.apply(values);
             put(at * geometry.channels + first, values);
         }
@@ -417,7 +428,7 @@ fn pooled_products<T: Number>(
                     }
                 }
             }
-            let values = T::sums_to_f32(largest);
+            let values = T::scaled(largest, finish.scales);
             finish.apply(values);
             put(at * geometry.channels + first, values);
         }
@@ -493,7 +504,7 @@ fn pool<T: Number>(
         let share = if largest { 1.0 } else { 1.0 / inside.max(1) as f32 };
         // A window that sees nothing has nothing to say.
         found.iter_mut().for_each(|value| *value = if inside == 0 { 0.0 } else { *value * share });
-        finish.apply(found);
+        finish.apply(f32::scaled(found, finish.scales));
         put(at * geometry.channels + first, found);
     }
 }

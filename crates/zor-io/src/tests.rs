@@ -321,6 +321,7 @@ fn weights_are_views_of_what_was_read_until_they_change() {
     assert_ne!(bytes_of(&network), before);
 }
 
+#[cfg(feature = "ndarray")]
 #[test]
 #[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
 fn a_model_of_one_device_answers_alike_on_another() {

@@ -91,8 +91,8 @@ pub(crate) trait Number: Pod + Default {
     /// What it stands for.
     fn to_f32(self, step: f32) -> f32;
 
-    /// Sums as numbers, where they are.
-    fn sums_to_f32(sums: &mut [Self::Sum]) -> &mut [f32];
+    /// Sums as numbers, where they are, times the number of each channel; an int8 layer has such numbers, others may.
+    fn scaled<'a>(sums: &'a mut [Self::Sum], scales: &[f32]) -> &'a mut [f32];
 
     /// `sums[j] += sum over i of values[i] * weights[rows[i]][first + j]`, weights `[rows, columns]`.
     fn add_rows(
@@ -150,7 +150,8 @@ impl Number for f32 {
     }
 
     #[inline]
-    fn sums_to_f32(sums: &mut [f32]) -> &mut [f32] {
+    fn scaled<'a>(sums: &'a mut [f32], scales: &[f32]) -> &'a mut [f32] {
+        sums.iter_mut().zip(scales).for_each(|(sum, scale)| *sum *= scale);
         sums
     }
 
@@ -228,8 +229,9 @@ impl Number for i8 {
     }
 
     #[inline]
-    fn sums_to_f32(sums: &mut [i32]) -> &mut [f32] {
-        sums.iter_mut().for_each(|sum| *sum = (*sum as f32).to_bits() as i32);
+    fn scaled<'a>(sums: &'a mut [i32], scales: &[f32]) -> &'a mut [f32] {
+        let each = sums.iter_mut().zip(scales);
+        each.for_each(|(sum, scale)| *sum = (*sum as f32 * scale).to_bits() as i32);
         bytemuck::try_cast_slice_mut(sums).unwrap_or(&mut [])
     }
 

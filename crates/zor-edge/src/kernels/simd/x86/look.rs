@@ -280,20 +280,20 @@ pub(crate) fn quantize(values: &[f32], inverse_step: f32, to: &mut [i8]) -> bool
 #[target_feature(enable = "avx2")]
 unsafe fn quantize_avx2(values: &[f32], inverse_step: f32, to: &mut [i8]) {
     let n = values.len().min(to.len());
-    let inverse = _mm256_set1_ps(inverse_step);
-    let (least, most) = (_mm256_set1_ps(-127.0), _mm256_set1_ps(127.0));
+    let (inverse, most) = (_mm256_set1_ps(inverse_step), _mm256_set1_ps(127.0));
+    let mut below = _mm256_setzero_si256();
     // SAFETY: called where 32 values are there, and as many places.
     let mut write = |at: usize| unsafe {
         let whole = |part: usize| {
             let steps = _mm256_mul_ps(_mm256_loadu_ps(values.as_ptr().add(at + 8 * part)), inverse);
-            // Of two, the second if one is no number: that becomes -2^31, and -128 as a byte, which nothing else does.
-            _mm256_cvtps_epi32(_mm256_min_ps(most, _mm256_max_ps(least, steps)))
+            // What is far below becomes -2^31, and so does what is no number: of two, this is the second if one is none.
+            _mm256_cvtps_epi32(_mm256_min_ps(most, steps))
         };
         let low = _mm256_packs_epi32(whole(0), whole(1));
         let high = _mm256_packs_epi32(whole(2), whole(3));
         let bytes = in_order(_mm256_packs_epi16(low, high));
-        let numbers = _mm256_cmpgt_epi8(bytes, _mm256_set1_epi8(-128));
-        _mm256_storeu_si256(to.as_mut_ptr().add(at).cast(), _mm256_and_si256(bytes, numbers));
+        below = _mm256_or_si256(below, _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(-128)));
+        _mm256_storeu_si256(to.as_mut_ptr().add(at).cast(), bytes);
     };
     let mut at = 0;
     while at + 32 <= n {
@@ -302,8 +302,11 @@ unsafe fn quantize_avx2(values: &[f32], inverse_step: f32, to: &mut [i8]) {
     }
     if at < n && n >= 32 {
         // The last 32; some of them once more.
-        return write(n - 32);
+        write(n - 32);
+        at = n;
     }
-    let rest = values.iter().zip(to.iter_mut()).skip(at);
+    // Below -127, or no number: rare.
+    let from = if _mm256_testz_si256(below, below) == 1 { at } else { 0 };
+    let rest = values.iter().zip(to.iter_mut()).skip(from);
     rest.for_each(|(value, to)| *to = Number::from_f32(*value, inverse_step));
 }
