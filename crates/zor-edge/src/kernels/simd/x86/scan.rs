@@ -2,6 +2,10 @@
 //!
 //! The bits of the next 64 are found before those of the last are gone through: where these end is guessed wrong each time, and the time until it is
 //! known would be added up otherwise.
+//!
+//! Rows that come from memory come several times as fast one after the other as here and there: the machine sees them coming. A program cannot see what
+//! is in a cache, only how long it took. Where the first 64 took long, and so many are needed that it pays, all rows that follow are added, the needless
+//! ones times zero. Sums are the same. This is done for f32: rows of int8 are so short that the clock is too coarse.
 
 use core::arch::x86_64::*;
 
@@ -11,12 +15,13 @@ use crate::kernels::simd::fit;
 use crate::kernels::{Rows, SCANNED};
 
 /// `sums += values * rows` for the values that are not silent, which are looked for 64 at a time and never listed: `P` vectors of sums stay in registers.
+/// Or for `ALL` of them.
 macro_rules! f32_scan {
     ($name:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
         /// # Safety
         /// The machine has the instructions, `fit` holds, and there are `P` vectors of sums.
         #[target_feature(enable = $feature)]
-        unsafe fn $name<const P: usize>(
+        unsafe fn $name<const P: usize, const ALL: bool>(
             sums: *mut f32,
             weights: &[f32],
             (columns, first): (usize, usize),
@@ -26,10 +31,14 @@ macro_rules! f32_scan {
             // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
             unsafe {
                 let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
-                let (mut at, mut next) = (0, bits_f32(inputs, 0));
+                let bits_from = |at: usize| match inputs.len() - at {
+                    left if ALL => u64::MAX >> (64 - left.clamp(1, 64)),
+                    _ => bits_f32(inputs, at),
+                };
+                let (mut at, mut next) = (0, bits_from(0));
                 while at < inputs.len() {
                     let (mut bits, after) = (next, inputs.len() - at);
-                    next = if after > 64 { bits_f32(inputs, at + 64) } else { 0 };
+                    next = if after > 64 { bits_from(at + 64) } else { 0 };
                     let inputs = inputs.as_ptr().add(at);
                     let rows = weights.as_ptr().add((first_row + at) * columns + first);
                     let mut add = |row: *const f32, input: *const f32| {
@@ -120,17 +129,47 @@ pub(crate) fn scan_f32(
     if !(fits && is_tile(sums.len()) && scans_f32(sums.len())) {
         return false;
     }
-    let place = sums.as_mut_ptr();
-    // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
-    unsafe {
-        match (has!("avx512f"), sums.len()) {
-            (true, 64) => f32_scan_avx512::<4>(place, weights, columns, first_row, inputs),
-            (true, _) => f32_scan_avx512::<2>(place, weights, columns, first_row, inputs),
-            (_, 64) => f32_scan_avx2::<8>(place, weights, columns, first_row, inputs),
-            _ => f32_scan_avx2::<4>(place, weights, columns, first_row, inputs),
+    let (place, wide) = (sums.as_mut_ptr(), sums.len() == SCANNED);
+    let add = |inputs: &[f32], from: usize, all: bool| {
+        let kernel = match (has!("avx512f"), wide, all) {
+            (true, true, false) => f32_scan_avx512::<4, false>,
+            (true, true, true) => f32_scan_avx512::<4, true>,
+            (true, false, false) => f32_scan_avx512::<2, false>,
+            (true, false, true) => f32_scan_avx512::<2, true>,
+            (false, true, false) => f32_scan_avx2::<8, false>,
+            (false, true, true) => f32_scan_avx2::<8, true>,
+            (false, false, false) => f32_scan_avx2::<4, false>,
+            (false, false, true) => f32_scan_avx2::<4, true>,
+        };
+        // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
+        unsafe { kernel(place, weights, columns, first_row + from, inputs) };
+    };
+    // SAFETY: AVX2 is there.
+    let active = unsafe { bits_f32(inputs, 0) }.count_ones();
+    match inputs.split_at_checked(64) {
+        Some((head, rest)) if active > PAYS_FROM => {
+            let start = clock();
+            add(head, 0, false);
+            let ticks = clock().saturating_sub(start);
+            // In a cache, a row takes less than half of this; in memory, more than twice as much.
+            let from_memory = ticks > u64::from(active) * (10 + sums.len() as u64 / 2);
+            add(rest, 64, from_memory);
         }
+        _ => add(inputs, 0, false),
     }
     true
+}
+
+/// Of 64 rows in memory, how many can be read here and there while all are read one after the other.
+const PAYS_FROM: u32 = 24;
+
+/// A few ticks are a nanosecond.
+fn clock() -> u64 {
+    // SAFETY: every machine of this kind has both; the first waits for all that is being read.
+    unsafe {
+        _mm_lfence();
+        _rdtsc()
+    }
 }
 
 pub(crate) fn scan_i8(
@@ -205,6 +244,35 @@ unsafe fn i8_scan<const S: usize>(
         while stripe < S {
             store_ordered(sums.add(32 * stripe), total[stripe]);
             stripe += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn needless_rows_change_no_sum() {
+        if !scans_f32(64) {
+            return;
+        }
+        let mut state = 1u32;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let weights: [f32; 150 * 64] = core::array::from_fn(|_| noise());
+        let inputs: [f32; 150] = core::array::from_fn(|_| noise().max(0.0));
+        for n in [1, 63, 64, 65, 128, 150] {
+            let mut sums = [[0.5f32; 64]; 2];
+            let (weights, inputs) = (&weights[..64 * n], &inputs[..n]);
+            // SAFETY: the instructions are there, there are rows of 64 for all inputs, and 64 sums.
+            unsafe {
+                f32_scan_avx2::<8, false>(sums[0].as_mut_ptr(), weights, (64, 0), 0, inputs);
+                f32_scan_avx2::<8, true>(sums[1].as_mut_ptr(), weights, (64, 0), 0, inputs);
+            }
+            assert_eq!(sums[0].map(f32::to_bits), sums[1].map(f32::to_bits), "{n} inputs");
         }
     }
 }
