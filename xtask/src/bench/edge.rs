@@ -29,7 +29,11 @@ const ROUNDS: usize = 9;
 const INPUTS: usize = 32;
 /// Bytes of weights that no cache holds.
 const OUT_OF_CACHE: usize = 256 << 20;
-const SIZES: [[usize; 2]; 5] = [[784, 64], SHOWN, [728, 3072], [3072, 728], [3072, 3072]];
+const SIZES: [[usize; 2]; 5] = [NARROW, SHOWN, [728, 3072], [3072, 728], [3072, 3072]];
+/// Of this one it is measured how long its rows take to come from memory, whatever is done with them.
+const NARROW: [usize; 2] = [784, 64];
+/// Where the weights of an image's only layer begin.
+const WEIGHTS: usize = 128;
 /// Of this one nothing is promised for silence: it has more outputs to finish than inputs to skip.
 const SHOWN: [usize; 2] = [64, 784];
 /// Per cent of the inputs that are silent, and how many times faster than dense the runtime shall be then.
@@ -67,8 +71,9 @@ fn products() -> Result<Value, String> {
                 let copies = if cached { 1 } else { OUT_OF_CACHE / image.bytes().len() };
                 let images: Vec<Image> = std::iter::repeat_n(&image, copies).cloned().collect();
                 for (silent, _) in SILENT {
+                    let reads = !cached && [inputs, units] == NARROW;
                     let inputs = self::samples(inputs, silent);
-                    let times = timed(&images, &inputs)?;
+                    let times = timed(&images, &inputs, reads)?;
                     let (dense, chosen) = (times.of("dense"), times.of("chosen"));
                     let ratio = times.ratio("dense", "chosen");
                     let name = name([samples[0].len(), units], dtype, cached, silent);
@@ -78,7 +83,18 @@ fn products() -> Result<Value, String> {
                         chosen.median,
                         ratio.with_unit("")
                     );
-                    let found = json!({ "dense_us": dense.json(), "chosen_us": chosen.json(), "dense_by_chosen": ratio.json() });
+                    let mut found = json!({ "dense_us": dense.json(), "chosen_us": chosen.json(), "dense_by_chosen": ratio.json() });
+                    if reads {
+                        let (alone, ratio) = (times.of(READING), times.ratio("dense", READING));
+                        println!(
+                            "{:<60}{:>11.2} us{:>26}",
+                            READING,
+                            alone.median,
+                            ratio.with_unit("")
+                        );
+                        found["reading_us"] = alone.json();
+                        found["dense_by_reading"] = ratio.json();
+                    }
                     all.insert(name, found);
                 }
             }
@@ -106,7 +122,15 @@ fn samples(inputs: usize, silent: usize) -> Vec<Vec<f32>> {
         .collect()
 }
 
-fn timed(images: &[Image], samples: &[Vec<f32>]) -> Result<rounds::Times, String> {
+const READING: &str = "reading their rows, and nothing else";
+
+/// A byte of every line of an image's rows for the inputs that are not silent.
+fn read_rows(image: &Image, rows: &[usize], length: usize) -> u8 {
+    let row = |row: &usize| &image.bytes()[WEIGHTS + row * length..][..length];
+    rows.iter().flat_map(|at| row(at).iter().step_by(64)).fold(0, |all, byte| all ^ byte)
+}
+
+fn timed(images: &[Image], samples: &[Vec<f32>], reads: bool) -> Result<rounds::Times, String> {
     let own: Vec<_> =
         images.iter().map(|image| image.network().map_err(text)).collect::<Result<_, _>>()?;
     let dense: Vec<_> = own.iter().map(|network| network.always(Path::Dense)).collect();
@@ -125,10 +149,26 @@ fn timed(images: &[Image], samples: &[Vec<f32>]) -> Result<rounds::Times, String
         Ok(start.elapsed().as_secs_f64() * 1e6 / n as f64)
     };
     let answer = RefCell::new(&mut answer);
-    let contenders: Vec<Contender<'_>> = vec![
+    let mut contenders: Vec<Contender<'_>> = vec![
         ("chosen", Box::new(|| (answer.borrow_mut())(&own))),
         ("dense", Box::new(|| (answer.borrow_mut())(&dense))),
     ];
+    if reads {
+        let active =
+            |sample: &Vec<f32>| (0..sample.len()).filter(|at| sample[*at] != 0.0).collect();
+        let rows: Vec<Vec<usize>> = samples.iter().map(active).collect();
+        let length = own[0].output_shape().iter().product::<usize>() * own[0].dtype().size();
+        contenders.push((
+            READING,
+            Box::new(move || {
+                let start = Instant::now();
+                for (index, image) in images.iter().cycle().take(n).enumerate() {
+                    black_box(read_rows(image, &rows[index % rows.len()], length));
+                }
+                Ok(start.elapsed().as_secs_f64() * 1e6 / n as f64)
+            }),
+        ));
+    }
     rounds::run(ROUNDS, "us", contenders)
 }
 
@@ -388,6 +428,15 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
                         });
                         let kept = times.is_none_or(|times| ratio.median >= times);
                         table.add(&name, promised, ratio.with_unit(""), kept);
+                        if let Some(alone) = raw["products"][&name].get("dense_by_reading") {
+                            let name = format!("{name}: dense by {READING}");
+                            table.add(
+                                &name,
+                                "-".to_owned(),
+                                Spread::read(alone).with_unit(""),
+                                true,
+                            );
+                        }
                     }
                 }
             }
