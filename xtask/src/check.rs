@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use crate::{edge, guard, layers, packages, page, promises, root, tidy, weight};
 
-/// Features for GPUs that compile without a GPU's libraries; `wgpu` alone is tested.
-const GPU_FEATURES: [&str; 2] = ["wgpu,vulkan,metal,cuda,rocm,autotune,ndarray", "wgpu,fusion"];
+/// Features that are off by default and compile without a GPU's libraries, all at once: each build of burn is minutes. `wgpu,ndarray` is tested.
+const FEATURES: &str = "ndarray,wgpu,vulkan,metal,cuda,rocm,autotune,fusion";
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn run() -> Result<(), String> {
@@ -16,32 +16,34 @@ pub(crate) fn run() -> Result<(), String> {
     timed("pages", || page::run(false))?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
-    let all = packages::PUBLISHED.into_iter().flat_map(|name| ["--package", name]);
-    let ndarray = ["check", "--no-default-features", "--features", "ndarray"].into_iter();
-    cargo("ndarray alone", &ndarray.chain(all).collect::<Vec<_>>())?;
-    for features in GPU_FEATURES {
-        let name = format!("kernels for GPUs: {features}");
-        cargo(&name, &["check", "--package", "zor-core", "--features", features])?;
-    }
     timed("edge", || edge::run(false))?;
     timed("guard", || guard::run(false))?;
+    // What follows builds dependencies with the same features as what stands before it, or says why not.
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
-    let suite = ["test", "--package", "zor", "--lib", "--features", "wgpu,ndarray"];
-    let only = ["--", "--nocapture", "verify::", "device::"];
-    cargo("devices", &[&suite[..], &only].concat())?;
     timed("packages", packages::run)?;
-    timed("weight", weight::run)
+    timed("weight", weight::run)?;
+    // Without the CPU's kernels, with everything else.
+    let all = packages::PUBLISHED.into_iter().flat_map(|name| ["--package", name]);
+    let other = ["check", "--no-default-features", "--features", FEATURES].into_iter();
+    // The variable lets the bindings to CUDA be checked where NVIDIA's toolkit is not installed.
+    cargo_with("other features", &other.chain(all).collect::<Vec<_>>(), &[("DOCS_RS", "1")])?;
+    let suite =
+        ["test", "--package", "zor", "--package", "zor-io", "--lib", "--features", "wgpu,ndarray"];
+    let only = ["--", "--nocapture", "verify::", "device"];
+    cargo("devices", &[&suite[..], &only].concat())
 }
 
 /// Runs cargo in the workspace's folder, with warnings of the documentation denied.
 pub(crate) fn cargo(name: &str, arguments: &[&str]) -> Result<(), String> {
+    cargo_with(name, arguments, &[("RUSTDOCFLAGS", "--deny warnings")])
+}
+
+fn cargo_with(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
     timed(name, || {
         let status = Command::new(env!("CARGO"))
             .args(arguments)
             .current_dir(root())
-            .env("RUSTDOCFLAGS", "--deny warnings")
-            // Lets the bindings to CUDA be checked where NVIDIA's toolkit is not installed.
-            .env("DOCS_RS", "1")
+            .envs(environment.iter().copied())
             .status()
             .map_err(|e| format!("cargo: {e}"))?;
         if status.success() { Ok(()) } else { Err(format!("cargo {} failed", arguments.join(" "))) }
