@@ -18,7 +18,6 @@ pub(crate) fn run() -> Result<(), String> {
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     timed("edge", || edge::run(false))?;
     timed("guard", || guard::run(false))?;
-    // What follows builds dependencies with the same features as what stands before it, or says why not.
     cargo("documentation", &["doc", "--workspace", "--no-deps"])?;
     timed("packages", packages::run)?;
     timed("weight", weight::run)?;
