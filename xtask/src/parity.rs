@@ -20,8 +20,9 @@ const TOLERANCE: f32 = 1e-4;
 const EARLY_TOLERANCE: f32 = 2e-5;
 /// Largest difference in accuracy allowed in the first ten steps of traces that record no errors.
 const EARLY_ACCURACY_TOLERANCE: f32 = 1e-5;
-/// And at every later step: Adam amplifies rounding, so two correct implementations drift apart.
-const ACCURACY_TOLERANCE: f32 = 0.01;
+/// And at every later step, of the share of spikes too: Adam amplifies rounding, which depends on a machine's vectors, so two correct
+/// implementations drift apart.
+const LATE_TOLERANCE: f32 = 0.01;
 
 #[derive(Debug, Deserialize)]
 struct Config {
@@ -58,7 +59,7 @@ impl Report {
         let largest = found.iter().zip(expected).map(difference).fold(0.0, f32::max);
         let tolerance = match (what, self.long) {
             ("accuracy", true) if step < 10 => EARLY_ACCURACY_TOLERANCE,
-            ("accuracy", true) => ACCURACY_TOLERANCE,
+            ("accuracy" | "spike rate", true) if step >= 10 => LATE_TOLERANCE,
             // Hundreds of steps in, single weights of a long trace are as far apart as Adam made them.
             ("weight", true) => f32::INFINITY,
             _ if step < 5 => EARLY_TOLERANCE,

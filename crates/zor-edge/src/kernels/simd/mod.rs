@@ -58,9 +58,14 @@ macro_rules! f32_kernel {
                 let mut done = 0;
                 if sums.len() <= 16 * $width {
                     while done + 8 * $width <= sums.len() {
-                        let sums = sums.get_unchecked_mut(done..done + 8 * $width);
-                        $few(sums, weights, (columns, first + done), rows, values);
+                        let sums = sums.as_mut_ptr().add(done);
+                        $few::<8>(sums, weights, (columns, first + done), rows, values);
                         done += 8 * $width;
+                    }
+                    if done + 4 * $width <= sums.len() {
+                        let sums = sums.as_mut_ptr().add(done);
+                        $few::<4>(sums, weights, (columns, first + done), rows, values);
+                        done += 4 * $width;
                     }
                 }
                 let (sums, columns) = (sums.get_unchecked_mut(done..), (columns, first + done));
@@ -77,11 +82,11 @@ macro_rules! f32_kernel {
         }
 
         /// # Safety
-        /// As above, and there are eight vectors of sums.
+        /// As above, and there are `P` vectors of sums.
         #[inline]
         #[target_feature(enable = $feature)]
-        unsafe fn $few(
-            sums: &mut [f32],
+        unsafe fn $few<const P: usize>(
+            place: *mut f32,
             weights: &[f32],
             (columns, first): (usize, usize),
             rows: impl super::Index,
@@ -89,21 +94,20 @@ macro_rules! f32_kernel {
         ) {
             // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums.
             unsafe {
-                let place = sums.as_mut_ptr();
-                let mut sums: [_; 8] = core::array::from_fn(|part| $load(place.add($width * part)));
+                let mut sums: [_; P] = core::array::from_fn(|part| $load(place.add($width * part)));
                 let mut at = 0;
                 while at < values.len() {
                     let row = weights.as_ptr().add(rows.row(at) * columns + first);
                     let x = $splat(*values.get_unchecked(at));
                     let mut part = 0;
-                    while part < 8 {
+                    while part < P {
                         sums[part] = $fma(x, $load(row.add($width * part)), sums[part]);
                         part += 1;
                     }
                     at += 1;
                 }
                 let mut part = 0;
-                while part < 8 {
+                while part < P {
                     $store(place.add($width * part), sums[part]);
                     part += 1;
                 }

@@ -147,7 +147,7 @@ pub(crate) fn scan_f32(
     // SAFETY: AVX2 is there.
     let active = unsafe { bits_f32(inputs, 0) }.count_ones();
     match inputs.split_at_checked(64) {
-        Some((head, rest)) if active > PAYS_FROM => {
+        Some((head, rest)) if active > PAYS_FROM && active < 64 => {
             let start = clock();
             add(head, 0, false);
             let ticks = clock().saturating_sub(start);
@@ -160,7 +160,7 @@ pub(crate) fn scan_f32(
     true
 }
 
-/// Of 64 rows in memory, how many can be read here and there while all are read one after the other.
+/// Of 64 rows in memory, so many can be read here and there while all are read one after the other.
 const PAYS_FROM: u32 = 24;
 
 /// A few ticks are a nanosecond.
