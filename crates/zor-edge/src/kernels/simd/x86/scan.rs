@@ -5,9 +5,11 @@
 //!
 //! Rows that come from memory come several times as fast one after the other as here and there: the machine sees them coming. A program cannot see what
 //! is in a cache, only how long it took. Where the first 64 took long, and so many are needed that it pays, all rows that follow are added, the needless
-//! ones times zero. Sums are the same. This is done for f32: rows of int8 are so short that the clock is too coarse.
+//! ones times zero. Where few are needed, they are listed, and all asked for before the first is added. Sums are the same. This is done for f32: rows of
+//! int8 are so short that the clock is too coarse, and that a list would cost a quarter of the time where nothing has to come from memory.
 
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 
 use super::int8::{add_four, store_ordered};
 use super::look::{bits_f32, bits_i8};
@@ -83,6 +85,110 @@ macro_rules! f32_scan {
     };
 }
 
+/// The same for few events: see [`list`].
+macro_rules! f32_listed {
+    ($name:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
+        /// # Safety
+        /// As above.
+        #[target_feature(enable = $feature)]
+        unsafe fn $name<const P: usize>(
+            sums: *mut f32,
+            weights: &[f32],
+            (columns, first): (usize, usize),
+            first_row: usize,
+            inputs: &[f32],
+        ) {
+            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; places are those of inputs.
+            unsafe {
+                let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
+                let mut places = [MaybeUninit::uninit(); LISTED];
+                let mut from = 0;
+                for inputs in inputs.chunks(LISTED) {
+                    let rows = weights.as_ptr().add((first_row + from) * columns + first);
+                    let bits = |at| bits_f32(inputs, at);
+                    let places = list(inputs.len(), bits, (rows, columns, $width * P), &mut places);
+                    for place in places {
+                        let place = usize::from(*place);
+                        let (row, x) =
+                            (rows.add(place * columns), $splat(*inputs.as_ptr().add(place)));
+                        let mut part = 0;
+                        while part < P {
+                            total[part] = $fma(x, $load(row.add($width * part)), total[part]);
+                            part += 1;
+                        }
+                    }
+                    from += LISTED;
+                }
+                let mut part = 0;
+                while part < P {
+                    $store(sums.add($width * part), total[part]);
+                    part += 1;
+                }
+            }
+        }
+    };
+}
+
+f32_listed!(
+    f32_listed_avx2,
+    "avx2,fma,bmi1,popcnt",
+    8,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_set1_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c)
+);
+f32_listed!(
+    f32_listed_avx512,
+    "avx512f,avx2,fma,bmi1,popcnt",
+    16,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_set1_ps,
+    |a, b, c| _mm512_fmadd_ps(a, b, c)
+);
+
+/// Inputs that are listed at once.
+const LISTED: usize = 1024;
+
+/// The places of inputs that are not silent, of at most [`LISTED`]. Their rows, so many columns of them, are asked for: many that come from memory are
+/// then on their way at the same time, into the second cache, because there is more room for those that are than on the way to the first.
+///
+/// # Safety
+/// `bits` says which of 64 inputs from a place on are not silent; for each there is a row. For callers with BMI1 and popcnt.
+#[inline(always)]
+unsafe fn list(
+    inputs: usize,
+    bits: impl Fn(usize) -> u64,
+    (rows, columns, width): (*const f32, usize, usize),
+    places: &mut [MaybeUninit<u16>; LISTED],
+) -> &[u16] {
+    let (mut n, mut at, mut next) = (0, 0, bits(0));
+    while at < inputs {
+        let mut these = next;
+        next = if inputs - at > 64 { bits(at + 64) } else { 0 };
+        let few = these.count_ones() <= PAYS_FROM;
+        while these != 0 {
+            let place = at + these.trailing_zeros() as usize;
+            these &= these - 1;
+            // SAFETY: there are no more places than inputs, and each has a row.
+            unsafe {
+                places.get_unchecked_mut(n).write(place as u16);
+                let row: *const i8 = rows.add(place * columns).cast();
+                let mut byte = 0;
+                while few && byte < 4 * width {
+                    _mm_prefetch::<_MM_HINT_T1>(row.add(byte));
+                    byte += 64;
+                }
+            }
+            n += 1;
+        }
+        at += 64;
+    }
+    // SAFETY: so many were written.
+    unsafe { core::slice::from_raw_parts(places.as_ptr().cast(), n) }
+}
+
 f32_scan!(
     f32_scan_avx2,
     "avx2,fma,bmi1",
@@ -154,6 +260,16 @@ pub(crate) fn scan_f32(
             // In a cache, a row takes less than half of this; in memory, more than twice as much.
             let from_memory = ticks > u64::from(active) * (10 + sums.len() as u64 / 2);
             add(rest, 64, from_memory);
+        }
+        Some(_) if active <= PAYS_FROM && has!("popcnt") => {
+            let kernel = match (has!("avx512f"), wide) {
+                (true, true) => f32_listed_avx512::<4>,
+                (true, false) => f32_listed_avx512::<2>,
+                (false, true) => f32_listed_avx2::<8>,
+                (false, false) => f32_listed_avx2::<4>,
+            };
+            // SAFETY: as above.
+            unsafe { kernel(place, weights, columns, first_row, inputs) };
         }
         _ => add(inputs, 0, false),
     }
@@ -250,29 +366,43 @@ unsafe fn i8_scan<const S: usize>(
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
 
+    type Kernel = unsafe fn(*mut f32, &[f32], (usize, usize), usize, &[f32]);
+
     #[test]
-    fn needless_rows_change_no_sum() {
-        if !scans_f32(64) {
+    fn needless_rows_and_lists_change_no_sum() {
+        if !scans_f32(64) || !has!("popcnt") {
             return;
         }
+        const N: usize = LISTED + 76;
         let mut state = 1u32;
         let mut noise = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 8) as f32 / (1 << 23) as f32 - 1.0
         };
-        let weights: [f32; 150 * 64] = core::array::from_fn(|_| noise());
-        let inputs: [f32; 150] = core::array::from_fn(|_| noise().max(0.0));
-        for n in [1, 63, 64, 65, 128, 150] {
-            let mut sums = [[0.5f32; 64]; 2];
-            let (weights, inputs) = (&weights[..64 * n], &inputs[..n]);
-            // SAFETY: the instructions are there, there are rows of 64 for all inputs, and 64 sums.
-            unsafe {
-                f32_scan_avx2::<8, false>(sums[0].as_mut_ptr(), weights, (64, 0), 0, inputs);
-                f32_scan_avx2::<8, true>(sums[1].as_mut_ptr(), weights, (64, 0), 0, inputs);
+        let weights: Vec<f32> = (0..64 * N).map(|_| noise()).collect();
+        for loudest in [-2.0, 0.0, 0.8, 2.0] {
+            let value = |value: f32| if value > loudest { value } else { 0.0 };
+            let inputs: Vec<f32> = (0..N).map(|_| value(noise())).collect();
+            for n in [1, 63, 64, 65, 128, 150, LISTED, LISTED + 1, N] {
+                let (weights, inputs) = (&weights[..64 * n], &inputs[..n]);
+                // SAFETY: the instructions are there, there are rows of 64 for all inputs, and 64 sums.
+                let sums = |kernel: Kernel| unsafe {
+                    let mut sums = [0.5; 64];
+                    kernel(sums.as_mut_ptr(), weights, (64, 0), 0, inputs);
+                    sums.map(f32::to_bits)
+                };
+                let expected = sums(f32_scan_avx2::<8, false>);
+                assert_eq!(sums(f32_scan_avx2::<8, true>), expected, "{n} inputs");
+                assert_eq!(sums(f32_listed_avx2::<8>), expected, "{n} inputs, listed");
+                if has!("avx512f") {
+                    assert_eq!(sums(f32_scan_avx512::<4, true>), expected, "{n} inputs");
+                    assert_eq!(sums(f32_listed_avx512::<4>), expected, "{n} inputs, listed");
+                }
             }
-            assert_eq!(sums[0].map(f32::to_bits), sums[1].map(f32::to_bits), "{n} inputs");
         }
     }
 }
