@@ -1,4 +1,4 @@
-//! Layers with few columns: their sums stay in registers while the inputs are looked through, 64 at a time, and what is not silent is never listed.
+//! Layers with few columns: their sums stay in registers while the inputs are looked through, 64 at a time.
 //!
 //! The bits of the next 64 are found before those of the last are gone through: where these end is guessed wrong each time, and the time until it is
 //! known would be added up otherwise.
@@ -167,7 +167,6 @@ unsafe fn list(
     while at < inputs {
         let mut these = next;
         next = if inputs - at > 64 { bits(at + 64) } else { 0 };
-        let few = these.count_ones() <= PAYS_FROM;
         while these != 0 {
             let place = at + these.trailing_zeros() as usize;
             these &= these - 1;
@@ -176,7 +175,7 @@ unsafe fn list(
                 places.get_unchecked_mut(n).write(place as u16);
                 let row: *const i8 = rows.add(place * columns).cast();
                 let mut byte = 0;
-                while few && byte < 4 * width {
+                while byte < 4 * width {
                     _mm_prefetch::<_MM_HINT_T1>(row.add(byte));
                     byte += 64;
                 }
@@ -251,17 +250,11 @@ pub(crate) fn scan_f32(
         unsafe { kernel(place, weights, columns, first_row + from, inputs) };
     };
     // SAFETY: AVX2 is there.
-    let active = unsafe { bits_f32(inputs, 0) }.count_ones();
+    let active_from = |at| unsafe { bits_f32(inputs, at) }.count_ones();
+    // Pictures are dark at the edge.
+    let active = active_from(inputs.len() / 2);
     match inputs.split_at_checked(64) {
-        Some((head, rest)) if active > PAYS_FROM && active < 64 => {
-            let start = clock();
-            add(head, 0, false);
-            let ticks = clock().saturating_sub(start);
-            // In a cache, a row takes less than half of this; in memory, more than twice as much.
-            let from_memory = ticks > u64::from(active) * (10 + sums.len() as u64 / 2);
-            add(rest, 64, from_memory);
-        }
-        Some(_) if active <= PAYS_FROM && has!("popcnt") => {
+        Some(_) if active <= FEW && has!("popcnt") => {
             let kernel = match (has!("avx512f"), wide) {
                 (true, true) => f32_listed_avx512::<4>,
                 (true, false) => f32_listed_avx512::<2>,
@@ -271,6 +264,15 @@ pub(crate) fn scan_f32(
             // SAFETY: as above.
             unsafe { kernel(place, weights, columns, first_row, inputs) };
         }
+        Some((head, rest)) if active > PAYS_FROM && active < 64 => {
+            let start = clock();
+            add(head, 0, false);
+            let ticks = clock().saturating_sub(start);
+            let added = active_from(0);
+            // In a cache, a row takes less than half of this; in memory, more than twice as much. Of few rows the clock says little.
+            let long = u64::from(added) * (10 + sums.len() as u64 / 2);
+            add(rest, 64, added > FEW && ticks > long);
+        }
         _ => add(inputs, 0, false),
     }
     true
@@ -278,6 +280,9 @@ pub(crate) fn scan_f32(
 
 /// Of 64 rows in memory, so many can be read here and there while all are read one after the other.
 const PAYS_FROM: u32 = 24;
+
+/// Of 64 rows, so many or fewer are worth a list.
+const FEW: u32 = 20;
 
 /// A few ticks are a nanosecond.
 fn clock() -> u64 {
