@@ -30,11 +30,11 @@ pub(crate) fn of(suite: Suite) -> &'static str {
         Suite::Edge => {
             "Where Zor loses: to what it hoped for in layers of 64 columns out of cache. Rows are short, and lines that are asked for here and there come from memory several times as \
              slowly as all of them in order, which the dense path asks for: where half is silent, asking for the lines that are needed and touching a byte of each, and nothing else, \
-             takes as long as dense. Few rows of f32 are all asked for before the first is added; many that come from memory are read in order, needed or not. For int8 a list of \
-             rows costs a quarter of the time in cache, and the clock that says what comes from memory is too coarse: cold, the dense path is twice as fast as the runtime's own \
-             choice where half or three quarters are silent. With a list, 90 % silent would be 2.6 times as fast as dense. 64x784 has 784 outputs to finish, whatever fires. ONNX \
-             Runtime is called from Python; its row for an empty network says what of its times that call is. Memory is what a process grows by for each of 64 networks, without \
-             libraries."
+             takes three quarters of the dense time in f32 and all of it in int8. Few rows of f32 are all asked for before the first is added; many that come from memory are read \
+             in order, needed or not. For int8 a list of rows costs a quarter of the time in cache, and the clock that says what comes from memory is too coarse: cold, the dense \
+             path is twice as fast as the runtime's own choice where half or three quarters are silent. With a list, 90 % silent would be 2.6 times as fast as dense. 64x784 has \
+             784 outputs to finish, whatever fires. ONNX Runtime is called from Python; its row for an empty network says what of its times that call is. Memory is what a process \
+             grows by for each of 64 networks, without libraries."
         }
         Suite::FewShot => {
             "Where Zor loses: to the closed-form projection on the span of the ten images, which takes a millisecond and is the limit of linear codes here. It \
