@@ -366,7 +366,15 @@ impl<'a> Finish<'a> {
         }
     }
 
-    /// What follows scales.
+    /// All of it.
+    #[inline]
+    fn sums<'s, T: Number>(&self, sums: &'s mut [T::Sum]) -> &'s mut [f32] {
+        let values = T::scaled(sums, self.scales);
+        self.apply(values);
+        values
+    }
+
+    /// What follows the scale.
     fn apply(&self, values: &mut [f32]) {
         values.iter_mut().zip(self.biases).for_each(|(value, bias)| *value += bias);
         if let Some(threshold) = self.threshold {
@@ -398,9 +406,7 @@ fn products<T: Number, const TILE: usize, const EVENTS: usize>(
         for (at, position) in positions(layer.output) {
             sums.clear();
             add_window(&mut sums, layer, input, position);
-            let values = T::scaled(sums.finished(), finish.scales);
-            finish.apply(values);
-            put(at * geometry.channels + first, values);
+            put(at * geometry.channels + first, finish.sums::<T>(sums.finished()));
         }
     });
 }
@@ -428,9 +434,7 @@ fn pooled_products<T: Number>(
                     }
                 }
             }
-            let values = T::scaled(largest, finish.scales);
-            finish.apply(values);
-            put(at * geometry.channels + first, values);
+            put(at * geometry.channels + first, finish.sums::<T>(largest));
         }
     });
 }
@@ -504,7 +508,6 @@ fn pool<T: Number>(
         let share = if largest { 1.0 } else { 1.0 / inside.max(1) as f32 };
         // A window that sees nothing has nothing to say.
         found.iter_mut().for_each(|value| *value = if inside == 0 { 0.0 } else { *value * share });
-        finish.apply(f32::scaled(found, finish.scales));
-        put(at * geometry.channels + first, found);
+        put(at * geometry.channels + first, finish.sums::<f32>(found));
     }
 }

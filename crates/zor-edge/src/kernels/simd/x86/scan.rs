@@ -11,19 +11,20 @@
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
+use super::add_rows_f32;
 use super::int8::{add_four, store_ordered};
 use super::look::{bits_f32, bits_i8};
 use crate::kernels::simd::fit;
 use crate::kernels::{Rows, SCANNED};
 
-/// `sums += values * rows` for the values that are not silent, which are looked for 64 at a time and never listed: `P` vectors of sums stay in registers.
-/// Or for `ALL` of them.
+/// `sums += values * rows` for the values that are not silent, which are looked for 64 at a time: `P` vectors of sums stay in registers. To `LIST` them is
+/// for few, see [`list`].
 macro_rules! f32_scan {
     ($name:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
         /// # Safety
         /// The machine has the instructions, `fit` holds, and there are `P` vectors of sums.
         #[target_feature(enable = $feature)]
-        unsafe fn $name<const P: usize, const ALL: bool>(
+        unsafe fn $name<const P: usize, const LIST: bool>(
             sums: *mut f32,
             weights: &[f32],
             (columns, first): (usize, usize),
@@ -33,24 +34,33 @@ macro_rules! f32_scan {
             // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
             unsafe {
                 let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
-                let bits_from = |at: usize| match inputs.len() - at {
-                    left if ALL => u64::MAX >> (64 - left.clamp(1, 64)),
-                    _ => bits_f32(inputs, at),
+                let mut add = |row: *const f32, input: *const f32| {
+                    let x = $splat(*input);
+                    let mut part = 0;
+                    while part < P {
+                        total[part] = $fma(x, $load(row.add($width * part)), total[part]);
+                        part += 1;
+                    }
                 };
-                let (mut at, mut next) = (0, bits_from(0));
+                let mut places = [MaybeUninit::uninit(); LISTED];
+                let mut at = 0;
+                while LIST && at < inputs.len() {
+                    let inputs = inputs.get_unchecked(at..inputs.len().min(at + LISTED));
+                    let rows = weights.as_ptr().add((first_row + at) * columns + first);
+                    let bits = |at| bits_f32(inputs, at);
+                    for place in list(inputs.len(), bits, (rows, columns, $width * P), &mut places)
+                    {
+                        let place = usize::from(*place);
+                        add(rows.add(place * columns), inputs.as_ptr().add(place));
+                    }
+                    at += LISTED;
+                }
+                let mut next = if LIST { 0 } else { bits_f32(inputs, 0) };
                 while at < inputs.len() {
                     let (mut bits, after) = (next, inputs.len() - at);
-                    next = if after > 64 { bits_from(at + 64) } else { 0 };
+                    next = if after > 64 { bits_f32(inputs, at + 64) } else { 0 };
                     let inputs = inputs.as_ptr().add(at);
                     let rows = weights.as_ptr().add((first_row + at) * columns + first);
-                    let mut add = |row: *const f32, input: *const f32| {
-                        let x = $splat(*input);
-                        let mut part = 0;
-                        while part < P {
-                            total[part] = $fma(x, $load(row.add($width * part)), total[part]);
-                            part += 1;
-                        }
-                    };
                     if bits == u64::MAX {
                         // One after the other: 64 that are known to be there.
                         let (mut row, mut input, end) = (rows, inputs, inputs.add(64));
@@ -85,69 +95,6 @@ macro_rules! f32_scan {
     };
 }
 
-/// The same for few events: see [`list`].
-macro_rules! f32_listed {
-    ($name:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
-        /// # Safety
-        /// As above.
-        #[target_feature(enable = $feature)]
-        unsafe fn $name<const P: usize>(
-            sums: *mut f32,
-            weights: &[f32],
-            (columns, first): (usize, usize),
-            first_row: usize,
-            inputs: &[f32],
-        ) {
-            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; places are those of inputs.
-            unsafe {
-                let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
-                let mut places = [MaybeUninit::uninit(); LISTED];
-                let mut from = 0;
-                for inputs in inputs.chunks(LISTED) {
-                    let rows = weights.as_ptr().add((first_row + from) * columns + first);
-                    let bits = |at| bits_f32(inputs, at);
-                    let places = list(inputs.len(), bits, (rows, columns, $width * P), &mut places);
-                    for place in places {
-                        let place = usize::from(*place);
-                        let (row, x) =
-                            (rows.add(place * columns), $splat(*inputs.as_ptr().add(place)));
-                        let mut part = 0;
-                        while part < P {
-                            total[part] = $fma(x, $load(row.add($width * part)), total[part]);
-                            part += 1;
-                        }
-                    }
-                    from += LISTED;
-                }
-                let mut part = 0;
-                while part < P {
-                    $store(sums.add($width * part), total[part]);
-                    part += 1;
-                }
-            }
-        }
-    };
-}
-
-f32_listed!(
-    f32_listed_avx2,
-    "avx2,fma,bmi1,popcnt",
-    8,
-    _mm256_loadu_ps,
-    _mm256_storeu_ps,
-    _mm256_set1_ps,
-    |a, b, c| _mm256_fmadd_ps(a, b, c)
-);
-f32_listed!(
-    f32_listed_avx512,
-    "avx512f,avx2,fma,bmi1,popcnt",
-    16,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps,
-    _mm512_set1_ps,
-    |a, b, c| _mm512_fmadd_ps(a, b, c)
-);
-
 /// Inputs that are listed at once.
 const LISTED: usize = 1024;
 
@@ -155,7 +102,7 @@ const LISTED: usize = 1024;
 /// then on their way at the same time, into the second cache, because there is more room for those that are than on the way to the first.
 ///
 /// # Safety
-/// `bits` says which of 64 inputs from a place on are not silent; for each there is a row. For callers with BMI1 and popcnt.
+/// `bits` says which of 64 inputs from a place on are not silent; for each there is a row. For callers with BMI1.
 #[inline(always)]
 unsafe fn list(
     inputs: usize,
@@ -234,9 +181,9 @@ pub(crate) fn scan_f32(
     if !(fits && is_tile(sums.len()) && scans_f32(sums.len())) {
         return false;
     }
-    let (place, wide) = (sums.as_mut_ptr(), sums.len() == SCANNED);
-    let add = |inputs: &[f32], from: usize, all: bool| {
-        let kernel = match (has!("avx512f"), wide, all) {
+    let (place, width) = (sums.as_mut_ptr(), sums.len());
+    let add = |inputs: &[f32], from: usize, few: bool| {
+        let kernel = match (has!("avx512f"), width == SCANNED, few) {
             (true, true, false) => f32_scan_avx512::<4, false>,
             (true, true, true) => f32_scan_avx512::<4, true>,
             (true, false, false) => f32_scan_avx512::<2, false>,
@@ -254,26 +201,19 @@ pub(crate) fn scan_f32(
     // Pictures are dark at the edge.
     let active = active_from(inputs.len() / 2);
     match inputs.split_at_checked(64) {
-        Some(_) if active <= FEW && has!("popcnt") => {
-            let kernel = match (has!("avx512f"), wide) {
-                (true, true) => f32_listed_avx512::<4>,
-                (true, false) => f32_listed_avx512::<2>,
-                (false, true) => f32_listed_avx2::<8>,
-                (false, false) => f32_listed_avx2::<4>,
-            };
-            // SAFETY: as above.
-            unsafe { kernel(place, weights, columns, first_row, inputs) };
-        }
         Some((head, rest)) if active > PAYS_FROM && active < 64 => {
             let start = clock();
             add(head, 0, false);
             let ticks = clock().saturating_sub(start);
             let added = active_from(0);
             // In a cache, a row takes less than half of this; in memory, more than twice as much. Of few rows the clock says little.
-            let long = u64::from(added) * (10 + sums.len() as u64 / 2);
-            add(rest, 64, added > FEW && ticks > long);
+            let long = u64::from(added) * (10 + width as u64 / 2);
+            if added > FEW && ticks > long {
+                return add_rows_f32(sums, weights, columns, Rows::From(first_row + 64), rest);
+            }
+            add(rest, 64, false);
         }
-        _ => add(inputs, 0, false),
+        _ => add(inputs, 0, inputs.len() >= 64 && active <= FEW),
     }
     true
 }
@@ -379,7 +319,7 @@ mod tests {
 
     #[test]
     fn needless_rows_and_lists_change_no_sum() {
-        if !scans_f32(64) || !has!("popcnt") {
+        if !scans_f32(64) {
             return;
         }
         const N: usize = LISTED + 76;
@@ -401,12 +341,14 @@ mod tests {
                     sums.map(f32::to_bits)
                 };
                 let expected = sums(f32_scan_avx2::<8, false>);
-                assert_eq!(sums(f32_scan_avx2::<8, true>), expected, "{n} inputs");
-                assert_eq!(sums(f32_listed_avx2::<8>), expected, "{n} inputs, listed");
+                assert_eq!(sums(f32_scan_avx2::<8, true>), expected, "{n} inputs, listed");
                 if has!("avx512f") {
-                    assert_eq!(sums(f32_scan_avx512::<4, true>), expected, "{n} inputs");
-                    assert_eq!(sums(f32_listed_avx512::<4>), expected, "{n} inputs, listed");
+                    assert_eq!(sums(f32_scan_avx512::<4, false>), expected, "{n} inputs");
+                    assert_eq!(sums(f32_scan_avx512::<4, true>), expected, "{n} inputs, listed");
                 }
+                let mut all = [0.5; 64];
+                assert!(add_rows_f32(&mut all, weights, (64, 0), Rows::From(0), inputs));
+                assert_eq!(all.map(f32::to_bits), expected, "{n} inputs, all of them");
             }
         }
     }
