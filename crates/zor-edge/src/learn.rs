@@ -111,8 +111,10 @@ pub enum LearnError {
     Memory,
     /// Inputs, targets or labels do not fit the widths and each other.
     Shape,
-    /// The error is not a finite number; the weights are as before.
+    /// An input, a target, or what the network makes of them is not a finite number; the weights are as before, charges are zero.
     NotFinite,
+    /// A weight or a number of the rule or the optimizer is not finite, or a momentum is not from 0 to 1.
+    Settings,
 }
 
 impl fmt::Display for LearnError {
@@ -122,7 +124,12 @@ impl fmt::Display for LearnError {
             Self::Batch => "a batch has 1 to 64 samples, and no more than there is state for",
             Self::Memory => "weights_len() and state_len() say how long weights and state are",
             Self::Shape => "inputs and targets have as many rows, as wide as the network",
-            Self::NotFinite => "the error is not finite; the weights are as before",
+            Self::NotFinite => {
+                "an input, a target or an output is not finite; the weights are as before"
+            }
+            Self::Settings => {
+                "weights, rule and optimizer have finite numbers, a momentum is from 0 to 1"
+            }
         })
     }
 }
@@ -178,7 +185,7 @@ impl<'a> Learner<'a> {
     /// With weights that are there, such as zeros to be [drawn](Self::draw_weights) or those of a trained network, and a state that is forgotten.
     ///
     /// # Errors
-    /// When widths, batch or memory do not fit.
+    /// When widths, batch or memory do not fit, or a weight or a setting is not a finite number.
     pub fn new(
         widths: &'a [usize],
         batch: usize,
@@ -198,6 +205,18 @@ impl<'a> Learner<'a> {
             || state.len() != state_len(widths, batch, &optimizer)
         {
             return Err(LearnError::Memory);
+        }
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        let sound = match optimizer {
+            Optimizer::Sgd { rate, momentum } => {
+                rate.is_finite() && (0.0..=1.0).contains(&momentum)
+            }
+            Optimizer::AdamW { rate, decay } => finite(&[rate, decay]),
+        };
+        // Charges may be kept however negative they are.
+        let kept = !rule.min_charge.is_nan();
+        if !(sound && kept && finite(&[rule.threshold, rule.weight_limit]) && finite(weights)) {
+            return Err(LearnError::Settings);
         }
         state.fill(0.0);
         let sum: usize = widths.iter().sum();
@@ -267,7 +286,7 @@ impl<'a> Learner<'a> {
     /// Learns from a batch. Returns the mean absolute error before the step.
     ///
     /// # Errors
-    /// When the batch does not fit, or its error is not finite; weights are as before then.
+    /// When the batch does not fit, or is not finite, or too large for finite outputs; weights are as before then.
     pub fn learn(&mut self, inputs: &[f32], target: Target<'_>) -> Result<f32, LearnError> {
         let (first, last) = self.ends();
         let rows = inputs.len() / first.max(1);
@@ -283,9 +302,9 @@ impl<'a> Learner<'a> {
         if inputs.len() != rows * first || !fits {
             return Err(LearnError::Shape);
         }
-        self.forward(inputs, rows);
+        let finite = self.forward(inputs, rows);
         let error = self.top_signal(target, rows);
-        if !error.is_finite() {
+        if !(finite && error.is_finite()) {
             self.charges.fill(0.0);
             return Err(LearnError::NotFinite);
         }
@@ -369,8 +388,8 @@ impl<'a> Learner<'a> {
         (end(self.widths.first()), end(self.widths.last()))
     }
 
-    /// Fills outputs and spikes of every layer.
-    fn forward(&mut self, inputs: &[f32], rows: usize) {
+    /// Fills outputs and spikes of every layer. Returns whether all charges were finite.
+    fn forward(&mut self, inputs: &[f32], rows: usize) -> bool {
         if rows != self.rows || !self.rule.stateful {
             self.charges.fill(0.0);
             self.rows = rows;
@@ -382,6 +401,7 @@ impl<'a> Learner<'a> {
         let mut weights = &*self.weights;
         let mut below: &[f32] = &[];
         let mut width_below = 0;
+        let mut finite = true;
         for (k, width) in self.widths.iter().enumerate() {
             let (y, rest) = take(outputs, rows * width);
             outputs = rest;
@@ -402,12 +422,14 @@ impl<'a> Learner<'a> {
             for ((y, spike), charge) in y.iter_mut().zip(spike).zip(charge) {
                 let kept = if *charge < min_charge { 0.0 } else { *charge };
                 let full = kept + *y;
+                finite &= full.is_finite();
                 let fires = full > threshold;
                 (*y, *spike, *charge) = if fires { (full, 1.0, 0.0) } else { (0.0, 0.0, full) };
             }
             below = y;
             width_below = *width;
         }
+        finite
     }
 
     /// Puts the signal at the output into the first buffer. Returns the mean absolute error.
@@ -542,14 +564,20 @@ fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     sums.flush();
 }
 
-/// Divides every column of `[rows, columns]` by its norm and a little; one without a norm stays zero.
+/// Divides every column of `[rows, columns]` by its norm and a little; one without a norm, or with one that is not finite, becomes zero.
 fn divide_by_norms(values: &mut [f32], columns: usize, epsilon: f32) {
     let columns = columns.max(1);
     for column in 0..columns {
         let one = || values.iter().skip(column).step_by(columns);
         let norm = libm::sqrtf(one().map(|value| value * value).sum::<f32>()) + epsilon;
-        let inverse = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-        values.iter_mut().skip(column).step_by(columns).for_each(|value| *value *= inverse);
+        let usable = norm > 0.0 && norm.is_finite();
+        let one = values.iter_mut().skip(column).step_by(columns);
+        if usable {
+            let inverse = 1.0 / norm;
+            one.for_each(|value| *value *= inverse);
+        } else {
+            one.for_each(|value| *value = 0.0);
+        }
     }
 }
 

@@ -210,6 +210,43 @@ fn activations_are_those_of_training() {
     }
 }
 
+/// 2-2-1 in int8, with a gate between the layers.
+fn small_int8() -> Vec<u8> {
+    let dense = |n| LayerShape { has_scales: true, step: 0.1, ..LayerShape::dense(2, n) };
+    let below = LayerSource {
+        shape: LayerShape { threshold: Some(0.5), ..dense(2) },
+        weights: &[127, 0x81, 5, 0],
+        scales: &[0.01, 0.02],
+        biases: &[],
+    };
+    let above =
+        LayerSource { shape: dense(1), weights: &[100, 0xf6], scales: &[0.01], biases: &[] };
+    image(DType::Int8, [1, 1, 2], &[below, above])
+}
+
+#[test]
+fn inputs_that_are_not_finite_end_no_program_and_int8_answers_are_finite() {
+    let hard = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0, 1e-42];
+    for (bytes, is_int8) in [(small(), false), (small_int8(), true)] {
+        let image = Aligned::of(&bytes);
+        let network = Network::from_bytes(image.bytes()).unwrap();
+        let mut scratch = vec![f32::NAN; network.scratch_len()];
+        for input in hard.iter().flat_map(|a| hard.map(|b| [*a, b])) {
+            for path in [Path::Events, Path::Dense] {
+                let mut output = [0.0];
+                network.always(path).run(&input, &mut output, &mut scratch).unwrap();
+                assert!(!is_int8 || output[0].is_finite(), "{input:?} becomes {output:?}");
+            }
+        }
+        // What was left in scratch memory does not matter to the next input.
+        let (mut first, mut again) = ([0.0], [0.0]);
+        network.run(&[1.0, 2.0], &mut again, &mut scratch).unwrap();
+        scratch.fill(0.0);
+        network.run(&[1.0, 2.0], &mut first, &mut scratch).unwrap();
+        assert_eq!(first, again);
+    }
+}
+
 #[test]
 fn slices_that_do_not_fit_are_refused() {
     let image = Aligned::of(&small());
