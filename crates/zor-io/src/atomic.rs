@@ -3,17 +3,26 @@
 //! A file is written beside its place under a name of its own, flushed to the disk, renamed, and the folder flushed: whenever the process or the
 //! machine stops, the name has the old contents or the new ones. What a process that ended left beside the place goes with the next
 //! write to it.
+//!
+//! A link stays a link: the file that it leads to is replaced. On Unix a replaced file's permissions are kept.
 
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::file::NOT_REGULAR;
 
 /// Writes a file.
 ///
 /// # Errors
-/// When the file system refuses; what was under the name before is still there then, unless the message says otherwise.
+/// When the path is a folder, a pipe or a device, or the file system refuses; what was under the name before is still there then, unless the
+/// message says otherwise.
 pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     write_parts(path, &[contents])
 }
@@ -28,7 +37,8 @@ pub(crate) fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
 /// # Errors
 /// When the file system refuses.
 pub fn check_writable(folder: &Path) -> Result<()> {
-    let probe = partial(&folder.join("probe"));
+    let number = Number::take();
+    let probe = number.partial(&folder.join("probe"));
     File::create(&probe)
         .and_then(|_| fs::remove_file(&probe))
         .map_err(|error| Error::file_system(folder, "write in it", &error))
@@ -37,7 +47,7 @@ pub fn check_writable(folder: &Path) -> Result<()> {
 /// What is asked of a file system; tests have one that fails.
 trait FileSystem {
     type File;
-    fn create(&mut self, path: &Path) -> io::Result<Self::File>;
+    fn create(&mut self, path: &Path, permissions: Option<Permissions>) -> io::Result<Self::File>;
     fn write(&mut self, file: &mut Self::File, part: &[u8]) -> io::Result<()>;
     fn sync(&mut self, file: &mut Self::File) -> io::Result<()>;
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
@@ -51,8 +61,21 @@ struct Disk;
 impl FileSystem for Disk {
     type File = File;
 
-    fn create(&mut self, path: &Path) -> io::Result<File> {
-        File::create(path)
+    fn create(&mut self, path: &Path, permissions: Option<Permissions>) -> io::Result<File> {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        if let Some(permissions) = permissions {
+            use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+            // From the first byte on nobody may read more than before. The mask of the process takes bits away here; they are set after it.
+            let mode = permissions.mode() & 0o777;
+            let file = options.mode(mode).open(path)?;
+            // A file system without permissions may refuse; the file is no more open than it was then.
+            let _ = file.set_permissions(Permissions::from_mode(mode));
+            return Ok(file);
+        }
+        let _ = permissions;
+        options.open(path)
     }
 
     fn write(&mut self, file: &mut File, part: &[u8]) -> io::Result<()> {
@@ -81,21 +104,32 @@ fn write_on<F: FileSystem>(disk: &mut F, path: &Path, parts: &[&[u8]]) -> Result
     if path.file_name().is_none() {
         return Err(Error::input(path, "this is no name for a file"));
     }
-    remove_leftovers(path);
-    let partial = partial(path);
+    let place = followed(path)?;
+    let permissions = match fs::metadata(&place) {
+        Ok(about) if about.is_dir() => {
+            return Err(Error::input(path, "it is a folder; give the name of a file in it"));
+        }
+        Ok(about) if !about.is_file() => return Err(Error::input(path, NOT_REGULAR)),
+        Ok(about) => Some(about.permissions()),
+        // There is none yet, or the call that needs it says what is wrong.
+        Err(_) => None,
+    };
+    remove_leftovers(&place);
+    let number = Number::take();
+    let partial = number.partial(&place);
     let mut write = || {
-        let mut file = disk.create(&partial)?;
+        let mut file = disk.create(&partial, permissions.clone())?;
         parts.iter().try_for_each(|part| disk.write(&mut file, part))?;
         disk.sync(&mut file)?;
         drop(file);
-        disk.rename(&partial, path)
+        disk.rename(&partial, &place)
     };
     if let Err(error) = write() {
         // The write failed already; a leftover that cannot be removed changes nothing about that, and goes with the next one.
         let _ = disk.remove(&partial);
         return Err(Error::file_system(path, "write it", &error));
     }
-    disk.sync_folder(folder(path)).map_err(|error| {
+    disk.sync_folder(folder(&place)).map_err(|error| {
         let doing = "make sure that the new file there outlasts a loss of power";
         Error::file_system(path, doing, &error)
     })
@@ -105,34 +139,109 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Names of partial files: the final one, the process that writes, and this.
-const PARTIAL: &str = ".part";
+/// Links that are followed one after the other, at most: as many as Linux follows.
+const MOST_LINKS: usize = 40;
 
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}{PARTIAL}", std::process::id()));
-    path.with_file_name(name)
+/// The file that a link leads to, whether it is there or not; a path that is no link is its own.
+fn followed(path: &Path) -> Result<PathBuf> {
+    let mut place = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&place) {
+            Ok(target) => place = folder(&place).join(target),
+            Err(_) => return Ok(place),
+        }
+    }
+    Err(Error::input(path, "it is a link that leads back to itself; remove it"))
+}
+
+/// Names of partial files: the final one, the process that writes and the number of its write, and this.
+const PARTIAL: &str = ".part";
+/// The longest name, in bytes, that leaves room for the rest of a partial file's name in the 255 that file systems have.
+const LONGEST_NAME: usize = 255 - ".4294967295-18446744073709551615.part".len();
+
+/// Numbers of the writes of this process that are under way: two threads may write one path.
+static UNDER_WAY: Mutex<(u64, BTreeSet<u64>)> = Mutex::new((0, BTreeSet::new()));
+
+/// The number of a write, until it ends.
+struct Number(u64);
+
+impl Number {
+    fn take() -> Self {
+        let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+        let (next, numbers) = &mut *under_way;
+        let number = *next;
+        *next += 1;
+        numbers.insert(number);
+        Self(number)
+    }
+
+    fn is_under_way(number: u64) -> bool {
+        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).1.contains(&number)
+    }
+
+    fn partial(&self, path: &Path) -> PathBuf {
+        let mut name = stem(path.file_name().unwrap_or_default());
+        name.push(format!(".{}-{}{PARTIAL}", std::process::id(), self.0));
+        path.with_file_name(name)
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&self.0);
+    }
+}
+
+/// What the partial files of a name begin with: the name, or the beginning of a long one and a digest of it.
+fn stem(name: &OsStr) -> OsString {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let text = name.to_string_lossy();
+    let mut stem = String::new();
+    for c in text.chars() {
+        if stem.len() + c.len_utf8() + 17 > LONGEST_NAME {
+            break;
+        }
+        stem.push(c);
+    }
+    stem.push('-');
+    for byte in &Sha256::digest(name.as_encoded_bytes())[..8] {
+        stem += &format!("{byte:02x}");
+    }
+    stem.into()
 }
 
 /// Removes partial files of this name whose writers have ended.
 fn remove_leftovers(path: &Path) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned() + ".";
+    let stem = stem(path.file_name().unwrap_or_default());
     for entry in fs::read_dir(folder(path)).into_iter().flatten().flatten() {
         let found = entry.file_name();
-        let process = found.to_str().and_then(|found| {
-            found.strip_prefix(&name)?.strip_suffix(PARTIAL)?.parse::<u32>().ok()
-        });
-        if process.is_some_and(|process| !is_alive(process)) {
+        let between = found
+            .as_encoded_bytes()
+            .strip_prefix(stem.as_encoded_bytes())
+            .and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(PARTIAL.as_bytes()));
+        if between.and_then(writer).is_some_and(|(process, number)| !is_alive(process, number)) {
             // One that cannot be removed harms nobody.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Whether a process runs, as far as can be known; one that may is left alone.
-fn is_alive(process: u32) -> bool {
+/// The process and the number of a write, `1234-5`; earlier versions of Zor left out the number.
+fn writer(between: &[u8]) -> Option<(u32, Option<u64>)> {
+    let between = std::str::from_utf8(between).ok()?;
+    match between.split_once('-') {
+        Some((process, number)) => Some((process.parse().ok()?, Some(number.parse().ok()?))),
+        None => Some((between.parse().ok()?, None)),
+    }
+}
+
+/// Whether a write is under way, as far as can be known; one that may be is left alone.
+fn is_alive(process: u32, number: Option<u64>) -> bool {
     if process == std::process::id() {
-        return true;
+        // A process that ended may have had the identifier of this one.
+        return number.is_none_or(Number::is_under_way);
     }
     let known = Path::new("/proc/self").exists();
     !known || Path::new("/proc").join(process.to_string()).exists()
@@ -176,12 +285,112 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         // No process has a number this large.
         let (dead, other) = (at("model.zor.4294967295.part"), at("other.zor.4294967295.part"));
-        let living = at(&format!("model.zor.{}.part", std::os::unix::process::parent_id()));
-        for leftover in [&dead, &other, &living] {
+        let numbered = at("model.zor.4294967295-3.part");
+        // The identifier of this process, once that of another: no write of this one has such a number.
+        let reused = at(&format!("model.zor.{}-{}.part", std::process::id(), u64::MAX));
+        let parent = std::os::unix::process::parent_id();
+        let living = at(&format!("model.zor.{parent}.part"));
+        let writing = at(&format!("model.zor.{parent}-0.part"));
+        let mine = at("model.zor.mine.part");
+        for leftover in [&dead, &other, &numbered, &reused, &living, &writing, &mine] {
             fs::write(leftover, b"half").unwrap();
         }
         write(&at("model.zor"), b"new").unwrap();
-        assert!(!dead.exists() && other.exists() && living.exists());
+        assert!(!dead.exists() && !numbered.exists() && !reused.exists());
+        assert!(other.exists() && living.exists() && writing.exists() && mine.exists());
+    }
+
+    #[test]
+    fn threads_that_write_one_path_leave_one_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.zor");
+        std::thread::scope(|scope| {
+            for thread in 0..4u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        write(path, &vec![thread; 10_000]).unwrap();
+                    }
+                });
+            }
+        });
+        let found = fs::read(&path).unwrap();
+        assert!(found.len() == 10_000 && found.iter().all(|byte| *byte == found[0]));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_as_long_as_file_systems_have_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        // The first is as long as fits beside the rest of a partial name.
+        for name in ["a".repeat(LONGEST_NAME), "b".repeat(255), "é".repeat(127)] {
+            let path = folder.path().join(name);
+            write(&path, b"old").unwrap();
+            write(&path, b"new").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+        let path = folder.path().join("b".repeat(255));
+        let partial = Number(7).partial(&path);
+        assert_eq!(partial.file_name(), Number(7).partial(&path).file_name());
+        let beside = "b".repeat(254) + "c";
+        assert_ne!(partial, Number(7).partial(&folder.path().join(beside)));
+        let path = folder.path().join("d".repeat(256));
+        assert_eq!(write(&path, b"x").unwrap_err().kind(), ErrorKind::FileSystem);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_file_is_named_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.zor");
+        fs::create_dir(&path).unwrap();
+        let error = write(&path, b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains("model.zor: it is a folder"), "{error}");
+        assert!(path.is_dir());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_its_target_is_replaced() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("below")).unwrap();
+        fs::write(at("below/model.zor"), b"old").unwrap();
+        symlink("below/model.zor", at("first.zor")).unwrap();
+        symlink(at("first.zor"), at("second.zor")).unwrap();
+        symlink("below/none.zor", at("dangling.zor")).unwrap();
+        write(&at("second.zor"), b"new").unwrap();
+        write(&at("dangling.zor"), b"there now").unwrap();
+        assert_eq!(fs::read(at("below/model.zor")).unwrap(), b"new");
+        assert_eq!(fs::read(at("below/none.zor")).unwrap(), b"there now");
+        for link in ["first.zor", "second.zor", "dangling.zor"] {
+            assert!(at(link).is_symlink(), "{link}");
+        }
+        assert_eq!(fs::read_dir(at("below")).unwrap().count(), 2);
+        symlink("loop.zor", at("loop.zor")).unwrap();
+        let error = write(&at("loop.zor"), b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(error.to_string().contains("leads back to itself"), "{error}");
+        symlink("below", at("folder.zor")).unwrap();
+        assert!(write(&at("folder.zor"), b"x").unwrap_err().to_string().contains("a folder"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_of_a_replaced_file_are_kept() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.zor");
+        write(&path, b"old").unwrap();
+        for mode in [0o600, 0o666, 0o440] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            write(&path, b"new").unwrap();
+            let found = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{found:o} is not {mode:o}");
+        }
     }
 
     /// Fails at one call.
@@ -205,8 +414,8 @@ mod tests {
     impl FileSystem for Faulty {
         type File = File;
 
-        fn create(&mut self, path: &Path) -> io::Result<File> {
-            self.call(|| Disk.create(path))
+        fn create(&mut self, path: &Path, like: Option<Permissions>) -> io::Result<File> {
+            self.call(|| Disk.create(path, like))
         }
 
         fn write(&mut self, file: &mut File, part: &[u8]) -> io::Result<()> {

@@ -25,19 +25,20 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn input(path: &Path, message: impl fmt::Display) -> Self {
-        Self { kind: ErrorKind::Input, message: format!("{}: {message}", path.display()) }
+        let message = escaped(&message.to_string());
+        Self { kind: ErrorKind::Input, message: format!("{}: {message}", shown(path)) }
     }
 
     pub(crate) fn file_system(path: &Path, doing: &str, error: &std::io::Error) -> Self {
         Self {
             kind: ErrorKind::FileSystem,
-            message: format!("{}: cannot {doing}: {error}", path.display()),
+            message: format!("{}: cannot {doing}: {error}", shown(path)),
         }
     }
 
     /// What cannot be done with a network, whatever file it is from.
     pub(crate) fn unsupported(message: String) -> Self {
-        Self { kind: ErrorKind::Input, message }
+        Self { kind: ErrorKind::Input, message: escaped(&message) }
     }
 
     /// What kind of error it is.
@@ -53,3 +54,37 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A path for a message: characters that would move a terminal's cursor or hide others are escaped.
+pub(crate) fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+/// Text for a message, perhaps from a file: control characters, line separators and marks of direction as `\n` or `\u{1b}`.
+pub(crate) fn escaped(text: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hides(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_in_paths_and_messages_are_escaped() {
+        let path = Path::new("a\n\u{1b}[2J\u{202e}é b.zor");
+        let error = Error::input(path, "no tensor \r\u{7}x").to_string();
+        assert_eq!(error, "a\\n\\u{1b}[2J\\u{202e}é b.zor: no tensor \\r\\u{7}x");
+        let cause = std::io::Error::other("broken");
+        let error = Error::file_system(path, "read it", &cause).to_string();
+        assert_eq!(error, "a\\n\\u{1b}[2J\\u{202e}é b.zor: cannot read it: broken");
+        assert_eq!(Error::unsupported("kind 'a\tb'".to_owned()).to_string(), "kind 'a\\tb'");
+    }
+}

@@ -1,25 +1,57 @@
 //! Files into memory, whole and aligned, or passing by.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
 use std::path::Path;
 
 use zor_core::burn::tensor::Bytes;
 
 use crate::container::Passing;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 /// Bytes read at once of what is not kept.
 const CHUNK: usize = 1 << 16;
 
 /// A whole file, aligned for any number in it.
 pub(crate) fn read(path: &Path) -> Result<Bytes> {
-    let (mut file, length) = open(path)?;
+    let (file, length) = open(path)?;
+    read_from(file, length, path)
+}
+
+/// Reads so many bytes of a file.
+fn read_from(mut file: impl Read, length: usize, path: &Path) -> Result<Bytes> {
     // Words, so that the first byte is aligned.
-    let mut words = vec![0u64; length.div_ceil(8)];
-    file.read_exact(&mut bytemuck::cast_slice_mut(&mut words)[..length])
-        .map_err(|error| Error::file_system(path, "read it", &error))?;
+    let mut words = Vec::new();
+    let n = length.div_ceil(8);
+    words.try_reserve_exact(n).map_err(|_| {
+        Error::input(path, format!("it has {length} bytes, more than there is memory for"))
+    })?;
+    words.resize(n, 0u64);
+    file.read_exact(&mut bytemuck::cast_slice_mut(&mut words)[..length]).map_err(|error| {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::input(
+                path,
+                format!("it became shorter than {length} bytes while it was read; try again once nothing writes to it"),
+            ),
+            _ => Error::file_system(path, "read it", &error),
+        }
+    })?;
     Ok(shared(words, length))
+}
+
+/// The beginning of a short text file, or nothing where there is none.
+pub(crate) fn read_note(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    if let Err(error) = fs::symlink_metadata(path)
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        return Ok(None);
+    }
+    let (file, _) = open(path)?;
+    let mut text = Vec::new();
+    file.take(most)
+        .read_to_end(&mut text)
+        .map_err(|error| Error::file_system(path, "read it", &error))?;
+    Ok(Some(text))
 }
 
 /// A copy of bytes, aligned.
@@ -70,17 +102,73 @@ pub(crate) fn read_head(path: &Path) -> Result<std::result::Result<(Vec<u8>, usi
     Ok(passing.finish())
 }
 
+/// What is no file, in a message.
+pub(crate) const NOT_REGULAR: &str = "it is not a regular file (a pipe, a folder or a device)";
+
+/// A file and its length.
 fn open(path: &Path) -> Result<(File, usize)> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::input(path, "there is no such file"),
-        _ => Error::file_system(path, "read it", &error),
-    };
-    let file = File::open(path).map_err(failed)?;
-    let about = file.metadata().map_err(failed)?;
-    if !about.is_file() {
-        return Err(Error::input(path, "this is not a file"));
-    }
+    // Opening a pipe waits for its writer, perhaps for ever, so its kind is asked before that, and again of what was opened.
+    regular(path, fs::metadata(path))?;
+    let file = File::open(path).map_err(|error| failed(path, &error))?;
+    let about = regular(path, file.metadata())?;
     let length = usize::try_from(about.len())
         .map_err(|_| Error::input(path, "it is larger than this machine's memory"))?;
     Ok((file, length))
+}
+
+fn regular(path: &Path, about: io::Result<Metadata>) -> Result<Metadata> {
+    let about = about.map_err(|error| failed(path, &error))?;
+    if about.is_file() { Ok(about) } else { Err(Error::input(path, NOT_REGULAR)) }
+}
+
+/// Why a file could not be opened.
+fn failed(path: &Path, error: &io::Error) -> Error {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    match fs::read_link(path) {
+        Ok(target) if missing => Error::input(
+            path,
+            format!("it is a link to {}, and there is no such file", shown(&target)),
+        ),
+        Ok(target) if error.kind() != io::ErrorKind::PermissionDenied => Error::input(
+            path,
+            format!("it is a link to {} that cannot be followed: {error}", shown(&target)),
+        ),
+        _ if missing => Error::input(path, "there is no such file"),
+        _ => Error::file_system(path, "read it", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn a_file_that_shrinks_while_it_is_read_is_named() {
+        let error = read_from(&b"12345"[..], 6, Path::new("a.zor")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        let error = error.to_string();
+        assert!(error.contains("a.zor") && error.contains("shorter than 6 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_memory_has_no_room_for_is_an_error() {
+        let error = read_from(&b""[..], usize::MAX, Path::new("a.zor")).unwrap_err().to_string();
+        assert!(error.contains("a.zor") && error.contains("memory"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_nowhere_or_to_themselves_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("loop.zor", at("loop.zor")).unwrap();
+        std::os::unix::fs::symlink("none.zor", at("dangling.zor")).unwrap();
+        let error = read(&at("loop.zor")).unwrap_err().to_string();
+        assert!(error.contains("link to loop.zor that cannot be followed"), "{error}");
+        let error = read(&at("dangling.zor")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        let error = error.to_string();
+        assert!(error.contains("link to none.zor, and there is no such file"), "{error}");
+    }
 }

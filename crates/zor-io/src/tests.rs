@@ -369,7 +369,7 @@ fn errors_name_the_file_and_the_remedy() {
         assert_eq!(error.kind(), ErrorKind::Input);
     }
     let error = load(folder.path(), &device).unwrap_err().to_string();
-    assert!(error.contains("not a file"), "{error}");
+    assert!(error.contains("not a regular file"), "{error}");
     let mut newer = fs::read(&path).unwrap();
     newer[8] = 9;
     fs::write(&path, &newer).unwrap();
