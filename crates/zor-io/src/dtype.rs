@@ -42,34 +42,46 @@ impl DType {
         }
     }
 
-    /// Appends values of a matrix of so many columns.
+    /// Appends values of a matrix of so many columns. f32 takes any value: nothing that was trained is lost.
     ///
     /// # Errors
-    /// When a value is too large for the type, or not finite where the type has no such.
+    /// When a value is not finite, or too large for the type.
     pub(crate) fn write(
         self,
         values: &[f32],
         columns: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
+        let name = self.name();
+        if self != Self::F32
+            && let Some((at, value)) = values.iter().enumerate().find(|(_, v)| !v.is_finite())
+        {
+            return Err(format!(
+                "value {at} is {value}, not a finite number; {name} files have finite numbers alone, f32 files any"
+            ));
+        }
+        let beyond = |value| format!("{value} is beyond the range of {name}; save it as f32");
         match self {
             Self::F32 => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Self::F16 => {
                 for value in values {
                     let narrow = f16::from_f32(*value);
-                    if narrow.is_infinite() && value.is_finite() {
-                        return Err(format!("{value} is beyond the range of f16; take bf16"));
+                    if narrow.is_infinite() {
+                        return Err(format!("{} or bf16", beyond(*value)));
                     }
                     out.extend(narrow.to_le_bytes());
                 }
             }
             Self::Bf16 => {
-                out.extend(values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()));
+                for value in values {
+                    let narrow = bf16::from_f32(*value);
+                    if narrow.is_infinite() {
+                        return Err(beyond(*value));
+                    }
+                    out.extend(narrow.to_le_bytes());
+                }
             }
             Self::I8 => {
-                if values.iter().any(|value| !value.is_finite()) {
-                    return Err("int8 has no NaN and no infinity; take another type".to_owned());
-                }
                 let scales: Vec<f32> = (0..columns).map(|at| scale(values, columns, at)).collect();
                 out.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
                 for row in values.chunks_exact(columns.max(1)) {
@@ -162,7 +174,18 @@ mod tests {
     fn what_a_type_cannot_hold_is_said() {
         let error = DType::F16.write(&[1e6], 1, &mut Vec::new()).unwrap_err();
         assert!(error.contains("1000000") && error.contains("bf16"));
-        assert!(DType::I8.write(&[f32::NAN], 1, &mut Vec::new()).is_err());
+        // The largest f32 rounds to infinity in bf16.
+        let error = DType::Bf16.write(&[1.0, f32::MAX], 1, &mut Vec::new()).unwrap_err();
+        assert!(error.contains("range of bf16") && error.contains("f32"), "{error}");
+        for dtype in [DType::F16, DType::Bf16, DType::I8] {
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let error = dtype.write(&[1.0, value], 1, &mut Vec::new()).unwrap_err();
+                assert!(error.contains("value 1") && error.contains(dtype.name()), "{error}");
+            }
+        }
+        let mut kept = Vec::new();
+        DType::F32.write(&[f32::NAN, f32::INFINITY], 1, &mut kept).unwrap();
+        assert_eq!(kept.len(), 8);
         assert_eq!(DType::I8.read(&written(DType::I8, &[0.0; 4], 2), 2), [0.0; 4]);
         assert_eq!(DType::F32.size([1 << 60, 1 << 60]), None);
     }
