@@ -12,10 +12,10 @@ use zor_core::{
 #[doc(hidden)]
 pub use zor_edge::reseal;
 pub use zor_edge::{DType, LayerShape, MOST_VALUES, Path, Values};
-use zor_edge::{Geometry, Kind, LayerSource, Window};
+use zor_edge::{Geometry, ImageError, Kind, LayerSource, Window};
 
-use crate::atomic;
 use crate::error::{Error, Result};
+use crate::{atomic, file};
 
 /// An image in memory, where [`zor_edge::Network`] can run it.
 #[derive(Debug)]
@@ -40,8 +40,7 @@ impl Image {
     /// # Errors
     /// When the file cannot be read, or is no sound image.
     pub fn load(path: &std::path::Path) -> Result<Self> {
-        let bytes =
-            std::fs::read(path).map_err(|error| Error::file_system(path, "read", &error))?;
+        let bytes = file::read(path)?;
         Self::from_bytes(&bytes).map_err(|error| Error::input(path, error))
     }
 
@@ -91,11 +90,13 @@ impl Image {
 /// Makes an image of a network. `calibration`, whole samples one after the other, is what an int8 image's steps are chosen by: samples like those it will see.
 ///
 /// # Errors
-/// Names the layer that images have no form for, or what calibration lacks.
+/// Names the layer that images have no form for, or whose values are too large for one, or what calibration lacks.
 pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Image> {
-    let mut export = Export { stages: Vec::new(), map: map_of(network.input_shape())? };
+    let map = map_of(network.input_shape())?;
+    let mut export = Export { stages: Vec::new(), map, origin: String::new() };
     let input = export.map;
     for (position, layer) in network.layers().iter().enumerate() {
+        export.origin = format!("layer {position} ({})", layer.kind());
         export.layer(layer.as_ref()).map_err(|what| {
             Error::unsupported(format!(
                 "layer {position} ({}): {what}; images are of dense and convolutional layers in a row",
@@ -112,13 +113,15 @@ pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Im
     if dtype == DType::F32 {
         return Ok(image);
     }
-    let inputs = inputs(&image, calibration)?;
+    let inputs = inputs(&image, &stages, calibration)?;
     stages.iter_mut().zip(inputs).for_each(|(stage, inputs)| stage.quantize(&inputs));
     write(DType::Int8, input, &stages)
 }
 
 /// A layer of the image as it grows: what comes behind its sums is added to it as long as nothing nonlinear has.
 struct Stage {
+    /// The layer of the network that it begins with, for messages.
+    origin: String,
     shape: LayerShape,
     /// `[rows, columns]`; of an int8 image whole numbers.
     weights: Vec<f32>,
@@ -129,10 +132,11 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(kind: Kind, geometry: Geometry, weights: Vec<f32>) -> Self {
+    fn new(origin: &str, kind: Kind, geometry: Geometry, weights: Vec<f32>) -> Self {
+        let origin = origin.to_owned();
         let shape = LayerShape { kind, geometry, ..LayerShape::dense(1, 1) };
         let (scales, biases) = (vec![1.0; geometry.channels], vec![0.0; geometry.channels]);
-        Self { shape, weights, int8: false, scales, biases, closed: false }
+        Self { origin, shape, weights, int8: false, scales, biases, closed: false }
     }
 
     /// Multiplies weights by scales, where that is the same: a pool keeps the largest before the scale.
@@ -158,7 +162,9 @@ impl Stage {
         for (column, scale) in self.scales.iter_mut().enumerate() {
             let values = || self.weights.iter().skip(column).step_by(columns);
             let largest = values().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
-            let unit = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+            // Weights too small for a number of 127 parts are as good as zero.
+            let unit = Some(largest / 127.0).filter(|unit| *unit >= f32::MIN_POSITIVE);
+            let unit = unit.unwrap_or(1.0);
             let mut lost = 0.0;
             let weights = self.weights.iter_mut().skip(column).step_by(columns);
             for (weight, mean) in weights.zip(inputs.means.iter().cycle()) {
@@ -180,6 +186,15 @@ impl Stage {
 }
 
 fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Image> {
+    let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+    let sound =
+        |stage: &Stage| [&stage.weights, &stage.scales, &stage.biases].map(|all| finite(all));
+    if let Some(stage) = stages.iter().find(|stage| sound(stage) != [true; 3]) {
+        return Err(Error::unsupported(format!(
+            "{}: its weights, with the factors and offsets behind them, are too large for an image; train with a weight limit, or for fewer steps",
+            stage.origin
+        )));
+    }
     let bytes: Vec<Vec<u8>> = stages.iter().map(Stage::bytes).collect();
     let sources: Vec<LayerSource<'_>> = stages
         .iter()
@@ -198,11 +213,24 @@ fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Image> {
     let mut image = Vec::new();
     let written = zor_edge::write(dtype, input, &sources, |piece| image.extend_from_slice(piece));
     let image = written.and_then(|_| Image::from_bytes(&image));
-    image.map_err(|error| Error::unsupported(error.to_string()))
+    image.map_err(|error| {
+        let origin = match error {
+            ImageError::Layer { layer, fault } => stages.get(layer).map(|stage| (stage, fault)),
+            _ => None,
+        };
+        Error::unsupported(match origin {
+            Some((stage, fault)) => format!("{}: {fault}", stage.origin),
+            None => error.to_string(),
+        })
+    })
 }
 
 /// Sizes that values are told apart by, of 0 to the largest.
 const BINS: usize = 4096;
+/// Values that int8 is chosen for are no larger: what is computed with them stays finite.
+const LARGEST: f32 = 1e34;
+/// Where all values are smaller, they are as good as zero.
+const SMALLEST: f32 = 1e-33;
 
 /// What goes into a layer.
 struct Inputs {
@@ -225,6 +253,9 @@ impl Inputs {
     /// The step with which values lose least (mean squared error): a few that are beyond 127 of it may be cut off so that all others are told
     /// more exactly.
     fn best_step(&self) -> f32 {
+        if self.counts.iter().all(|count| *count == 0) {
+            return self.largest / 127.0;
+        }
         let size = |bin: usize| (bin as f32 + 0.5) * self.largest / BINS as f32;
         let error = |step: f32| -> f64 {
             let lost = |size: f32| size - step * (size / step).round().min(127.0);
@@ -238,7 +269,7 @@ impl Inputs {
 }
 
 /// What calibration samples make go into every layer.
-fn inputs(image: &Image, calibration: &[f32]) -> Result<Vec<Inputs>> {
+fn inputs(image: &Image, stages: &[Stage], calibration: &[f32]) -> Result<Vec<Inputs>> {
     let network = image.network()?;
     let inputs: usize = network.input_shape().iter().product();
     if calibration.is_empty() || !calibration.len().is_multiple_of(inputs) {
@@ -246,6 +277,19 @@ fn inputs(image: &Image, calibration: &[f32]) -> Result<Vec<Inputs>> {
             "int8 needs calibration samples of {inputs} values; here are {} values",
             calibration.len()
         )));
+    }
+    if let Some(at) = calibration.iter().position(|value| !value.is_finite()) {
+        return Err(Error::unsupported(format!(
+            "value {} of calibration sample {} is {}, not a finite number; leave the sample out",
+            at % inputs,
+            at / inputs,
+            calibration[at]
+        )));
+    }
+    if calibration.iter().all(|value| value.abs() < SMALLEST) {
+        return Err(Error::unsupported(
+            "all calibration samples are zero, and say nothing of the values that int8 is chosen for; take samples like those that the image will see".to_owned(),
+        ));
     }
     let mut all: Vec<Inputs> = network
         .layers()
@@ -256,16 +300,27 @@ fn inputs(image: &Image, calibration: &[f32]) -> Result<Vec<Inputs>> {
         })
         .collect();
     let samples = (calibration.len() / inputs) as f32;
+    let mut too_large = None;
     each_input(image, calibration, |layer, values| {
         let Some(Inputs { means, largest, .. }) = all.get_mut(layer) else { return };
+        // NaN is too large too.
+        if !values.iter().all(|value| value.abs() <= LARGEST) {
+            too_large.get_or_insert(layer);
+        }
         *largest = values.iter().fold(*largest, |most, value| most.max(value.abs()));
         let share = means.len() as f32 / (values.len() as f32 * samples);
         for values in values.chunks_exact(means.len()) {
             means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value * share);
         }
     })?;
+    if let Some(stage) = too_large.and_then(|layer| stages.get(layer)) {
+        return Err(Error::unsupported(format!(
+            "{}: calibration samples make values go into it that are too large for int8 (above {LARGEST:e}); scale the samples, or export f32",
+            stage.origin
+        )));
+    }
     // Of what is always silent, any step will do.
-    let usable = |most: f32| if most > 0.0 && most.is_finite() { most } else { 1.0 };
+    let usable = |most: f32| if most >= SMALLEST { most } else { 1.0 };
     all.iter_mut().for_each(|inputs| inputs.largest = usable(inputs.largest));
     each_input(image, calibration, |layer, values| {
         if let Some(inputs) = all.get_mut(layer) {
@@ -309,6 +364,8 @@ struct Export {
     stages: Vec<Stage>,
     /// The output's shape so far.
     map: [usize; 3],
+    /// The layer that is added, for messages.
+    origin: String,
 }
 
 impl Export {
@@ -319,11 +376,7 @@ impl Export {
             "dense" => {
                 let weights = only(layer.parameters())?;
                 let [inputs, units] = weights.shape();
-                self.push(Stage::new(
-                    Kind::Dense,
-                    Geometry::dense(inputs, units),
-                    values(weights)?,
-                ));
+                self.push(Kind::Dense, Geometry::dense(inputs, units), values(weights)?);
             }
             "conv2d" => self.convolution(layer)?,
             "pool2d" => {
@@ -338,7 +391,7 @@ impl Export {
                     window_of,
                 );
                 let geometry = Geometry { input: self.map, channels: self.map[2], window, pool: 1 };
-                self.push(Stage::new(kind, geometry, Vec::new()));
+                self.push(kind, geometry, Vec::new());
             }
             "batch_norm" => {
                 let config: BatchNormConfig = config(layer)?;
@@ -360,16 +413,16 @@ impl Export {
                     .zip(&factors)
                     .map(|((shift, m), factor)| shift - m * factor);
                 let offsets: Vec<f32> = offsets.collect();
-                self.affine(&factors, &offsets);
+                self.affine(&factors, &offsets)?;
             }
             "bias" => {
                 let offsets = values(only(layer.parameters())?)?;
-                self.affine(&vec![1.0; offsets.len()], &offsets);
+                self.affine(&vec![1.0; offsets.len()], &offsets)?;
             }
             "scale" => {
                 let config: ScaleConfig = config(layer)?;
                 let channels = layer.output_shape().last().copied().unwrap_or(1);
-                self.affine(&vec![config.factor; channels], &vec![0.0; channels]);
+                self.affine(&vec![config.factor; channels], &vec![0.0; channels])?;
             }
             "gate" => self.gate(layer)?,
             kind => return Err(format!("layers of kind '{kind}' have no form in an image")),
@@ -378,9 +431,9 @@ impl Export {
         Ok(())
     }
 
-    fn push(&mut self, stage: Stage) {
-        self.map = stage.shape.geometry.output();
-        self.stages.push(stage);
+    fn push(&mut self, kind: Kind, geometry: Geometry, weights: Vec<f32>) {
+        self.map = geometry.output();
+        self.stages.push(Stage::new(&self.origin, kind, geometry, weights));
     }
 
     fn convolution(&mut self, layer: &dyn Layer) -> Found {
@@ -395,7 +448,7 @@ impl Export {
             pool: config.max_pool.unwrap_or(1),
         };
         let weights = values(only(layer.parameters())?)?;
-        self.push(Stage::new(Kind::Convolution, geometry, weights));
+        self.push(Kind::Convolution, geometry, weights);
         Ok(())
     }
 
@@ -408,7 +461,7 @@ impl Export {
         }
         if spikes && config.inhibition != 0.0 {
             let channels = self.map[2];
-            self.affine(&vec![1.0; channels], &vec![-config.inhibition; channels]);
+            self.affine(&vec![1.0; channels], &vec![-config.inhibition; channels])?;
         }
         let stage = self.open(self.map[2]);
         // An activation without a gate leaves no room for a gate behind it either.
@@ -419,11 +472,17 @@ impl Export {
     }
 
     /// `factor x + offset` for every channel.
-    fn affine(&mut self, factors: &[f32], offsets: &[f32]) {
+    fn affine(&mut self, factors: &[f32], offsets: &[f32]) -> Found {
         let stage = self.open(factors.len());
         for (index, (factor, offset)) in factors.iter().zip(offsets).enumerate() {
             stage.scales[index] *= factor;
             stage.biases[index] = stage.biases[index] * factor + offset;
+        }
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        if finite(&stage.scales) && finite(&stage.biases) {
+            Ok(())
+        } else {
+            Err("its factors or offsets, with those before it, are not finite numbers".to_owned())
         }
     }
 
@@ -432,7 +491,7 @@ impl Export {
         let fits = |stage: &Stage| !stage.closed && stage.scales.len() == channels;
         if !self.stages.last().is_some_and(fits) {
             let geometry = Geometry { input: self.map, channels, window: Window::point(), pool: 1 };
-            self.stages.push(Stage::new(Kind::Max, geometry, Vec::new()));
+            self.stages.push(Stage::new(&self.origin, Kind::Max, geometry, Vec::new()));
         }
         let last = self.stages.len() - 1;
         &mut self.stages[last]
@@ -450,9 +509,12 @@ fn only(parameters: Vec<&Parameter>) -> Found<&Parameter> {
 
 fn values(parameter: &Parameter) -> Found<Vec<f32>> {
     let values = ops::read(parameter.value()).map_err(|error| error.to_string())?;
-    match values.iter().all(|value| value.is_finite()) {
-        true => Ok(values),
-        false => Err("its weights are not all finite".to_owned()),
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(at) => {
+            let (name, value) = (parameter.name(), values[at]);
+            Err(format!("value {at} of its {name} is {value}, not a finite number"))
+        }
     }
 }
 
@@ -595,6 +657,96 @@ mod tests {
         let network = Network::dense(&[4, 2]).build(&device).unwrap();
         let error = export(&network, DType::Int8, &[1.0; 7]).unwrap_err().to_string();
         assert!(error.contains("samples of 4 values"), "{error}");
+    }
+
+    /// The error of an export of this network with these samples.
+    fn failed(network: &Network, dtype: DType, calibration: &[f32]) -> String {
+        export(network, dtype, calibration).unwrap_err().to_string()
+    }
+
+    fn two_layers(weight: f32) -> Network {
+        let mut network = Network::dense(&[4, 3, 2]).build(&Device::flex()).unwrap();
+        network.for_each_tensor(|name, tensor| {
+            if name == "1.weight" {
+                tensor.set_value(tensor.value() * 0.0 + weight).unwrap();
+            }
+        });
+        network
+    }
+
+    #[test]
+    fn samples_that_int8_cannot_be_chosen_by_are_named() {
+        let network = two_layers(1.0);
+        let int8 = |samples: &[f32]| failed(&network, DType::Int8, samples);
+        assert!(int8(&[]).contains("samples of 4 values; here are 0"));
+        assert!(int8(&[1.0; 9]).contains("samples of 4 values; here are 9"));
+        for zeros in [[0.0; 8], [-0.0; 8], [1e-42; 8]] {
+            assert!(int8(&zeros).contains("all calibration samples are zero"));
+        }
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut samples = [1.0; 12];
+            samples[6] = value;
+            let error = int8(&samples);
+            assert!(error.contains("value 2 of calibration sample 1 is"), "{error}");
+        }
+        let error = int8(&[1e36; 4]);
+        assert!(error.contains("layer 1 (dense)") && error.contains("too large"), "{error}");
+        // The samples are not, but what the layer makes of them is.
+        let error = failed(&two_layers(1e30), DType::Int8, &[1e6; 4]);
+        assert!(error.contains("layer 3 (dense)") && error.contains("too large"), "{error}");
+        // f32 is not chosen by samples.
+        assert!(export(&network, DType::F32, &[f32::NAN; 3]).is_ok());
+    }
+
+    #[test]
+    fn weights_that_no_image_can_have_are_named_with_their_layer() {
+        for dtype in [DType::F32, DType::Int8] {
+            for weight in [f32::NAN, f32::INFINITY] {
+                let error = failed(&two_layers(weight), dtype, &[1.0; 4]);
+                assert!(error.contains("layer 1 (dense): value 0 of its weight is"), "{error}");
+            }
+            let scaled = |factor| {
+                let builder = Network::builder(&[4]).layer(DenseConfig::new(2));
+                let mut network =
+                    builder.layer(ScaleConfig::new(factor)).build(&Device::flex()).unwrap();
+                network.for_each_tensor(|_, tensor| {
+                    tensor.set_value(tensor.value() * 0.0 + 1e20).unwrap();
+                });
+                network
+            };
+            let error = failed(&scaled(1e30), dtype, &[1.0; 4]);
+            assert!(error.contains("layer 0 (dense): its weights, with"), "{error}");
+            assert!(export(&scaled(1e-20), dtype, &[1.0; 4]).is_ok());
+        }
+    }
+
+    #[test]
+    fn images_of_constant_tiny_and_huge_weights_have_finite_answers() {
+        for weight in [0.0, -0.0, 1.0, -2.5, 1e-45, 1e-38, 1e-30, 1e20, 3.4e38] {
+            for sample in [1e-30, 1.0, 1e6] {
+                let network = two_layers(weight);
+                let Ok(image) = export(&network, DType::Int8, &[sample; 8]) else {
+                    assert!(weight > 1e19, "{weight} {sample}");
+                    continue;
+                };
+                let network = image.network().unwrap();
+                let mut output = [f32::NAN; 2];
+                let mut scratch = vec![0.0; network.scratch_len()];
+                for input in [0.0, sample, -sample, f32::MAX, f32::NAN] {
+                    network.run(&[input; 4], &mut output, &mut scratch).unwrap();
+                    assert!(output.iter().all(|value| value.is_finite()), "{weight} {sample}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_image_has_no_room_for_is_named_with_its_layer() {
+        let inner = GateConfig { activation: Activation::Softmax, ..GateConfig::at(Place::Output) };
+        let builder = Network::builder(&[4]).layer(DenseConfig::new(3)).layer(inner);
+        let network = builder.layer(DenseConfig::new(2)).build(&Device::flex()).unwrap();
+        let error = failed(&network, DType::F32, &[]);
+        assert!(error.contains("layer 0 (dense): softmax is for the last layer"), "{error}");
     }
 
     #[test]
