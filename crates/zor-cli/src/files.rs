@@ -95,11 +95,16 @@ pub(crate) fn verify(file: &Path) -> Result<()> {
         return Ok(());
     }
     if Format::of(file) == Some(Format::Safetensors) {
-        let digest = match io::safetensors::verify(file)? {
+        let verified = io::safetensors::verify(file)?;
+        let digest = match verified.has_digest {
             true => "digest sound",
             false => "no digest beside it, so that damage to its values would not be seen",
         };
-        say!("{place}: structure sound, values finite, {digest}");
+        let values = match verified.unchecked.as_slice() {
+            [] => "values finite".to_owned(),
+            names => format!("values finite but for {}, which were not checked", names.join(", ")),
+        };
+        say!("{place}: structure sound, {values}, {digest}");
         return Ok(());
     }
     io::verify(file)?;

@@ -5,6 +5,9 @@
 //! JSON, so that a file of ours becomes the same network again.
 //!
 //! The format has no digest. One can stand beside the file, as `sha256sum` writes it: `FILE.sha256`.
+//!
+//! Files of other programs, with tensors of any shape and type, are listed by [`info`] and checked by [`verify`]; matrices and vectors of f32,
+//! f16 and bf16 go into a network.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +22,7 @@ use zor_core::burn::tensor::{Bytes, Device, Tensor, TensorData};
 use zor_core::{Network, Rule, Weights};
 
 use crate::description::{Header, LayerRecord};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::{Registry, atomic, file, model};
 
 /// The metadata entry of what a model file says.
@@ -65,9 +68,8 @@ pub fn save(
     }
     atomic::write(path, &bytes)?;
     if sidecar == Sidecar::Sha256 {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let line = format!("{}  {name}\n", digest(&bytes));
-        atomic::write(&beside(path), line.as_bytes())?;
+        let name = path.file_name().unwrap_or_default();
+        atomic::write(&beside(path), &line(&digest(&bytes), name.as_encoded_bytes()))?;
     }
     Ok(())
 }
@@ -77,7 +79,7 @@ pub fn save(
 /// # Errors
 /// When the file cannot be read, is damaged, its digest (if it has one) is another, or it says nothing of layers.
 pub fn load(path: &Path, device: &Device, registry: &Registry) -> Result<(Network, Header)> {
-    let bytes = read(path)?;
+    let (bytes, _) = read(path)?;
     decode(&bytes, device, registry).map_err(|message| Error::input(path, message))
 }
 
@@ -94,10 +96,10 @@ pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<
 /// become f32, a vector is a matrix of one row. Returns the file's metadata.
 ///
 /// # Errors
-/// When the file is damaged, or does not fit: every tensor that is missing, too many or of another shape is named. The
-/// network is as before then.
+/// When the file is damaged, has tensors that are no matrices or of other types (they are named), or does not fit: every tensor that is
+/// missing, too many or of another shape is named. The network is as before then.
 pub fn load_into(network: &mut Network, path: &Path) -> Result<BTreeMap<String, String>> {
-    let bytes = read(path)?;
+    let (bytes, _) = read(path)?;
     fill(network, &bytes).map_err(|message| Error::input(path, message))
 }
 
@@ -124,50 +126,106 @@ pub struct TensorInfo {
 /// # Errors
 /// When the file is damaged.
 pub fn info(path: &Path) -> Result<Contents> {
-    let bytes = read(path)?;
+    let (bytes, _) = read(path)?;
     let Parsed { tensors, metadata } =
         parse(&bytes).map_err(|message| Error::input(path, message))?;
     let tensors = tensors.into_iter().map(|(name, view)| {
-        let dtype = format!("{:?}", view.dtype()).to_lowercase();
-        (name, TensorInfo { dtype, shape: view.shape().to_vec() })
+        let info = TensorInfo { dtype: name_of(view.dtype()), shape: view.shape().to_vec() };
+        (name, info)
     });
     Ok(Contents { metadata, tensors: tensors.collect() })
 }
 
-/// Whether a file is sound as far as can be told, and its values finite. Returns whether there was a digest.
+/// What [`verify`] could tell of a sound file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Whether there is a digest beside it. Without one, damage to values would not be seen.
+    pub has_digest: bool,
+    /// Names of the tensors whose values may be infinite or no numbers, and were not looked at: those of narrow types such as `f8_e4m3`.
+    pub unchecked: Vec<String>,
+}
+
+/// Checks that a file of any program is sound: its structure, its digest (if there is one), and that values of the types f64, f32, f16, bf16
+/// and c64 are finite numbers. Integers always are.
 ///
 /// # Errors
 /// Says what is wrong.
-pub fn verify(path: &Path) -> Result<bool> {
-    let bytes = read(path)?;
-    let check = || {
-        for (name, view) in parse(&bytes)?.tensors {
-            let values = matrix(&name, &view)?;
-            model::check_finite(&name, &values.0)?;
-        }
-        Ok::<_, String>(())
-    };
-    check().map_err(|message| Error::input(path, message))?;
-    Ok(beside(path).exists())
+pub fn verify(path: &Path) -> Result<Verified> {
+    let (bytes, has_digest) = read(path)?;
+    let unchecked = check_values(&bytes).map_err(|message| Error::input(path, message))?;
+    Ok(Verified { has_digest, unchecked })
 }
 
-fn read(path: &Path) -> Result<Bytes> {
+/// Looks for values that are not finite. Returns the names of tensors that were not looked at.
+fn check_values(bytes: &[u8]) -> std::result::Result<Vec<String>, String> {
+    let mut unchecked = Vec::new();
+    for (name, view) in parse(bytes)?.tensors {
+        if view.dtype() == Dtype::F64 {
+            let eights = view.data().as_chunks::<8>().0.iter();
+            let mut values = eights.map(|bytes| f64::from_le_bytes(*bytes)).enumerate();
+            if let Some((at, value)) = values.find(|(_, value)| !value.is_finite()) {
+                return Err(format!("value {at} of {name} is {value}, not a finite number"));
+            }
+        } else if let Some(values) = values(&view) {
+            model::check_finite(&name, &values)?;
+        } else if !is_whole(view.dtype()) {
+            unchecked.push(name);
+        }
+    }
+    Ok(unchecked)
+}
+
+/// Whether values of a type are whole numbers or truths.
+fn is_whole(dtype: Dtype) -> bool {
+    use Dtype::{BOOL, I8, I16, I32, I64, U8, U16, U32, U64};
+    matches!(dtype, BOOL | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64)
+}
+
+/// A file's bytes, whose digest was right if there is one, and whether there is.
+fn read(path: &Path) -> Result<(Bytes, bool)> {
     let bytes = file::read(path)?;
     let sidecar = beside(path);
-    let line = match fs::read_to_string(&sidecar) {
-        Ok(line) => line,
-        Err(error) if error.kind() == NotFound => return Ok(bytes),
-        Err(error) => return Err(Error::file_system(&sidecar, "read it", &error)),
-    };
-    let expected = line.split_whitespace().next().unwrap_or_default();
-    if expected.eq_ignore_ascii_case(&digest(&bytes)) {
-        Ok(bytes)
+    let Some(line) = file::read_note(&sidecar, LONGEST_LINE)? else { return Ok((bytes, false)) };
+    let expected = digest_in(&line).ok_or_else(|| {
+        Error::input(
+            &sidecar,
+            "it does not begin with a SHA-256 digest of 64 hexadecimal digits; write it anew with sha256sum, or remove it",
+        )
+    })?;
+    if expected.eq_ignore_ascii_case(digest(&bytes).as_bytes()) {
+        Ok((bytes, true))
     } else {
-        Err(Error::input(
-            path,
-            format!("its digest is not that of {}: it is damaged", sidecar.display()),
-        ))
+        let message = format!("its digest is not that of {}: it is damaged", shown(&sidecar));
+        Err(Error::input(path, message))
     }
+}
+
+/// Bytes that are read of a file beside another one.
+const LONGEST_LINE: u64 = 4096;
+
+/// A line as `sha256sum` writes it: with a backslash before it if there are escapes in the name.
+fn line(digest: &str, name: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(name.len());
+    for byte in name {
+        match byte {
+            b'\\' => escaped.extend(b"\\\\"),
+            b'\n' => escaped.extend(b"\\n"),
+            b'\r' => escaped.extend(b"\\r"),
+            other => escaped.push(*other),
+        }
+    }
+    let mark: &[u8] = if escaped.len() == name.len() { b"" } else { b"\\" };
+    [mark, digest.as_bytes(), b"  ", &escaped, b"\n"].concat()
+}
+
+/// The digest that such a line begins with.
+fn digest_in(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii_start();
+    let line = line.strip_prefix(b"\\").unwrap_or(line);
+    let (digest, rest) = line.split_at_checked(64)?;
+    let ends = rest.first().is_none_or(u8::is_ascii_whitespace);
+    (ends && digest.iter().all(u8::is_ascii_hexdigit)).then_some(digest)
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -187,7 +245,7 @@ struct Parsed<'a> {
 }
 
 fn parse(bytes: &[u8]) -> std::result::Result<Parsed<'_>, String> {
-    let failed = |error| format!("this is no sound safetensors file: {error}");
+    let failed = |error| format!("this is not a sound safetensors file: {error}");
     let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(failed)?;
     let metadata = metadata.metadata().iter().flatten();
@@ -197,12 +255,40 @@ fn parse(bytes: &[u8]) -> std::result::Result<Parsed<'_>, String> {
     })
 }
 
+/// The name of a type, such as `f32`.
+fn name_of(dtype: Dtype) -> String {
+    format!("{dtype:?}").to_lowercase()
+}
+
 /// Rows and columns; of a vector, one row.
 fn shape(name: &str, view: &TensorView<'_>) -> std::result::Result<[usize; 2], String> {
     match *view.shape() {
         [columns] => Ok([1, columns]),
         [rows, columns] => Ok([rows, columns]),
-        ref other => Err(format!("{name} is {other:?}; Zor's tensors are matrices")),
+        ref other => Err(format!("{name} is {other:?}")),
+    }
+}
+
+/// What follows the tensors that cannot be in a network.
+const ADVICE: &str = "Zor's tensors are matrices or vectors of f32, f16 or bf16: reshape them (a kernel to [height * width * input channels, output channels]), change their type, or leave them out";
+
+/// Values of any of the types that a network takes, or the parts of complex ones.
+fn values(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let fours = || view.data().as_chunks::<4>().0.iter();
+    let twos = || view.data().as_chunks::<2>().0.iter();
+    Some(match view.dtype() {
+        Dtype::F32 | Dtype::C64 => fours().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F16 => twos().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        Dtype::BF16 => twos().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+        _ => return None,
+    })
+}
+
+/// Why a tensor cannot be in a network, if it cannot.
+fn fault(name: &str, view: &TensorView<'_>) -> Option<String> {
+    match view.dtype() {
+        Dtype::F32 | Dtype::F16 | Dtype::BF16 => shape(name, view).err(),
+        other => Some(format!("{name} is of type {}", name_of(other))),
     }
 }
 
@@ -211,16 +297,10 @@ fn matrix(
     name: &str,
     view: &TensorView<'_>,
 ) -> std::result::Result<(Vec<f32>, [usize; 2]), String> {
-    let shape = shape(name, view)?;
-    let fours = || view.data().as_chunks::<4>().0.iter();
-    let twos = || view.data().as_chunks::<2>().0.iter();
-    let values = match view.dtype() {
-        Dtype::F32 => fours().map(|b| f32::from_le_bytes(*b)).collect(),
-        Dtype::F16 => twos().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::BF16 => twos().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
-        other => return Err(format!("{name} is of type {other:?}; save it as F32, F16 or BF16")),
-    };
-    Ok((values, shape))
+    match fault(name, view) {
+        Some(fault) => Err(format!("{fault}; {ADVICE}")),
+        None => Ok((values(view).unwrap_or_default(), shape(name, view)?)),
+    }
 }
 
 pub(crate) fn encode(
@@ -234,11 +314,13 @@ pub(crate) fn encode(
         .tensors()
         .into_iter()
         .map(|(name, _, parameter)| {
-            let values = parameter.value().into_data();
+            let values = parameter.value().try_into_data();
+            let values =
+                values.map_err(|error| format!("{name}: the device does not answer: {error}"))?;
             let bytes = values.iter::<f32>().flat_map(f32::to_le_bytes).collect();
-            (name, parameter.shape(), bytes)
+            Ok((name, parameter.shape(), bytes))
         })
-        .collect();
+        .collect::<std::result::Result<_, String>>()?;
     let views = values.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
         view.map(|view| (name.clone(), view)).map_err(|error| error.to_string())
@@ -280,6 +362,15 @@ pub(crate) fn fill(
     bytes: &[u8],
 ) -> std::result::Result<BTreeMap<String, String>, String> {
     let Parsed { tensors, metadata } = parse(bytes)?;
+    let faults: Vec<String> = tensors.iter().filter_map(|(name, view)| fault(name, view)).collect();
+    if !faults.is_empty() {
+        let more = match faults.len().saturating_sub(MOST_FAULTS) {
+            0 => String::new(),
+            more => format!(", and {more} more like these"),
+        };
+        let first = faults.get(..MOST_FAULTS).unwrap_or(&faults).join(", ");
+        return Err(format!("it does not fit the network: {first}{more}; {ADVICE}"));
+    }
     let shapes = tensors.iter().map(|(name, view)| Ok((name.clone(), shape(name, view)?)));
     let found = shapes.collect::<std::result::Result<_, String>>()?;
     let device = network.device().clone();
@@ -289,6 +380,9 @@ pub(crate) fn fill(
     })?;
     Ok(metadata)
 }
+
+/// Tensors that cannot be in a network, named in one message at most: a file from elsewhere may have hundreds.
+const MOST_FAULTS: usize = 8;
 
 /// Tensors that are still in their file.
 struct Views<'a> {

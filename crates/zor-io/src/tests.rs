@@ -13,6 +13,8 @@ use zor_core::{
     Workspace,
 };
 
+use ::safetensors::tensor::{Dtype, TensorView};
+
 use crate::container::{self, reseal};
 use crate::model::{encode, encode_checkpoint};
 use crate::*;
@@ -419,7 +421,8 @@ fn a_network_goes_to_safetensors_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     safetensors::save(&network, &notes(), safetensors::Sidecar::Sha256, &path).unwrap();
-    assert!(safetensors::verify(&path).unwrap(), "there is a digest");
+    let verified = safetensors::verify(&path).unwrap();
+    assert!(verified.has_digest && verified.unchecked.is_empty(), "{verified:?}");
     let (again, header) = safetensors::load(&path, &Device::flex(), &Registry::default()).unwrap();
     assert_eq!(header.notes, notes());
     assert_eq!(bytes_of(&again), bytes_of(&network));
@@ -444,31 +447,146 @@ fn a_network_goes_to_safetensors_and_back() {
     assert!(error.contains("model.safetensors.sha256"), "{error}");
     // What is saved over it without a digest is not held to the old one.
     safetensors::save(&network, &notes(), safetensors::Sidecar::None, &path).unwrap();
-    assert!(!safetensors::verify(&path).unwrap(), "there is no digest");
+    assert!(!safetensors::verify(&path).unwrap().has_digest);
+}
+
+/// A tensor of a file of another program: its name, type, sizes and bytes.
+type Foreign = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+
+/// A file of another program.
+fn foreign(tensors: &[Foreign]) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        (name.to_string(), TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    ::safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()
+}
+
+/// Tensors as other programs save them, whose values are finite.
+fn foreign_tensors() -> Vec<Foreign> {
+    let ones = |n: usize| [1.5f32; 64][..n].iter().flat_map(|v| v.to_le_bytes()).collect();
+    vec![
+        ("conv1.weight", Dtype::F32, vec![2, 3, 2, 2], ones(24)),
+        ("count", Dtype::I64, vec![], vec![255; 8]),
+        ("empty", Dtype::F32, vec![0, 7], vec![]),
+        ("mask", Dtype::BOOL, vec![3], vec![1, 0, 1]),
+        ("scalar", Dtype::F32, vec![], ones(1)),
+        ("double", Dtype::F64, vec![1, 2], [1.0f64, -2e300].map(f64::to_le_bytes).concat()),
+        ("eight", Dtype::F8_E4M3, vec![2, 2], vec![0x7f; 4]),
+        ("eight.scale", Dtype::F8_E8M0, vec![1], vec![0x7f]),
+        ("four", Dtype::F4, vec![2, 4], vec![0; 4]),
+        ("whole", Dtype::U8, vec![1, 2, 1], vec![0xff; 2]),
+        ("complex", Dtype::C64, vec![1], ones(2)),
+        ("half", Dtype::BF16, vec![2], vec![0, 0x3f, 0, 0x3f]),
+    ]
+}
+
+#[test]
+fn sound_files_of_other_programs_are_listed_and_found_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    let tensors = foreign_tensors();
+    fs::write(&path, foreign(&tensors)).unwrap();
+    let contents = safetensors::info(&path).unwrap();
+    assert!(contents.metadata.is_empty());
+    assert_eq!(contents.tensors.len(), tensors.len());
+    for (name, dtype, shape, _) in &tensors {
+        let found = &contents.tensors[*name];
+        assert_eq!((&found.shape, &found.dtype), (shape, &format!("{dtype:?}").to_lowercase()));
+    }
+    let verified = safetensors::verify(&path).unwrap();
+    assert_eq!(verified.unchecked, ["eight", "eight.scale", "four"]);
+    assert!(!verified.has_digest);
+    let none: [Foreign; 0] = [];
+    fs::write(&path, foreign(&none)).unwrap();
+    assert!(safetensors::verify(&path).unwrap().unchecked.is_empty());
+}
+
+#[test]
+fn values_that_are_not_finite_are_found_in_every_type_that_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.safetensors");
+    let bad: [(Dtype, Vec<u8>); 5] = [
+        (Dtype::F32, f32::NAN.to_le_bytes().to_vec()),
+        (Dtype::F64, f64::INFINITY.to_le_bytes().to_vec()),
+        (Dtype::F16, half::f16::NEG_INFINITY.to_le_bytes().to_vec()),
+        (Dtype::BF16, half::bf16::NAN.to_le_bytes().to_vec()),
+        (Dtype::C64, [0.0, f32::NAN].map(f32::to_le_bytes).concat()),
+    ];
+    for (dtype, bytes) in bad {
+        let mut tensors = foreign_tensors();
+        tensors.push(("bad", dtype, vec![1, 1, 1], bytes));
+        fs::write(&path, foreign(&tensors)).unwrap();
+        let error = safetensors::verify(&path).unwrap_err().to_string();
+        let named = error.contains("other.safetensors") && error.contains("of bad is");
+        assert!(named, "{dtype:?}: {error}");
+    }
+}
+
+#[test]
+fn tensors_that_no_network_takes_are_refused_by_name() {
+    let mut network = dense();
+    let before = bytes_of(&network);
+    let error = safetensors::fill(&mut network, &foreign(&foreign_tensors())).unwrap_err();
+    for part in [
+        "conv1.weight is [2, 3, 2, 2], count is of type i64",
+        "double is of type f64",
+        "and 2 more like these; Zor's tensors are matrices or vectors of f32, f16 or bf16",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    let kernel = ("conv1.weight", Dtype::F32, vec![64, 3, 7, 7], vec![0; 4 * 64 * 3 * 49]);
+    let error = safetensors::fill(&mut network, &foreign(&[kernel])).unwrap_err();
+    assert!(error.contains("conv1.weight is [64, 3, 7, 7]; Zor's tensors are"), "{error}");
+    let scalar = ("0.offset", Dtype::F32, vec![], vec![0; 4]);
+    let error = safetensors::fill(&mut network, &foreign(&[scalar])).unwrap_err();
+    assert!(error.contains("0.offset is []; Zor's tensors are"), "{error}");
+    assert_eq!(bytes_of(&network), before);
+    // Without them, what is left of the file does not fit for a reason of its own.
+    let empty = foreign(&[("1.weight", Dtype::F32, vec![0, 4], vec![])]);
+    let error = safetensors::fill(&mut network, &empty).unwrap_err();
+    assert!(error.contains("1.weight is [0, 4]") && error.contains("[6, 4]"), "{error}");
+    let load = safetensors::load_bytes(&empty, &Device::flex(), &Registry::default());
+    assert!(load.unwrap_err().to_string().contains("--like"));
+}
+
+#[test]
+fn digests_beside_a_file_are_those_of_sha256sum_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    // With such a name, a backslash stands before the digest.
+    let names = if cfg!(unix) { vec!["a.safetensors", "b\\\n.safetensors"] } else { vec!["a"] };
+    for name in names {
+        let path = folder.path().join(name);
+        safetensors::save(&dense(), &notes(), safetensors::Sidecar::Sha256, &path).unwrap();
+        assert!(safetensors::verify(&path).unwrap().has_digest);
+        let beside = folder.path().join(format!("{name}.sha256"));
+        let line = fs::read_to_string(&beside).unwrap();
+        assert_eq!(line.starts_with('\\'), name.contains('\\'), "{line}");
+        assert_eq!(line.lines().count(), 1);
+        fs::write(&beside, line.to_uppercase()).unwrap();
+        assert!(safetensors::verify(&path).unwrap().has_digest);
+        for damaged in ["", "  \n", "not a digest", &line[..63], &format!("0{line}")] {
+            fs::write(&beside, damaged).unwrap();
+            let error = safetensors::verify(&path).unwrap_err().to_string();
+            let says = error.contains(".sha256: it does not begin with a SHA-256 digest");
+            assert!(says, "{damaged:?}: {error}");
+        }
+        fs::write(&beside, [0xff; 100]).unwrap();
+        assert!(safetensors::verify(&path).is_err());
+    }
 }
 
 #[test]
 fn tensors_from_elsewhere_fill_a_network_or_leave_it_alone() {
-    use ::safetensors::tensor::{Dtype, TensorView};
     let network = || {
         let builder =
             Network::builder(&[2]).layer(DenseConfig::new(3)).layer(BiasConfig::default());
         builder.build(&Device::flex()).unwrap()
     };
-    let write = |tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]| {
-        let view = |(name, dtype, shape, bytes)| {
-            let (name, dtype): (&&str, &Dtype) = (name, dtype);
-            let view = TensorView::new(*dtype, Vec::clone(shape), Vec::as_slice(bytes)).unwrap();
-            (name.to_string(), view)
-        };
-        let views = tensors.iter().map(|(a, b, c, d)| view((a, b, c, d)));
-        ::safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()
-    };
     let halves: Vec<u8> =
         (0..6u8).flat_map(|n| half::f16::from_f32(f32::from(n)).to_le_bytes()).collect();
     let offset: Vec<u8> = [0.5f32, 1.5, 2.5].iter().flat_map(|n| n.to_le_bytes()).collect();
     let weight = ("0.weight", Dtype::F16, vec![2, 3], halves.clone());
-    let bytes = write(&[weight, ("1.offset", Dtype::F32, vec![3], offset.clone())]);
+    let bytes = foreign(&[weight, ("1.offset", Dtype::F32, vec![3], offset.clone())]);
     let mut filled = network();
     safetensors::fill(&mut filled, &bytes).unwrap();
     let answer = filled.predict(Tensor::ones([1, 2], &Device::flex())).unwrap().into_data();
@@ -477,7 +595,7 @@ fn tensors_from_elsewhere_fill_a_network_or_leave_it_alone() {
     let mut other = network();
     let before = bytes_of(&other);
     let wrong = ("0.weight", Dtype::F16, vec![3, 2], halves);
-    let bytes = write(&[wrong, ("1.bias", Dtype::F32, vec![3], offset)]);
+    let bytes = foreign(&[wrong, ("1.bias", Dtype::F32, vec![3], offset)]);
     let error = safetensors::fill(&mut other, &bytes).unwrap_err();
     for part in ["0.weight is [3, 2]", "[2, 3]", "1.offset [1, 3] is missing", "no 1.bias"] {
         assert!(error.contains(part), "{error}");
@@ -500,6 +618,49 @@ fn values_that_are_no_numbers_are_found() {
     save(&network, &notes(), &path).unwrap();
     let error = verify(&path).unwrap_err().to_string();
     assert!(error.contains("3.weight") && error.contains("NaN"), "{error}");
+    // Nothing that was trained is lost: the file loads, and it is written again as it is.
+    let (again, _) = load(&path, &Device::flex()).unwrap();
+    assert_eq!(bytes_of(&again), fs::read(&path).unwrap());
+    // Types that make it smaller are for networks that are finished.
+    for dtype in [DType::F16, DType::Bf16, DType::I8] {
+        let narrow = folder.path().join(dtype.name());
+        let error = save_as(&network, &notes(), dtype, &narrow).unwrap_err().to_string();
+        let says = error.contains(dtype.name()) && error.contains("3.weight: value 0 is NaN");
+        assert!(says && !narrow.exists(), "{error}");
+    }
+    let elsewhere = folder.path().join("model.safetensors");
+    safetensors::save(&network, &notes(), safetensors::Sidecar::None, &elsewhere).unwrap();
+    let error = safetensors::verify(&elsewhere).unwrap_err().to_string();
+    assert!(error.contains("of 3.weight is NaN"), "{error}");
+}
+
+#[test]
+fn values_beyond_a_narrow_type_are_named_with_their_tensor() {
+    let mut network = dense();
+    network.for_each_tensor(|name, tensor| {
+        if name == "3.weight" {
+            tensor.set_value(tensor.value() * 0.0 + 3.4e38).unwrap();
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.zor");
+    for dtype in [DType::F16, DType::Bf16] {
+        let error = save_as(&network, &notes(), dtype, &path).unwrap_err().to_string();
+        let says = error.contains("3.weight: 34") && error.contains("beyond the range of");
+        assert!(says && error.contains(dtype.name()) && !path.exists(), "{error}");
+    }
+    save_as(&network, &notes(), DType::I8, &path).unwrap();
+    verify(&path).unwrap();
+}
+
+#[test]
+fn a_layer_under_the_name_of_one_of_zors_is_refused_when_a_model_is_loaded() {
+    let (_folder, path) = saved(&dense());
+    let registry = Registry::default().with::<BiasConfig>("dense");
+    let error = load_with(&path, &Device::flex(), &registry).unwrap_err().to_string();
+    assert!(error.contains("model.zor") && error.contains("'dense' is Zor's own"), "{error}");
+    let registry = Registry::default().with::<BiasConfig>("mine");
+    assert!(load_with(&path, &Device::flex(), &registry).is_ok());
 }
 
 /// A file of every format version, and what its network answered when it was written.
