@@ -4,14 +4,15 @@
 //! read from an unpacked folder `cifar-10-batches-bin` or from the official archive, `cifar-10-binary.tar.gz`.
 //! Source of the format: <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
 
 use crate::dataset::{Dataset, ImageShape};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
+use crate::file;
 use crate::locations::{Locations, Official, Source};
 
 /// Names of the classes, by label.
@@ -47,7 +48,7 @@ const OFFICIAL: Official = Official {
 pub const SHAPE: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
 const PLANE: usize = SHAPE.height * SHAPE.width;
 const RECORD: usize = 1 + 3 * PLANE;
-/// A file of the set has 10,000 records; one of a user's own may have more, up to this many bytes.
+/// A file of the set has 10,000 records; one of a user's own may have more, up to this many bytes. So may an archive, unpacked.
 const LARGEST: u64 = 1 << 30;
 
 /// Training and test images.
@@ -93,7 +94,7 @@ impl Cifar10 {
                     format!("it has {length} bytes; a file of CIFAR-10 has 30,730,000"),
                 ));
             }
-            parts.push((path.display().to_string(), fs::read(&path).map_err(refused)?));
+            parts.push((shown(&path), file::read(&path)?));
         }
         Self::from_parts(parts, Source::Folder(folder.to_path_buf()))
     }
@@ -105,7 +106,7 @@ impl Cifar10 {
     pub fn from_archive(path: &Path) -> Result<Self> {
         let parts = members(path)?;
         let named =
-            parts.into_iter().map(|(name, bytes)| (format!("{}, {name}", path.display()), bytes));
+            parts.into_iter().map(|(name, bytes)| (format!("{}, {name}", shown(path)), bytes));
         Self::from_parts(named.collect(), Source::Folder(path.to_path_buf()))
     }
 
@@ -233,12 +234,13 @@ fn members(archive: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let damaged = |error: std::io::Error| {
         Error::in_file(archive, format!("it is damaged or cut short: {error}; fetch it again"))
     };
-    let file =
-        File::open(archive).map_err(|error| Error::file_system(archive, "read it", &error))?;
-    let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
+    let file = file::open(archive)?;
+    // Nothing in an archive can make more of it than this, the names of its files included.
+    let unpacked = GzDecoder::new(BufReader::new(file)).take(LARGEST);
+    let mut tar = tar::Archive::new(unpacked);
     let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
     for entry in tar.entries().map_err(damaged)? {
-        let entry = entry.map_err(damaged)?;
+        let mut entry = entry.map_err(damaged)?;
         let path = entry.path().map_err(damaged)?.into_owned();
         let index = FILES.iter().position(|(name, _)| path.file_name() == Some(name.as_ref()));
         let Some(index) = index.filter(|index| found.iter().all(|(other, _)| other != index))
@@ -246,7 +248,7 @@ fn members(archive: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
             continue;
         };
         let mut bytes = Vec::new();
-        entry.take(LARGEST).read_to_end(&mut bytes).map_err(damaged)?;
+        entry.read_to_end(&mut bytes).map_err(damaged)?;
         found.push((index, bytes));
     }
     found.sort_by_key(|(index, _)| *index);

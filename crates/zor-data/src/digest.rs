@@ -1,16 +1,15 @@
 //! What a file holds, told by the SHA-256 of its decompressed contents: the same however it was compressed.
 
-use std::fs;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::idx;
+use crate::{file, idx};
 
 /// Checks the decompressed contents of a file.
 pub(crate) fn verify(path: &Path, digest: &str) -> Result<()> {
-    let bytes = fs::read(path).map_err(|error| Error::file_system(path, "read it", &error))?;
+    let bytes = file::read(path)?;
     let found = digest_of(&bytes).map_err(|error| Error::in_file(path, error))?;
     if found == digest {
         Ok(())

@@ -1,5 +1,6 @@
 //! What can go wrong with data.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ impl Error {
     }
 
     pub(crate) fn in_file(path: &Path, message: impl fmt::Display) -> Self {
-        Self::input(format!("{}: {message}", path.display()))
+        Self::input(format!("{}: {message}", shown(path)))
     }
 
     #[cfg(feature = "download")]
@@ -42,7 +43,7 @@ impl Error {
     pub(crate) fn file_system(path: &Path, doing: &str, error: &std::io::Error) -> Self {
         Self {
             kind: ErrorKind::FileSystem,
-            message: format!("{}: cannot {doing}: {error}", path.display()),
+            message: format!("{}: cannot {doing}: {error}", shown(path)),
         }
     }
 
@@ -59,3 +60,64 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A path in one line of text: control characters and bytes that are no text are escaped.
+pub(crate) fn shown(path: impl AsRef<OsStr>) -> String {
+    let mut text = String::new();
+    for chunk in path.as_ref().as_encoded_bytes().utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character.is_control() {
+                true => text.extend(character.escape_default()),
+                false => text.push(character),
+            }
+        }
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
+/// A number of bytes in words: `1.5 GB`.
+pub(crate) fn in_words(bytes: u128) -> String {
+    let units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let unit = (1..units.len()).rev().find(|&unit| bytes >= 1000u128.pow(unit as u32));
+    match unit {
+        Some(unit) => format!("{:.1} {}", bytes as f64 / 1000f64.powi(unit as i32), units[unit]),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// Memory for exactly `size` values, all still to come.
+///
+/// # Errors
+/// Says how much was needed when there is not as much.
+pub(crate) fn memory<T>(size: usize) -> std::result::Result<Vec<T>, String> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(size).map_err(|_| {
+        let bytes = size as u128 * size_of::<T>() as u128;
+        format!("{} of memory are needed, more than there is", in_words(bytes))
+    })?;
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_bytes_that_are_no_text_are_escaped() {
+        assert_eq!(shown("a b/\u{e9}.png"), "a b/\u{e9}.png");
+        assert_eq!(shown("a\n\u{1b}[2J"), "a\\n\\u{1b}[2J");
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStrExt;
+            assert_eq!(shown(OsStr::from_bytes(b"a\xff.png")), "a\\xff.png");
+        }
+    }
+
+    #[test]
+    fn numbers_of_bytes_have_a_unit() {
+        let words = [0, 999, 1000, 30_000_000_000].map(in_words);
+        assert_eq!(words, ["0 bytes", "999 bytes", "1.0 kB", "30.0 GB"]);
+        assert!(memory::<u8>(usize::MAX).unwrap_err().contains("18.4 EB"));
+    }
+}

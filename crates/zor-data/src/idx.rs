@@ -3,27 +3,30 @@
 //! Big-endian: magic `0x00000803` (images) or `0x00000801` (labels), the count, for images rows and columns, then one byte a value.
 //! Source: <http://yann.lecun.com/exdb/mnist/>.
 
-use std::fs;
 use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
 use crate::dataset::{Dataset, ImageShape};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, memory, shown};
+use crate::file;
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// deflate's highest ratio: a header cannot promise more than this many times the file.
 const LARGEST_RATIO: usize = 1032;
+/// From this many bytes on images must be compressed less than that: no photographs are compressed more than [`IMAGES_RATIO`] times.
+const FREE: usize = 1 << 30;
+const IMAGES_RATIO: usize = 64;
 
 /// Reads a file of images: their number, and their values one after another.
 ///
 /// # Errors
 /// When the file is missing, damaged, or not a file of images. The message names it.
 pub fn read_images(path: &Path) -> Result<(usize, ImageShape, Vec<u8>)> {
-    images(&read(path)?).map_err(|message| Error::in_file(path, message))
+    images(&file::read(path)?).map_err(|message| Error::in_file(path, message))
 }
 
 /// Reads a file of labels.
@@ -31,7 +34,7 @@ pub fn read_images(path: &Path) -> Result<(usize, ImageShape, Vec<u8>)> {
 /// # Errors
 /// When the file is missing, damaged, or not a file of labels. The message names it.
 pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
-    labels(&read(path)?).map_err(|message| Error::in_file(path, message))
+    labels(&file::read(path)?).map_err(|message| Error::in_file(path, message))
 }
 
 /// Reads images with their labels as a set of `n_classes`.
@@ -44,20 +47,13 @@ pub fn read_dataset(name: &str, images: &Path, labels: &Path, n_classes: usize) 
     if classes.len() != count {
         return Err(Error::input(format!(
             "{} has {count} images, {} has {} labels; they do not belong together",
-            images.display(),
-            labels.display(),
+            shown(images),
+            shown(labels),
             classes.len()
         )));
     }
     Dataset::new(name, shape, values, classes, n_classes)
         .map_err(|error| Error::in_file(labels, error))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::in_file(path, "there is no such file"),
-        _ => Error::file_system(path, "read it", &error),
-    })
 }
 
 /// Parses the bytes of a file of images.
@@ -99,7 +95,9 @@ pub fn labels(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
 /// Decompresses if need be; with it the most bytes that can come out.
 pub(crate) fn open(bytes: &[u8]) -> (Box<dyn Read + '_>, usize) {
     if bytes.starts_with(&GZIP) {
-        (Box::new(MultiGzDecoder::new(bytes)), bytes.len().saturating_mul(LARGEST_RATIO))
+        let least = bytes.len().saturating_mul(LARGEST_RATIO).min(FREE);
+        let limit = bytes.len().saturating_mul(IMAGES_RATIO).max(least);
+        (Box::new(MultiGzDecoder::new(bytes)), limit)
     } else {
         (Box::new(bytes), bytes.len())
     }
@@ -130,19 +128,21 @@ fn word(header: &[u8], at: usize) -> u32 {
 
 /// Exactly `size` values and then the end.
 fn values(body: &mut dyn Read, size: usize, offset: usize) -> std::result::Result<Vec<u8>, String> {
-    let mut values = Vec::with_capacity(size);
-    // One byte more than promised, to notice what is too much.
-    let read = body.take(size as u64 + 1).read_to_end(&mut values);
-    read.map_err(|error| format!("its gzip data is damaged or cut short: {error}"))?;
-    match values.len() {
-        found if found < size => {
-            Err(format!("it ends at byte {} of {}; fetch it again", offset + found, offset + size))
-        }
-        found if found > size => {
-            Err(format!("it goes on after byte {}, where its header says it ends", offset + size))
-        }
-        _ => Ok(values),
+    let mut values = memory(size)?;
+    let damaged = |error| format!("its gzip data is damaged or cut short: {error}");
+    body.take(size as u64).read_to_end(&mut values).map_err(damaged)?;
+    if values.len() < size {
+        let found = offset + values.len();
+        return Err(format!("it ends at byte {found} of {}; fetch it again", offset + size));
     }
+    // One byte more than promised is too much; looking for it checks gzip's checksum.
+    if body.read(&mut [0]).map_err(damaged)? > 0 {
+        return Err(format!(
+            "it goes on after byte {}, where its header says it ends",
+            offset + size
+        ));
+    }
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -150,6 +150,7 @@ mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use std::fs;
     use std::io::Write;
 
     fn file(magic: u32, sizes: &[u32], values: usize) -> Vec<u8> {
@@ -205,6 +206,10 @@ mod tests {
         refused(&file(IMAGES, &[u32::MAX, u32::MAX, u32::MAX], 4), "more than the file can hold");
         refused(&zipped(&file(IMAGES, &[1 << 20, 1 << 6, 1], 4)), "more than the file can hold");
         assert!(labels(&file(LABELS, &[u32::MAX], 4)).is_err());
+        // 2 MB of zeros would be 2 GB of images.
+        let bomb =
+            [zipped(&file(IMAGES, &[2 << 10, 1 << 10, 1 << 10], 0)), vec![0; 2 << 20]].concat();
+        refused(&bomb, "more than the file can hold");
     }
 
     #[test]

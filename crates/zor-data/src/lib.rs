@@ -14,6 +14,7 @@ mod digest;
 #[cfg(feature = "download")]
 mod download;
 mod error;
+mod file;
 mod locations;
 #[cfg(feature = "images")]
 mod picture;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::verify;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 const VARIABLE: &str = "ZOR_DATA_DIR";
 
@@ -21,7 +21,7 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::Folder(path) => f.write_str(&shown(path)),
             Self::Sample => f.write_str("the sample of 3,000 images that comes with Zor"),
         }
     }

@@ -3,11 +3,11 @@
 //! `\x93NUMPY`, a version, the length of a header, the header (a Python dictionary in ASCII), the values. Source: numpy, "The NPY format"
 //! (`numpy.lib.format`).
 
-use std::fs;
 use std::path::Path;
 
 use crate::dataset::{Dataset, ImageShape};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
+use crate::file;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -16,12 +16,9 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// # Errors
 /// When the file is missing, damaged, or another kind of array. The message names it.
 pub fn read(path: &Path) -> Result<Dataset> {
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::in_file(path, "there is no such file"),
-        _ => Error::file_system(path, "read it", &error),
-    })?;
+    let bytes = file::read(path)?;
     let (count, shape, values) = parse(&bytes).map_err(|message| Error::in_file(path, message))?;
-    Dataset::new(path.display().to_string(), shape, values.to_vec(), vec![0; count], 1)
+    Dataset::new(shown(path), shape, values.to_vec(), vec![0; count], 1)
 }
 
 /// Parses the bytes of a file: the number of images, their size, and their values one after another.
@@ -68,6 +65,9 @@ pub fn parse(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, &[u8]), St
             ));
         }
     };
+    if shape.is_empty() {
+        return Err(format!("its images have {}x{} pixels", shape.height, shape.width));
+    }
     let values = &bytes[end..];
     let size = [count, shape.height, shape.width, shape.channels];
     let size = size.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
@@ -139,6 +139,11 @@ mod tests {
         refused(&file(&header("|u1", "False", "(2, 2, 2)"), &[0; 4]), "promises 2 images");
         let huge = format!("({0}, {0}, {0})", usize::MAX);
         refused(&file(&header("|u1", "False", &huge), &[0; 4]), "promises");
+        // No value at all, and more images than memory has bytes.
+        for empty in [format!("({}, 0, 1)", usize::MAX), format!("({}, 1, 0, 3)", usize::MAX >> 1)]
+        {
+            refused(&file(&header("|u1", "False", &empty), &[]), "pixels");
+        }
         refused(&file("{}", &[]), "descr");
         refused(b"\x93NUM", "no .npy");
         let whole = file(&header("|u1", "False", "(1, 2, 2)"), &[0; 4]);
