@@ -15,9 +15,13 @@ mod digest;
 mod download;
 mod error;
 mod file;
+#[cfg(feature = "images")]
+mod jpeg;
 mod locations;
 #[cfg(feature = "images")]
 mod picture;
+#[cfg(feature = "images")]
+mod webp;
 
 pub use augment::{Augment, Border, Canvas};
 pub use batches::{Batch, Batches, Order, Prefetch};
