@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use zor_core::Random;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, memory, shown};
 
 /// Size of an image; pixels lie row by row, the channels of a pixel together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Values in an image.
+    /// Values in an image; `usize::MAX` when there are more.
     pub fn len(&self) -> usize {
-        self.height * self.width * self.channels
+        self.height.saturating_mul(self.width).saturating_mul(self.channels)
     }
 
     /// Whether an image has no values.
@@ -30,6 +30,11 @@ impl ImageShape {
         self.len() == 0
     }
 }
+
+/// A label is a byte.
+pub(crate) const MOST_CLASSES: usize = 256;
+/// Names in a message that lists them.
+const MOST_NAMES: usize = 12;
 
 /// Images of one size, 8 bits a value, with a class for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +45,26 @@ pub struct Dataset {
     labels: Vec<u8>,
     n_classes: usize,
     class_names: Arc<[String]>,
+    labelled: bool,
+    notes: Arc<[String]>,
+}
+
+/// How the classes of a set fit those of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassMatch {
+    /// Classes of the model that the set has no images of.
+    pub missing: Vec<String>,
+    /// Classes of the set that the model does not know.
+    pub unknown: Vec<String>,
+    /// Number of images of such classes, which are left out.
+    pub left_out: usize,
 }
 
 impl Dataset {
     /// A set of `labels.len()` images that lie one after another.
     ///
     /// # Errors
-    /// When the sizes do not fit, or a label is not below `n_classes`.
+    /// When the sizes do not fit or exceed all memory, a label is not below `n_classes`, or those are not 1 to 256.
     pub fn new(
         name: impl Into<String>,
         shape: ImageShape,
@@ -58,7 +76,19 @@ impl Dataset {
         if shape.is_empty() {
             return Err(Error::input(format!("{name}: images of {shape:?} have no pixels")));
         }
-        if images.len() != labels.len() * shape.len() {
+        // Not more than a slice can have: a product of sizes that saturates is one of them.
+        if isize::try_from(shape.len()).is_err() {
+            return Err(Error::input(format!(
+                "{name}: images of {}x{}x{} values are larger than all memory",
+                shape.height, shape.width, shape.channels
+            )));
+        }
+        if n_classes == 0 || n_classes > MOST_CLASSES {
+            return Err(Error::input(format!(
+                "{name}: {n_classes} classes are asked for; a set has 1 to {MOST_CLASSES}"
+            )));
+        }
+        if Some(images.len()) != labels.len().checked_mul(shape.len()) {
             return Err(Error::input(format!(
                 "{name}: {} bytes of images are not {} images of {} bytes",
                 images.len(),
@@ -70,20 +100,35 @@ impl Dataset {
             return Err(Error::input(format!(
                 "{name}: image {index} has label {}; labels are 0 to {}",
                 labels[index],
-                n_classes.saturating_sub(1)
+                n_classes - 1
             )));
         }
         let class_names = (0..n_classes).map(|class| class.to_string()).collect();
-        Ok(Self { name, shape, images, labels, n_classes, class_names })
+        let (labelled, notes) = (n_classes > 1, Arc::default());
+        Ok(Self { name, shape, images, labels, n_classes, class_names, labelled, notes })
     }
 
-    /// With names for its classes, in their order; without them they are called by their numbers.
+    /// With names for its classes, in their order; without them they are called by their numbers. Names beyond the last class are
+    /// dropped. A name that an earlier class has already gets the number of its class, so that no two are equal.
     #[must_use]
     pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.labelled |= !names.is_empty();
         names.truncate(self.n_classes);
         names.extend((names.len()..self.n_classes).map(|class| class.to_string()));
+        for class in 1..names.len() {
+            while names[..class].contains(&names[class]) {
+                names[class] += &format!(" ({class})");
+            }
+        }
         self.class_names = names.into();
+        self
+    }
+
+    /// With notes for the user: in plain text, one a line, on what was passed over when the set was read.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes.into();
         self
     }
 
@@ -107,6 +152,68 @@ impl Dataset {
         &self.class_names
     }
 
+    /// Whether the classes mean something: they have names, or there are several. A folder or an array of mere images has one class
+    /// without a name.
+    pub fn has_labels(&self) -> bool {
+        self.labelled
+    }
+
+    /// Notes for the user: in plain text, one a line, on what was passed over when the set was read.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The images whose classes are among `names`, by name, with the labels and classes of `names`, which are a model's; and what did
+    /// not fit.
+    ///
+    /// # Errors
+    /// When the set has no labels, no image is of one of the classes, or there are more than 256 of these.
+    pub fn with_classes_of(&self, names: &[String]) -> Result<(Self, ClassMatch)> {
+        if !self.labelled {
+            return Err(Error::input(format!(
+                "{}: its images have no labels; put them into folders, one for each class, with the names of the classes ({})",
+                self.name,
+                listed(names)
+            )));
+        }
+        if names.len() > MOST_CLASSES {
+            return Err(Error::input(format!(
+                "{} classes are too many; there are at most {MOST_CLASSES}",
+                names.len()
+            )));
+        }
+        let place = |name: &String| names.iter().position(|other| other == name);
+        let places: Vec<Option<usize>> = self.class_names.iter().map(place).collect();
+        let known = |&index: &usize| places[usize::from(self.labels[index])].is_some();
+        let kept: Vec<usize> = (0..self.len()).filter(known).collect();
+        if kept.is_empty() {
+            return Err(Error::input(format!(
+                "{}: it has no image of the classes {}; its classes are {}: give its folders the names of the model's classes",
+                self.name,
+                listed(names),
+                listed(&self.class_names)
+            )));
+        }
+        let mut set = self.select(&kept)?;
+        let mut seen = vec![false; names.len()];
+        for label in &mut set.labels {
+            let class = places[usize::from(*label)].unwrap_or_default();
+            seen[class] = true;
+            // Below 256, as their number was checked to be.
+            *label = class as u8;
+        }
+        set.n_classes = names.len();
+        set.class_names = names.into();
+        let absent = names.iter().zip(&seen).filter(|(_, seen)| !**seen);
+        let unknown = self.class_names.iter().zip(&places).filter(|(_, place)| place.is_none());
+        let classes = ClassMatch {
+            missing: absent.map(|(name, _)| name.clone()).collect(),
+            unknown: unknown.map(|(name, _)| name.clone()).collect(),
+            left_out: self.len() - kept.len(),
+        };
+        Ok((set, classes))
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -119,6 +226,7 @@ impl Dataset {
 
     /// The values of an image. Panics when there is no such image.
     pub fn image(&self, index: usize) -> &[u8] {
+        assert!(index < self.len(), "there is no image {index}; there are {}", self.len());
         &self.images[index * self.shape.len()..][..self.shape.len()]
     }
 
@@ -161,7 +269,9 @@ impl Dataset {
                 self.len()
             )));
         }
-        let mut images = Vec::with_capacity(indices.len() * self.shape.len());
+        let size = indices.len().saturating_mul(self.shape.len());
+        let mut images = memory(size)
+            .map_err(|error| Error::input(format!("{}: {error}; take fewer images", self.name)))?;
         for &index in indices {
             images.extend_from_slice(self.image(index));
         }
@@ -272,8 +382,20 @@ impl Dataset {
             labels: Vec::new(),
             n_classes: self.n_classes,
             class_names: self.class_names.clone(),
+            labelled: self.labelled,
+            notes: self.notes.clone(),
         }
     }
+}
+
+/// Names for a message, shortened when there are many.
+fn listed(names: &[String]) -> String {
+    let mut list: Vec<String> =
+        names.iter().take(MOST_NAMES).map(|name| format!("'{}'", shown(name))).collect();
+    if names.len() > MOST_NAMES {
+        list.push(format!("and {} more", names.len() - MOST_NAMES));
+    }
+    list.join(", ")
 }
 
 #[cfg(test)]
@@ -340,5 +462,88 @@ pub(crate) mod tests {
         refused(Dataset::new("d", shape, vec![0; 8], vec![0, 3], 3), "image 1 has label 3");
         let empty = ImageShape { height: 0, width: 2, channels: 1 };
         refused(Dataset::new("d", empty, vec![], vec![], 3), "no pixels");
+    }
+
+    #[test]
+    fn sizes_and_classes_beyond_all_bounds_are_refused() {
+        let sizes = [(usize::MAX, 2), (1 << 63, 2), (1 << 32, 1 << 32), (1 << 62, 2)];
+        for (height, width) in sizes {
+            let shape = ImageShape { height, width, channels: 1 };
+            assert!(shape.len() > isize::MAX as usize && !shape.is_empty());
+            refused(Dataset::new("d", shape, vec![], vec![], 1), "larger than all memory");
+            refused(Dataset::new("d", shape, vec![0; 4], vec![0; 2], 1), "larger than all memory");
+        }
+        let shape = ImageShape { height: 1 << 61, width: 1, channels: 1 };
+        refused(Dataset::new("d", shape, vec![], vec![0; 8], 1), "0 bytes of images");
+        let shape = ImageShape { height: 1, width: 1, channels: 1 };
+        for classes in [0, 257, usize::MAX] {
+            refused(Dataset::new("d", shape, vec![], vec![], classes), "1 to 256");
+        }
+    }
+
+    #[test]
+    fn no_two_classes_have_one_name() {
+        let names =
+            |names: &[&str]| numbered(3).with_class_names(names.to_vec()).class_names().to_vec();
+        assert_eq!(names(&["a", "a", "a"]), ["a", "a (1)", "a (2)"]);
+        assert_eq!(names(&["2", "a (1)"]), ["2", "a (1)", "2 (2)"]);
+        assert_eq!(names(&["c", "b", "a", "more"]), ["c", "b", "a"]);
+    }
+
+    fn strings(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn classes_are_matched_by_name() {
+        // Images 0 to 5 are of ape, bee, cat, ape, bee, cat.
+        let set =
+            numbered(6).with_class_names(["ape", "bee", "cat"]).with_notes(strings(&["note"]));
+        let (matched, classes) = set.with_classes_of(&strings(&["cat", "dog", "ape"])).unwrap();
+        assert_eq!(matched.labels(), [2, 0, 2, 0]);
+        assert_eq!(firsts(&matched), [0, 2, 3, 5]);
+        assert_eq!(matched.class_names(), ["cat", "dog", "ape"]);
+        assert_eq!((matched.n_classes(), matched.notes()), (3, &strings(&["note"])[..]));
+        let expected =
+            ClassMatch { missing: strings(&["dog"]), unknown: strings(&["bee"]), left_out: 2 };
+        assert_eq!(classes, expected);
+        let (same, classes) = set.with_classes_of(set.class_names()).unwrap();
+        assert_eq!((same.digest(), classes), (set.digest(), ClassMatch::default()));
+    }
+
+    #[test]
+    fn sets_without_a_class_of_the_model_are_refused_with_both_lists() {
+        let set = numbered(6).with_class_names(["ape", "bee", "cat"]);
+        refused(set.with_classes_of(&strings(&["x\ny"])), "no image of the classes 'x\\ny'");
+        refused(set.with_classes_of(&strings(&["dog"])), "'ape', 'bee', 'cat'");
+        let many: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+        refused(set.with_classes_of(&many), "'11', and 188 more");
+        refused(set.with_classes_of(&[]), "no image");
+        // A class without images helps nobody.
+        let apes = set.select(&[0, 3]).unwrap();
+        refused(apes.with_classes_of(&strings(&["bee"])), "no image");
+    }
+
+    #[test]
+    fn sets_have_labels_when_their_classes_mean_something() {
+        assert!(numbered(3).has_labels());
+        let shape = ImageShape { height: 1, width: 1, channels: 1 };
+        let one = Dataset::new("d", shape, vec![7], vec![0], 1).unwrap();
+        let no_names: [&str; 0] = [];
+        assert!(!one.clone().with_class_names(no_names).has_labels());
+        refused(one.with_classes_of(&strings(&["0"])), "no labels");
+        let named = one.with_class_names(["cat"]);
+        assert!(named.has_labels() && named.range(0..0).unwrap().has_labels());
+    }
+
+    /// Checkpoints hold digests.
+    #[test]
+    fn a_digest_is_of_shape_images_and_labels_alone() {
+        let digest = "ad01f1c61e2a9364ae9e996a978b4862be8bdb7633e5eef594c5e8a32f296a14";
+        assert_eq!(numbered(3).digest(), digest);
+        assert_eq!(
+            numbered(3).with_class_names(["a"]).with_notes(strings(&["b"])).digest(),
+            digest
+        );
     }
 }

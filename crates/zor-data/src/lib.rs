@@ -26,7 +26,7 @@ mod webp;
 pub use augment::{Augment, Border, Canvas};
 pub use batches::{Batch, Batches, Order, Prefetch};
 pub use cifar10::Cifar10;
-pub use dataset::{Dataset, ImageShape};
+pub use dataset::{ClassMatch, Dataset, ImageShape};
 pub use error::{Error, ErrorKind, Result};
 pub use fashion_mnist::FashionMnist;
 pub use locations::{Locations, Source};
