@@ -9,12 +9,17 @@ use zor_core::Random;
 
 use crate::augment::{Augment, Canvas};
 use crate::dataset::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_words};
 
 /// Separates the uses of one seed.
 const ORDER_STREAM: u64 = 1 << 62;
 const IMAGE_STREAM: u64 = 1 << 63;
 const SIDE_STREAM: u64 = (1 << 63) | (1 << 62);
+
+/// No batch takes more bytes. Whether there are as many is only known when they are taken.
+const LARGEST: u128 = 1 << 40;
+/// No more batches are made ahead of their use.
+const MOST_AHEAD: usize = 1 << 10;
 
 /// In which order images come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +59,7 @@ impl Batches {
     /// Batches of `rows` images (all of them when the order is full).
     ///
     /// # Errors
-    /// When a batch or the set is empty, or the augmentation's settings make no sense.
+    /// When a batch or the set is empty, a batch is larger than 1 TiB, or the augmentation's settings make no sense.
     pub fn new(
         set: Arc<Dataset>,
         rows: usize,
@@ -72,6 +77,16 @@ impl Batches {
             augment.check()?;
         }
         let rows = if order == Order::Full { set.len() } else { rows };
+        let values = rows as u128 * set.shape().len() as u128;
+        let bytes = values * size_of::<f32>() as u128;
+        if bytes > LARGEST.min(isize::MAX as u128) {
+            return Err(Error::input(format!(
+                "a batch of {rows} images of {} values takes {}; at most {} are possible: lower the batch size",
+                set.shape().len(),
+                in_words(bytes),
+                in_words(LARGEST)
+            )));
+        }
         Ok(Self { set, rows, order, augment, seed })
     }
 
@@ -92,7 +107,8 @@ impl Batches {
         batch.labels.clear();
         let mut draw = Random::stream(self.seed, ORDER_STREAM ^ step);
         for (row, out) in batch.inputs.chunks_exact_mut(pixels).enumerate() {
-            let number = step * self.rows as u64 + row as u64;
+            // Steps may have any number, though none gets as far as where theirs wraps.
+            let number = step.wrapping_mul(self.rows as u64).wrapping_add(row as u64);
             let index = match self.order {
                 Order::Random => draw.below(self.set.len()),
                 Order::Sequential => (number % self.set.len() as u64) as usize,
@@ -161,19 +177,22 @@ pub struct Prefetch {
 }
 
 impl Prefetch {
-    /// Starts with the batch of a step, at most `ahead` batches before they are asked for.
+    /// Starts with the batch of a step, at most `ahead` batches, and never more than 1,024, before they are asked for. After the last
+    /// step comes step 0.
     pub fn spawn(batches: Batches, first_step: u64, ahead: usize) -> Self {
-        let (send, ready): (SyncSender<Batch>, _) = sync_channel(ahead);
+        let (send, ready): (SyncSender<Batch>, _) = sync_channel(ahead.min(MOST_AHEAD));
         let (used, returned) = channel::<Batch>();
         let worker = std::thread::spawn(move || {
             let mut scratch = Scratch::default();
-            for step in first_step.. {
+            let mut step = first_step;
+            loop {
                 let mut batch = returned.try_recv().unwrap_or_default();
                 batches.fill_with(step, &mut batch, &mut scratch);
                 if send.send(batch).is_err() {
                     // Nobody takes batches any longer.
                     return;
                 }
+                step = step.wrapping_add(1);
             }
         });
         Self { ready: Some(ready), used, worker: Some(worker) }
@@ -283,5 +302,40 @@ mod tests {
         assert!(make(numbered(7), 0).unwrap_err().to_string().contains("batch size is 0"));
         let empty = numbered(7).range(0..0).unwrap();
         assert!(make(empty, 3).unwrap_err().to_string().contains("no images"));
+    }
+
+    #[test]
+    fn batches_larger_than_all_memory_are_refused() {
+        for rows in [usize::MAX, (1 << 62) + 1, 1 << 38] {
+            for order in [Order::Random, Order::Shuffled, Order::Sequential] {
+                let error = Batches::new(Arc::new(numbered(7)), rows, order, None, 0).unwrap_err();
+                let message = error.to_string();
+                assert!(message.contains(&rows.to_string()), "{message}");
+                assert!(
+                    message.contains("1.1 TB") && message.contains("lower the batch size"),
+                    "{message}"
+                );
+            }
+        }
+        // All images, whatever the size that is asked for.
+        assert_eq!(plan(usize::MAX, Order::Full, None).rows(), 7);
+    }
+
+    #[test]
+    fn steps_may_have_any_number() {
+        for order in [Order::Shuffled, Order::Random, Order::Sequential, Order::Full] {
+            let plan =
+                plan(12, order, Some(Augment { alternate: true, ..Augment::shifts_and_flips(1) }));
+            let mut batch = Batch::default();
+            for step in [u64::MAX / 12, u64::MAX / 12 + 1, u64::MAX] {
+                plan.fill(step, &mut batch);
+                assert_eq!(batch.labels.len(), plan.rows());
+            }
+            let mut prefetch = Prefetch::spawn(plan.clone(), u64::MAX - 1, usize::MAX);
+            for step in [u64::MAX - 1, u64::MAX, 0, 1] {
+                plan.fill(step, &mut batch);
+                assert_eq!(prefetch.next(), batch, "step {step}");
+            }
+        }
     }
 }
