@@ -123,6 +123,7 @@ impl Cifar10 {
     fn fetch_from(addresses: &[&str], base: &Path, files: &[(&str, &str)]) -> Result<PathBuf> {
         use crate::digest::{digest_of, verify};
         let folder = base.join(OFFICIAL.folder);
+        let _lock = crate::download::lock(base);
         if files.iter().all(|(name, digest)| verify(&folder.join(name), digest).is_ok()) {
             return Ok(folder);
         }
@@ -341,7 +342,7 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let folder = Cifar10::fetch_from(&[&address], base.path(), &files).unwrap();
         check(&Cifar10::from_folder(&folder).unwrap());
-        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 1, "the archive is still there");
+        assert_eq!(visible(base.path()), 1, "the archive is still there");
         // What is there already is not fetched again.
         Cifar10::fetch_from(&[], base.path(), &files).unwrap();
 
@@ -349,7 +350,31 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let error = Cifar10::fetch_from(&[&address], base.path(), &files).unwrap_err();
         assert!(error.to_string().contains("not the official file"), "{error}");
-        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0, "something half-written");
+        assert_eq!(visible(base.path()), 0, "something half-written");
+    }
+
+    #[cfg(feature = "download")]
+    fn visible(folder: &Path) -> usize {
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| !name.as_encoded_bytes().starts_with(b".")).count()
+    }
+
+    #[cfg(feature = "download")]
+    #[test]
+    fn who_fetches_at_once_waits_and_finds_the_files_there() {
+        use crate::download::tests::{Answer, serve};
+        let digests: Vec<String> =
+            (0..6).map(|index| crate::digest::digest_of(&file(index)).unwrap()).collect();
+        let files: Vec<(&str, &str)> =
+            FILES.iter().zip(&digests).map(|((name, _), digest)| (*name, &**digest)).collect();
+        let (address, requests) = serve(archive(&[0, 1, 2, 3, 4, 5]).leak(), Answer::Whole);
+        let base = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| Cifar10::fetch_from(&[&address], base.path(), &files).unwrap());
+            }
+        });
+        assert_eq!((requests.lock().unwrap().len(), visible(base.path())), (1, 1));
     }
 
     fn refused(result: Result<Cifar10>, words: &[&str]) {

@@ -114,6 +114,7 @@ impl FashionMnist {
     #[cfg(feature = "download")]
     pub fn fetch(locations: &Locations) -> Result<PathBuf> {
         let folder = locations.to_fetch_to()?.join(OFFICIAL.folder);
+        let _lock = crate::download::lock(&folder);
         for (name, digest) in FILES {
             let path = folder.join(format!("{name}.gz"));
             let check = |path: &Path| verify(path, digest);

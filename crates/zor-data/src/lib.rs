@@ -20,6 +20,8 @@ mod jpeg;
 mod locations;
 #[cfg(feature = "images")]
 mod picture;
+#[cfg(feature = "download")]
+mod proxy;
 #[cfg(feature = "images")]
 mod webp;
 

@@ -1,0 +1,293 @@
+//! Plain HTTP through a proxy, as a request with the whole address (RFC 9112, section 3.2.2), which every proxy takes.
+//!
+//! The HTTP client asks for a tunnel instead, and proxies with ordinary rules grant tunnels to port 443 alone.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::error::shown;
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// Between two reads.
+const SILENCE: Duration = Duration::from_secs(60);
+const MOST_REDIRECTS: usize = 5;
+/// Bytes of an answer's head.
+const LONGEST_HEAD: u64 = 1 << 16;
+
+/// Which proxy is used for which address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proxies {
+    /// `http://user:password@host:port`, of which all but the host may be absent.
+    pub(crate) http: Option<String>,
+    /// Hosts and domains that are reached without it, separated by commas.
+    pub(crate) except: String,
+}
+
+/// A proxy.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Proxy {
+    host: String,
+    port: u16,
+    /// In base 64.
+    credentials: Option<String>,
+}
+
+/// An answer whose body is still to be read.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The status in words.
+    pub(crate) said: String,
+    /// Bytes that were promised.
+    pub(crate) length: Option<u64>,
+    pub(crate) body: Box<dyn Read>,
+}
+
+impl Proxies {
+    /// What `http_proxy`, else `all_proxy`, and `no_proxy` say, in lower or upper case.
+    pub(crate) fn from_environment() -> Self {
+        let first = |names: &[&str]| {
+            names.iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty())
+        };
+        Self {
+            http: first(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
+            except: first(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
+        }
+    }
+
+    /// The proxy for an address, if it is reached through one.
+    ///
+    /// # Errors
+    /// When the proxy's own address cannot be used.
+    pub(crate) fn of(&self, address: &str) -> Result<Option<Proxy>, String> {
+        let host = address.strip_prefix("http://").map(|rest| host_and_port(authority(rest)).0);
+        match (&self.http, host) {
+            (Some(proxy), Some(host)) if !self.excepted(host) => Proxy::parse(proxy).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn excepted(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let entries = self.except.split([',', ' ']).filter(|entry| !entry.is_empty());
+        entries.map(|entry| host_and_port(entry).0.to_ascii_lowercase()).any(|entry| {
+            let domain = entry.trim_start_matches('*').trim_start_matches('.');
+            entry == "*"
+                || host == domain
+                || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+                    && !domain.is_empty()
+        })
+    }
+}
+
+impl Proxy {
+    fn parse(address: &str) -> Result<Self, String> {
+        let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(format!(
+                "proxies of kind {} cannot be used; name one of kind http in http_proxy",
+                shown(scheme)
+            ));
+        }
+        let authority = authority(rest);
+        let (credentials, place) = match authority.rsplit_once('@') {
+            Some((credentials, place)) => (Some(base64(&percent_decoded(credentials))), place),
+            None => (None, authority),
+        };
+        match host_and_port(place) {
+            ("", _) | (_, Some(Err(()))) => {
+                Err("the proxy's address in http_proxy is no http://host:port".to_owned())
+            }
+            (host, port) => {
+                let port = port.and_then(Result::ok).unwrap_or(80);
+                Ok(Self { host: host.to_owned(), port, credentials })
+            }
+        }
+    }
+
+    /// Asks for the bytes of an address from a place on, and follows redirections.
+    ///
+    /// # Errors
+    /// Says why there is no answer.
+    pub(crate) fn get(&self, address: &str, from: u64) -> Result<Answer, String> {
+        let mut address = address.to_owned();
+        for _ in 0..=MOST_REDIRECTS {
+            let (answer, location) = self
+                .ask(&address, from)
+                .map_err(|error| format!("the proxy {}: {error}", self.said()))?;
+            let location = match (answer.status, location) {
+                (301 | 302 | 303 | 307 | 308, Some(location)) => location,
+                _ => return Ok(answer),
+            };
+            address = match &location {
+                whole if whole.starts_with("http://") => location,
+                path if path.starts_with('/') && !path.starts_with("//") => {
+                    let host = authority(address.trim_start_matches("http://"));
+                    format!("http://{host}{path}")
+                }
+                _ => {
+                    return Err(format!(
+                        "it leads on to {}, which is no plain HTTP",
+                        shown(&location)
+                    ));
+                }
+            };
+        }
+        Err(format!("it leads on more than {MOST_REDIRECTS} times"))
+    }
+
+    /// The proxy, for messages: without the password.
+    fn said(&self) -> String {
+        shown(format!("{}:{}", self.host, self.port))
+    }
+
+    /// One request; the answer, and where it leads on to.
+    fn ask(&self, address: &str, from: u64) -> std::io::Result<(Answer, Option<String>)> {
+        let damaged = || std::io::Error::other("its answer is not HTTP");
+        let mut stream = self.connect()?;
+        let mut head = format!(
+            "GET {address} HTTP/1.0\r\nHost: {}\r\nUser-Agent: zor\r\nAccept: */*\r\nConnection: close\r\n",
+            authority(address.trim_start_matches("http://"))
+        );
+        if from > 0 {
+            head += &format!("Range: bytes={from}-\r\n");
+        }
+        if let Some(credentials) = &self.credentials {
+            head += &format!("Proxy-Authorization: Basic {credentials}\r\n");
+        }
+        stream.write_all((head + "\r\n").as_bytes())?;
+        let mut reader = BufReader::new(stream);
+        let mut lines = Vec::new();
+        let mut rest = reader.by_ref().take(LONGEST_HEAD);
+        loop {
+            let mut line = Vec::new();
+            rest.read_until(b'\n', &mut line)?;
+            match String::from_utf8_lossy(&line).trim_end() {
+                "" if line.ends_with(b"\n") => break,
+                "" => return Err(damaged()),
+                text => lines.push(text.to_owned()),
+            }
+        }
+        let (first, fields) = lines.split_first().ok_or_else(damaged)?;
+        let said = first.strip_prefix("HTTP/").and_then(|line| line.split_once(' '));
+        let said = said.ok_or_else(damaged)?.1;
+        let status = said.get(..3).and_then(|status| status.parse().ok()).ok_or_else(damaged)?;
+        let field = |name: &str| {
+            let of = |line: &String| {
+                let (key, value) = line.split_once(':')?;
+                key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            };
+            fields.iter().find_map(of)
+        };
+        // Nobody who is asked in HTTP/1.0 may answer in chunks.
+        if field("transfer-encoding").is_some() {
+            return Err(damaged());
+        }
+        let length = field("content-length").and_then(|length| length.parse().ok());
+        let said = format!("{} through the proxy {}", shown(said), self.said());
+        let body: Box<dyn Read> = Box::new(reader.take(length.unwrap_or(u64::MAX)));
+        Ok((Answer { status, said, length, body }, field("location")))
+    }
+
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        let mut last = std::io::Error::other("its name has no address");
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, CONNECT) {
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(SILENCE))?;
+                    stream.set_write_timeout(Some(SILENCE))?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The part of an address, without its scheme, before the path.
+fn authority(rest: &str) -> &str {
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// The port is an error when it is no number.
+fn host_and_port(authority: &str) -> (&str, Option<Result<u16, ()>>) {
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => match authority.split_once(':') {
+            // Of an address of version 6 without brackets all is host.
+            Some((_, rest)) if rest.contains(':') => (authority, None),
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    (host, port.map(|port| port.parse().map_err(|_| ())))
+}
+
+/// Bytes whose `%41` are letters again.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let (bytes, mut at, mut decoded) = (text.as_bytes(), 0, Vec::new());
+    while at < bytes.len() {
+        let digits = bytes.get(at + 1..at + 3).and_then(|two| std::str::from_utf8(two).ok());
+        let byte =
+            digits.filter(|_| bytes[at] == b'%').and_then(|two| u8::from_str_radix(two, 16).ok());
+        decoded.push(byte.unwrap_or(bytes[at]));
+        at += if byte.is_some() { 3 } else { 1 };
+    }
+    decoded
+}
+
+/// RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number =
+            (0..3).fold(0usize, |sum, at| sum << 8 | usize::from(*three.get(at).unwrap_or(&0)));
+        for at in 0..4 {
+            let letter = char::from(LETTERS[number >> (18 - 6 * at) & 63]);
+            text.push(if at > three.len() { '=' } else { letter });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_named_in_the_usual_ways() {
+        let proxy = |address: &str| Proxy::parse(address);
+        let at = |host: &str, port, credentials: Option<&str>| {
+            Ok(Proxy { host: host.into(), port, credentials: credentials.map(Into::into) })
+        };
+        assert_eq!(proxy("http://squid:3128/"), at("squid", 3128, None));
+        assert_eq!(proxy("squid"), at("squid", 80, None));
+        assert_eq!(proxy("http://[::1]:8080"), at("::1", 8080, None));
+        let credentials = Some("QWxhZGRpbjpvcGVuIHNlc0BtZQ==");
+        assert_eq!(proxy("http://Aladdin:open%20ses%40me@squid:1"), at("squid", 1, credentials));
+        assert!(proxy("socks5://squid:1080").unwrap_err().contains("kind socks5"));
+        for wrong in ["http://", "http://squid:port", "http://user:secret@squid:99999"] {
+            let message = proxy(wrong).unwrap_err();
+            assert!(message.contains("http_proxy") && !message.contains("secret"), "{message}");
+        }
+        assert_eq!([b"".as_slice(), b"f", b"fo", b"foo"].map(base64), ["", "Zg==", "Zm8=", "Zm9v"]);
+    }
+
+    #[test]
+    fn excepted_hosts_are_reached_without_it() {
+        let through = |except: &str, address: &str| {
+            let proxies = Proxies { http: Some("squid:1".to_owned()), except: except.to_owned() };
+            proxies.of(address).unwrap().is_some()
+        };
+        assert!(through("", "http://data.org/file"));
+        for except in ["*", "data.org", ".org, x", "x,*.data.org", "DATA.org:80", "a b data.org"] {
+            assert!(!through(except, "http://www.data.org:8080/file"), "{except}");
+        }
+        assert!(!through("localhost,127.0.0.1", "http://127.0.0.1:8080/file"));
+        assert!(!through("::1", "http://[::1]:8080/file"));
+        assert!(through("ata.org,data.com,,.", "http://data.org/file"));
+        assert!(Proxies::default().of("http://data.org").unwrap().is_none());
+    }
+}
