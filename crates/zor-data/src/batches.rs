@@ -16,9 +16,9 @@ const ORDER_STREAM: u64 = 1 << 62;
 const IMAGE_STREAM: u64 = 1 << 63;
 const SIDE_STREAM: u64 = (1 << 63) | (1 << 62);
 
-/// No batch takes more bytes. Whether there are as many is only known when they are taken.
+/// Largest batch in bytes. Free memory is not checked here.
 const LARGEST: u128 = 1 << 40;
-/// No more batches are made ahead of their use.
+/// Largest number of batches that are prefetched.
 const MOST_AHEAD: usize = 1 << 10;
 
 /// In which order images come.
@@ -107,7 +107,7 @@ impl Batches {
         batch.labels.clear();
         let mut draw = Random::stream(self.seed, ORDER_STREAM ^ step);
         for (row, out) in batch.inputs.chunks_exact_mut(pixels).enumerate() {
-            // Steps may have any number, though none gets as far as where theirs wraps.
+            // The product wraps far beyond the steps of any run; any step number is valid.
             let number = step.wrapping_mul(self.rows as u64).wrapping_add(row as u64);
             let index = match self.order {
                 Order::Random => draw.below(self.set.len()),
@@ -317,7 +317,7 @@ mod tests {
                 );
             }
         }
-        // All images, whatever the size that is asked for.
+        // A full batch ignores the requested size.
         assert_eq!(plan(usize::MAX, Order::Full, None).rows(), 7);
     }
 

@@ -48,7 +48,7 @@ const OFFICIAL: Official = Official {
 pub const SHAPE: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
 const PLANE: usize = SHAPE.height * SHAPE.width;
 const RECORD: usize = 1 + 3 * PLANE;
-/// A file of the set has 10,000 records; one of a user's own may have more, up to this many bytes. So may an archive, unpacked.
+/// A file of the set has 10,000 records; one of a user's own may have more, up to this many bytes. The limit also holds for an unpacked archive.
 const LARGEST: u64 = 1 << 30;
 
 /// Training and test images.
@@ -236,7 +236,7 @@ fn members(archive: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
         Error::in_file(archive, format!("it is damaged or cut short: {error}; fetch it again"))
     };
     let file = file::open(archive)?;
-    // Nothing in an archive can make more of it than this, the names of its files included.
+    // Bounds everything that is unpacked, long file names included.
     let unpacked = GzDecoder::new(BufReader::new(file)).take(LARGEST);
     let mut tar = tar::Archive::new(unpacked);
     let mut found: Vec<(usize, Vec<u8>)> = Vec::new();

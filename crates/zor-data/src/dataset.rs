@@ -20,7 +20,7 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Values in an image; `usize::MAX` when there are more.
+    /// Values in an image; saturates at `usize::MAX`.
     pub fn len(&self) -> usize {
         self.height.saturating_mul(self.width).saturating_mul(self.channels)
     }
@@ -33,7 +33,7 @@ impl ImageShape {
 
 /// A label is a byte.
 pub(crate) const MOST_CLASSES: usize = 256;
-/// Names in a message that lists them.
+/// Largest number of names that a message lists.
 const MOST_NAMES: usize = 12;
 
 /// Images of one size, 8 bits a value, with a class for each.
@@ -49,14 +49,14 @@ pub struct Dataset {
     notes: Arc<[String]>,
 }
 
-/// How the classes of a set fit those of a model.
+/// Differences between the classes of a set and those of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassMatch {
-    /// Classes of the model that the set has no images of.
+    /// Classes of the model without images in the set.
     pub missing: Vec<String>,
     /// Classes of the set that the model does not know.
     pub unknown: Vec<String>,
-    /// Number of images of such classes, which are left out.
+    /// Number of images of unknown classes, which are left out.
     pub left_out: usize,
 }
 
@@ -64,7 +64,7 @@ impl Dataset {
     /// A set of `labels.len()` images that lie one after another.
     ///
     /// # Errors
-    /// When the sizes do not fit or exceed all memory, a label is not below `n_classes`, or those are not 1 to 256.
+    /// When the sizes do not fit or overflow, a label is not below `n_classes`, or `n_classes` is not 1 to 256.
     pub fn new(
         name: impl Into<String>,
         shape: ImageShape,
@@ -76,7 +76,7 @@ impl Dataset {
         if shape.is_empty() {
             return Err(Error::input(format!("{name}: images of {shape:?} have no pixels")));
         }
-        // Not more than a slice can have: a product of sizes that saturates is one of them.
+        // The size of an allocation is an `isize`; this also refuses a saturated product.
         if isize::try_from(shape.len()).is_err() {
             return Err(Error::input(format!(
                 "{name}: images of {}x{}x{} values are larger than all memory",
@@ -109,7 +109,7 @@ impl Dataset {
     }
 
     /// With names for its classes, in their order; without them they are called by their numbers. Names beyond the last class are
-    /// dropped. A name that an earlier class has already gets the number of its class, so that no two are equal.
+    /// dropped. A repeated name gets the number of its class appended, so that all names differ.
     #[must_use]
     pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
@@ -125,7 +125,7 @@ impl Dataset {
         self
     }
 
-    /// With notes for the user: in plain text, one a line, on what was passed over when the set was read.
+    /// With notes for the user in plain text, one line each, such as a list of skipped files.
     #[must_use]
     pub fn with_notes(mut self, notes: Vec<String>) -> Self {
         self.notes = notes.into();
@@ -152,19 +152,19 @@ impl Dataset {
         &self.class_names
     }
 
-    /// Whether the classes mean something: they have names, or there are several. A folder or an array of mere images has one class
-    /// without a name.
+    /// Whether the images are labelled: the classes have names, or there are several. A flat folder or an array of images has one
+    /// class without a name.
     pub fn has_labels(&self) -> bool {
         self.labelled
     }
 
-    /// Notes for the user: in plain text, one a line, on what was passed over when the set was read.
+    /// Notes for the user in plain text, one line each: files and folders that reading the set skipped.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The images whose classes are among `names`, by name, with the labels and classes of `names`, which are a model's; and what did
-    /// not fit.
+    /// The images whose class names are in `names` (the classes of a model), relabelled to the order of `names`. Images of other
+    /// classes are left out; the second value reports the differences.
     ///
     /// # Errors
     /// When the set has no labels, no image is of one of the classes, or there are more than 256 of these.
@@ -199,7 +199,7 @@ impl Dataset {
         for label in &mut set.labels {
             let class = places[usize::from(*label)].unwrap_or_default();
             seen[class] = true;
-            // Below 256, as their number was checked to be.
+            // At most 256 names were accepted above.
             *label = class as u8;
         }
         set.n_classes = names.len();
@@ -519,7 +519,7 @@ pub(crate) mod tests {
         let many: Vec<String> = (0..200).map(|n| n.to_string()).collect();
         refused(set.with_classes_of(&many), "'11', and 188 more");
         refused(set.with_classes_of(&[]), "no image");
-        // A class without images helps nobody.
+        // A class without images is no match.
         let apes = set.select(&[0, 3]).unwrap();
         refused(apes.with_classes_of(&strings(&["bee"])), "no image");
     }
@@ -536,7 +536,7 @@ pub(crate) mod tests {
         assert!(named.has_labels() && named.range(0..0).unwrap().has_labels());
     }
 
-    /// Checkpoints hold digests.
+    /// Checkpoints store digests, so they must not change.
     #[test]
     fn a_digest_is_of_shape_images_and_labels_alone() {
         let digest = "ad01f1c61e2a9364ae9e996a978b4862be8bdb7633e5eef594c5e8a32f296a14";

@@ -1,8 +1,8 @@
 //! Fetching a file over HTTP: from the first address that works, whole or not at all.
 //!
 //! Plain HTTP is enough, since nothing is trusted but the digest of what arrived. A download goes to a `.part` file beside its
-//! place, continues where an earlier one stopped, and gets its name when its digest is right. Who fetches into a folder locks it,
-//! so that two processes do not write to one part.
+//! place, continues where an earlier one stopped, and gets its name when its digest is right. A lock on the folder
+//! keeps two processes from writing to one part.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -16,14 +16,12 @@ use crate::proxy::{self, Proxies};
 const LARGEST: u64 = 256 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(1800);
-/// The file in a folder that is locked while something is fetched into it. It stays: whoever waits for it must find the one that
-/// the others find.
+/// Lock file of a folder that is fetched into. It is never removed: removing it would let two processes lock different files.
 const LOCK: &str = ".lock";
 
-/// Waits until nobody else fetches into a folder, and keeps others from it until what is returned is dropped, or this process ends.
+/// Locks a folder for a download; waits while another process holds the lock. Dropping the file, or the end of the process, unlocks.
 ///
-/// Where the file system has no locks there is none: then two who fetch at once may spoil each other's download, which its digest
-/// tells.
+/// Returns nothing where the file system has no locks. Concurrent downloads can then damage each other, which the digests reveal.
 pub(crate) fn lock(folder: &Path) -> Option<File> {
     fs::create_dir_all(folder).ok()?;
     let file = OpenOptions::new().create(true).append(true).open(folder.join(LOCK)).ok()?;
@@ -97,9 +95,12 @@ fn transfer(
 ) -> Result<std::result::Result<(), String>> {
     let refused = |error: &std::io::Error| Error::file_system(partial, "write it", error);
     let have = match fs::metadata(partial) {
-        // Opening a pipe would wait for somebody who reads from it.
+        // Opening a pipe without a reader would hang.
         Ok(metadata) if !metadata.is_file() => {
-            return Err(Error::in_file(partial, "it is not a regular file; remove it"));
+            return Err(Error::in_file(
+                partial,
+                "it is not a regular file (a pipe or a device); remove it",
+            ));
         }
         Ok(metadata) => metadata.len(),
         Err(_) => 0,
@@ -138,7 +139,7 @@ fn transfer(
     })
 }
 
-/// Asks for the bytes of an address from a place on, without a proxy.
+/// Requests the bytes of an address from an offset on, without a proxy.
 fn get(address: &str, from: u64) -> std::result::Result<proxy::Answer, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -330,8 +331,8 @@ pub(crate) mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
-    /// A proxy with ordinary rules, before a server whose name means nothing outside: tunnels lead to port 443 alone. Returns how it
-    /// is used, and the heads of the requests.
+    /// A proxy with Squid's default rules, which refuses CONNECT except to port 443, in front of a server with an unresolvable name.
+    /// Returns the proxy settings and the heads of the requests.
     fn proxy(credentials: &str) -> (Proxies, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{credentials}{}", listener.local_addr().unwrap());
@@ -388,7 +389,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_proxy_is_given_its_password_and_nobody_else_is_told() {
+    fn a_proxy_gets_its_password_and_messages_hide_it() {
         let (proxies, heads) = proxy("me:secret@");
         let error = attempt_through(&proxies, &["http://other.invalid"], None).1.unwrap_err();
         let message = error.to_string();
@@ -402,14 +403,14 @@ pub(crate) mod tests {
         let (proxies, _) = proxy("");
         for (address, words) in [
             ("http://inside.invalid", "more than 5 times"),
-            ("http://secure.invalid", "https://data.invalid/, which is no plain HTTP"),
+            ("http://secure.invalid", "https://data.invalid/, which is not plain HTTP"),
         ] {
             let error = attempt_through(&proxies, &[address], None).1.unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
             assert_eq!(error.kind(), ErrorKind::Network);
         }
-        let nobody = Proxies { http: Some("127.0.0.1:9".to_owned()), except: String::new() };
-        let error = attempt_through(&nobody, &["http://data.invalid"], None).1.unwrap_err();
+        let absent = Proxies { http: Some("127.0.0.1:9".to_owned()), except: String::new() };
+        let error = attempt_through(&absent, &["http://data.invalid"], None).1.unwrap_err();
         assert!(error.to_string().contains("the proxy 127.0.0.1:9: "), "{error}");
     }
 
@@ -422,7 +423,7 @@ pub(crate) mod tests {
         assert!(heads.lock().unwrap().is_empty());
     }
 
-    /// Run as a process of its own by the next test.
+    /// The next test runs this one in a separate process.
     #[test]
     #[ignore = "holds a lock until it is killed"]
     fn holds_a_lock() {
@@ -450,7 +451,7 @@ pub(crate) mod tests {
         other.kill().unwrap();
         other.wait().unwrap();
         drop(lock(folder.path()).unwrap());
-        // A folder that cannot be made has no lock, which is no error.
+        // A folder that cannot be made gives no lock and no error.
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(lock(&folder.path().join("file")).is_none());
     }

@@ -61,7 +61,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A path in one line of text: control characters and bytes that are no text are escaped.
+/// A path as one line of text: control characters and bytes that are not UTF-8 are escaped.
 pub(crate) fn shown(path: impl AsRef<OsStr>) -> String {
     let mut text = String::new();
     for chunk in path.as_ref().as_encoded_bytes().utf8_chunks() {
@@ -86,10 +86,10 @@ pub(crate) fn in_words(bytes: u128) -> String {
     }
 }
 
-/// Memory for exactly `size` values, all still to come.
+/// An empty vector with room for exactly `size` values.
 ///
 /// # Errors
-/// Says how much was needed when there is not as much.
+/// When memory is short; the message says how much is needed.
 pub(crate) fn memory<T>(size: usize) -> std::result::Result<Vec<T>, String> {
     let mut values = Vec::new();
     values.try_reserve_exact(size).map_err(|_| {

@@ -1,4 +1,4 @@
-//! Reading a file that a user names, which may be anything that has a name.
+//! Reading files that a user names: regular files only, never pipes or devices.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -24,7 +24,7 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::file_system(path, "read it", &error))
 }
 
-/// Refuses what is no regular file. Opening a pipe would wait for somebody who writes to it, and a device may never end.
+/// Refuses everything but regular files: opening a pipe without a writer hangs, and a device may be endless.
 fn check(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
@@ -47,7 +47,7 @@ fn check(path: &Path) -> Result<()> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Makes a named pipe, which nobody writes to.
+    /// Makes a named pipe without a writer.
     #[cfg(unix)]
     pub(crate) fn pipe(path: &Path) {
         let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();

@@ -10,7 +10,7 @@ use crate::picture::Picture;
 
 /// Names that end like this are images.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
-/// Left behind by archives and operating systems, in lower case.
+/// Leavings of archives and operating systems, in lower case.
 const LEAVINGS: [&str; 8] = [
     "__macosx",
     "@eadir",
@@ -23,8 +23,8 @@ const LEAVINGS: [&str; 8] = [
 ];
 
 /// Reads all PNG, JPEG and WebP files of a folder in the order of their names, or, where it has folders instead, those of each as a
-/// class of its own. Hidden files and what archives and operating systems leave behind are passed over; so are files with other
-/// endings, links back to a folder around them and folders without images, which [`Dataset::notes`] names.
+/// class of its own. Hidden files and known leavings of archives and operating systems are skipped. Files with other endings, links to
+/// an enclosing folder and folders without images are skipped too, and [`Dataset::notes`] reports them.
 ///
 /// # Errors
 /// When there are none, one cannot be read ([`Picture::read`] says what can), they differ in size or in whether they have colour, or
@@ -41,7 +41,7 @@ pub fn read(folder: &Path) -> Result<Dataset> {
                     return Err(Error::in_file(
                         &nested,
                         format!(
-                            "{} and what else is in it would be passed over: the images of a class lie in its folder itself; move them \
+                            "its images, such as {}, would be skipped: the images of a class lie directly in its folder; move them \
                              to {class}, or name {class} if its folders are the classes",
                             shown(&image),
                             class = shown(&class)
@@ -132,7 +132,7 @@ fn names(folder: &Path, classes: &[PathBuf], passed: &mut Passed) -> Result<Vec<
                 return Err(Error::in_file(
                     folder,
                     format!(
-                        "the names of {} and {} are the same as text; rename one of them",
+                        "the names of {} and {} are equal once converted to text; rename one of them",
                         shown(&classes[other]),
                         shown(&classes[at])
                     ),
@@ -145,16 +145,16 @@ fn names(folder: &Path, classes: &[PathBuf], passed: &mut Passed) -> Result<Vec<
     Ok(names)
 }
 
-/// What was passed over.
+/// Files and folders that reading skipped.
 #[derive(Debug, Default)]
 struct Passed {
     /// Folders without images.
     empty: Vec<PathBuf>,
-    /// Links to a folder around them.
+    /// Links to an enclosing folder.
     loops: Vec<PathBuf>,
     /// Files with other endings.
     others: Vec<PathBuf>,
-    /// Names of classes that differ in case alone: not passed over, but worth a note.
+    /// Pairs of class names that differ in case alone; they are not skipped.
     cases: Vec<(String, String)>,
 }
 
@@ -162,7 +162,7 @@ impl Passed {
     fn notes(&self) -> Vec<String> {
         let kinds = [
             (&self.empty, "folder without images", "folders without images"),
-            (&self.loops, "link to a folder around it", "links to a folder around them"),
+            (&self.loops, "link to an enclosing folder", "links to an enclosing folder"),
             (
                 &self.others,
                 "file that does not end in .png, .jpg, .jpeg or .webp",
@@ -171,9 +171,9 @@ impl Passed {
         ];
         let said = |(paths, one, many): (&Vec<PathBuf>, &str, &str)| match &paths[..] {
             [] => None,
-            [path] => Some(format!("passed over {}, a {one}", shown(path))),
+            [path] => Some(format!("skipped {}, a {one}", shown(path))),
             [path, ..] => {
-                Some(format!("passed over {} {many}, {} the first", paths.len(), shown(path)))
+                Some(format!("skipped {} {many}, {} the first", paths.len(), shown(path)))
             }
         };
         let cases = self.cases.iter().map(|(one, other)| {
@@ -183,13 +183,13 @@ impl Passed {
     }
 }
 
-/// What is inside a folder, by name.
+/// Images and folders inside a folder, by name.
 struct Listing {
     images: Vec<PathBuf>,
     folders: Vec<PathBuf>,
 }
 
-/// What lies in a folder, without what is hidden or left behind.
+/// Contents of a folder without hidden files and leavings, sorted by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let refused = |error: &std::io::Error| match error.kind() {
         ErrorKind::NotFound => Error::in_file(folder, "there is no such folder"),
@@ -225,7 +225,7 @@ fn list(folder: &Path, passed: &mut Passed) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Whether a folder is a link to the one that it lies in, or to one around that.
+/// Whether a path is a link to its own folder or to an enclosing one.
 fn leads_back(path: &Path, folder: &Path) -> bool {
     path.is_symlink()
         && fs::canonicalize(path)
@@ -238,7 +238,7 @@ fn is_image(path: &Path) -> bool {
         .is_some_and(|ending| ENDINGS.iter().any(|image| ending.eq_ignore_ascii_case(image)))
 }
 
-/// An image anywhere below a folder. Links inside it are not followed, for they may lead round in circles.
+/// An image anywhere below a folder. Links inside it are not followed, because they may form a loop.
 fn first_image(folder: &Path) -> Result<Option<PathBuf>> {
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_and_empty_makes_no_class() {
+    fn leavings_and_empty_folders_make_no_class() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         for name in ["ape/0.png", "cat/0.png", "__MACOSX/cat/0.png", "@eaDir/0.png", ".git/0.png"] {
@@ -343,9 +343,9 @@ mod tests {
         fs::create_dir(path.join("dog")).unwrap();
         fs::write(path.join("cat/list.csv"), "").unwrap();
         let found = notes(path);
-        assert!(found.contains("passed over 2 folders without images"), "{found}");
+        assert!(found.contains("skipped 2 folders without images"), "{found}");
         assert!(found.contains("list.csv, a file that does not end in"), "{found}");
-        // One class is a class too; images without a folder are none.
+        // A single class folder is labelled; a flat folder is not.
         fs::remove_dir_all(path.join("ape")).unwrap();
         assert!(read(path).unwrap().has_labels());
         assert!(!read(&path.join("cat")).unwrap().has_labels());
@@ -364,7 +364,7 @@ mod tests {
         refused(path, &["cat/2023: ", "move them to"]);
         fs::remove_file(path.join("cat/2023/may/0.png")).unwrap();
         assert_eq!(read(path).unwrap().len(), 2);
-        // Beside images an empty folder does no harm.
+        // An empty folder beside images is allowed.
         colour(path, "ape/empty/0.png", 4, 1);
         refused(&path.join("ape"), &["both images and folders", "empty"]);
         fs::remove_file(path.join("ape/empty/0.png")).unwrap();
@@ -380,7 +380,7 @@ mod tests {
             let image = RgbImage::from_pixel(2, 2, Rgb([1; 3]));
             image.save_with_format(path.join(name), image::ImageFormat::Png).unwrap();
         }
-        // Some file systems take the two for one.
+        // Some file systems ignore case.
         if read(path).unwrap().n_classes() == 3 {
             assert_eq!(notes(path), "the classes 'Cat' and 'cat' differ in case alone");
         }
@@ -402,7 +402,7 @@ mod tests {
         symlink("nowhere", path.join("dangling")).unwrap();
         let set = read(path).unwrap();
         assert_eq!((set.len(), set.n_classes()), (1, 1));
-        assert!(set.notes()[0].contains("passed over 2 links to a folder around them"));
+        assert!(set.notes()[0].contains("skipped 2 links to an enclosing folder"));
         assert!(set.notes()[1].contains("2 files that do not end in"));
         for (name, words) in
             [("1.png", "a link to a file that is not there"), ("2.png", "cannot read it")]
@@ -418,7 +418,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn names_that_are_the_same_as_text_are_refused() {
+    fn names_that_are_equal_as_text_are_refused() {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         let folder = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ const LABELS: u32 = 0x0801;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// deflate's highest ratio: a header cannot promise more than this many times the file.
 const LARGEST_RATIO: usize = 1032;
-/// From this many bytes on images must be compressed less than that: no photographs are compressed more than [`IMAGES_RATIO`] times.
+/// Contents above this many bytes may expand by at most [`IMAGES_RATIO`]; real images compress far less.
 const FREE: usize = 1 << 30;
 const IMAGES_RATIO: usize = 64;
 
@@ -135,7 +135,7 @@ fn values(body: &mut dyn Read, size: usize, offset: usize) -> std::result::Resul
         let found = offset + values.len();
         return Err(format!("it ends at byte {found} of {}; fetch it again", offset + size));
     }
-    // One byte more than promised is too much; looking for it checks gzip's checksum.
+    // Reading on detects surplus bytes and checks gzip's checksum.
     if body.read(&mut [0]).map_err(damaged)? > 0 {
         return Err(format!(
             "it goes on after byte {}, where its header says it ends",

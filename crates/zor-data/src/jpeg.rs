@@ -1,20 +1,20 @@
-//! Whether a JPEG is whole: decoders fill what is missing with grey and say nothing.
+//! Detection of incomplete JPEG files, which decoders fill with grey without an error.
 //!
 //! Walks all segments and scans, decodes the Huffman codes and counts the blocks, without making pixels of them.
 //! Source: ITU-T T.81, annexes B (segments), F (sequential scans) and G (progressive scans).
 
-/// More scans than any writer makes; each may cost as much time as the whole picture.
+/// Largest number of scans. Each costs time, however short it is.
 const MOST_SCANS: usize = 100;
 
-/// What a check finds wrong, in words.
+/// A result whose error is a message.
 type Checked<T> = Result<T, String>;
 
-/// Checks a file up to its end marker. What follows that is none of its business: phones put videos and thumbnails there.
+/// Checks a file up to its end marker. Bytes behind it are accepted: phones append videos and thumbnails.
 ///
-/// `allowed` is asked about width, height and whether all coefficients are held in memory, before any memory is taken.
+/// `allowed` gets width, height and whether the file is progressive, before any memory is taken.
 ///
 /// # Errors
-/// Says what is missing, damaged or not supported.
+/// When the file is incomplete, damaged or of an unsupported kind.
 pub(crate) fn check(bytes: &[u8], allowed: impl Fn(u32, u32, bool) -> Checked<()>) -> Checked<()> {
     let mut walk = Walk::default();
     // The start marker.
@@ -63,7 +63,7 @@ fn word(two: &[u8]) -> u16 {
     u16::from_be_bytes([two[0], two[1]])
 }
 
-/// The kind of the next marker, and the place behind it. Bytes before it are passed over, as all decoders do.
+/// The kind of the next marker, and the place behind it. Bytes before it are skipped, as in all decoders.
 fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
@@ -75,20 +75,20 @@ fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     }
 }
 
-/// A colour component, and how far it has come.
+/// A colour component and its progress.
 #[derive(Debug)]
 struct Component {
     name: u8,
     /// Blocks in a minimum coded unit, across and down.
     across: usize,
     down: usize,
-    /// How many low bits each coefficient still lacks; none where nothing of it has come.
+    /// Low bits that each coefficient still lacks; `None` before its first scan.
     lacks: [Option<u8>; 64],
-    /// Which coefficients of each block are not zero, where a progressive scan must know.
+    /// Bits of the coefficients of each block that are not zero, for progressive files.
     filled: Vec<u64>,
 }
 
-/// What is known after the segments so far.
+/// State after the segments read so far.
 #[derive(Debug, Default)]
 struct Walk {
     width: u32,
@@ -222,7 +222,7 @@ impl Walk {
         let mut bits = Bits::new(bytes, at);
         let mut run = 0;
         let alone = parts.len() == 1;
-        // A component on its own has units of one block, and none that lie outside the picture.
+        // A scan of one component has units of one block, none outside the picture.
         let (across, down) = match (alone, &self.components[parts[0].0]) {
             (true, component) => (
                 (width * component.across).div_ceil(8 * most.0),
@@ -275,7 +275,7 @@ impl Walk {
         Ok(bits.at)
     }
 
-    /// Whether all of the picture has come by the end marker.
+    /// Refuses a picture that is incomplete at its end marker.
     fn finish(&self) -> Checked<()> {
         let whole = |component: &Component| component.lacks.iter().all(|&lacks| lacks == Some(0));
         if self.components.is_empty() || !self.components.iter().all(whole) {
@@ -285,11 +285,11 @@ impl Walk {
     }
 }
 
-/// What a scan holds of each block.
+/// Kind of a scan.
 #[derive(Debug)]
 struct Pass {
     progressive: bool,
-    /// Whether one more bit of what has come already.
+    /// Whether it adds a bit to earlier coefficients.
     refines: bool,
     coefficients: std::ops::Range<usize>,
 }
@@ -307,7 +307,7 @@ fn no_code() -> String {
 struct Table {
     /// Length and symbol of codes of up to 8 bits, by the next 8 bits; length 0 for longer codes.
     short: [(u8, u8); 256],
-    /// Behind the last code of each length, as 16 bits, and what leads from a code to its symbol's place.
+    /// By length of code: the end of its codes, as 16 bits, and the offset from a code to the index of its symbol.
     ends: [(u32, i32); 17],
     values: Vec<u8>,
 }

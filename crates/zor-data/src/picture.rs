@@ -1,7 +1,7 @@
 //! Image files: PNG, JPEG and WebP with 8 bits a value.
 //!
-//! What would have to be guessed or thrown away is refused with the remedy: 16 bits, CMYK, transparency, animation. So is what is
-//! damaged or cut short, which decoders would fill with grey, and what promises more pixels than it can hold.
+//! Files that would lose something are refused with the remedy: 16 bits, CMYK, transparency, animation. Damaged and incomplete files
+//! are refused in every format, and so are headers that promise more pixels than the file can hold.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::{file, jpeg, webp};
 
 /// What `convert -colorspace sRGB -depth 8 ...` and every image editor make.
 const REMEDY: &str = "convert it to 8-bit RGB or grey PNG";
-/// No larger picture is read, in pixels.
+/// Largest picture, in pixels.
 const MOST_PIXELS: u64 = 1 << 28;
-/// Up to this many pixels nobody asks how they fit into the file.
+/// Pictures up to this many pixels need no justification by the length of the file.
 const FREE_PIXELS: u64 = 1 << 24;
-/// Beyond that a byte of a file stands for at most as many pixels: deflate's highest ratio, and twice that of JPEG.
+/// Largest number of pixels per byte of larger pictures: deflate's highest ratio, twice that of JPEG.
 const PIXELS_PER_BYTE: u64 = 1032;
 
 /// An image in memory, grey (one channel) or in colour (three).
@@ -68,7 +68,7 @@ impl Picture {
         match image::guess_format(bytes) {
             Ok(ImageFormat::Png) => Self::png(bytes),
             Ok(ImageFormat::Jpeg) => {
-                // Coefficients of two bytes, when they are all held until the last scan.
+                // A progressive decoder also holds all coefficients, two bytes each.
                 jpeg::check(bytes, |width, height, held| {
                     check_size(width, height, bytes.len(), if held { 9 } else { 3 })
                 })?;
@@ -87,7 +87,7 @@ impl Picture {
         }
     }
 
-    /// Checks all checksums, and reads up to the end chunk. Text and profiles, which may be compressed, are left alone.
+    /// Verifies all checksums and reads up to the end chunk. Text and profiles, which may be compressed, are not unpacked.
     fn png(bytes: &[u8]) -> std::result::Result<Self, String> {
         let mut options = png::DecodeOptions::default();
         options.set_ignore_checksums(false);
@@ -131,7 +131,7 @@ impl Picture {
         Self::upright(width, height, color.channel_count().into(), values, orientation)
     }
 
-    /// Without alpha, which must be opaque, and turned.
+    /// Drops alpha, which must be opaque, and applies the orientation.
     fn upright(
         width: u32,
         height: u32,
@@ -173,7 +173,7 @@ fn deep() -> String {
     format!("it has more than 8 bits a value; {REMEDY}")
 }
 
-/// Refuses what a header promises before memory is taken for it: `bytes_per_pixel` for the picture and its decoder.
+/// Refuses sizes that are too large, before memory is taken. `bytes_per_pixel` covers the picture and its decoder.
 fn check_size(
     width: u32,
     height: u32,
@@ -189,11 +189,11 @@ fn check_size(
     }
     if pixels > FREE_PIXELS && pixels / PIXELS_PER_BYTE > length as u64 {
         return Err(format!(
-            "its header promises {width}x{height}, which takes {needed} of memory, but its {length} bytes cannot hold a picture of \
-             that size; it is damaged, or made to do harm"
+            "its header promises {width}x{height}, which takes {needed} of memory, but {length} bytes cannot hold a picture of \
+             that size; it is damaged or malicious"
         ));
     }
-    // The decoders take their memory without asking, so ask for them.
+    // The decoders abort when memory is short, so test for it here.
     let size = usize::try_from(pixels.saturating_mul(bytes_per_pixel)).unwrap_or(usize::MAX);
     memory::<u8>(size)
         .map(drop)
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_end_are_nobodys_business() {
+    fn bytes_behind_the_end_are_accepted() {
         for (name, bytes) in FILES {
             for tail in [&[0; 700][..], b"ftypmp42 a short video", bytes, &[0xff; 3]] {
                 let picture = Picture::decode(&[bytes, tail].concat());

@@ -1,6 +1,6 @@
 //! Plain HTTP through a proxy, as a request with the whole address (RFC 9112, section 3.2.2), which every proxy takes.
 //!
-//! The HTTP client asks for a tunnel instead, and proxies with ordinary rules grant tunnels to port 443 alone.
+//! The HTTP client would ask for a tunnel instead, which proxies usually allow to port 443 only.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -9,18 +9,18 @@ use std::time::Duration;
 use crate::error::shown;
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// Between two reads.
+/// Longest wait for the next bytes.
 const SILENCE: Duration = Duration::from_secs(60);
 const MOST_REDIRECTS: usize = 5;
-/// Bytes of an answer's head.
+/// Largest head of an answer, in bytes.
 const LONGEST_HEAD: u64 = 1 << 16;
 
 /// Which proxy is used for which address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
-    /// `http://user:password@host:port`, of which all but the host may be absent.
+    /// `http://user:password@host:port`; all parts but the host are optional.
     pub(crate) http: Option<String>,
-    /// Hosts and domains that are reached without it, separated by commas.
+    /// Hosts and domains to reach directly, separated by commas.
     pub(crate) except: String,
 }
 
@@ -38,13 +38,13 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The status in words.
     pub(crate) said: String,
-    /// Bytes that were promised.
+    /// Promised length of the body.
     pub(crate) length: Option<u64>,
     pub(crate) body: Box<dyn Read>,
 }
 
 impl Proxies {
-    /// What `http_proxy`, else `all_proxy`, and `no_proxy` say, in lower or upper case.
+    /// Settings from `http_proxy`, else `all_proxy`, and `no_proxy`, in lower or upper case.
     pub(crate) fn from_environment() -> Self {
         let first = |names: &[&str]| {
             names.iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty())
@@ -105,10 +105,10 @@ impl Proxy {
         }
     }
 
-    /// Asks for the bytes of an address from a place on, and follows redirections.
+    /// Requests the bytes of an address from an offset on, and follows redirections.
     ///
     /// # Errors
-    /// Says why there is no answer.
+    /// When there is no answer; the message gives the reason.
     pub(crate) fn get(&self, address: &str, from: u64) -> Result<Answer, String> {
         let mut address = address.to_owned();
         for _ in 0..=MOST_REDIRECTS {
@@ -127,13 +127,13 @@ impl Proxy {
                 }
                 _ => {
                     return Err(format!(
-                        "it leads on to {}, which is no plain HTTP",
+                        "it redirects to {}, which is not plain HTTP",
                         shown(&location)
                     ));
                 }
             };
         }
-        Err(format!("it leads on more than {MOST_REDIRECTS} times"))
+        Err(format!("it redirects more than {MOST_REDIRECTS} times"))
     }
 
     /// The proxy, for messages: without the password.
@@ -141,7 +141,7 @@ impl Proxy {
         shown(format!("{}:{}", self.host, self.port))
     }
 
-    /// One request; the answer, and where it leads on to.
+    /// One request: the answer and its redirection.
     fn ask(&self, address: &str, from: u64) -> std::io::Result<(Answer, Option<String>)> {
         let damaged = || std::io::Error::other("its answer is not HTTP");
         let mut stream = self.connect()?;
@@ -179,7 +179,7 @@ impl Proxy {
             };
             fields.iter().find_map(of)
         };
-        // Nobody who is asked in HTTP/1.0 may answer in chunks.
+        // An answer to HTTP/1.0 has no chunks.
         if field("transfer-encoding").is_some() {
             return Err(damaged());
         }
@@ -215,7 +215,7 @@ fn host_and_port(authority: &str) -> (&str, Option<Result<u16, ()>>) {
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':')),
         None => match authority.split_once(':') {
-            // Of an address of version 6 without brackets all is host.
+            // An IPv6 address without brackets has no port.
             Some((_, rest)) if rest.contains(':') => (authority, None),
             Some((host, port)) => (host, Some(port)),
             None => (authority, None),
@@ -224,7 +224,7 @@ fn host_and_port(authority: &str) -> (&str, Option<Result<u16, ()>>) {
     (host, port.map(|port| port.parse().map_err(|_| ())))
 }
 
-/// Bytes whose `%41` are letters again.
+/// Decodes percent-encoding; invalid sequences stay.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let (bytes, mut at, mut decoded) = (text.as_bytes(), 0, Vec::new());
     while at < bytes.len() {
@@ -237,7 +237,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     decoded
 }
 
-/// RFC 4648, section 4.
+/// Base 64 with padding (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();

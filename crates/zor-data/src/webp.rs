@@ -1,11 +1,11 @@
-//! Whether a WebP file is whole: its container's lengths, checked before anything is decoded.
+//! Detection of incomplete WebP files by the lengths in their container.
 //!
 //! Source: Google, "WebP Container Specification", <https://developers.google.com/speed/webp/docs/riff_container>.
 
 /// Walks the chunks; returns the picture's width and height.
 ///
 /// # Errors
-/// Says what is cut short or does not fit. Bytes after the container's end are none of its business.
+/// When a length or size does not fit. Bytes behind the container are accepted.
 pub(crate) fn check(bytes: &[u8]) -> Result<(u32, u32), String> {
     let cut = |claimed: usize| {
         format!(
@@ -88,7 +88,7 @@ mod tests {
             assert!(message.contains(words), "{length}: {message}");
         }
         // The byte that fills a part up to an even size may be absent at the end.
-        let odd = [&LOSSY[..], b"EXIF\x01\0\0\0x"].concat();
+        let odd = [LOSSY, b"EXIF\x01\0\0\0x"].concat();
         let mut odd_length = odd.clone();
         odd_length[4..8].copy_from_slice(&(odd.len() as u32 - 8).to_le_bytes());
         assert_eq!(check(&odd_length), Ok((40, 36)));
