@@ -29,7 +29,7 @@ pub use layers::{
     SequenceConfig, Upsample, UpsampleConfig,
 };
 pub use network::{Network, NetworkBuilder, Summary};
-pub use parameter::{Optimizer, OptimizerState, Parameter};
+pub use parameter::{Optimizer, OptimizerState, Parameter, StepNumber};
 pub use random::Random;
 pub use rule::{Rule, SignalGate, Sparsity};
 pub use snapshot::{Remembered, Role};

@@ -11,7 +11,7 @@ use crate::layer::{Layer, LayerConfig, Mode};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::{DenseConfig, GateConfig, Place};
 use crate::ops;
-use crate::parameter::Optimizer;
+use crate::parameter::{Optimizer, Parameter};
 use crate::rule::Rule;
 use crate::step::{self, Deviation, State, Target, Unread};
 use crate::workspace::{Memory, Workspace};
@@ -339,6 +339,16 @@ impl Network {
     /// Forgets charges and spikes, as before the first batch.
     pub fn reset(&mut self) {
         self.state = State::new(self.layers.len(), &self.device().clone());
+    }
+
+    /// Begins a phase of training: the schedule of the optimizer starts again at the next step, while weights and moments stay.
+    ///
+    /// An optimizer of another kind, or with another peak or decay, starts its schedule without this call. A phase with the same peak
+    /// and decay as the one before needs it: its schedule would otherwise continue where the last one ended.
+    pub fn begin_phase(&mut self) {
+        for layer in &mut self.layers {
+            layer.parameters_mut().into_iter().for_each(Parameter::restart_schedule);
+        }
     }
 
     /// Number of trainable values.

@@ -26,12 +26,32 @@ pub struct Parameter {
 }
 
 /// What an optimizer keeps for one parameter, empty before its first step.
+///
+/// The state names its owner and the step at which it began. [`Parameter::update_as`] clears the state of another owner, so that no
+/// optimizer takes a moment for a momentum.
 #[derive(Clone, Debug, Default)]
 pub struct OptimizerState {
     /// Its tensors, in the optimizer's order: what is saved.
     pub tensors: Vec<Tensor<2>>,
     /// State of a type of its own, for optimizers from elsewhere.
     pub foreign: Option<Arc<dyn Any + Send + Sync>>,
+    /// The kind of optimizer that keeps it, such as `adamw`; empty for the optimizers that call [`Parameter::update`].
+    pub owner: String,
+    /// Steps of the parameter before the owner's first.
+    pub began: u64,
+    /// The schedule that the owner follows, as a number; zero before it is known.
+    pub schedule: u64,
+    /// Steps of the parameter before the first of that schedule.
+    pub schedule_began: u64,
+}
+
+/// The number of a step as an optimizer counts it, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepNumber {
+    /// Since the optimizer's state began: for corrections of its moments.
+    pub of_state: u64,
+    /// Since the schedule began: for the learning rate.
+    pub of_schedule: u64,
 }
 
 impl Parameter {
@@ -126,7 +146,7 @@ impl Parameter {
         &self.state
     }
 
-    /// What an optimizer kept after so many steps, for a training that goes on.
+    /// What an optimizer kept after so many steps, for a training that goes on. A default state and zero steps clear it.
     ///
     /// # Errors
     /// When a tensor has neither the parameter's shape nor its number of rows or columns with the other size 1.
@@ -152,13 +172,50 @@ impl Parameter {
     ///
     /// The closure receives the value, the state (empty at first) and the number of this step, counted from 1. Nothing happens
     /// to a frozen parameter.
+    ///
+    /// This is for optimizers that keep no state, or are the only ones of a network. All of them share the owner without a name; an
+    /// optimizer that may follow or precede others calls [`Parameter::update_as`].
     pub fn update(&mut self, step: impl FnOnce(Tensor<2>, &mut OptimizerState, u64) -> Tensor<2>) {
+        self.update_as("", 0, |value, state, number| step(value, state, number.of_state));
+    }
+
+    /// [`Parameter::update`] by an optimizer that names its kind of state, such as `adamw`, and its schedule.
+    ///
+    /// State of another owner is cleared first, and both counts of [`StepNumber`] begin again. Under the same owner another `schedule`
+    /// begins at this step, while moments stay. The number of a schedule is of the optimizer's choice; schedules with the same
+    /// number continue each other, and zero stands for none.
+    pub fn update_as(
+        &mut self,
+        owner: &str,
+        schedule: u64,
+        step: impl FnOnce(Tensor<2>, &mut OptimizerState, StepNumber) -> Tensor<2>,
+    ) {
         if self.frozen {
             return;
         }
+        if self.state.owner != owner {
+            let (began, schedule_began) = (self.steps, self.steps);
+            let owner = owner.to_owned();
+            self.state = OptimizerState { owner, began, schedule_began, ..Default::default() };
+        }
+        if schedule != 0 && self.state.schedule != schedule {
+            if self.state.schedule != 0 {
+                self.state.schedule_began = self.steps;
+            }
+            self.state.schedule = schedule;
+        }
         let value = self.value.take().expect(VALUE_IS_THERE);
         self.steps += 1;
-        self.value = Some(step(value, &mut self.state, self.steps));
+        let number = StepNumber {
+            of_state: self.steps.saturating_sub(self.state.began).max(1),
+            of_schedule: self.steps.saturating_sub(self.state.schedule_began).max(1),
+        };
+        self.value = Some(step(value, &mut self.state, number));
+    }
+
+    /// Lets the schedule of the optimizer begin at the next step; moments stay.
+    pub fn restart_schedule(&mut self) {
+        self.state.schedule_began = self.steps;
     }
 }
 

@@ -76,7 +76,8 @@ pub struct Progress {
     pub step: u64,
     /// What the optimizer calls itself.
     pub optimizer: String,
-    /// Training passes of layers that draw random numbers, by their positions.
+    /// Training passes of layers that draw random numbers, by their positions. Under names that begin with `optimizer/`, whose each
+    /// parameter's state is and since which step.
     pub counts: Vec<(String, u64)>,
     /// What the training program keeps for itself.
     pub state: String,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use zor_core::burn::tensor::{self, Bytes, Device, Tensor, TensorData};
-use zor_core::{Network, OptimizerState, Parameter, Remembered, Weights};
+use zor_core::{Network, OptimizerState, Parameter, Remembered, Role, Weights};
 
 use crate::container::{self, ALIGNMENT, File};
 use crate::description::{Header, Progress, Purpose, TensorRecord};
@@ -212,7 +212,7 @@ pub(crate) fn encode_checkpoint(
     progress: Progress,
 ) -> std::result::Result<File, String> {
     let mut header = Header::of(network, notes)?;
-    let mut tensors = Vec::new();
+    let (mut tensors, mut owners) = (Vec::new(), Vec::new());
     let full = DType::F32;
     for (name, role, parameter) in network.tensors() {
         let state = parameter.state();
@@ -226,12 +226,16 @@ pub(crate) fn encode_checkpoint(
         if let Some(record) = header.tensors.last_mut() {
             record.steps = parameter.steps();
         }
+        if role == Role::Trained && parameter.steps() > 0 {
+            owners.extend(Ownership::of(&name, state));
+        }
         for (index, kept) in state.tensors.iter().enumerate() {
             let name = format!("optimizer/{name}/{index}");
             push(&mut header, &mut tensors, (name, Purpose::Optimizer, full), kept)?;
         }
     }
-    let Remembered { tensors: kept, counts } = network.remembered();
+    let Remembered { tensors: kept, mut counts } = network.remembered();
+    counts.extend(owners);
     for (name, tensor) in kept {
         push(&mut header, &mut tensors, (name, Purpose::Remembered, full), &tensor)?;
     }
@@ -258,6 +262,56 @@ fn push(
     container::align(tensors);
     header.tensors.push(TensorRecord { name, purpose, shape, dtype, steps: 0 });
     Ok(())
+}
+
+/// Whose an optimizer's state is and since when, among the counts of a [`Progress`].
+///
+/// `optimizer/NAME/owner/OWNER` counts the parameter's steps before the owner's first, `optimizer/NAME/schedule/HEXADECIMAL` those before the
+/// first of its schedule.
+struct Ownership;
+
+impl Ownership {
+    fn of(name: &str, state: &OptimizerState) -> [(String, u64); 2] {
+        [
+            (format!("optimizer/{name}/owner/{}", state.owner), state.began),
+            (format!("optimizer/{name}/schedule/{:x}", state.schedule), state.schedule_began),
+        ]
+    }
+
+    fn is(count: &(String, u64)) -> bool {
+        count.0.starts_with("optimizer/")
+    }
+
+    /// Gives the state of a parameter its owner. Files written before there were owners name the optimizer of the whole training.
+    fn restore(
+        name: &str,
+        progress: Option<&Progress>,
+        state: &mut OptimizerState,
+    ) -> std::result::Result<(), String> {
+        let Some(progress) = progress else { return Ok(()) };
+        let find = |what: &str| {
+            let start = format!("optimizer/{name}/{what}/");
+            let counts = progress.counts.iter();
+            counts.filter_map(|(key, n)| Some((key.strip_prefix(&start)?.to_owned(), *n))).next()
+        };
+        match find("owner") {
+            Some((owner, began)) => (state.owner, state.began) = (owner, began),
+            None if !progress.counts.iter().any(Self::is) => {
+                state.owner = match progress.optimizer.as_str() {
+                    "adam" | "adamw" => "adamw".to_owned(),
+                    known @ ("muon" | "sgd") => known.to_owned(),
+                    _ => String::new(),
+                };
+            }
+            None => {}
+        }
+        if let Some((schedule, began)) = find("schedule") {
+            state.schedule = u64::from_str_radix(&schedule, 16)
+                .map_err(|_| format!("the schedule of {name} is '{schedule}', no number"))?;
+            state.schedule_began = began;
+        }
+        Ok(())
+    }
 }
 
 /// Where each tensor of a file lies, by name.
@@ -360,9 +414,17 @@ fn continue_training(
         saved.tensor(&record, at).map(Some)
     };
     let mut failed = None;
+    let progress = header.progress.as_ref();
+    let trained: BTreeSet<&str> = {
+        let records = header.tensors.iter().filter(|t| t.purpose == Purpose::Trained);
+        records.map(|record| record.name.as_str()).collect()
+    };
     network.for_each_tensor(|name, parameter| {
         let mut restore = |parameter: &mut Parameter| {
             let mut state = OptimizerState::default();
+            if trained.contains(name) {
+                Ownership::restore(name, progress, &mut state)?;
+            }
             for index in 0.. {
                 match take(&format!("optimizer/{name}/{index}"), Purpose::Optimizer)? {
                     Some(tensor) => state.tensors.push(tensor),
@@ -388,6 +450,8 @@ fn continue_training(
         let tensor = take(&record.name, Purpose::Remembered)?;
         tensors.extend(tensor.map(|tensor| (record.name.clone(), tensor)));
     }
-    let counts = header.progress.as_ref().map(|p| p.counts.clone()).unwrap_or_default();
+    let counts = progress.map(|progress| progress.counts.iter());
+    let counts = counts.into_iter().flatten().filter(|count| !Ownership::is(count)).cloned();
+    let counts = counts.collect();
     network.set_remembered(Remembered { tensors, counts }).map_err(|error| error.to_string())
 }

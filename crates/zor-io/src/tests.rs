@@ -147,12 +147,60 @@ fn training_goes_on_bit_for_bit_from_a_checkpoint() {
     }
     let (mut resumed, header) = loaded(&checkpoint_of(&network)).unwrap();
     let progress = header.progress.unwrap();
-    assert_eq!((progress.step, progress.counts), (3, vec![("1.1".to_owned(), 3)]));
+    assert_eq!((progress.step, &progress.counts[0]), (3, &("1.1".to_owned(), 3)));
     assert_eq!(resumed.history(), network.history());
     for seed in 3..6 {
         assert_eq!(train(&mut resumed, seed), train(&mut network, seed));
     }
     assert_eq!(checkpoint_of(&resumed), checkpoint_of(&network));
+}
+
+#[test]
+fn a_checkpoint_keeps_whose_state_it_is_and_since_when() {
+    let mut network = dense();
+    let states = [("muon", 7, 3), ("of somebody/else", 0, 9), ("", 2, 0)];
+    let trained = network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
+    for (parameter, (owner, began, schedule)) in trained.zip(states) {
+        let owner = owner.to_owned();
+        let tensors = vec![parameter.value()];
+        let schedule_began = began + schedule;
+        let state =
+            OptimizerState { tensors, owner, began, schedule, schedule_began, ..Default::default() };
+        parameter.set_state(state, 20).unwrap();
+    }
+    let bytes = checkpoint_of(&network);
+    let again = loaded(&bytes).unwrap().0;
+    for ((name, _, before), (_, _, after)) in network.tensors().into_iter().zip(again.tensors()) {
+        let (a, b) = (before.state(), after.state());
+        assert_eq!((&a.owner, a.began, a.schedule), (&b.owner, b.began, b.schedule), "{name}");
+        assert_eq!((a.schedule_began, before.steps()), (b.schedule_began, after.steps()), "{name}");
+    }
+    assert_eq!(checkpoint_of(&again), bytes);
+}
+
+#[test]
+fn a_checkpoint_without_owners_is_of_the_optimizer_that_its_progress_names() {
+    let mut network = dense();
+    for parameter in network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut()) {
+        let state = OptimizerState { tensors: vec![parameter.value()], ..Default::default() };
+        parameter.set_state(state, 4).unwrap();
+    }
+    let names = [("adam", "adamw"), ("adamw", "adamw"), ("muon", "muon"), ("momentum", "")];
+    for (name, owner) in names {
+        let progress = Progress { optimizer: name.to_owned(), ..progress() };
+        let bytes = encode_checkpoint(&network, &notes(), progress).unwrap().into_bytes();
+        let container = container::decode(&bytes).unwrap();
+        let mut header = Header::decode(container.description, container.tensors).unwrap();
+        let tensors = bytes[container.tensors_at..][..container.tensors].to_vec();
+        header.progress.as_mut().unwrap().counts.clear();
+        let old = container::encode(&header.encode().unwrap(), tensors).unwrap().into_bytes();
+        let network = loaded(&old).unwrap().0;
+        let parameters = network.layers().iter().flat_map(|layer| layer.parameters());
+        for parameter in parameters {
+            let state = parameter.state();
+            assert_eq!((&*state.owner, state.began, state.schedule), (owner, 0, 0));
+        }
+    }
 }
 
 #[test]
@@ -385,7 +433,7 @@ fn a_state_that_cannot_be_saved_is_said_before_anything_is_written() {
     let mut network = dense();
     network.for_each_tensor(|_, parameter| {
         let foreign: std::sync::Arc<dyn std::any::Any + Send + Sync> = std::sync::Arc::new(1);
-        let state = OptimizerState { tensors: Vec::new(), foreign: Some(foreign) };
+        let state = OptimizerState { foreign: Some(foreign), ..OptimizerState::default() };
         parameter.set_state(state, 1).unwrap();
     });
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use crate::Schedule;
 
 /// AdamW. Without weight decay it is Adam.
 ///
-/// State: first and second moment of the correlation.
+/// State: first and second moment of the correlation, shared by AdamW and Adam.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamW {
     /// The learning rate.
@@ -74,10 +74,7 @@ impl Optimizer for AdamW {
     }
 
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
-        self.update(parameter, |weight, [first, second], step| {
-            ops::adam_step(weight, correlation.clone(), first, second, step)
-        });
-        workspace.give(correlation);
+        self.step_as(OWNER, parameter, correlation, workspace);
     }
 
     fn step_in_factors(
@@ -87,25 +84,44 @@ impl Optimizer for AdamW {
         signal: &Tensor<2>,
         _: &mut Workspace,
     ) {
-        self.update(parameter, |weight, [first, second], step| {
+        self.update(OWNER, parameter, |weight, [first, second], step| {
             let (presynaptic, signal) = (presynaptic.clone(), signal.clone());
             ops::adam_step_in_factors(weight, presynaptic, signal, first, second, step)
         });
     }
 }
 
+/// Whose state the moments are.
+const OWNER: &str = "adamw";
+
 impl AdamW {
+    /// A step with state of this owner's.
+    pub(crate) fn step_as(
+        &self,
+        owner: &str,
+        parameter: &mut Parameter,
+        correlation: Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        self.update(owner, parameter, |weight, [first, second], step| {
+            ops::adam_step(weight, correlation.clone(), first, second, step)
+        });
+        workspace.give(correlation);
+    }
+
     /// Moves weight and moments by one step of these settings.
     fn update(
         &self,
+        owner: &str,
         parameter: &mut Parameter,
         move_all: impl FnOnce(Tensor<2>, [Tensor<2>; 2], AdamStep) -> (Tensor<2>, Tensor<2>, Tensor<2>),
     ) {
         let limit = parameter.limit();
-        parameter.update(|weight, state, step| {
-            let rate = self.schedule.rate(step);
+        parameter.update_as(owner, self.schedule.identity(), |weight, state, step| {
+            let rate = self.schedule.rate(step.of_schedule);
             let (beta_1, beta_2) = self.betas;
-            let correction = |beta: f32| 1.0 / (1.0 - f64::from(beta).powf(step as f64)) as f32;
+            let steps = step.of_state as f64;
+            let correction = |beta: f32| 1.0 / (1.0 - f64::from(beta).powf(steps)) as f32;
             let settings = AdamStep {
                 rate: rate * correction(beta_1),
                 beta_1,
@@ -115,6 +131,10 @@ impl AdamW {
                 decay: 1.0 - rate * self.weight_decay,
                 limit,
             };
+            // What no step of this optimizer left, such as half of a state, is no pair of moments.
+            if state.tensors.len() != 2 || state.tensors.iter().any(|m| m.dims() != weight.dims()) {
+                state.tensors.clear();
+            }
             let mut moment = || {
                 state.tensors.pop().unwrap_or_else(|| ops::zeros(weight.dims(), &weight.device()))
             };

@@ -21,14 +21,16 @@ use crate::Schedule;
 #[derive(Clone)]
 pub struct FromBurn<O> {
     name: String,
+    owner: String,
     inner: O,
     schedule: Schedule,
 }
 
 impl<O: BurnOptimizer> FromBurn<O> {
-    /// Wraps an optimizer under a name of your choice.
+    /// Wraps an optimizer under a name of your choice. Optimizers of one name continue each other's state.
     pub fn new(name: impl Into<String>, inner: O, schedule: Schedule) -> Self {
-        Self { name: name.into(), inner, schedule }
+        let name = name.into();
+        Self { owner: format!("burn/{name}"), name, inner, schedule }
     }
 }
 
@@ -52,11 +54,11 @@ impl<O: BurnOptimizer> Optimizer for FromBurn<O> {
 
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
         let limit = parameter.limit();
-        parameter.update(|weight, state, step| {
+        parameter.update_as(&self.owner, self.schedule.identity(), |weight, state, step| {
             let before = state.foreign.take().and_then(|state| {
                 Arc::downcast::<O::State<2>>(state).ok().map(Arc::unwrap_or_clone)
             });
-            let rate = f64::from(self.schedule.rate(step));
+            let rate = f64::from(self.schedule.rate(step.of_schedule));
             // burn's optimizers go down a gradient; the correlation points the other way.
             let (weight, after) = self.inner.step(rate, weight, correlation.clone().neg(), before);
             if let Some(after) = after {

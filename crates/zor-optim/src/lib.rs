@@ -5,6 +5,8 @@ mod from_burn;
 mod muon;
 mod schedule;
 mod sgd;
+#[cfg(all(test, feature = "flex"))]
+mod tests;
 
 pub use adam::AdamW;
 pub use from_burn::FromBurn;
@@ -23,9 +25,13 @@ fn accumulate(
     nesterov: bool,
 ) -> Tensor<2> {
     if momentum == 0.0 {
+        state.tensors.clear();
         return correlation;
     }
-    let kept = match state.tensors.pop() {
+    let dims = correlation.dims();
+    let kept = state.tensors.pop().filter(|kept| kept.dims() == dims);
+    state.tensors.clear();
+    let kept = match kept {
         Some(kept) => ops::move_weight(kept, correlation.clone(), momentum, 1.0, f32::INFINITY),
         None => {
             let nothing = ops::zeros(correlation.dims(), &correlation.device());

@@ -18,7 +18,7 @@ use crate::{AdamW, Schedule, accumulate};
 
 /// Muon for matrices; vectors (one row or one column) take AdamW steps at a tenth of the rate.
 ///
-/// State: the momentum (for vectors, AdamW's).
+/// State: the momentum; for vectors, moments as AdamW's. Neither SGD nor AdamW takes it over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Muon {
     /// The learning rate. A step changes a matrix by about this much in every direction that it acts on.
@@ -32,6 +32,9 @@ pub struct Muon {
     /// Applications of the polynomial, 1 to 20.
     pub iterations: u32,
 }
+
+/// Whose state momentum and moments are.
+const OWNER: &str = "muon";
 
 /// Coefficients of the polynomial (Jordan et al.): they bring small singular values up fastest and leave all within
 /// about [0.7, 1.2].
@@ -86,7 +89,7 @@ impl Optimizer for Muon {
         if rows.min(columns) == 1 {
             let schedule = Schedule { peak: self.schedule.peak * 0.1, ..self.schedule };
             let vector = AdamW::new(schedule).with_weight_decay(self.weight_decay);
-            return vector.step(parameter, correlation, workspace);
+            return vector.step_as(OWNER, parameter, correlation, workspace);
         }
         self.move_along(parameter, workspace, |state, workspace| {
             let direction = accumulate(state, correlation, self.momentum, self.nesterov);
@@ -110,7 +113,8 @@ impl Optimizer for Muon {
             let correlation = multiply(signal, workspace);
             return self.step(parameter, correlation, workspace);
         }
-        self.move_along(parameter, workspace, |_, workspace| {
+        self.move_along(parameter, workspace, |state, workspace| {
+            state.tensors.clear();
             let signal = orthogonal_signal(presynaptic, signal, self.iterations, workspace);
             let direction = multiply(&signal, workspace);
             workspace.give(signal);
@@ -133,8 +137,8 @@ impl Muon {
         direction: impl FnOnce(&mut OptimizerState, &mut Workspace) -> Tensor<2>,
     ) {
         let ([rows, columns], limit) = (parameter.shape(), parameter.limit());
-        parameter.update(|weight, state, step| {
-            let rate = self.schedule.rate(step);
+        parameter.update_as(OWNER, self.schedule.identity(), |weight, state, step| {
+            let rate = self.schedule.rate(step.of_schedule);
             let decay = 1.0 - rate * self.weight_decay;
             let direction = direction(state, workspace);
             // Wide and tall matrices then move their outputs by as much (Jordan et al.).

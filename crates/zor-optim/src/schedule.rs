@@ -7,6 +7,11 @@ use zor_core::{Error, Result};
 ///
 /// Rates are per step, steps counted from 1. Past its last step a decaying schedule stays where it ended.
 ///
+/// Steps are counted from where the parameter met this schedule. A schedule with another peak or decay, or of another kind of
+/// optimizer, begins at its own step 1. One that differs only in `steps` or `warm_up` continues at the step where the last one
+/// stands: a training is made longer in this way. For a second phase with the same peak and decay call
+/// [`Network::begin_phase`](zor_core::Network::begin_phase) first.
+///
 /// ```
 /// use zor_optim::Schedule;
 /// let schedule = Schedule::cosine(0.1, 100).with_warm_up(10);
@@ -75,6 +80,16 @@ impl Schedule {
                 Decay::Cosine => 0.5 * (1.0 + (std::f32::consts::PI * passed).cos()),
                 Decay::Linear => 1.0 - passed,
             }
+    }
+
+    /// A number that schedules of the same peak and decay have in common; it is part of checkpoints and must never change.
+    pub(crate) fn identity(&self) -> u64 {
+        let decay = match self.decay {
+            Decay::Constant => 1,
+            Decay::Cosine => 2,
+            Decay::Linear => 3,
+        };
+        decay << 32 | u64::from(self.peak.to_bits())
     }
 
     /// Refuses rates that cannot be trained with.

@@ -9,7 +9,7 @@ use crate::{Schedule, accumulate};
 
 /// Stochastic gradient descent with momentum and decoupled weight decay.
 ///
-/// State: the momentum.
+/// State: the momentum. Muon's is not taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sgd {
     /// The learning rate.
@@ -42,8 +42,8 @@ impl Optimizer for Sgd {
 
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
         let limit = parameter.limit();
-        parameter.update(|weight, state, step| {
-            let rate = self.schedule.rate(step);
+        parameter.update_as("sgd", self.schedule.identity(), |weight, state, step| {
+            let rate = self.schedule.rate(step.of_schedule);
             let decay = 1.0 - rate * self.weight_decay;
             let direction = accumulate(state, correlation, self.momentum, self.nesterov);
             let weight = ops::move_weight(weight, direction.clone(), decay, rate, limit);
