@@ -6,6 +6,7 @@ mod muon;
 mod schedule;
 mod sgd;
 #[cfg(all(test, feature = "flex"))]
+#[allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 mod tests;
 
 pub use adam::AdamW;

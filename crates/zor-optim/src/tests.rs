@@ -27,7 +27,9 @@ fn parameters(network: &Network) -> impl Iterator<Item = &Parameter> {
 }
 
 fn weights(network: &Network) -> Vec<f32> {
-    parameters(network).flat_map(|p| p.value().into_data().iter::<f32>().collect::<Vec<_>>()).collect()
+    parameters(network)
+        .flat_map(|p| p.value().into_data().iter::<f32>().collect::<Vec<_>>())
+        .collect()
 }
 
 fn cleared(network: &Network) -> Network {
@@ -74,11 +76,10 @@ fn an_optimizer_starts_anew_after_any_other_and_continues_its_own_state() {
 
 #[test]
 fn a_schedule_of_another_height_or_shape_starts_where_it_took_over() {
-    let phases: [&dyn Fn() -> Schedule; 3] = [
-        &|| Schedule::linear(1e-4, 20),
-        &|| Schedule::linear(1e-2, 20),
-        &|| Schedule::cosine(1e-2, 20),
-    ];
+    let phases: [&dyn Fn() -> Schedule; 3] =
+        [&|| Schedule::linear(1e-4, 20), &|| Schedule::linear(1e-2, 20), &|| {
+            Schedule::cosine(1e-2, 20)
+        }];
     let optimizers: [&dyn Fn(Schedule) -> Box<dyn Optimizer>; 4] = [
         &|rate| Box::new(AdamW::new(rate)),
         &|rate| Box::new(Muon::new(rate)),
