@@ -7,6 +7,8 @@
 //! padded to full vectors. The left operand is reached through pointers to its rows, so that the pixels under a
 //! window need not be gathered first (Dukhan 2019, "The Indirect Convolution Algorithm").
 
+use std::marker::PhantomData;
+
 use pulp::Simd;
 
 /// Columns of a full panel.
@@ -276,18 +278,18 @@ pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
     unsafe { to.cast::<S::f32s>().write_unaligned(value) }
 }
 
-/// A pointer that tasks share; each writes a part of its own.
+/// Memory that tasks share; each writes a part of its own. It stays borrowed for as long as any copy of this lives.
 #[derive(Clone, Copy)]
-pub(super) struct Shared(*mut f32);
+pub(super) struct Shared<'a>(*mut f32, PhantomData<&'a mut [f32]>);
 
 // SAFETY: tasks write disjoint parts, as stated where it is used.
-unsafe impl Send for Shared {}
+unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Shared<'_> {}
 
-impl Shared {
-    pub(super) fn new(values: &mut [f32]) -> Self {
-        Self(values.as_mut_ptr())
+impl<'a> Shared<'a> {
+    pub(super) fn new(values: &'a mut [f32]) -> Self {
+        Self(values.as_mut_ptr(), PhantomData)
     }
 
     #[inline(always)]

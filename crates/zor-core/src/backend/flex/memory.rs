@@ -1,5 +1,7 @@
 //! Access to a tensor's memory: as it is, copied when it is shared or in another order, or a buffer that is used again.
 
+use std::marker::PhantomData;
+
 use burn::backend::{DType, Flex};
 use burn::tensor::Shape;
 use burn_flex::FlexTensor;
@@ -53,25 +55,26 @@ pub(super) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     tensor.storage_mut()
 }
 
-/// A matrix whose parts are written by several tasks at once.
-pub(super) struct Grid {
+/// A matrix whose parts are written by several tasks at once. It borrows the memory for as long as it lives.
+pub(super) struct Grid<'a> {
     start: *mut f32,
     len: usize,
     columns: usize,
+    values: PhantomData<&'a mut [f32]>,
 }
 
 // SAFETY: the pointer is used through `row` alone, whose caller promises that no two tasks touch the same part.
-unsafe impl Sync for Grid {}
+unsafe impl Sync for Grid<'_> {}
 
-impl Grid {
-    pub(super) fn new(values: &mut [f32], columns: usize) -> Self {
-        Self { start: values.as_mut_ptr(), len: values.len(), columns }
+impl<'a> Grid<'a> {
+    pub(super) fn new(values: &'a mut [f32], columns: usize) -> Self {
+        Self { start: values.as_mut_ptr(), len: values.len(), columns, values: PhantomData }
     }
 
     /// `width` elements of row `r` from column `from` on.
     ///
     /// # Safety
-    /// The tensor outlives the grid's use, and no other slice of this part is alive.
+    /// No other slice of this part is alive.
     #[inline(always)]
     #[allow(clippy::mut_from_ref, reason = "disjoint parts, promised by the caller")]
     pub(super) unsafe fn row(&self, r: usize, from: usize, width: usize) -> &mut [f32] {

@@ -76,9 +76,8 @@ pub(super) fn correlate(
     let [height, width, channels] = geometry.output();
     let pixels = signal.len() / channels;
     let maps = pixels / (height * width);
-    // Correlations are summed by part, so the sum depends on the number of threads, and on nothing else.
-    let parts = rayon::current_num_threads().clamp(1, 16).min(maps);
     let len = correlation.len();
+    let parts = correlation_parts(maps, pixels, len);
     let outside = &zeros(geometry.input[2]);
     with_scratch(parts * len, |sums| {
         sums.par_chunks_mut(len).enumerate().for_each(|(part, sum)| {
@@ -106,6 +105,20 @@ pub(super) fn correlate(
             }
         });
     });
+}
+
+/// Parts that a correlation is summed in, each by itself and then one after the other. They go by size alone, so that the sum does
+/// not depend on the number of threads: enough for many threads, and each with so much work that adding it up costs little beside it.
+fn correlation_parts(maps: usize, pixels: usize, kernel: usize) -> usize {
+    const PARTS: usize = 16;
+    /// Pixels of a part.
+    const LEAST_PIXELS: usize = 256;
+    /// Values of all sums.
+    const MEMORY: usize = 1 << 23;
+    let most = (MEMORY / kernel.max(1)).clamp(2, PARTS);
+    let parts = (pixels / LEAST_PIXELS).clamp(2, most).min(maps.max(1));
+    // Such a number is shared out evenly among two, four or more threads.
+    1 << parts.ilog2()
 }
 
 /// What pixels over the edge show.
@@ -178,7 +191,7 @@ struct Forward<'a> {
     pixels: std::ops::Range<usize>,
     input: &'a [f32],
     kernel: Packed<'a>,
-    output: Shared,
+    output: Shared<'a>,
     outside: &'a [f32],
 }
 
@@ -289,7 +302,7 @@ struct Adjoint<'a> {
     pixels: std::ops::Range<usize>,
     signal: &'a [f32],
     kernel: Packed<'a>,
-    below: Shared,
+    below: Shared<'a>,
     outside: &'a [f32],
 }
 

@@ -17,7 +17,7 @@ mod tiles;
 
 use std::ops::Range;
 
-use passes::{Added, Maps, Plain, Pooled, column, enter, leave};
+use passes::{Added, Maps, Memory, Pooled, Seen, Written, column, enter, leave};
 use planes::{Planes, STRIP, correlate, multiply};
 use points::{Inputs, Kernel, Outputs, POINTS, for_each_point, from_points, to_points};
 use pulp::Simd;
@@ -57,8 +57,7 @@ pub(super) fn forward(
     let maps = 0..input.len() / geometry.input.iter().product::<usize>();
     let chunks = tiling.chunks(maps.len(), rayon::current_num_threads().max(1));
     let rows = tiling.most(maps.len(), chunks);
-    let above =
-        Above::new(geometry, output.as_mut_ptr(), winners.map(|winners| winners.as_mut_ptr()));
+    let above = Above::new(geometry, Shared::new(output), winners.map(Shared::new));
     with_scratch(Planes::len(tiling.points(), inputs, outputs), |memory| {
         let planes = Planes::new(memory, tiling.points(), inputs, outputs);
         transform_kernel(kernel, planes, false);
@@ -67,7 +66,7 @@ pub(super) fn forward(
                 pulp::Arch::new().dispatch(Forward {
                     tiling,
                     chunk: tiling.chunk(&maps, index, chunks),
-                    input: memory.inputs(geometry, input.as_ptr().cast_mut()),
+                    input: memory.seen(geometry, input),
                     kernel: planes,
                     above,
                     memory,
@@ -91,14 +90,13 @@ pub(super) fn learn(
     let points = tiling.points();
     let [inputs, outputs] = [geometry.input[2], geometry.channels];
     let map = geometry.input.iter().product::<usize>();
-    let above = Above::new(
-        geometry,
-        signal.as_ptr().cast_mut(),
-        winners.map(|winners| winners.as_ptr().cast_mut()),
-    );
+    let above = Above::new(geometry, signal, winners);
     let batch = signal.len() / above.map();
-    // Correlations are summed by part, so the sum depends on the number of threads, and on nothing else. Two parts a thread, since one may be held up.
-    let parts = (2 * rayon::current_num_threads()).clamp(2, 16).min(batch);
+    if batch == 0 {
+        // Below has no values either.
+        return correlation.into_iter().for_each(|correlation| correlation.fill(0.0));
+    }
+    let parts = learning_parts(batch, tiling.tiles(batch), Planes::len(points, inputs, outputs));
     let most_maps = batch.div_ceil(parts);
     let chunks = tiling.chunks(most_maps, 1);
     let rows = tiling.most(most_maps, chunks);
@@ -111,7 +109,7 @@ pub(super) fn learn(
             transform_kernel(kernel, planes, true);
             planes
         });
-        let sums: Vec<Planes> = match correlated {
+        let sums: Vec<Planes<'_>> = match correlated {
             0 => Vec::new(),
             len => {
                 let parts = sums.chunks_mut(len);
@@ -134,11 +132,12 @@ pub(super) fn learn(
                         tiling,
                         chunk: tiling.chunk(&maps, index, chunks),
                         first: index == 0,
-                        input: memory.inputs(geometry, input.as_ptr().cast_mut()),
+                        input: memory.seen(geometry, input),
+                        signal: signal.get(..outputs).unwrap_or_default(),
                         above,
                         kernel,
                         sum: sums.get(part).copied(),
-                        below: below.map(|below| memory.inputs(geometry, below.at(0))),
+                        below: below.map(|below| below_maps(geometry, below)),
                         memory,
                     });
                 }
@@ -153,24 +152,41 @@ pub(super) fn learn(
     });
 }
 
-/// Outputs, or their signals, in memory.
-#[derive(Clone, Copy)]
-enum Above {
-    All(Plain),
-    Pooled(Pooled),
+/// Parts that a batch is learned in, each with a correlation of its own; these are added up one after the other. Parts go by size alone,
+/// so that the sum does not depend on the number of threads: enough for many threads, each with so many tiles that adding its
+/// correlation costs little beside them, and all in bounded memory.
+fn learning_parts(batch: usize, tiles: usize, correlation: usize) -> usize {
+    const PARTS: usize = 16;
+    /// Two for each of two threads, since one may be held up.
+    const LEAST: usize = 4;
+    /// Tiles of a part.
+    const LEAST_TILES: usize = 256;
+    /// Values of all correlations.
+    const MEMORY: usize = 1 << 26;
+    let most = (MEMORY / correlation.max(1)).clamp(LEAST, PARTS);
+    let parts = (tiles / LEAST_TILES).clamp(LEAST, most).min(batch);
+    // Such a number is shared out evenly among two, four or more threads.
+    1 << parts.ilog2()
 }
 
-// SAFETY: tasks write disjoint tiles.
-unsafe impl Send for Above {}
-// SAFETY: as above.
-unsafe impl Sync for Above {}
+/// The signals of the inputs in memory.
+fn below_maps(geometry: Geometry, memory: Shared<'_>) -> Maps<Shared<'_>> {
+    Maps { memory, size: geometry.input, padding: geometry.window.padding }
+}
 
-impl Above {
-    fn new(geometry: Geometry, values: *mut f32, winners: Option<*mut f32>) -> Self {
+/// Outputs, to be written, or their signals, to be read.
+#[derive(Clone, Copy)]
+enum Above<M> {
+    All(Maps<M>),
+    Pooled(Pooled<M>),
+}
+
+impl<M: Memory> Above<M> {
+    fn new(geometry: Geometry, memory: M, winners: Option<M>) -> Self {
         let [height, width, channels] = geometry.output();
-        let maps = |size| Maps { start: values, size, padding: [0; 2], outside: values };
+        let maps = |size| Maps { memory, size, padding: [0; 2] };
         match winners {
-            None => Self::All(Plain(maps([height, width, channels]))),
+            None => Self::All(maps([height, width, channels])),
             Some(winners) => {
                 let values = maps([height / 2, width / 2, channels]);
                 Self::Pooled(Pooled { values, winners })
@@ -181,7 +197,7 @@ impl Above {
     /// Values of one map.
     fn map(&self) -> usize {
         match self {
-            Self::All(Plain(maps)) | Self::Pooled(Pooled { values: maps, .. }) => {
+            Self::All(maps) | Self::Pooled(Pooled { values: maps, .. }) => {
                 maps.size.iter().product()
             }
         }
@@ -190,23 +206,23 @@ impl Above {
 
 /// What a task needs for a chunk.
 #[derive(Clone, Copy)]
-struct TileMemory {
-    inputs: Planes,
-    outputs: Planes,
+struct TileMemory<'a> {
+    inputs: Planes<'a>,
+    outputs: Planes<'a>,
     /// A pixel of zeros.
-    outside: *mut f32,
+    outside: &'a [f32],
 }
 
-impl TileMemory {
-    /// Inputs, or their signals, in memory.
-    fn inputs(&self, geometry: Geometry, start: *mut f32) -> Maps {
-        let (size, padding) = (geometry.input, geometry.window.padding);
-        Maps { start, size, padding, outside: self.outside }
+impl<'a> TileMemory<'a> {
+    /// Inputs in memory.
+    fn seen(&self, geometry: Geometry, memory: &'a [f32]) -> Seen<'a> {
+        let maps = Maps { memory, size: geometry.input, padding: geometry.window.padding };
+        Seen { maps, outside: self.outside }
     }
 }
 
 /// Memory for so many tiles.
-fn with_tile_memory(tiling: &Tiling, rows: usize, task: impl FnOnce(TileMemory)) {
+fn with_tile_memory(tiling: &Tiling, rows: usize, task: impl FnOnce(TileMemory<'_>)) {
     let points = tiling.points();
     let [inputs, outputs] = [tiling.geometry.input[2], tiling.geometry.channels];
     let (v, m) = (Planes::len(points, rows, inputs), Planes::len(points, rows, outputs));
@@ -218,64 +234,69 @@ fn with_tile_memory(tiling: &Tiling, rows: usize, task: impl FnOnce(TileMemory))
         task(TileMemory {
             inputs: Planes::new(v, points, rows, inputs),
             outputs: Planes::new(m, points, rows, outputs),
-            outside: outside.as_mut_ptr(),
+            outside,
         });
     });
 }
 
-struct Forward {
+struct Forward<'a> {
     tiling: Tiling,
     chunk: Chunk,
-    input: Maps,
-    kernel: Planes,
-    above: Above,
-    memory: TileMemory,
+    input: Seen<'a>,
+    kernel: Planes<'a>,
+    above: Above<Shared<'a>>,
+    memory: TileMemory<'a>,
 }
 
-impl pulp::WithSimd for Forward {
+impl pulp::WithSimd for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { tiling, chunk, input, kernel, above, memory } = self;
         let TileMemory { inputs, outputs, .. } = memory;
-        enter::<S, Inputs>(simd, chunk.tiles(), Plain(input), inputs);
+        enter::<S, Inputs>(simd, chunk.tiles(), input, inputs);
         for (plane, rows) in tiling.planes(&chunk) {
             multiply(simd, rows, inputs, kernel, outputs, plane);
         }
         match above {
-            Above::All(maps) => leave::<S, Outputs>(simd, chunk.tiles(), outputs, maps),
+            Above::All(maps) => leave::<S, Outputs>(simd, chunk.tiles(), outputs, Written(maps)),
             Above::Pooled(maps) => leave::<S, Outputs>(simd, chunk.tiles(), outputs, maps),
         }
     }
 }
 
-struct Learn {
+struct Learn<'a> {
     tiling: Tiling,
     chunk: Chunk,
     /// Whether the sum starts here.
     first: bool,
-    input: Maps,
-    above: Above,
-    kernel: Option<Planes>,
-    sum: Option<Planes>,
-    below: Option<Maps>,
-    memory: TileMemory,
+    input: Seen<'a>,
+    /// Any pixel of the signal, in the place of those that no tile has.
+    signal: &'a [f32],
+    above: Above<&'a [f32]>,
+    kernel: Option<Planes<'a>>,
+    sum: Option<Planes<'a>>,
+    below: Option<Maps<Shared<'a>>>,
+    memory: TileMemory<'a>,
 }
 
-impl pulp::WithSimd for Learn {
+impl pulp::WithSimd for Learn<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiling, chunk, first, input, above, kernel, sum, below, memory } = self;
+        let Self { tiling, chunk, first, input, signal, above, kernel, sum, below, memory } = self;
         let TileMemory { inputs, outputs, .. } = memory;
         match above {
-            Above::All(maps) => enter::<S, Outputs>(simd, chunk.tiles(), maps, outputs),
+            Above::All(maps) => {
+                let maps = Seen { maps, outside: signal };
+                enter::<S, Outputs>(simd, chunk.tiles(), maps, outputs);
+            }
             Above::Pooled(maps) => enter::<S, Outputs>(simd, chunk.tiles(), maps, outputs),
         }
         if let Some(sum) = sum {
-            enter::<S, Inputs>(simd, chunk.tiles(), Plain(input), inputs);
+            enter::<S, Inputs>(simd, chunk.tiles(), input, inputs);
             for (plane, rows) in tiling.planes(&chunk) {
                 correlate(simd, rows, inputs, outputs, sum, plane, !first);
             }
@@ -290,7 +311,7 @@ impl pulp::WithSimd for Learn {
 }
 
 /// `G k G'` of every kernel, or of the transposed kernels.
-fn transform_kernel(kernel: &[f32], planes: Planes, transposed: bool) {
+fn transform_kernel(kernel: &[f32], planes: Planes<'_>, transposed: bool) {
     (0..planes.rows.div_ceil(KERNEL_ROWS)).into_par_iter().for_each(|block| {
         let rows = block * KERNEL_ROWS..((block + 1) * KERNEL_ROWS).min(planes.rows);
         pulp::Arch::new().dispatch(Kernels { kernel, transposed, rows, planes });
@@ -301,7 +322,7 @@ struct Kernels<'a> {
     kernel: &'a [f32],
     transposed: bool,
     rows: Range<usize>,
-    planes: Planes,
+    planes: Planes<'a>,
 }
 
 impl pulp::WithSimd for Kernels<'_> {
@@ -361,9 +382,9 @@ impl pulp::WithSimd for Kernels<'_> {
 
 /// `G' (sum of the parts) G` for one input channel.
 struct Correlation<'a> {
-    sums: &'a [Planes],
+    sums: &'a [Planes<'a>],
     row: usize,
-    correlation: Shared,
+    correlation: Shared<'a>,
 }
 
 impl pulp::WithSimd for Correlation<'_> {

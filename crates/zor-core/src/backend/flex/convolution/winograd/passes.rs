@@ -7,18 +7,43 @@ use super::points::{
     Family, Inputs, Line, POINTS, SIDE, for_each_point, for_outputs, from_points, to_points,
 };
 use super::tiles::Tile;
-use crate::backend::flex::blocks::{load, load_some, store};
+use crate::backend::flex::blocks::{Shared, load, load_some, store};
 
-/// Maps in memory, as one pointer to all of them.
+/// Memory of maps: a slice that is only read, or what tasks share and write.
+pub(super) trait Memory: Copy {
+    /// To one value.
+    type Pointer;
+
+    /// Where a value lies, by its offset. Offsets may wrap; such a pointer is not used.
+    fn at(self, offset: usize) -> Self::Pointer;
+}
+
+impl Memory for &[f32] {
+    type Pointer = *const f32;
+
+    #[inline(always)]
+    fn at(self, offset: usize) -> *const f32 {
+        self.as_ptr().wrapping_add(offset)
+    }
+}
+
+impl Memory for Shared<'_> {
+    type Pointer = *mut f32;
+
+    #[inline(always)]
+    fn at(self, offset: usize) -> *mut f32 {
+        Shared::at(self, offset)
+    }
+}
+
+/// Maps in memory, all of them.
 #[derive(Clone, Copy)]
-pub(super) struct Maps {
-    pub(super) start: *mut f32,
+pub(super) struct Maps<M> {
+    pub(super) memory: M,
     /// Height, width and channels.
     pub(super) size: [usize; 3],
     /// How far a tile's first pixel lies before the tile's first output, (down, across).
     pub(super) padding: [usize; 2],
-    /// A pixel of zeros, for those over the edge.
-    pub(super) outside: *mut f32,
 }
 
 /// Vectors of a tile's pixels.
@@ -51,7 +76,12 @@ pub(super) struct Channels {
 
 /// From the pixels of tiles to their rows in the planes; channel by channel, so that few pages are written at a time.
 #[inline(always)]
-pub(super) fn enter<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: impl Source, to: Planes) {
+pub(super) fn enter<S: Simd, F: Family>(
+    simd: S,
+    tiles: &[Tile],
+    from: impl Source,
+    to: Planes<'_>,
+) {
     let (plane, across) = (to.plane(), to.points[1]);
     let mut lines = [[simd.splat_f32s(0.0); POINTS]; POINTS];
     for first in (0..to.columns).step_by(S::F32_LANES) {
@@ -80,7 +110,7 @@ pub(super) fn enter<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: impl Sour
 
 /// From rows in the planes back to the pixels of their tiles.
 #[inline(always)]
-pub(super) fn leave<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: Planes, to: impl Sink) {
+pub(super) fn leave<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: Planes<'_>, to: impl Sink) {
     let (plane, across) = (from.plane(), from.points[1]);
     let zero = simd.splat_f32s(0.0);
     let (mut lines, mut pixels) = ([[zero; POINTS]; POINTS], [[zero; POINTS]; POINTS]);
@@ -118,49 +148,54 @@ pub(super) fn column<V: Copy>(lines: &[[V; POINTS]; POINTS], c: usize) -> [V; PO
     column
 }
 
-impl Maps {
+impl<M: Memory> Maps<M> {
     /// Where a row of a tile's pixels begins, and which columns from there on are on the map, if the row is.
     #[inline(always)]
-    fn row(&self, tile: Tile, row: usize) -> Row {
+    fn row(&self, tile: Tile, row: usize) -> Row<M> {
         let [height, width, channels] = self.size;
         // Before the map is far beyond it.
         let y = (tile.start[0] + row).wrapping_sub(self.padding[0]);
         let x = tile.start[1].wrapping_sub(self.padding[1]);
         let pixel = (tile.map * height).wrapping_add(y).wrapping_mul(width).wrapping_add(x);
-        let start = self.start.wrapping_add(pixel.wrapping_mul(channels));
-        Row { start, x, width: if y < height { width } else { 0 }, channels }
+        let (memory, start) = (self.memory, pixel.wrapping_mul(channels));
+        Row { memory, start, x, width: if y < height { width } else { 0 }, channels }
     }
 }
 
 /// A row of a tile's pixels.
 #[derive(Clone, Copy)]
-struct Row {
-    start: *mut f32,
+struct Row<M> {
+    memory: M,
+    start: usize,
     x: usize,
     width: usize,
     channels: usize,
 }
 
-impl Row {
+impl<M: Memory> Row<M> {
     /// Where the pixel in a column lies, if on the map.
     #[inline(always)]
-    fn at(self, column: usize) -> Option<*mut f32> {
-        let at = self.start.wrapping_add(column * self.channels);
+    fn at(self, column: usize) -> Option<M::Pointer> {
+        let at = self.memory.at(self.start.wrapping_add(column * self.channels));
         (self.x.wrapping_add(column) < self.width).then_some(at)
     }
 }
 
-/// Pixels as they are.
+/// Pixels as they are, to be read; those over the edge are a pixel of zeros.
 #[derive(Clone, Copy)]
-pub(super) struct Plain(pub(super) Maps);
+pub(super) struct Seen<'a> {
+    pub(super) maps: Maps<&'a [f32]>,
+    /// As long as all channels.
+    pub(super) outside: &'a [f32],
+}
 
-impl Source for Plain {
+impl Source for Seen<'_> {
     #[inline(always)]
     unsafe fn row<S: Simd>(self, simd: S, tile: Tile, row: usize, channels: Channels) -> Line<S> {
-        let row = self.0.row(tile, row);
+        let row = self.maps.row(tile, row);
         let mut line = [simd.splat_f32s(0.0); POINTS];
         for_each_point!(c => {
-            let from = row.at(c).unwrap_or(self.0.outside).wrapping_add(channels.first);
+            let from = row.at(c).unwrap_or(self.outside.as_ptr()).wrapping_add(channels.first);
             // SAFETY: a pixel has all channels.
             line[c] = unsafe { load_some(simd, from, channels.left) };
         });
@@ -168,7 +203,11 @@ impl Source for Plain {
     }
 }
 
-impl Sink for Plain {
+/// Pixels as they are, to be written.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a>(pub(super) Maps<Shared<'a>>);
+
+impl Sink for Written<'_> {
     #[inline(always)]
     unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels) {
         for r in 0..tile.outputs[0] {
@@ -185,9 +224,9 @@ impl Sink for Plain {
 
 /// Inputs' signals, which are sums over all tiles that see the input.
 #[derive(Clone, Copy)]
-pub(super) struct Added(pub(super) Maps);
+pub(super) struct Added<'a>(pub(super) Maps<Shared<'a>>);
 
-impl Sink for Added {
+impl Sink for Added<'_> {
     #[inline(always)]
     unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels) {
         for r in 0..tile.outputs[0] + Inputs::EXTRA {
@@ -208,23 +247,23 @@ impl Sink for Added {
 
 /// The largest of every 2x2 pixels, and which of them it is, by rows.
 #[derive(Clone, Copy)]
-pub(super) struct Pooled {
-    pub(super) values: Maps,
-    pub(super) winners: *mut f32,
+pub(super) struct Pooled<M> {
+    pub(super) values: Maps<M>,
+    pub(super) winners: M,
 }
 
-impl Pooled {
+impl<M: Memory> Pooled<M> {
     /// Where the value and the winner of a square of the tile lie.
     #[inline(always)]
-    fn at(&self, tile: Tile, row: usize, column: usize) -> (*mut f32, *mut f32) {
+    fn at(&self, tile: Tile, row: usize, column: usize) -> (M::Pointer, M::Pointer) {
         let [height, width, channels] = self.values.size;
         let [y, x] = [tile.start[0] / 2 + row, tile.start[1] / 2 + column];
         let offset = ((tile.map * height + y) * width + x) * channels;
-        (self.values.start.wrapping_add(offset), self.winners.wrapping_add(offset))
+        (self.values.memory.at(offset), self.winners.at(offset))
     }
 }
 
-impl Source for Pooled {
+impl Source for Pooled<&[f32]> {
     #[inline(always)]
     unsafe fn row<S: Simd>(self, simd: S, tile: Tile, row: usize, channels: Channels) -> Line<S> {
         let zero = simd.splat_f32s(0.0);
@@ -249,7 +288,7 @@ impl Source for Pooled {
     }
 }
 
-impl Sink for Pooled {
+impl Sink for Pooled<Shared<'_>> {
     #[inline(always)]
     unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels) {
         for r in 0..tile.outputs[0] / 2 {

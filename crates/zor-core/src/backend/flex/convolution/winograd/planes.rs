@@ -1,5 +1,6 @@
 //! What tiles and kernels are at all pairs of points: a matrix for each, and products of these.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use pulp::Simd;
@@ -11,28 +12,35 @@ pub(super) const STRIP: usize = LANES;
 /// Between strips and planes, so that they do not fall on the same cache lines.
 const GAP: usize = 16;
 
-/// A matrix of so many rows for every pair of points, each in strips of [`STRIP`] columns, the last padded.
+/// A matrix of so many rows for every pair of points, each in strips of [`STRIP`] columns, the last padded. Its memory stays borrowed
+/// for as long as any copy of this lives.
 #[derive(Clone, Copy)]
-pub(super) struct Planes {
+pub(super) struct Planes<'a> {
     start: *mut f32,
+    memory: PhantomData<&'a mut [f32]>,
     pub(super) points: [usize; 2],
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
 // SAFETY: planes that tasks share are only read, or written in rows of their own.
-unsafe impl Send for Planes {}
+unsafe impl Send for Planes<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Planes {}
+unsafe impl Sync for Planes<'_> {}
 
-impl Planes {
+impl<'a> Planes<'a> {
     pub(super) fn len(points: [usize; 2], rows: usize, columns: usize) -> usize {
         points[0] * points[1] * plane_len(rows, columns)
     }
 
-    pub(super) fn new(memory: &mut [f32], points: [usize; 2], rows: usize, columns: usize) -> Self {
+    pub(super) fn new(
+        memory: &'a mut [f32],
+        points: [usize; 2],
+        rows: usize,
+        columns: usize,
+    ) -> Self {
         assert!(memory.len() >= Self::len(points, rows, columns));
-        Self { start: memory.as_mut_ptr(), points, rows, columns }
+        Self { start: memory.as_mut_ptr(), memory: PhantomData, points, rows, columns }
     }
 
     fn strips(&self) -> usize {
@@ -67,9 +75,9 @@ fn strip_len(rows: usize) -> usize {
 pub(super) fn multiply<S: Simd>(
     simd: S,
     rows: Range<usize>,
-    left: Planes,
-    right: Planes,
-    to: Planes,
+    left: Planes<'_>,
+    right: Planes<'_>,
+    to: Planes<'_>,
     plane: usize,
 ) {
     assert!(left.columns <= right.rows && rows.end <= left.rows.min(to.rows));
@@ -114,9 +122,9 @@ unsafe fn multiply_add<S: Simd, const N: usize>(
 #[inline(always)]
 unsafe fn multiply_block<S: Simd, const N: usize>(
     simd: S,
-    left: Planes,
-    right: Planes,
-    to: Planes,
+    left: Planes<'_>,
+    right: Planes<'_>,
+    to: Planes<'_>,
     plane: usize,
     row: usize,
     column: usize,
@@ -167,9 +175,9 @@ unsafe fn multiply_block<S: Simd, const N: usize>(
 pub(super) fn correlate<S: Simd>(
     simd: S,
     rows: Range<usize>,
-    left: Planes,
-    right: Planes,
-    to: Planes,
+    left: Planes<'_>,
+    right: Planes<'_>,
+    to: Planes<'_>,
     plane: usize,
     add: bool,
 ) {
@@ -193,12 +201,12 @@ pub(super) fn correlate<S: Simd>(
 }
 
 /// A block of [`correlate`] that begins at a row and a column.
-struct Block {
+struct Block<'a> {
     rows: Range<usize>,
     /// The left operand's columns.
     lefts: [*const f32; ROWS],
-    right: Planes,
-    to: Planes,
+    right: Planes<'a>,
+    to: Planes<'a>,
     plane: usize,
     row: usize,
     column: usize,
@@ -206,7 +214,7 @@ struct Block {
 }
 
 #[inline(always)]
-unsafe fn correlate_block<S: Simd, const N: usize>(simd: S, block: Block) {
+unsafe fn correlate_block<S: Simd, const N: usize>(simd: S, block: Block<'_>) {
     let Block { rows, lefts, right, to, plane, row, column, add } = block;
     let mut rights = [right.start.cast_const(); N];
     for n in 0..N {

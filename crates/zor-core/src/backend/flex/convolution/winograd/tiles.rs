@@ -83,11 +83,16 @@ impl Tiling {
         self.cuts[0].counts[down] * self.cuts[1].counts[across]
     }
 
+    /// Tiles of so many maps.
+    pub(super) fn tiles(&self, maps: usize) -> usize {
+        (0..KINDS.len()).map(|kind| maps * self.per_map(kind)).sum()
+    }
+
     /// How many chunks so many maps need, a multiple of `of`.
     ///
     /// All of a kernel passes by each chunk, and all of a chunk is put down and fetched again: neither should be much larger than the other.
     pub(super) fn chunks(&self, maps: usize, of: usize) -> usize {
-        let tiles: usize = (0..KINDS.len()).map(|kind| maps * self.per_map(kind)).sum();
+        let tiles = self.tiles(maps);
         let (inputs, outputs) = (self.geometry.input[2], self.geometry.channels);
         let rows = (inputs * outputs / (inputs + outputs)).next_multiple_of(ROWS);
         tiles.div_ceil(rows.clamp(LEAST_ROWS, MOST_ROWS)).next_multiple_of(of)
