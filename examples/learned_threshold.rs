@@ -71,7 +71,7 @@ fn main() -> zor::Result<()> {
     for _ in 0..100 {
         network.train_batch(&AdamW::default(), input.clone(), classes.clone())?;
     }
-    println!("accuracy of the probabilities: {:?}", network.history().last());
+    println!("mean absolute error of the probabilities: {:?}", network.history().last());
     let thresholds = network.layers()[1].parameters()[0].value().into_data();
     println!("thresholds: {:.4?} ...", thresholds.iter::<f32>().take(8).collect::<Vec<_>>());
     Ok(())

@@ -14,7 +14,7 @@ fn main() -> zor::Result<()> {
         let input = matrix(&batch.inputs, batch.rows, &device);
         let error = network.train_batch(&optimizer, input.clone(), input)?;
         if step % 50 == 49 {
-            println!("step {}: accuracy {:.4}", step + 1, error.accuracy());
+            println!("step {}: mean absolute error {:.4}", step + 1, error.mae());
         }
     }
     Ok(())

@@ -162,7 +162,7 @@ impl<'a> Trace<'a> {
             let deviation =
                 network.train_batch(&optimizer, input, target).map_err(|e| e.to_string())?;
             if let Some(accuracy) = &accuracy {
-                let found = [deviation.accuracy() as f32];
+                let found = [(1.0 - deviation.mae()) as f32];
                 report.compare("accuracy", step, &found, &accuracy[step..=step]);
             }
             self.compare_state(&network, step, &mut report);

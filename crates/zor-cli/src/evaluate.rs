@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
         );
         line += &match found.confusion {
             Some(_) => " (top-1)".to_owned(),
-            None => format!(" {:>8.2} % (1 - MAE)", 100.0 * found.deviation.accuracy()),
+            None => format!(" {:>8.2} % (1 - MAE)", 100.0 * (1.0 - found.deviation.mae())),
         };
         if arguments.json {
             eprintln!("{line}")
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
         let mut object = json!({
             "task": task, "model": arguments.model, "parameters": network.n_parameters(), "eval_samples": n,
         });
-        report::add(&mut object, report::metrics(task, &found));
+        report::add(&mut object, report::metrics(&found));
         say!("{object}");
     }
     Ok(())

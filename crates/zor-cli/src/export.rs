@@ -92,9 +92,9 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
         "scratch_bytes": 4 * scratch,
         "eval_samples": data.evaluation.len(),
         "spike_rates": gates.map(|layer| layer.outputs).collect::<Vec<_>>(),
-        "model_metrics": report::metrics(task, &model),
+        "model_metrics": report::metrics(&model),
     });
-    report::add(&mut object, report::metrics(task, &measured.score));
+    report::add(&mut object, report::metrics(&measured.score));
     say!("{object}");
     Ok(())
 }

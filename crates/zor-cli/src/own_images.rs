@@ -33,7 +33,7 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let outputs = values(output);
     for (index, path) in arguments.images.iter().enumerate() {
         let range = index * shape.len()..(index + 1) * shape.len();
-        let deviation = Deviation::between(&inputs[range.clone()], &outputs[range]);
+        let deviation = Deviation::between(&inputs[range.clone()], &outputs[range])?;
         say!("{}: {:.2} dB", path.display(), deviation.psnr_db());
     }
     grid(&[inputs, outputs], shape, &arguments.out)?;

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use zor::alignment;
-use zor::options::TaskName;
 use zor::train::Score;
 use zor::{Result, io};
 
@@ -58,7 +57,7 @@ fn reconstruction_rows(run: &Run) -> String {
             text,
             "{name:<24}{:>7.2} dB{:>10.2} %{:>8.2} s{at:>12}",
             deviation.psnr_db(),
-            100.0 * deviation.accuracy(),
+            100.0 * (1.0 - deviation.mae()),
             seconds
         );
     };
@@ -77,7 +76,7 @@ fn reconstruction_rows(run: &Run) -> String {
 fn colour_rows(run: &Run) -> String {
     let mut text = format!("\n{:<24}{:>10}{:>10}{:>11}\n", "", "PSNR", "MAE", "CIEDE2000");
     for colours in &run.colours {
-        let (psnr, mae) = (colours.deviation.psnr_db(), colours.deviation.mean_absolute());
+        let (psnr, mae) = (colours.deviation.psnr_db(), colours.deviation.mae());
         let _ = writeln!(
             text,
             "{:<24}{psnr:>7.2} dB{mae:>10.4}{:>11.2}",
@@ -133,7 +132,7 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         "spike_rates": rates,
         "optimizer": settings.optimizer,
     });
-    add(&mut object, metrics(settings.task, &trained.evaluation()));
+    add(&mut object, metrics(&trained.evaluation()));
     if settings.task.is_classification() {
         let shares = per_class(run).into_iter().map(|(name, share)| (name, share.into()));
         object["per_class"] = Value::Object(shares.collect());
@@ -142,14 +141,14 @@ pub(crate) fn json(run: &Run) -> Result<()> {
     let mut baselines = serde_json::Map::new();
     for baseline in &run.baselines {
         let score = Score { deviation: baseline.best, ..Score::default() };
-        let mut found = metrics(settings.task, &score);
+        let mut found = metrics(&score);
         found["best_step"] = baseline.best_step.into();
         found["train_seconds"] = baseline.train_seconds.into();
         baselines.insert(baseline.output.name().to_owned(), found);
     }
     for colours in &run.colours {
         let score = Score { deviation: colours.deviation, ..Score::default() };
-        let mut found = metrics(settings.task, &score);
+        let mut found = metrics(&score);
         found["ciede2000"] = colours.difference.into();
         match colours.name {
             "Zor" => object["ciede2000"] = colours.difference.into(),
@@ -157,7 +156,7 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         }
     }
     if let Some(twin) = &run.twin {
-        let plain = || metrics(settings.task, &twin.evaluation());
+        let plain = || metrics(&twin.evaluation());
         let mut found = baselines.remove(TWIN).unwrap_or_else(plain);
         found["train_seconds"] = twin.train_seconds.into();
         baselines.insert("backprop".to_owned(), found);
@@ -169,14 +168,13 @@ pub(crate) fn json(run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// The metrics that apply; 1 - MAE is for reconstruction.
-pub(crate) fn metrics(task: TaskName, score: &Score) -> Value {
+/// The metrics that apply.
+pub(crate) fn metrics(score: &Score) -> Value {
     let deviation = score.deviation;
-    let (psnr_db, mae) = (deviation.psnr_db(), deviation.mean_absolute());
+    let (psnr_db, mae) = (deviation.psnr_db(), deviation.mae());
     match score.top1() {
         Some(top1) => json!({ "top1": top1 }),
-        None if task == TaskName::CifarColorization => json!({ "psnr_db": psnr_db, "mae": mae }),
-        None => json!({ "psnr_db": psnr_db, "mae": mae, "accuracy": deviation.accuracy() }),
+        None => json!({ "psnr_db": psnr_db, "mae": mae }),
     }
 }
 
@@ -197,7 +195,7 @@ pub(crate) fn metrics_csv(run: &Run, path: &Path) -> Result<()> {
     };
     for point in &run.trained.curve {
         let (training, evaluation) = (point.training, point.evaluation.deviation);
-        let (train_mae, mae) = (training.mean_absolute(), evaluation.mean_absolute());
+        let (train_mae, mae) = (training.mae(), evaluation.mae());
         let samples = point.evaluation.samples;
         let _ = write!(text, "{},{:.4},{samples}", point.step, point.seconds);
         let _ = match point.evaluation.top1() {

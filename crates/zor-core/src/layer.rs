@@ -65,6 +65,12 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// The shape of one output sample, such as `[64]` or `[28, 28, 1]` (channels last).
     fn output_shape(&self) -> &[usize];
 
+    /// How many values of one sample the layer takes. A network refuses a layer that takes another number than the layer below gives;
+    /// of a layer that does not say it, this is not checked.
+    fn input_size(&self) -> Option<usize> {
+        None
+    }
+
     /// The output for a batch.
     ///
     /// # Shapes
@@ -84,7 +90,8 @@ pub trait Layer: fmt::Debug + Send + Sync {
     fn learn(&mut self, signal: Signal, memory: &mut Memory, learning: &mut Learning<'_>)
     -> Signal;
 
-    /// Its trainable matrices, in a fixed order.
+    /// Its trainable matrices, in a fixed order. A layer that has some implements both this and `parameters_mut`; a network refuses it
+    /// otherwise.
     fn parameters(&self) -> Vec<&Parameter> {
         Vec::new()
     }
@@ -94,7 +101,8 @@ pub trait Layer: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// What is saved with the layer but not trained, such as running means, in a fixed order.
+    /// What is saved with the layer but not trained, such as running means, in a fixed order. It goes with `buffers_mut` as
+    /// `parameters` with `parameters_mut`.
     fn buffers(&self) -> Vec<&Parameter> {
         Vec::new()
     }
@@ -109,7 +117,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
         &[]
     }
 
-    /// The layers that this one is made of, none or those that have all its parameters; child `i` of its [`Memory`] belongs to layer `i`.
+    /// The layers that this one is made of: none, or layers that have all its parameters and buffers, in its order; child `i` of its [`Memory`] belongs to layer `i`.
     fn children(&self) -> Vec<&dyn Layer> {
         Vec::new()
     }

@@ -6,6 +6,7 @@ pub mod step;
 mod activation;
 mod backend;
 mod build;
+mod contract;
 mod error;
 mod layer;
 mod layers;

@@ -6,7 +6,8 @@ use burn::tensor::{Device, Tensor};
 
 use crate::activation::Activation;
 use crate::build::{BuildContext, Weights};
-use crate::error::{Error, Result};
+use crate::contract::{check_device, check_sizes, check_tensors};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Layer, LayerConfig, Mode};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::{DenseConfig, GateConfig, Place};
@@ -110,7 +111,10 @@ impl NetworkBuilder {
         let mut layers: Vec<Box<dyn Layer>> = Vec::with_capacity(self.layers.len());
         for (position, config) in self.layers.iter().enumerate() {
             let built = context.child(position, |context| config.build(&shape, context));
-            let layer = built.and_then(|layer| check_shape(layer.output_shape()).map(|()| layer));
+            let layer = built.and_then(|mut layer| {
+                check_shape(layer.output_shape())?;
+                check_tensors(layer.as_mut()).map(|()| layer)
+            });
             let layer = layer.map_err(|error| {
                 let name = config.name();
                 error.at(format_args!("layer {position} ({name}, input {shape:?})"))
@@ -118,10 +122,7 @@ impl NetworkBuilder {
             shape = layer.output_shape().to_vec();
             layers.push(layer);
         }
-        if layers.is_empty() {
-            return Err(Error::setting("a network needs at least one layer"));
-        }
-        Ok(Network::from_layers(self.input_shape, self.rule, layers, context.device()))
+        Network::from_layers(self.input_shape, self.rule, layers, context.device())
     }
 }
 
@@ -181,8 +182,36 @@ impl Network {
         builder
     }
 
-    /// A network of layers that exist already, such as those of a saved model.
+    /// A network of layers that exist already, such as those of another network.
+    ///
+    /// # Errors
+    /// When there is no layer, a layer takes another number of values than the one below gives ([`Layer::input_size`]), is on another
+    /// device, or does not show all its tensors in every way ([`Layer::parameters_mut`], [`Layer::children`]). Names the layer by
+    /// position and kind.
     pub fn from_layers(
+        input_shape: Vec<usize>,
+        rule: Rule,
+        mut layers: Vec<Box<dyn Layer>>,
+        device: &Device,
+    ) -> Result<Self> {
+        rule.check()?;
+        check_shape(&input_shape)?;
+        if layers.is_empty() {
+            return Err(Error::setting("a network needs at least one layer"));
+        }
+        for (position, layer) in layers.iter_mut().enumerate() {
+            let checked = check_tensors(layer.as_mut())
+                .and_then(|()| check_shape(layer.output_shape()))
+                .and_then(|()| check_device(layer.as_ref(), device));
+            checked
+                .map_err(|error| error.at(format_args!("layer {position} ({})", layer.kind())))?;
+        }
+        check_sizes(&input_shape, &layers)?;
+        Ok(Self::checked(input_shape, rule, layers, device))
+    }
+
+    /// Of layers that were checked.
+    fn checked(
         input_shape: Vec<usize>,
         rule: Rule,
         layers: Vec<Box<dyn Layer>>,
@@ -198,7 +227,9 @@ impl Network {
     /// `[batch, inputs]`, and a target `[batch, outputs]` or one class per row.
     ///
     /// # Errors
-    /// When shapes do not fit or values are not finite; the weights are as before then.
+    /// When shapes do not fit or the input is not finite: the network is as before then. When the error is not finite: no weight has
+    /// changed then, while charges and counts of layers have moved. The message says whether weights were not finite already, as after
+    /// a step with too high a learning rate, which is found here.
     pub fn train_batch(
         &mut self,
         optimizer: &dyn Optimizer,
@@ -237,7 +268,7 @@ impl Network {
 
     /// Counts a training step in the history.
     pub fn record(&mut self, deviation: &Deviation) {
-        self.history.push(deviation.accuracy() as f32);
+        self.history.push(deviation.mae() as f32);
     }
 
     /// The outputs for a batch, from zero charges; training state stays as it is.
@@ -271,7 +302,13 @@ impl Network {
     /// When input or target does not fit.
     pub fn evaluate(&self, input: Tensor<2>, target: impl Into<Target>) -> Result<Deviation> {
         let output = self.predict(input)?;
-        step::top_signal(target.into(), output).map(|(_, deviation)| deviation)
+        let found = step::top_signal(target.into(), output).map(|(_, deviation)| deviation);
+        found.map_err(|error| match step::broken_weight(&self.layers) {
+            Some(broken) if error.kind() == ErrorKind::NotFinite => Error::not_finite(format!(
+                "{broken}; load an earlier checkpoint or build the network again"
+            )),
+            _ => error,
+        })
     }
 
     /// The outputs for a batch that continues the rows seen so far: the charges of hidden layers move as in training (or
@@ -295,7 +332,7 @@ impl Network {
         Ok(step::forward(&self.layers, input, &mut state, Mode::Train))
     }
 
-    /// Accuracy (1 - mean absolute error) of every training step so far.
+    /// The mean absolute error of every training step so far, each from before the step.
     pub fn history(&self) -> &[f32] {
         &self.history
     }
@@ -376,7 +413,7 @@ impl Network {
         &self.layers
     }
 
-    /// The same, to be changed.
+    /// The same, to be changed. A layer that is replaced must keep its sizes, or the next batch is refused.
     pub fn layers_mut(&mut self) -> &mut [Box<dyn Layer>] {
         &mut self.layers
     }
@@ -391,7 +428,7 @@ impl Network {
         Summary(self)
     }
 
-    /// The accuracies of a training that goes on here.
+    /// The mean absolute errors of a training that is continued here.
     pub fn set_history(&mut self, history: Vec<f32>) {
         self.history = history;
     }
@@ -412,7 +449,7 @@ impl Network {
             return Ok(());
         }
         Err(Error::not_finite(
-            "the input has values that are NaN or infinite; the network is as before",
+            "the input has values that are NaN or infinite; nothing was computed, and the network is as before",
         ))
     }
 
@@ -424,6 +461,8 @@ impl Network {
                 self.device()
             )));
         }
+        // Layers may have been replaced since they were checked.
+        check_sizes(&self.input_shape, &self.layers)?;
         let expected: usize = self.input_shape.iter().product();
         match input.dims() {
             [0, _] => Err(Error::shape("the batch has no rows")),
@@ -444,7 +483,7 @@ impl Clone for Network {
     fn clone(&self) -> Self {
         let layers = self.layers.iter().map(|layer| layer.boxed_clone()).collect();
         let mut clone =
-            Self::from_layers(self.input_shape.clone(), self.rule.clone(), layers, self.device());
+            Self::checked(self.input_shape.clone(), self.rule.clone(), layers, self.device());
         clone.history = self.history.clone();
         clone
     }

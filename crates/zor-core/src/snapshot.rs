@@ -6,6 +6,7 @@
 use burn::tensor::Tensor;
 
 use crate::build::parameter_name;
+use crate::contract::check_tensors;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::network::Network;
@@ -46,7 +47,15 @@ impl Network {
     }
 
     /// Changes all parameters and buffers, in the same order.
-    pub fn for_each_tensor(&mut self, mut change: impl FnMut(&str, &mut Parameter)) {
+    ///
+    /// # Errors
+    /// When a layer that was put in later does not show all its tensors in every way, as [`Network::from_layers`] asks; nothing has
+    /// changed then.
+    pub fn for_each_tensor(&mut self, mut change: impl FnMut(&str, &mut Parameter)) -> Result<()> {
+        for (position, layer) in self.layers_mut().iter_mut().enumerate() {
+            let checked = check_tensors(layer.as_mut());
+            checked.map_err(|e| e.at(format_args!("layer {position} ({})", layer.kind())))?;
+        }
         for (position, layer) in self.layers_mut().iter_mut().enumerate() {
             for role in [Role::Trained, Role::Buffer] {
                 let names = names(layer.as_ref(), position, role);
@@ -59,6 +68,7 @@ impl Network {
                 }
             }
         }
+        Ok(())
     }
 
     /// What layers remember from step to step.
@@ -223,9 +233,10 @@ mod tests {
         ];
         assert_eq!(names, expected);
         let mut again = Vec::new();
-        network.clone().for_each_tensor(|name, tensor| {
-            again.push((name.to_owned(), tensor.shape()));
-        });
+        let mut clone = network.clone();
+        clone
+            .for_each_tensor(|name, tensor| again.push((name.to_owned(), tensor.shape())))
+            .unwrap();
         let shapes = network.tensors().into_iter().map(|(name, _, tensor)| (name, tensor.shape()));
         assert_eq!(again, shapes.collect::<Vec<_>>());
     }

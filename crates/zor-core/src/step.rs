@@ -5,7 +5,7 @@
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Layer, Learning, Mode, Signal};
 use crate::ops::{self, ErrorSums};
 use crate::parameter::Optimizer;
@@ -51,17 +51,55 @@ impl Target {
     /// # Errors
     /// When it does not fit.
     pub fn into_values(self, dims: [usize; 2], device: &Device) -> Result<Tensor<2>> {
-        let target = match self {
+        self.check(dims, device)?;
+        Ok(match self {
             Self::Values(values) => values,
-            Self::Classes(classes) => probabilities(&classes, 0.0, dims, device)?,
+            Self::Classes(classes) => probabilities(&classes, 0.0, dims, device),
             Self::SmoothedClasses { classes, smoothing } => {
-                probabilities(&classes, smoothing, dims, device)?
+                probabilities(&classes, smoothing, dims, device)
             }
+        })
+    }
+
+    /// Whether the target fits an output of this shape, found without computing anything. Values may still be NaN.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn check(&self, dims: [usize; 2], device: &Device) -> Result<()> {
+        let (classes, smoothing) = match self {
+            Self::Values(values) if values.dims() != dims => {
+                return Err(Error::shape(format!(
+                    "the target has shape {:?}, the output {dims:?}",
+                    values.dims()
+                )));
+            }
+            Self::Values(values) if values.device() != *device => {
+                return Err(Error::setting(format!(
+                    "the target is on {:?}, the network on {device:?}; move the target with to_device",
+                    values.device()
+                )));
+            }
+            Self::Values(_) => return Ok(()),
+            Self::Classes(classes) => (classes, 0.0),
+            Self::SmoothedClasses { classes, smoothing } => (classes, *smoothing),
         };
-        if target.dims() == dims {
-            return Ok(target);
+        let [rows, columns] = dims;
+        if classes.len() != rows {
+            return Err(Error::shape(format!("{} classes for a batch of {rows}", classes.len())));
         }
-        Err(Error::shape(format!("the target has shape {:?}, the output {dims:?}", target.dims())))
+        if !(0.0..=1.0).contains(&smoothing) {
+            return Err(Error::setting(format!(
+                "labels are smoothed by {smoothing}; it must be from 0 to 1"
+            )));
+        }
+        match classes.iter().position(|class| *class >= columns) {
+            None => Ok(()),
+            Some(row) => Err(Error::setting(format!(
+                "row {row} is of class {}; the network has outputs for classes 0 to {}",
+                classes[row],
+                columns.saturating_sub(1)
+            ))),
+        }
     }
 
     /// Whether outputs are classes' logarithmic odds.
@@ -93,29 +131,34 @@ pub struct Deviation {
 
 impl Deviation {
     /// Of values from as many others.
-    pub fn between(targets: &[f32], outputs: &[f32]) -> Self {
+    ///
+    /// # Errors
+    /// When there are not as many, or none at all: nothing has no mean.
+    pub fn between(targets: &[f32], outputs: &[f32]) -> Result<Self> {
+        if targets.len() != outputs.len() || targets.is_empty() {
+            return Err(Error::shape(format!(
+                "{} targets cannot be compared with {} outputs; give as many of both, at least one",
+                targets.len(),
+                outputs.len()
+            )));
+        }
         let mut sums = ErrorSums::default();
         for (target, output) in targets.iter().zip(outputs) {
             let error = f64::from(target - output);
             sums.absolute += error.abs();
             sums.squared += error * error;
         }
-        Self { sums, elements: targets.len() }
+        Ok(Self { sums, elements: targets.len() })
     }
 
-    /// Mean absolute error.
-    pub fn mean_absolute(&self) -> f64 {
+    /// Mean absolute error; NaN for the default deviation, to which nothing was added yet.
+    pub fn mae(&self) -> f64 {
         self.sums.absolute / self.elements as f64
     }
 
-    /// Mean squared error.
+    /// Mean squared error; NaN for the default deviation.
     pub fn mean_squared(&self) -> f64 {
         self.sums.squared / self.elements as f64
-    }
-
-    /// One minus the mean absolute error.
-    pub fn accuracy(&self) -> f64 {
-        1.0 - self.mean_absolute()
     }
 
     /// Peak signal-to-noise ratio in dB of values in [0, 1], outputs not clamped: `-10 log10(mean squared error)`.
@@ -171,19 +214,53 @@ impl Unread {
             Sums::Read(sums) => sums,
             Sums::OnDevice(sums) => ErrorSums::read(sums)?,
         };
-        check_finite(sums, "what it would have changed is as before this batch")?;
-        Ok(Deviation { sums, elements: self.elements })
+        if sums.squared.is_finite() {
+            return Ok(Deviation { sums, elements: self.elements });
+        }
+        Err(Error::not_finite(format!(
+            "{NOT_FINITE}; where nothing finite was known, weights stayed, and others moved along their momentum"
+        )))
     }
 }
 
-fn check_finite(sums: ErrorSums, after: &str) -> Result<()> {
-    if sums.squared.is_finite() {
-        return Ok(());
+const NOT_FINITE: &str = "the error of this batch is not a finite number: look for NaN or infinity in the input, the target and \
+     the weights, or lower the learning rate";
+
+/// An error of training that is not finite, from before any weight was changed: what it comes from.
+fn not_finite(layers: &[Box<dyn Layer>]) -> Error {
+    match broken_weight(layers) {
+        Some(broken) => Error::not_finite(format!(
+            "{broken}, since an earlier step or from the start: load an earlier checkpoint or build the network again, and lower \
+             the learning rate"
+        )),
+        None => Error::not_finite(
+            "the error of this batch is not a finite number, so no weight was changed (charges and counts of layers may have moved): \
+             look for NaN or infinity in the input and the target; where weights have grown too large, load an earlier checkpoint and \
+             lower the learning rate",
+        ),
     }
-    Err(Error::not_finite(format!(
-        "the error of this batch is not a finite number: look for NaN or infinity in the input or target, \
-         or lower the learning rate; {after}"
-    )))
+}
+
+/// Names the first weight or buffer that holds NaN or infinity.
+pub(crate) fn broken_weight(layers: &[Box<dyn Layer>]) -> Option<String> {
+    layers.iter().enumerate().find_map(|(position, layer)| {
+        let mut all = layer.parameters().into_iter().chain(layer.buffers());
+        let broken = all.find(|parameter| !ops::all_finite(&parameter.value()))?;
+        let (kind, name) = (layer.kind(), broken.name());
+        Some(format!("the {name} of layer {position} ({kind}) holds NaN or infinity"))
+    })
+}
+
+/// Whether a target fits the output of layers for a batch of so many rows.
+fn check_target(
+    layers: &[Box<dyn Layer>],
+    input: &Tensor<2>,
+    target: &Target,
+    device: &Device,
+) -> Result<()> {
+    let [rows, columns] = input.dims();
+    let outputs = layers.last().map_or(columns, |layer| layer.output_shape().iter().product());
+    target.check([rows, outputs], device)
 }
 
 /// The output of a batch.
@@ -235,7 +312,8 @@ pub(crate) fn lowest_learning(layers: &[Box<dyn Layer>]) -> Option<usize> {
 /// Forward, signal, learning: one step of training. Returns how far the outputs were off before the step.
 ///
 /// # Errors
-/// When the target does not fit the output, or an error is not finite; the weights are as before then.
+/// When the target does not fit the output: layers and state are as before then. When an error is not finite: no weight has changed
+/// then, while charges and counts in the state have moved.
 pub fn train(
     layers: &mut [Box<dyn Layer>],
     input: Tensor<2>,
@@ -243,8 +321,12 @@ pub fn train(
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) -> Result<Deviation> {
+    check_target(layers, &input, &target, state.workspace.device())?;
     let output = forward(layers, input, state, Mode::Train);
-    let (signal, deviation) = top_signal(target, output)?;
+    let (signal, deviation) = top_signal(target, output).map_err(|error| match error.kind() {
+        ErrorKind::NotFinite => not_finite(layers),
+        _ => error,
+    })?;
     learn(layers, signal, optimizer, state);
     Ok(deviation)
 }
@@ -266,6 +348,7 @@ pub fn train_unread(
     if !ops::runs_ahead(state.workspace.device()) {
         return train(layers, input, target, optimizer, state).map(Unread::from);
     }
+    check_target(layers, &input, &target, state.workspace.device())?;
     let output = forward(layers, input, state, Mode::Train);
     let (target, output) = compared(target, output)?;
     let elements = output.dims().iter().product();
@@ -287,8 +370,10 @@ pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Devia
     } else {
         ops::error_signal(target, output)
     };
-    check_finite(sums, "the weights are as before this batch")?;
-    Ok((signal, Deviation { sums, elements }))
+    if sums.squared.is_finite() {
+        return Ok((signal, Deviation { sums, elements }));
+    }
+    Err(Error::not_finite(NOT_FINITE))
 }
 
 /// A target's values and what they are compared with: for classes, probabilities.
@@ -298,30 +383,17 @@ fn compared(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>)>
     Ok((target, output))
 }
 
+/// Of classes that fit.
 fn probabilities(
     classes: &[usize],
     smoothing: f32,
     [rows, columns]: [usize; 2],
     device: &Device,
-) -> Result<Tensor<2>> {
-    if classes.len() != rows {
-        return Err(Error::shape(format!("{} classes for a batch of {rows}", classes.len())));
-    }
-    if !(0.0..=1.0).contains(&smoothing) {
-        return Err(Error::setting(format!(
-            "labels are smoothed by {smoothing}; it must be from 0 to 1"
-        )));
-    }
+) -> Tensor<2> {
     let even = smoothing / columns as f32;
     let mut values = vec![even; rows * columns];
-    for (row, &class) in classes.iter().enumerate() {
-        if class >= columns {
-            return Err(Error::setting(format!(
-                "row {row} is of class {class}; the network has outputs for classes 0 to {}",
-                columns.saturating_sub(1)
-            )));
-        }
-        values[row * columns + class] = 1.0 - smoothing + even;
+    for (row, &class) in values.chunks_exact_mut(columns).zip(classes) {
+        row[class] = 1.0 - smoothing + even;
     }
-    Ok(Tensor::from_data(TensorData::new(values, [rows, columns]), device))
+    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
 }

@@ -6,9 +6,11 @@
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::ops::{self, Transposed};
 use zor_core::{
-    Activation, BuildContext, DenseConfig, Error, ErrorKind, Fill, GateConfig, Layer, LayerConfig,
-    Learning, Memory, Mode, Network, Optimizer, Parameter, Place, Random, Result, Rule, Signal,
-    Sparsity, Target, Workspace,
+    Activation, BatchNormConfig, BiasConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig,
+    Deviation, DropoutConfig, Error, ErrorKind, Fill, GateConfig, GroupNormConfig, Layer,
+    LayerConfig, Learning, Memory, Mode, Network, Optimizer, Parameter, Place, Pool2dConfig,
+    Random, ReshapeConfig, Result, Rule, SequenceConfig, Signal, Sparsity, Target, UpsampleConfig,
+    Workspace,
 };
 
 /// The plainest optimizer: a step along the correlation.
@@ -159,6 +161,9 @@ fn history_rates_and_summary_tell_what_happened() {
         network.train_batch(&Step(0.1), input.clone(), input.clone()).unwrap();
     }
     assert_eq!(network.history().len(), 3);
+    let error = network.evaluate(input.clone(), input.clone()).unwrap().mae() as f32;
+    network.train_batch(&Step(0.1), input.clone(), input).unwrap();
+    assert_eq!(network.history()[3], error, "the error before the step");
     assert_eq!(network.n_parameters(), 48);
     let rates = network.spike_rates();
     assert_eq!(rates.len(), 1, "only the hidden gate spikes by default");
@@ -206,6 +211,113 @@ fn what_does_not_fit_is_an_error_and_changes_nothing() {
         refused(train(bad, good.clone().into()), NotFinite, &["NaN"]);
     }
     assert_eq!(before, weights(&network));
+}
+
+#[test]
+fn errors_say_what_has_changed_and_where_weights_are_broken() {
+    let rule = Rule { stateful: true, ..Rule::default() };
+    let mut network = Network::dense(&[6, 4, 6]).rule(rule).build(&Device::flex()).unwrap();
+    let good = random([5, 6], 1);
+    network.train_batch(&Step(0.1), good.clone(), good.clone()).unwrap();
+    let charges =
+        |n: &Network| n.charges().into_iter().map(|(_, c)| numbers(c)).collect::<Vec<_>>();
+    let (before, charged) = (weights(&network), charges(&network));
+    // What does not fit is found before the forward pass, which would move charges.
+    let wrong = [
+        Target::from(random([4, 6], 1)),
+        Target::Classes(vec![0]),
+        Target::Classes(vec![6; 5]),
+        Target::SmoothedClasses { classes: vec![0; 5], smoothing: f32::NAN },
+    ];
+    for target in wrong {
+        network.train_batch(&Step(0.1), good.clone(), target).unwrap_err();
+        assert_eq!((&before, &charged), (&weights(&network), &charges(&network)));
+    }
+    let nothing = good.clone().mul_scalar(f32::NAN);
+    let found = network.train_batch(&Step(0.1), good.clone(), nothing.clone());
+    refused(found, ErrorKind::NotFinite, &["no weight was changed", "target"]);
+    assert_eq!(before, weights(&network));
+    refused(network.evaluate(good.clone(), nothing), ErrorKind::NotFinite, &["target"]);
+    // A rate that leaves nothing finite is found in the next step.
+    network.train_batch(&Step(f32::INFINITY), good.clone(), good.clone()).unwrap();
+    let found = network.train_batch(&Step(0.1), good.clone(), good.clone());
+    let words = ["weight of layer", "(dense)", "earlier step", "checkpoint"];
+    refused(found, ErrorKind::NotFinite, &words);
+    refused(network.evaluate(good.clone(), good), ErrorKind::NotFinite, &words[..2]);
+}
+
+#[test]
+fn deviations_are_between_as_many_values_of_both() {
+    let found = Deviation::between(&[1.0, 0.0], &[0.5, 0.0]).unwrap();
+    assert_eq!((found.mae(), found.mean_squared()), (0.25, 0.125));
+    let shape = ErrorKind::Shape;
+    refused(Deviation::between(&[1.0; 4], &[0.0; 2]), shape, &["4 targets", "2 outputs"]);
+    refused(Deviation::between(&[], &[]), shape, &["0 targets", "at least one"]);
+}
+
+/// In pools of 1, 2, 3 and 7 threads, what a task returns; all of it has to be alike.
+fn with_any_number_of_threads(what: &str, task: impl Fn() -> Vec<Vec<f32>> + Sync) {
+    let [first, others @ ..] = [1, 2, 3, 7].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(&task)
+    });
+    assert!(first.iter().flatten().all(|value| value.is_finite()), "{what}");
+    for other in others {
+        assert!(first == other, "{what} depends on the number of threads");
+    }
+}
+
+/// Batches are large enough for every operation to be cut into parts.
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let device = Device::flex();
+    let train = |builder: zor_core::NetworkBuilder, rows: usize| {
+        let mut network = builder.seed(1).build(&device).unwrap();
+        let inputs: usize = network.input_shape().iter().product();
+        for step in 0..2 {
+            let classes = (0..rows).map(|row| row % 4).collect::<Vec<_>>();
+            network.train_batch(&Step(0.01), random([rows, inputs], step), classes).unwrap();
+        }
+        weights(&network)
+    };
+    for rule in [Rule::default(), Rule::classic()] {
+        // Direct, Winograd's, that with its pool, and a transposed one.
+        with_any_number_of_threads("a convolutional network", || {
+            let builder = Network::builder(&[16, 16, 3])
+                .layer(Conv2dConfig::same(8, 3))
+                .layer(BatchNormConfig::default())
+                .layer(GateConfig::default())
+                .layer(Conv2dConfig::same(16, 3))
+                .layer(GroupNormConfig::new(4))
+                .layer(GateConfig::default())
+                .layer(Conv2dConfig::same(16, 3).with_max_pool(2))
+                .layer(GateConfig::default())
+                .layer(Conv2dConfig::same(8, 5).with_stride(2))
+                .layer(Conv2dConfig::up(8, 2))
+                .layer(Pool2dConfig::average(2))
+                .layer(DenseConfig::new(4));
+            train(builder.rule(rule.clone()), 131)
+        });
+        with_any_number_of_threads("a dense network", || {
+            train(Network::dense(&[600, 150, 4]).rule(rule.clone()), 101)
+        });
+    }
+    with_any_number_of_threads("products", || {
+        let (a, b) = (random([400, 301], 1), random([301, 400], 2));
+        let buffer = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &device);
+        let square = |a: &Tensor<2>| {
+            ops::symmetric_product(a.clone(), a.clone(), buffer([400, 400]), Transposed::Right)
+        };
+        let product = ops::product(a.clone(), b.clone(), buffer([400, 400]), Transposed::Neither);
+        let turned = ops::multiply_square(b, square(&a), ops::Side::Right);
+        let row = ops::product(
+            random([1, 301], 3),
+            turned.clone(),
+            buffer([1, 400]),
+            Transposed::Neither,
+        );
+        [product, square(&a), turned, row].map(numbers).to_vec()
+    });
 }
 
 /// A layer of a user's own: one scale for every feature, learned.
@@ -266,6 +378,10 @@ impl Layer for Scale {
         vec![&self.scale]
     }
 
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        vec![&mut self.scale]
+    }
+
     fn boxed_clone(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
     }
@@ -291,6 +407,168 @@ fn a_layer_from_outside_learns_in_a_network() {
     assert!(weights(&network)[1].iter().any(|scale| (scale - 1.0).abs() > 1e-3));
     let error: Error = network.layers()[1].config().unwrap_err();
     assert!(error.to_string().contains("scale"));
+}
+
+/// What is wrong with the tensors of a [`Flawed`] layer.
+#[derive(Clone, Copy, Debug)]
+enum Flaw {
+    NoParametersMut,
+    NoBuffersMut,
+    OtherOrder,
+    OwnBesideChildren,
+    Nothing,
+}
+
+/// A layer whose methods do not agree.
+#[derive(Clone, Debug)]
+struct Flawed {
+    flaw: Flaw,
+    own: [Parameter; 2],
+    child: Scale,
+}
+
+impl LayerConfig for Flaw {
+    fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
+        let units = shape.iter().product();
+        let mut own = || context.parameter("own", [1, units], Fill::Constant(1.0));
+        let (own, scale) = ([own()?, own()?], own()?);
+        Ok(Box::new(Flawed { flaw: *self, own, child: Scale { scale, shape: shape.to_vec() } }))
+    }
+}
+
+impl Layer for Flawed {
+    fn kind(&self) -> &'static str {
+        "flawed"
+    }
+
+    fn output_shape(&self) -> &[usize] {
+        &self.child.shape
+    }
+
+    fn forward(&self, input: Tensor<2>, _: &mut Memory, _: &mut Workspace, _: Mode) -> Tensor<2> {
+        input
+    }
+
+    fn learn(&mut self, signal: Signal, _: &mut Memory, _: &mut Learning<'_>) -> Signal {
+        signal
+    }
+
+    fn parameters(&self) -> Vec<&Parameter> {
+        match self.flaw {
+            Flaw::NoBuffersMut => Vec::new(),
+            _ => self.own.iter().collect(),
+        }
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+        match self.flaw {
+            Flaw::NoParametersMut | Flaw::NoBuffersMut => Vec::new(),
+            Flaw::OtherOrder => self.own.iter_mut().rev().collect(),
+            Flaw::OwnBesideChildren | Flaw::Nothing => self.own.iter_mut().collect(),
+        }
+    }
+
+    fn buffers(&self) -> Vec<&Parameter> {
+        match self.flaw {
+            Flaw::NoBuffersMut => self.own.iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn children(&self) -> Vec<&dyn Layer> {
+        match self.flaw {
+            Flaw::OwnBesideChildren => vec![&self.child],
+            _ => Vec::new(),
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn a_layer_that_does_not_show_all_its_tensors_is_refused_by_position_kind_and_method() {
+    let device = Device::flex();
+    let cases = [
+        (Flaw::NoParametersMut, ["gives 2 and parameters_mut gives 0", "implement parameters"]),
+        (Flaw::NoBuffersMut, ["gives 2 and buffers_mut gives 0", "implement buffers"]),
+        (Flaw::OtherOrder, ["another order", "parameters_mut"]),
+        (Flaw::OwnBesideChildren, ["gives 2", "children have 1"]),
+    ];
+    for (flaw, words) in cases {
+        let dense = || Network::builder(&[6]).layer(DenseConfig::new(6));
+        let all = [&["layer 1", "'flawed'"][..], &words].concat();
+        refused(dense().layer(flaw).build(&device), ErrorKind::Setting, &all);
+        let inside = SequenceConfig::new().layer(DenseConfig::new(6)).layer(flaw);
+        let all = [&["layer 1", "sequence layer 1"][..], &words].concat();
+        refused(dense().layer(inside).build(&device), ErrorKind::Setting, &all);
+        let mut network = dense().layer(DenseConfig::new(6)).build(&device).unwrap();
+        let built = flaw.build(&[6], &mut BuildContext::drawn(Rule::default(), 0, &device));
+        let built = built.unwrap();
+        let layers = vec![network.layers()[0].boxed_clone(), built.boxed_clone()];
+        let network_of = Network::from_layers(vec![6], Rule::default(), layers, &device);
+        refused(network_of, ErrorKind::Setting, &[&["layer 1 (flawed)"][..], &words].concat());
+        // One that was put in later is found before anything is changed.
+        network.layers_mut()[1] = built;
+        let mut changed = 0;
+        refused(network.for_each_tensor(|_, _| changed += 1), ErrorKind::Setting, &words);
+        assert_eq!(changed, 0);
+    }
+    let sound = Network::builder(&[6]).layer(Flaw::Nothing).layer(ScaleConfig).build(&device);
+    assert_eq!(sound.unwrap().tensors().len(), 3);
+}
+
+#[test]
+fn layers_that_do_not_fit_are_an_error_and_no_panic() {
+    use ErrorKind::{Setting, Shape};
+    let device = Device::flex();
+    let build = |sizes: &[usize]| Network::dense(sizes).build(&device).unwrap();
+    let layers = |network: &Network| network.layers().iter().map(|l| l.boxed_clone()).collect();
+    let from = |shape: &[usize], layers| {
+        Network::from_layers(shape.to_vec(), Rule::default(), layers, &device)
+    };
+    let small = build(&[6, 3, 6]);
+    refused(from(&[5], layers(&small)), Shape, &["layer 0 (gate)", "takes 6", "gives 5"]);
+    refused(from(&[0], layers(&small)), Shape, &["empty"]);
+    refused(from(&[6], Vec::new()), Setting, &["at least one layer"]);
+    let mut mixed: Vec<Box<dyn Layer>> = layers(&small);
+    mixed.swap(1, 3);
+    refused(from(&[6], mixed), Shape, &["layer 1 (dense)", "takes 3", "layer 0", "gives 6"]);
+    let same = from(&[6], layers(&small)).unwrap();
+    let input = random([4, 6], 1);
+    let answer = |n: &Network| numbers(n.predict(input.clone()).unwrap());
+    assert_eq!(answer(&same), answer(&small));
+    // A layer that was replaced is found in the next batch.
+    let mut replaced = small.clone();
+    replaced.layers_mut()[3] = build(&[5, 6]).layers()[1].boxed_clone();
+    refused(replaced.predict(input.clone()), Shape, &["layer 3 (dense)", "takes 5", "gives 3"]);
+    refused(replaced.train_batch(&Step(0.1), input.clone(), input), Shape, &["layer 3 (dense)"]);
+}
+
+#[test]
+fn every_layer_says_how_many_values_it_takes() {
+    let maps = Network::builder(&[4, 4, 2])
+        .layer(Conv2dConfig::same(4, 3))
+        .layer(BatchNormConfig::default())
+        .layer(GroupNormConfig::new(2))
+        .layer(GateConfig::default())
+        .layer(BiasConfig::default())
+        .layer(zor_core::ScaleConfig::new(2.0))
+        .layer(DropoutConfig::new(0.1))
+        .layer(Pool2dConfig::max(2))
+        .layer(UpsampleConfig::new(2))
+        .layer(Conv2dConfig::up(3, 2))
+        .layer(BranchConfig::residual().layer(Conv2dConfig::same(3, 3)))
+        .layer(SequenceConfig::new().layer(ReshapeConfig::flatten()))
+        .layer(DenseConfig::new(3))
+        .build(&Device::flex())
+        .unwrap();
+    let mut given: usize = maps.input_shape().iter().product();
+    for layer in maps.layers() {
+        assert_eq!(layer.input_size(), Some(given), "{}", layer.kind());
+        given = layer.output_shape().iter().product();
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub enum Purpose {
     Optimizer,
     /// What a layer remembers from step to step, such as a charge.
     Remembered,
-    /// Accuracy of every step of training so far.
+    /// The mean absolute error of every step of training so far.
     History,
 }
 

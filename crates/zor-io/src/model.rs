@@ -185,11 +185,18 @@ pub(crate) fn replace(
         let value = take(&name, shape)?;
         values.insert(name, value);
     }
-    network.for_each_tensor(|name, parameter| {
-        let value = values.remove(name).expect("there is a value for every name");
-        parameter.set_value(value).expect("shapes were compared");
+    let mut failed = None;
+    let visited = network.for_each_tensor(|name, parameter| {
+        let value = values.remove(name).ok_or_else(|| format!("{name} has no value"));
+        let set = value.and_then(|value| parameter.set_value(value).map_err(|e| e.to_string()));
+        failed = failed.take().or(set.err());
     });
-    Ok(())
+    visited.map_err(|error| error.to_string())?;
+    match (failed, values.keys().next()) {
+        (Some(error), _) => Err(error),
+        (None, Some(left)) => Err(format!("no layer took {left}")),
+        (None, None) => Ok(()),
+    }
 }
 
 pub(crate) fn encode(
@@ -205,6 +212,11 @@ pub(crate) fn encode(
     }
     container::encode(&header.encode()?, tensors)
 }
+
+/// The tensor of the mean absolute error of each step.
+const ERRORS: &str = "mae";
+/// The tensor of one minus that error, in older files.
+const ERRORS_FROM_ONE: &str = "history";
 
 pub(crate) fn encode_checkpoint(
     network: &Network,
@@ -242,7 +254,7 @@ pub(crate) fn encode_checkpoint(
     if !network.history().is_empty() {
         let history = TensorData::new(network.history().to_vec(), [1, network.history().len()]);
         let history = Tensor::from_data(history, network.device());
-        push(&mut header, &mut tensors, ("history".to_owned(), Purpose::History, full), &history)?;
+        push(&mut header, &mut tensors, (ERRORS.to_owned(), Purpose::History, full), &history)?;
     }
     header.progress = Some(Progress { counts, ..progress });
     container::encode(&header.encode()?, tensors)
@@ -419,7 +431,7 @@ fn continue_training(
         let records = header.tensors.iter().filter(|t| t.purpose == Purpose::Trained);
         records.map(|record| record.name.as_str()).collect()
     };
-    network.for_each_tensor(|name, parameter| {
+    let visited = network.for_each_tensor(|name, parameter| {
         let mut restore = |parameter: &mut Parameter| {
             let mut state = OptimizerState::default();
             if trained.contains(name) {
@@ -438,11 +450,14 @@ fn continue_training(
             failed.get_or_insert(error);
         }
     });
+    visited.map_err(|error| error.to_string())?;
     if let Some(error) = failed {
         return Err(error);
     }
-    if let Some(history) = take("history", Purpose::History)? {
-        network.set_history(history.into_data().iter::<f32>().collect());
+    if let Some(errors) = take(ERRORS, Purpose::History)? {
+        network.set_history(errors.into_data().iter::<f32>().collect());
+    } else if let Some(rest) = take(ERRORS_FROM_ONE, Purpose::History)? {
+        network.set_history(rest.into_data().iter::<f32>().map(|rest| 1.0 - rest).collect());
     }
     let remembered = header.tensors.iter().filter(|t| t.purpose == Purpose::Remembered);
     let mut tensors = Vec::new();

@@ -164,8 +164,14 @@ fn a_checkpoint_keeps_whose_state_it_is_and_since_when() {
         let owner = owner.to_owned();
         let tensors = vec![parameter.value()];
         let schedule_began = began + schedule;
-        let state =
-            OptimizerState { tensors, owner, began, schedule, schedule_began, ..Default::default() };
+        let state = OptimizerState {
+            tensors,
+            owner,
+            began,
+            schedule,
+            schedule_began,
+            ..Default::default()
+        };
         parameter.set_state(state, 20).unwrap();
     }
     let bytes = checkpoint_of(&network);
@@ -220,15 +226,17 @@ fn leaving_any_part_of_a_checkpoint_out_is_noticed() {
     type Forget = dyn Fn(&mut Network);
     let forgotten: [(&str, &Forget); 4] = [
         ("moments", &|network| {
-            network.for_each_tensor(|_, parameter| {
+            let visited = network.for_each_tensor(|_, parameter| {
                 let steps = parameter.steps();
                 parameter.set_state(OptimizerState::default(), steps).unwrap();
             });
+            visited.unwrap();
         }),
         ("numbers of steps", &|network| {
-            network.for_each_tensor(|_, parameter| {
+            let visited = network.for_each_tensor(|_, parameter| {
                 parameter.set_state(parameter.state().clone(), 0).unwrap();
             });
+            visited.unwrap();
         }),
         ("the generators of dropout", &|network| {
             let counts = Vec::new();
@@ -431,11 +439,12 @@ fn errors_name_the_file_and_the_remedy() {
 #[test]
 fn a_state_that_cannot_be_saved_is_said_before_anything_is_written() {
     let mut network = dense();
-    network.for_each_tensor(|_, parameter| {
+    let visited = network.for_each_tensor(|_, parameter| {
         let foreign: std::sync::Arc<dyn std::any::Any + Send + Sync> = std::sync::Arc::new(1);
         let state = OptimizerState { foreign: Some(foreign), ..OptimizerState::default() };
         parameter.set_state(state, 1).unwrap();
     });
+    visited.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("checkpoint.zor");
     let error = save_checkpoint(&network, &notes(), progress(), &path).unwrap_err().to_string();
@@ -658,11 +667,12 @@ fn values_that_are_no_numbers_are_found() {
     let path = folder.path().join("model.zor");
     save(&network, &notes(), &path).unwrap();
     assert_eq!(verify(&path).unwrap().n_parameters(), 48);
-    network.for_each_tensor(|name, tensor| {
+    let visited = network.for_each_tensor(|name, tensor| {
         if name == "3.weight" {
             tensor.set_value(tensor.value() * f32::NAN).unwrap();
         }
     });
+    visited.unwrap();
     save(&network, &notes(), &path).unwrap();
     let error = verify(&path).unwrap_err().to_string();
     assert!(error.contains("3.weight") && error.contains("NaN"), "{error}");
@@ -726,6 +736,9 @@ fn files_of_every_format_version_load_and_answer_as_they_did() {
         let found = answer(&network);
         let near = |(found, expected): (&f32, f32)| (found - expected).abs() < 1e-5;
         assert!(found.iter().zip(expected).all(near), "{found:?}");
+        // It has one minus each step's mean absolute error.
+        let history = network.history();
+        assert!(history.len() == 3 && history.iter().all(|mae| (0.0..1.0).contains(mae)));
         // It is a checkpoint: training goes on too.
         assert_eq!(header.progress.unwrap().step, 3);
         assert!(train(&mut network, 3).is_finite());

@@ -377,7 +377,7 @@ mod tests {
         for _ in 0..2 {
             let a = rule.train_batch(&optimizer, input.clone(), classes.clone()).unwrap();
             let b = train_batch(&mut twin, &optimizer, input.clone(), classes.clone()).unwrap();
-            assert!((a.mean_absolute() - b.mean_absolute()).abs() < 1e-6, "{a:?} and {b:?}");
+            assert!((a.mae() - b.mae()).abs() < 1e-6, "{a:?} and {b:?}");
         }
         let [a, b] = [rule, twin].map(|network| network.predict(input.clone()).unwrap());
         assert!(norm(&(a.clone() - b)) <= 1e-2 * norm(&a));

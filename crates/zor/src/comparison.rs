@@ -69,7 +69,7 @@ pub fn compare(
         let share = part.len() as f64 / set.len() as f64;
         for (colours, (_, answer)) in all.iter_mut().zip(&mut contenders) {
             let found = answer(&grey)?;
-            colours.deviation += Deviation::between(&truth, &found);
+            colours.deviation += Deviation::between(&truth, &found)?;
             colours.difference += share * mean_ciede2000(&truth, &found);
         }
     }

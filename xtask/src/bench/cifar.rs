@@ -187,7 +187,7 @@ fn report(settings: &Settings, trained: &Training) -> Map<String, Value> {
     let deviation = trained.evaluation().deviation;
     let found = json!({
         "commit": results::commit(), "seed": settings.seed, "psnr_db": deviation.psnr_db(),
-        "mae": deviation.mean_absolute(), "train_seconds": trained.train_seconds,
+        "mae": deviation.mae(), "train_seconds": trained.train_seconds,
         "steps": trained.steps, "samples_seen": trained.samples_seen,
         "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
     });

@@ -393,7 +393,7 @@ fn learning() -> Result<Value, String> {
             learner.predict(sample, &mut output, &mut scratch).map_err(text)?;
             outputs.extend(output);
         }
-        runtime.push(Deviation::between(&evaluation, &outputs).psnr_db());
+        runtime.push(Deviation::between(&evaluation, &outputs).map_err(text)?.psnr_db());
     }
     let (preset, runtime, seconds) =
         (Spread::of(&preset), Spread::of(&runtime), Spread::of(&seconds));

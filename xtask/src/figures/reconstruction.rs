@@ -105,7 +105,7 @@ impl Bench<'_> {
                 None => self.add_runs(name, "-".to_owned(), &runs, true),
             }
             if name.contains("classic") {
-                let all: Vec<f64> = runs.iter().map(|run| run.deviation.accuracy()).collect();
+                let all: Vec<f64> = runs.iter().map(|run| 1.0 - run.deviation.mae()).collect();
                 let accuracy = Spread::of(&all).median;
                 let measured = format!("{:.2} %", 100.0 * accuracy);
                 let name = "quick start, classic rule: 1 - MAE";
@@ -260,7 +260,7 @@ impl Bench<'_> {
             .iter()
             .map(|run| {
                 json!({
-                    "seed": run.seed, "psnr_db": run.psnr(), "mae": run.deviation.mean_absolute(),
+                    "seed": run.seed, "psnr_db": run.psnr(), "mae": run.deviation.mae(),
                     "train_seconds": run.seconds,
                 })
             })

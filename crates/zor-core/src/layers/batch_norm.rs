@@ -61,6 +61,10 @@ impl Layer for BatchNorm {
         &self.shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.shape.iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,

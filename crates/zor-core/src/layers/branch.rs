@@ -139,6 +139,10 @@ impl Layer for Branch {
         &self.output_shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        self.layers.input_size().or_else(|| self.shortcut.input_size())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,

@@ -204,6 +204,11 @@ impl Layer for Conv2d {
         &self.output_shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        let map = if self.config.transposed { self.geometry.output() } else { self.geometry.input };
+        Some(map.iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,

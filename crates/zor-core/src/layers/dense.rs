@@ -65,6 +65,10 @@ impl Layer for Dense {
         &self.output_shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.weight.shape()[0])
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,

@@ -168,6 +168,10 @@ impl Layer for Gate {
         &self.shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.shape.iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,

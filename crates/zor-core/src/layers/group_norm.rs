@@ -74,6 +74,10 @@ impl Layer for GroupNorm {
         &self.shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.shape.iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,

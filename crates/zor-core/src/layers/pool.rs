@@ -101,6 +101,10 @@ impl Layer for Pool2d {
         &self.output_shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.geometry.input.iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,
@@ -210,6 +214,10 @@ impl Layer for Upsample {
         &self.geometry.input
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.geometry.output().iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,
@@ -259,7 +267,15 @@ impl LayerConfig for UpsampleConfig {
         if self.factor == 0 {
             return Err(Error::setting("the factor is zero; it must be at least 1"));
         }
-        let large = [height * self.factor, width * self.factor, channels];
+        let times = |side: usize| {
+            side.checked_mul(self.factor).ok_or_else(|| {
+                Error::setting(format!(
+                    "{side} pixels times a factor of {} are too many",
+                    self.factor
+                ))
+            })
+        };
+        let large = [times(height)?, times(width)?, channels];
         let geometry = Geometry::new(large, channels, Window::tiling(self.factor), 1)?;
         Ok(Box::new(Upsample { geometry, factor: self.factor }))
     }

@@ -42,6 +42,10 @@ impl Layer for Scale {
         &self.shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.shape.iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,

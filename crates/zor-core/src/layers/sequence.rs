@@ -3,8 +3,10 @@
 use burn::tensor::Tensor;
 
 use crate::build::BuildContext;
+use crate::contract::check_tensors;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::network::check_shape;
 use crate::parameter::Parameter;
 use crate::step::lowest_learning;
 use crate::workspace::{Memory, Workspace};
@@ -49,6 +51,10 @@ impl Layer for Sequence {
 
     fn output_shape(&self) -> &[usize] {
         &self.output_shape
+    }
+
+    fn input_size(&self) -> Option<usize> {
+        self.chain.input_size()
     }
 
     fn forward(
@@ -145,13 +151,22 @@ impl Chain {
         for (index, config) in configs.iter().enumerate() {
             let shape = chain.output_shape(input_shape);
             let built = context.child(first + index, |context| config.build(&shape, context));
-            let layer = built.map_err(|error| {
+            let checked = built.and_then(|mut layer| {
+                check_shape(layer.output_shape())?;
+                check_tensors(layer.as_mut()).map(|()| layer)
+            });
+            let layer = checked.map_err(|error| {
                 let name = config.name();
                 error.at(format_args!("{path} layer {index} ({name}, input {shape:?})"))
             })?;
             chain.layers.push(layer);
         }
         Ok(chain)
+    }
+
+    /// What the lowest layer takes.
+    pub(super) fn input_size(&self) -> Option<usize> {
+        self.layers.first().and_then(|layer| layer.input_size())
     }
 
     /// The shape of the last layer's output, or of the input where there is no layer.

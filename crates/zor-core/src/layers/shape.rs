@@ -43,6 +43,10 @@ impl Layer for Reshape {
         &self.shape
     }
 
+    fn input_size(&self) -> Option<usize> {
+        Some(self.shape.iter().product())
+    }
+
     fn forward(
         &self,
         input: Tensor<2>,
