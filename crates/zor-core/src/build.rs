@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parameter::Parameter;
 use crate::random::Random;
 use crate::rule::Rule;
@@ -45,13 +45,15 @@ pub struct BuildContext<'a> {
     weights: Option<&'a mut dyn Weights>,
     /// Positions of the layer, from the network's down.
     path: Vec<usize>,
+    /// Values that parameters may still have; `None` without a limit.
+    left: Option<u64>,
 }
 
 impl BuildContext<'_> {
     /// For layers whose weights are drawn.
     pub fn drawn(rule: Rule, seed: u64, device: &Device) -> Self {
         let random = Random::seeded(seed);
-        Self { rule, device: device.clone(), random, weights: None, path: Vec::new() }
+        Self { rule, device: device.clone(), random, weights: None, path: Vec::new(), left: None }
     }
 }
 
@@ -59,6 +61,13 @@ impl<'a> BuildContext<'a> {
     /// For layers whose weights exist.
     pub fn saved(rule: Rule, weights: &'a mut dyn Weights, device: &Device) -> Self {
         Self { weights: Some(weights), ..BuildContext::drawn(rule, 0, device) }
+    }
+
+    /// Limits the values of all parameters together.
+    #[must_use]
+    pub fn with_limit(mut self, values: Option<u64>) -> Self {
+        self.left = values;
+        self
     }
 
     /// What layers follow where their own settings say nothing else.
@@ -79,13 +88,21 @@ impl<'a> BuildContext<'a> {
     /// A parameter of the layer.
     ///
     /// # Errors
-    /// When weights exist already, and those of this name and shape do not.
+    /// When weights exist already, and those of this name and shape do not, or when there are more values than the limit.
     pub fn parameter(
         &mut self,
         name: &'static str,
         shape: [usize; 2],
         fill: Fill,
     ) -> Result<Parameter> {
+        let values = (shape[0] as u64).saturating_mul(shape[1] as u64);
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(values).ok_or_else(|| {
+                Error::memory(format!(
+                    "its {name} {shape:?} has {values} values, and the limit of the network leaves {left}"
+                ))
+            })?;
+        }
         Ok(match (self.weights.as_mut(), fill) {
             (Some(weights), _) => {
                 Parameter::new(name, weights.take(&parameter_name(&self.path, name), shape)?)

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     NotFinite,
     /// A device that does not answer.
     Device,
+    /// More memory than a limit allows.
+    Memory,
 }
 
 impl Error {
@@ -45,6 +47,11 @@ impl Error {
     /// An error of a device that was lost, or ran out of memory.
     pub fn device(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Device, message: message.into() }
+    }
+
+    /// An error for what needs more memory than a limit allows.
+    pub fn memory(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Memory, message: message.into() }
     }
 
     /// What kind of error it is.

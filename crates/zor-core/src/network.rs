@@ -45,6 +45,7 @@ pub struct NetworkBuilder {
     rule: Rule,
     layers: Vec<Box<dyn LayerConfig>>,
     seed: u64,
+    limit: Option<u64>,
     error: Option<Error>,
 }
 
@@ -77,12 +78,20 @@ impl NetworkBuilder {
         self
     }
 
+    /// The largest number of values that all weights together may have. A build that needs more ends with an error before it takes the memory.
+    #[must_use]
+    pub fn at_most(mut self, values: u64) -> Self {
+        self.limit = Some(values);
+        self
+    }
+
     /// Builds the layers, from the input up, with weights drawn by the seed.
     ///
     /// # Errors
     /// Names the layer by position and what does not fit.
     pub fn build(self, device: &Device) -> Result<Network> {
-        let mut context = BuildContext::drawn(self.rule.clone(), self.seed, device);
+        let mut context =
+            BuildContext::drawn(self.rule.clone(), self.seed, device).with_limit(self.limit);
         self.build_in(&mut context)
     }
 
@@ -147,6 +156,7 @@ impl Network {
             rule: Rule::default(),
             layers: Vec::new(),
             seed: 0,
+            limit: None,
             error: None,
         }
     }
