@@ -20,7 +20,7 @@ fn main() -> zor::Result<()> {
     let mut batch = Batch::default();
     for step in 0..STEPS {
         batches.fill(step, &mut batch);
-        let images = matrix(&batch.inputs, batch.rows, &device);
+        let images = matrix(&batch.inputs, batch.rows, &device)?;
         // What is asked is the luminance, what is answered the image.
         let error = network.train_batch(&optimizer, color::luminance(images.clone()), images)?;
         if step % 50 == 49 {

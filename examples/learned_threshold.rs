@@ -63,7 +63,7 @@ impl Layer for LearnedThreshold {
 fn main() -> zor::Result<()> {
     let device = Device::flex();
     let images = FashionMnist::sample()?.train.first(1000)?;
-    let input = matrix(&images.pixels(), images.len(), &device);
+    let input = matrix(&images.pixels(), images.len(), &device)?;
     let classes: Vec<usize> = images.labels().iter().map(|label| usize::from(*label)).collect();
     let network = Network::builder(&[28, 28, 1]).layer(DenseConfig::new(128));
     let network = network.layer(LearnedThresholdConfig).layer(DenseConfig::new(10));

@@ -11,7 +11,7 @@ fn main() -> zor::Result<()> {
     let mut batch = Batch::default();
     for step in 0..500 {
         batches.fill(step, &mut batch);
-        let input = matrix(&batch.inputs, batch.rows, &device);
+        let input = matrix(&batch.inputs, batch.rows, &device)?;
         let error = network.train_batch(&optimizer, input.clone(), input)?;
         if step % 50 == 49 {
             println!("step {}: mean absolute error {:.4}", step + 1, error.mae());

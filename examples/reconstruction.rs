@@ -21,7 +21,7 @@ fn main() -> zor::Result<()> {
     let mut batch = Batch::default();
     for step in 0..STEPS {
         batches.fill(step, &mut batch);
-        let images = matrix(&batch.inputs, batch.rows, &device);
+        let images = matrix(&batch.inputs, batch.rows, &device)?;
         let error = network.train_batch(&optimizer, images.clone(), images)?;
         if step % 50 == 49 {
             println!("step {}: {:.2} dB on the batch", step + 1, error.psnr_db());

@@ -31,9 +31,9 @@ fn main() -> zor::Result<()> {
     let (mut batch, mut random) = (Batch::default(), Random::seeded(2));
     for step in 0..STEPS {
         batches.fill(step, &mut batch);
-        let clean = matrix(&batch.inputs, batch.rows, &device);
+        let clean = matrix(&batch.inputs, batch.rows, &device)?;
         batch.inputs.iter_mut().for_each(|pixel| *pixel += 0.3 * random.normal());
-        let noisy = matrix(&batch.inputs, batch.rows, &device);
+        let noisy = matrix(&batch.inputs, batch.rows, &device)?;
         let error = network.train_batch(&optimizer, noisy, clean)?;
         if step % 50 == 49 {
             println!("step {}: {:.2} dB (noise: 10.46 dB)", step + 1, error.psnr_db());

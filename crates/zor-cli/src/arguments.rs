@@ -1,13 +1,16 @@
-//! What can be typed.
+//! The command line.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use zor::Result;
 use zor::io::DType;
 use zor::options::{
     Choice, Count, ModelName, OptimizerName, Options, Precision, RuleName, TaskName,
 };
 use zor::views::Views;
+
+use crate::train::absolute;
 
 /// Networks of analog-spike gates that learn by a local correlation rule.
 #[derive(Debug, Parser)]
@@ -31,12 +34,12 @@ pub(crate) enum Command {
     Colorize(ColorizeArguments),
     /// Print what a model, a checkpoint, a .safetensors file or a .zore image says about itself
     Info {
-        /// The file
+        /// The file, or a run's or task's folder
         file: PathBuf,
     },
     /// Check that a file is undamaged and its values are finite
     Verify {
-        /// A model, a checkpoint, a .safetensors file or a .zore image
+        /// A model, a checkpoint, a .safetensors file or a .zore image, or a run's or task's folder
         file: PathBuf,
     },
     /// Write a model in another format: .zor, .safetensors or .npz, by the names' endings
@@ -120,7 +123,7 @@ pub(crate) struct TrainArguments {
     /// Train with backpropagation beside it: two small networks, or the same one in classification
     #[arg(long, conflicts_with = "no_baseline")]
     baseline: bool,
-    /// Do not
+    /// Do not train a baseline
     #[arg(long)]
     no_baseline: bool,
     /// Seed of weights, batches and random choice
@@ -141,16 +144,20 @@ pub(crate) struct TrainArguments {
     /// Your own images instead: a folder of PNG, JPEG or WebP files of one size, or a .npy file of bytes
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     images: Option<PathBuf>,
-    /// Where the model, pictures and figures go [default: runs/TASK]
+    /// The folder for the model, pictures and figures, which must not have a run [default: a new one, runs/TASK/DATE-NUMBER]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Save a checkpoint every so many steps, to go on from with --resume
+    /// Replace the run in the folder of --out; with --resume, checkpoints after the one to continue from
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Save a checkpoint every N steps, from which --resume continues
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) checkpoint_every: Option<u64>,
-    /// How many checkpoints stay: the last so many, and the best
-    #[arg(long, value_name = "N", default_value = "3", requires = "checkpoint_every")]
+    /// Number of checkpoints that stay: the last N, and the best
+    #[arg(long, value_name = "N", default_value = "3", requires = "checkpoint_every",
+          value_parser = at_least_one)]
     pub(crate) keep: usize,
-    /// Go on from a checkpoint, or from the last one in a folder, with its settings; --steps makes the training longer
+    /// Continue from a checkpoint, a run's folder or a task's folder, with its settings; --steps makes the training longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
         "task", "config", "model", "rule", "batch", "learning_rate", "optimizer", "target_spike_rate", "train_samples", "samples_per_class", "samples",
         "augment", "no_augment", "seed",
@@ -163,9 +170,13 @@ pub(crate) struct TrainArguments {
 
 impl TrainArguments {
     /// The flags as options.
-    pub(crate) fn options(&self) -> Options {
+    ///
+    /// # Errors
+    /// When the current folder, which paths start at, cannot be found.
+    pub(crate) fn options(&self) -> Result<Options> {
         let switch = |on: bool, off: bool| (on || off).then_some(on);
-        Options {
+        let place = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
+        Ok(Options {
             task: self.task,
             model: self.model,
             rule: self.rule,
@@ -186,17 +197,17 @@ impl TrainArguments {
             threads: self.threads,
             device: self.device.clone(),
             precision: self.precision,
-            data_dir: self.data_dir.clone(),
-            images: self.images.clone(),
+            data_dir: place(&self.data_dir)?,
+            images: place(&self.images)?,
             ..Options::default()
-        }
+        })
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArguments {
-    /// The model file
-    #[arg(long, value_name = "FILE")]
+    /// The model: a file, a run's folder or a task's folder
+    #[arg(long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// The folder that has the data set
     #[arg(long, value_name = "DIR")]
@@ -219,8 +230,8 @@ pub(crate) struct EvalArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReconstructArguments {
-    /// The model file
-    #[arg(long, value_name = "FILE")]
+    /// The model: a file, a run's folder or a task's folder
+    #[arg(long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// PNG, JPEG or WebP images of the model's size (clothing: light on black)
     #[arg(required = true)]
@@ -233,8 +244,8 @@ pub(crate) struct ReconstructArguments {
     pub(crate) device: String,
 }
 
-/// What classes are told from.
-#[derive(Debug, Args)]
+/// The views of an image that its class is predicted from.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct ViewArguments {
     /// Tell classes from each image and its mirror image together
     #[arg(long)]
@@ -252,8 +263,8 @@ impl ViewArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ClassifyArguments {
-    /// The model file, of a task that tells classes
-    #[arg(long, value_name = "FILE")]
+    /// The model: a file, a run's folder or a task's folder, of a task that tells classes
+    #[arg(long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// PNG, JPEG or WebP images of the model's size (clothing: light on black)
     #[arg(required = true)]
@@ -270,8 +281,8 @@ pub(crate) struct ClassifyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ColorizeArguments {
-    /// The model file, of the task cifar-colorization
-    #[arg(long, value_name = "FILE")]
+    /// The model: a file, a run's folder or a task's folder, of the task cifar-colorization
+    #[arg(long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// PNG, JPEG or WebP pictures; of those in colour the luminance is taken
     #[arg(required = true)]
@@ -300,7 +311,7 @@ pub(crate) struct ConvertArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
-    /// The model file
+    /// The model: a file, a run's folder or a task's folder
     pub(crate) model: PathBuf,
     /// The format: edge
     #[arg(long, default_value = "edge")]
@@ -329,7 +340,15 @@ pub(crate) enum ExportFormat {
     Edge,
 }
 
-fn dtype(name: &str) -> Result<DType, String> {
+fn at_least_one(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("it is not a number of checkpoints".to_owned()),
+    }
+}
+
+fn dtype(name: &str) -> std::result::Result<DType, String> {
     let known = DType::ALL.map(DType::name);
     let found = DType::ALL.into_iter().find(|dtype| dtype.name() == name);
     found.ok_or_else(|| format!("choose from {}", known.join(", ")))

@@ -1,10 +1,12 @@
 //! The confusion matrix as SVG.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use zor::confusion::Confusion;
+use zor::run::CONFUSION;
 use zor::{Result, io};
+
+use crate::finished::Run;
 
 /// Side of a cell.
 const CELL: usize = 44;
@@ -13,17 +15,19 @@ const NAMES: usize = 110;
 /// Beyond so many classes a picture has no room for names and numbers.
 const MOST_NAMED: usize = 30;
 
-/// Draws a row for each class and a column for what its images were taken for; shares of the row in percent.
-pub(crate) fn draw(confusion: &Confusion, names: &[String], path: &Path) -> Result<()> {
-    Ok(io::atomic::write(path, svg(confusion, names).as_bytes())?)
+/// Draws a row for each class and a column for each class that its images were taken for; shares of the row in percent.
+pub(crate) fn draw(run: &Run, confusion: &Confusion) -> Result<()> {
+    let text = svg(confusion, run.data.evaluation.class_names(), &run.identity);
+    Ok(io::atomic::write(&run.folder.join(CONFUSION), text.as_bytes())?)
 }
 
-fn svg(confusion: &Confusion, names: &[String]) -> String {
+fn svg(confusion: &Confusion, names: &[String], identity: &str) -> String {
     let n = confusion.n_classes();
     let (cell, margin) = if n > MOST_NAMED { (CELL / 4, CELL) } else { (CELL, NAMES) };
     let side = margin + n * cell + cell;
     let mut text = format!(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {side} {side}' font-family='sans-serif' font-size='12'>\n\
+         <!-- run {identity} -->\n\
          <rect width='100%' height='100%' fill='white'/>\n"
     );
     for (truth, row) in confusion.rows().enumerate() {
@@ -71,9 +75,13 @@ fn svg(confusion: &Confusion, names: &[String]) -> String {
     text
 }
 
-/// Names may come from folders.
+/// A name as text of SVG. Names of folders may have characters that XML has not.
 fn escaped(name: &str) -> String {
-    name.replace('&', "&amp;").replace('<', "&lt;")
+    let name: String = name
+        .chars()
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -86,8 +94,10 @@ mod tests {
         for (truth, found) in [(0, 0), (0, 0), (0, 0), (0, 1), (1, 1)] {
             confusion.add(truth, found);
         }
-        let text = svg(&confusion, &["cat & dog".to_owned(), "b".to_owned()]);
-        for part in [">75.0<", ">25.0<", ">100.0<", ">cat &amp; dog<"] {
+        let text = svg(&confusion, &["cat & dog".to_owned(), "b\u{1b}\n".to_owned()], "0123");
+        for part in
+            [">75.0<", ">25.0<", ">100.0<", ">cat &amp; dog<", ">b\u{fffd}\u{fffd}<", "run 0123"]
+        {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert_eq!(text.matches("fill-opacity").count(), 4);

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use zor::data::{Locations, Source, cifar10, fashion_mnist};
+use zor::data::{Locations, Source};
 use zor::images::Images;
 use zor::options::{DataSetName, Samples, Settings};
-use zor::{Error, Result};
+use zor::{Error, Result, shown};
 
 use crate::arguments::DataCommand;
 
@@ -13,10 +13,10 @@ pub(crate) fn run(command: DataCommand) -> Result<()> {
     match command {
         DataCommand::List { data_dir } => {
             let locations = Locations::from_environment(data_dir);
-            for set in [DataSetName::FashionMnist, DataSetName::Cifar10] {
-                let place = match find(set, &locations) {
-                    Ok(Some(path)) => path.display().to_string(),
-                    Ok(None) if set == DataSetName::FashionMnist => {
+            for set in DataSetName::ALL.iter().copied() {
+                let place = match set.find(&locations) {
+                    Ok(Some(path)) => shown(&path),
+                    Ok(None) if set.has_sample_for(Samples::PerClass(1)) => {
                         format!("not found; {} is used", Source::Sample)
                     }
                     Ok(None) => "not found".to_owned(),
@@ -28,7 +28,7 @@ pub(crate) fn run(command: DataCommand) -> Result<()> {
         }
         DataCommand::Path { name, data_dir } => {
             let set: DataSetName = name.parse()?;
-            let found = find(set, &Locations::from_environment(data_dir))?;
+            let found = set.find(&Locations::from_environment(data_dir))?;
             let path = found.ok_or_else(|| {
                 Error::input(format!("{set} is not here; 'zor data fetch {set}' fetches it"))
             })?;
@@ -43,45 +43,30 @@ pub(crate) fn run(command: DataCommand) -> Result<()> {
     }
 }
 
-/// The images for a run. A set that is not here, and that no sample stands for, is fetched first if it can be had.
+/// The images for a run. A set that is missing, and that no sample stands for, is fetched first if possible.
 pub(crate) fn load(settings: &Settings) -> Result<Images> {
     if let Some(path) = &settings.images {
         return Images::own(path);
     }
     let locations = Locations::from_environment(settings.data_dir.clone());
     let set = settings.task.data_set();
-    let (size, sample_is_enough) = match set {
-        DataSetName::FashionMnist => {
-            ("30 MB", matches!(settings.samples, Samples::PerClass(n) if n <= 100))
-        }
-        _ => ("170 MB", false),
-    };
-    if !sample_is_enough && find(set, &locations)?.is_none() {
-        eprintln!("fetching {set}, {size} ...");
+    let sample_is_enough = set.has_sample_for(settings.samples);
+    if !sample_is_enough && set.find(&locations)?.is_none() {
+        tell!("fetching {set}, {} ...", set.download_size());
         if let Err(error) = fetch(set, &locations) {
-            eprintln!("{error}");
+            tell!("{error}");
         }
     }
     let data = Images::load(set, &locations)?;
     if data.source == Source::Sample && !sample_is_enough {
-        eprintln!("{set} is not here: learning from {}", data.source);
+        tell!("{set} is not here: learning from {}", data.source);
     }
     Ok(data)
 }
 
-fn find(set: DataSetName, locations: &Locations) -> Result<Option<PathBuf>> {
-    Ok(match set {
-        DataSetName::FashionMnist => fashion_mnist::find(locations)?,
-        _ => cifar10::find(locations)?,
-    })
-}
-
 #[cfg(feature = "download")]
 fn fetch(set: DataSetName, locations: &Locations) -> Result<PathBuf> {
-    Ok(match set {
-        DataSetName::FashionMnist => zor::data::FashionMnist::fetch(locations)?,
-        _ => zor::data::Cifar10::fetch(locations)?,
-    })
+    set.fetch(locations)
 }
 
 #[cfg(not(feature = "download"))]

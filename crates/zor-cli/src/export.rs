@@ -1,28 +1,29 @@
 //! `zor export`: a model as an image for small devices, beside what it loses by that.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde_json::json;
 use zor::data::Locations;
 use zor::edge::{self, DType};
 use zor::images::{self, Images};
-use zor::options::{Choice, Options, Settings, TaskName};
+use zor::options::{Options, Settings};
 use zor::views::Views;
-use zor::{Error, Result, io, train};
+use zor::{Result, checkpoint, io, run, shown, train};
 
 use crate::arguments::{ExportArguments, ExportFormat};
-use crate::report;
+use crate::{outputs, report};
 
 pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
     let ExportFormat::Edge = arguments.format;
     let device = zor::device("auto")?;
-    let (network, header) = io::load(&arguments.model, &device)?;
-    let place = arguments.model.display();
-    let name = header.notes.get("task").map_or("", String::as_str);
-    let task: TaskName = name.parse().map_err(|_| {
-        Error::input(format!(
-            "{place}: it was trained for the task '{name}', of which there are no images; make the image with zor::io::edge::export and samples of your own"
-        ))
+    let model = run::model_file(&arguments.model)?;
+    let out = arguments.out.clone().unwrap_or_else(|| outputs::image_of(&model));
+    let inputs = [Some(&model), arguments.images.as_ref(), arguments.data_dir.as_ref()];
+    outputs::check(&out, inputs.into_iter().flatten().map(PathBuf::as_path))?;
+    let (network, header) = io::load(&model, &device)?;
+    let task = checkpoint::task_of(&header.notes, &model).map_err(|error| {
+        error.with_advice("zor::io::edge::export makes an image with samples of another task")
     })?;
     let all = match &arguments.images {
         Some(path) => Images::own(path)?,
@@ -32,17 +33,19 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
         }
     };
     // Training images that evaluation leaves alone, and those that the task is evaluated on.
-    let samples = zor::options::Count::All;
     let options = Options {
         task: Some(task),
-        train_samples: Some(samples),
-        samples: Some(Choice::First),
-        ..Options::default()
+        train_samples: Some(zor::options::Count::All),
+        samples_per_class: None,
+        samples: None,
+        ..checkpoint::settings_of(&header.notes).unwrap_or_default()
     };
-    let data = images::choose(&all, &Settings::resolve(&options)?)?;
+    let mut data = images::choose(&all, &Settings::resolve(&options)?)?;
+    let (evaluation, found) = images::for_model(data.evaluation, task, &header.notes)?;
+    images::remarks(&found).iter().for_each(|remark| tell!("warning: {remark}"));
+    data.evaluation = evaluation;
     let dtype = if arguments.int8 { DType::Int8 } else { DType::F32 };
     let image = edge::export(&network, task, &data.train, dtype, &device)?;
-    let out = arguments.out.clone().unwrap_or_else(|| arguments.model.with_extension("zore"));
     image.save(&out)?;
 
     let model = train::evaluate(&network, task, &data.evaluation, &device, Views::default())?;
@@ -74,20 +77,20 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
     let _ = write!(
         text,
         "\n{}: {bytes} bytes; it runs in scratch memory of {scratch} numbers ({} bytes) and a few kilobytes of stack",
-        out.display(),
+        shown(&out),
         4 * scratch
     );
     if !arguments.json {
         say!("{text}");
         return Ok(());
     }
-    eprintln!("{text}");
+    tell!("{text}");
     let gates = measured.layers.iter().filter(|layer| layer.has_gate);
     let mut object = json!({
         "task": task,
         "format": "edge",
         "dtype": type_name,
-        "file": out,
+        "file": out.to_string_lossy(),
         "bytes": bytes,
         "scratch_bytes": 4 * scratch,
         "eval_samples": data.evaluation.len(),

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use zor::prelude::{Device, Network};
-use zor::{Error, ErrorKind, Result, io};
+use zor::run::{self, RunRecord};
+use zor::{Error, ErrorKind, Result, io, shown};
 
 use crate::arguments::ConvertArguments;
+use crate::outputs;
 
 /// What kind of file a name says it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,12 +33,22 @@ impl Format {
 
 /// `zor info`.
 pub(crate) fn info(file: &Path) -> Result<()> {
+    if file.is_dir()
+        && let folder = run::run_folder(file)?
+        && let Some(record) = RunRecord::read(&folder)?
+    {
+        let state = format!("{:?}", record.state).to_lowercase();
+        let reason = record.message.map_or(String::new(), |message| format!(": {message}"));
+        let (step, steps) = (record.step, record.steps);
+        say!("{}: run {}, {state}{reason}, step {step} of {steps}", shown(&folder), record.run);
+    }
+    let file = &run::model_file(file)?;
     if Format::of(file) == Some(Format::Zore) {
         return image_info(file);
     }
     if Format::of(file) == Some(Format::Safetensors) {
         let contents = io::safetensors::info(file)?;
-        say!("{}: safetensors, {} tensors", file.display(), contents.tensors.len());
+        say!("{}: safetensors, {} tensors", shown(file), contents.tensors.len());
         for (name, tensor) in contents.tensors {
             say!("tensor {name}: {:?} {}", tensor.shape, tensor.dtype);
         }
@@ -45,7 +57,7 @@ pub(crate) fn info(file: &Path) -> Result<()> {
     }
     let header = io::info(file)?;
     let kind = if header.progress.is_some() { "checkpoint" } else { "model" };
-    say!("{}: Zor {kind}, {} parameters, digest sound", file.display(), header.n_parameters());
+    say!("{}: Zor {kind}, {} parameters, digest sound", shown(file), header.n_parameters());
     say!("input {:?}", header.input_shape);
     for (position, layer) in header.layers.iter().enumerate() {
         say!("layer {position}: {} {}", layer.kind, layer.config);
@@ -71,7 +83,7 @@ fn image_info(file: &Path) -> Result<()> {
     let shape = |shape: [usize; 3]| shape.map(|size| size.to_string()).join("x");
     say!(
         "{}: image for zor-edge, {:?}, {} bytes, checksum sound",
-        file.display(),
+        shown(file),
         network.dtype(),
         image.bytes().len()
     );
@@ -88,7 +100,8 @@ fn image_info(file: &Path) -> Result<()> {
 
 /// `zor verify`.
 pub(crate) fn verify(file: &Path) -> Result<()> {
-    let place = file.display();
+    let file = &run::model_file(file)?;
+    let place = shown(file);
     if Format::of(file) == Some(Format::Zore) {
         io::edge::Image::load(file)?;
         say!("{place}: checksum sound, every layer can be run");
@@ -114,30 +127,38 @@ pub(crate) fn verify(file: &Path) -> Result<()> {
 
 /// `zor convert`.
 pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
-    let (from, to) = (&arguments.from, &arguments.to);
+    let (from, to) = (&run::model_file(&arguments.from)?, &arguments.to);
+    let like = arguments.like.as_deref().map(run::model_file).transpose()?;
+    outputs::check(to, [from.as_path()].into_iter().chain(like.as_deref()))?;
     let unknown = |path: &Path| {
         Error::input(format!(
             "{}: its ending says no format; it has to be .zor, .safetensors or, to be written, .npz",
-            path.display()
+            shown(path)
         ))
     };
     let target = Format::of(to).ok_or_else(|| unknown(to))?;
     for path in [from, to] {
         if Format::of(path) == Some(Format::Zore) {
             let message = "images for small devices are written by `zor export`, and not read back";
-            return Err(Error::input(format!("{}: {message}", path.display())));
+            return Err(Error::input(format!("{}: {message}", shown(path))));
         }
     }
     let device = zor::device("auto")?;
     let (network, notes) = match Format::of(from) {
+        Some(Format::Zor) if like.is_some() => {
+            return Err(Error::in_file(
+                from,
+                "--like has no effect here: a .zor file says which layers it has; --like is for .safetensors files",
+            ));
+        }
         Some(Format::Zor) => {
             let (network, header) = io::load(from, &device)?;
             (network, header.notes)
         }
-        Some(Format::Safetensors) => read_safetensors(from, arguments.like.as_deref(), &device)?,
+        Some(Format::Safetensors) => read_safetensors(from, like.as_deref(), &device)?,
         Some(Format::Npz) => {
             let message = "Zor writes .npz and does not read it; save .safetensors from Python";
-            return Err(Error::input(format!("{}: {message}", from.display())));
+            return Err(Error::input(format!("{}: {message}", shown(from))));
         }
         Some(Format::Zore) | None => return Err(unknown(from)),
     };
@@ -155,7 +176,7 @@ pub(crate) fn convert(arguments: &ConvertArguments) -> Result<()> {
         Format::Npz => io::npz::save(&network, to)?,
         Format::Zore => return Err(unknown(to)),
     }
-    say!("written to {}", to.display());
+    say!("written to {}", shown(to));
     Ok(())
 }
 

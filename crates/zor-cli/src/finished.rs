@@ -1,5 +1,7 @@
 //! A finished run: what reports and pictures are made of.
 
+use std::path::PathBuf;
+
 use zor::baseline::Baseline;
 use zor::comparison::Colours;
 use zor::images::RunData;
@@ -20,5 +22,9 @@ pub(crate) struct Run {
     /// In classification: cosines of what each layer learns with backpropagation's gradient.
     pub(crate) cosines: Vec<f64>,
     pub(crate) device: Device,
+    /// The run's folder.
+    pub(crate) folder: PathBuf,
+    /// The run's identity, which every file carries.
+    pub(crate) identity: String,
     pub(crate) device_name: String,
 }

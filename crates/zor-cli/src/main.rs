@@ -1,4 +1,7 @@
-//! The `zor` command. Thin: arguments become settings once, the library does the work, and what it says is shown.
+//! The `zor` command. It is thin: arguments become settings once, the library does the work, and its results are shown.
+
+// A line that cannot be written must not end the program: `say!` and `tell!` see to it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 #[macro_use]
 mod say;
@@ -12,8 +15,12 @@ mod evaluate;
 mod export;
 mod files;
 mod finished;
+mod interrupt;
+mod memory;
+mod outputs;
 mod own_images;
 mod pictures;
+mod progress;
 mod report;
 mod train;
 
@@ -21,7 +28,7 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
-use zor::{Error, ErrorKind};
+use zor::ErrorKind;
 
 fn main() -> ExitCode {
     end_panics_as_errors();
@@ -50,7 +57,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let word = if error.kind() == ErrorKind::Interrupted { "stopped" } else { "error" };
-            eprintln!("{word}: {error}");
+            tell!("{word}: {}", zor::escaped(&error.to_string()));
             ExitCode::from(error.exit_code())
         }
     }
@@ -61,21 +68,17 @@ fn end_panics_as_errors() {
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.payload_as_str().unwrap_or("no reason was given");
         let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
-        eprintln!(
+        tell!(
             "error: {what}{place}; if a device failed, `zor devices` lists what is there, and --device flex is the CPU"
         );
         std::process::exit(1);
     }));
 }
 
-/// An error of the file system at a path.
-fn file_error(path: &std::path::Path, doing: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::new(ErrorKind::FileSystem, format!("{}: cannot {doing}: {error}", path.display()))
-}
-
 /// Makes a folder that can be written to.
 fn make_folder(path: &std::path::Path) -> zor::Result<()> {
-    std::fs::create_dir_all(path).map_err(|error| file_error(path, "make the folder", &error))?;
+    std::fs::create_dir_all(path)
+        .map_err(|error| zor::Error::file_system(path, "make the folder", &error))?;
     // A folder that cannot be written is better known before the training than after it.
     Ok(zor::io::atomic::check_writable(path)?)
 }

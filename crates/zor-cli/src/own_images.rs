@@ -5,39 +5,41 @@ use std::path::Path;
 
 use image::RgbImage;
 use serde_json::json;
-use zor::checkpoint::CLASSES;
 use zor::color::luminance_of;
 use zor::core::Workspace;
 use zor::core::burn::tensor::activation::softmax;
 use zor::data::{ImageShape, Picture};
-use zor::options::TaskName;
 use zor::prelude::{Deviation, Network, matrix};
-use zor::{Error, Result, io};
+use zor::{Error, Result, checkpoint, escaped, io, run, shown};
 
 use crate::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArguments};
-use crate::make_folder;
 use crate::pictures::{grid, values, write_png};
+use crate::{make_folder, outputs};
 
 /// `zor reconstruct`.
 pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let device = zor::device(&arguments.device)?;
-    let (network, _) = io::load(&arguments.model, &device)?;
-    let shape = image_shape(&network, &arguments.model)?;
+    let model = run::model_file(&arguments.model)?;
+    let read = arguments.images.iter().chain([&model]).map(|path| path.as_path());
+    outputs::check(&arguments.out, read)?;
+    let (network, header) = io::load(&model, &device)?;
+    let shape = image_shape(&network, &model)?;
     let mut inputs = Vec::new();
     for path in &arguments.images {
         inputs.extend(read_image(path, shape)?);
     }
     let n = arguments.images.len();
-    let input = matrix(&inputs, n, &device);
+    let input = matrix(&inputs, n, &device)?;
     let output = network.predict(input)?;
     let outputs = values(output);
     for (index, path) in arguments.images.iter().enumerate() {
         let range = index * shape.len()..(index + 1) * shape.len();
         let deviation = Deviation::between(&inputs[range.clone()], &outputs[range])?;
-        say!("{}: {:.2} dB", path.display(), deviation.psnr_db());
+        say!("{}: {:.2} dB", shown(path), deviation.psnr_db());
     }
-    grid(&[inputs, outputs], shape, &arguments.out)?;
-    say!("written to {}", arguments.out.display());
+    let identity = header.notes.get("run").map_or("", String::as_str);
+    grid(&[inputs, outputs], shape, &arguments.out, &[("run", identity)])?;
+    say!("written to {}", shown(&arguments.out));
     Ok(())
 }
 
@@ -49,10 +51,12 @@ fn image_shape(network: &Network, model: &Path) -> Result<ImageShape> {
         {
             Ok(ImageShape { height, width, channels })
         }
-        (input, output) => Err(Error::input(format!(
-            "{}: it makes {output:?} of {input:?}; zor reconstruct takes models that reproduce images",
-            model.display()
-        ))),
+        (input, output) => Err(Error::in_file(
+            model,
+            format!(
+                "it makes {output:?} of {input:?}; zor reconstruct takes models that reproduce images"
+            ),
+        )),
     }
 }
 
@@ -70,64 +74,61 @@ fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<f32>> {
         let kind = if shape.channels == 1 { "grey" } else { "colour" };
         format!("{}x{} in {kind}", shape.width, shape.height)
     };
-    let message = format!(
-        "{}: it is {}, the model takes {}; {remedy}",
-        path.display(),
-        said(found),
-        said(shape)
-    );
-    Err(Error::input(message))
+    let message = format!("it is {}, the model takes {}; {remedy}", said(found), said(shape));
+    Err(Error::in_file(path, message))
 }
 
 /// `zor classify`.
 pub(crate) fn classify(arguments: &ClassifyArguments) -> Result<()> {
     let device = zor::device(&arguments.device)?;
-    let (network, header) = io::load(&arguments.model, &device)?;
-    let task = header.notes.get("task").and_then(|name| name.parse::<TaskName>().ok());
+    let model = run::model_file(&arguments.model)?;
+    let (network, header) = io::load(&model, &device)?;
+    let task = checkpoint::task_of(&header.notes, &model).ok();
     let shape = match (task, network.input_shape()) {
         (Some(task), &[height, width, channels]) if task.is_classification() => {
             ImageShape { height, width, channels }
         }
         _ => {
-            return Err(Error::input(format!(
-                "{}: it does not tell classes; zor classify takes models of the tasks fashion-classification and cifar-classification",
-                arguments.model.display()
-            )));
+            return Err(Error::in_file(
+                &model,
+                "it does not tell classes; zor classify takes models of the tasks fashion-classification and cifar-classification",
+            ));
         }
     };
     let mut inputs = Vec::new();
     for path in &arguments.images {
         inputs.extend(read_image(path, shape)?);
     }
-    let input = matrix(&inputs, arguments.images.len(), &device);
+    let input = matrix(&inputs, arguments.images.len(), &device)?;
     let mut workspace = Workspace::new(&device);
     let output = arguments.views.views().answer(&network, input, &mut workspace)?;
     let n_classes = output.dims()[1];
     let scores = values(softmax(output, 1));
-    let names: Vec<String> = header
-        .notes
-        .get(CLASSES)
-        .and_then(|names| serde_json::from_str(names).ok())
-        .filter(|names: &Vec<String>| names.len() == n_classes)
+    let names: Vec<String> = checkpoint::classes_of(&header.notes)
+        .filter(|names| names.len() == n_classes)
         .unwrap_or_else(|| (0..n_classes).map(|class| class.to_string()).collect());
     let mut images = Vec::new();
     for (path, scores) in arguments.images.iter().zip(scores.chunks_exact(n_classes)) {
         let mut ranked: Vec<(&String, f32)> = names.iter().zip(scores.iter().copied()).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let said: Vec<String> =
-            ranked.iter().map(|(name, score)| format!("{name} {:.1} %", 100.0 * score)).collect();
-        let line = format!("{}: {}", path.display(), said.join(", "));
+        let said: Vec<String> = ranked
+            .iter()
+            .map(|(name, score)| format!("{} {:.1} %", escaped(name), 100.0 * score))
+            .collect();
+        let line = format!("{}: {}", shown(path), said.join(", "));
         if arguments.json {
-            eprintln!("{line}")
+            tell!("{line}")
         } else {
             say!("{line}")
         }
         let scores: serde_json::Map<_, _> =
             ranked.iter().map(|(name, score)| ((*name).clone(), json!(score))).collect();
-        images.push(json!({ "image": path, "class": ranked[0].0, "scores": scores }));
+        images.push(
+            json!({ "image": path.to_string_lossy(), "class": ranked[0].0, "scores": scores }),
+        );
     }
     if arguments.json {
-        say!("{}", json!({ "model": arguments.model, "images": images }));
+        say!("{}", json!({ "model": model.to_string_lossy(), "images": images }));
     }
     Ok(())
 }
@@ -135,32 +136,65 @@ pub(crate) fn classify(arguments: &ClassifyArguments) -> Result<()> {
 /// `zor colorize`. Nothing is written before all pictures have been read.
 pub(crate) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
     let device = zor::device(&arguments.device)?;
-    let (network, _) = io::load(&arguments.model, &device)?;
+    let model = run::model_file(&arguments.model)?;
+    let (network, header) = io::load(&model, &device)?;
     let mut pictures = BTreeMap::new();
     for path in &arguments.images {
-        let out = arguments.out.join(path.file_stem().unwrap_or_default()).with_extension("png");
+        let out = arguments.out.join(outputs::picture_name(path));
+        outputs::check(&out, arguments.images.iter().chain([&model]).map(|path| path.as_path()))?;
+        check_source(&out, path)?;
         if let Some((other, _)) = pictures.insert(out, (path, Picture::read(path)?.into_rgb())) {
             return Err(Error::input(format!(
                 "{} and {} would be written under one name; rename one, or colour them into different folders (--out)",
-                other.display(),
-                path.display()
+                shown(other),
+                shown(path)
             )));
         }
     }
+    let identity = header.notes.get("run").map_or("", String::as_str);
     make_folder(&arguments.out)?;
-    for (out, (_, picture)) in pictures {
+    for (out, (path, picture)) in pictures {
         let ImageShape { height, width, .. } = picture.shape();
         let luminance = |pixel: &[u8]| {
             luminance_of(&[0, 1, 2].map(|channel: usize| f32::from(pixel[channel]) / 255.0))
         };
         let grey: Vec<f32> = picture.values().chunks_exact(3).map(luminance).collect();
         let found = zor::colorize::colorize(&network, &grey, [height, width], &device)
-            .map_err(|error| Error::input(format!("{}: {error}", arguments.model.display())))?;
+            .map_err(|error| Error::in_file(&model, error))?;
         let bytes = found.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8);
         let colours = RgbImage::from_raw(width as u32, height as u32, bytes.collect());
         let colours = colours.ok_or_else(|| Error::input("the picture has no pixels"))?;
-        write_png(&colours, &out)?;
-        say!("{}", out.display());
+        write_png(&colours, &out, &[("run", identity), (SOURCE, &source_name(path))])?;
+        say!("{}", shown(&out));
     }
     Ok(())
+}
+
+/// The key of the name of the picture that another was made of.
+const SOURCE: &str = "source";
+
+fn source_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Refuses to replace the picture that an earlier call made of a file with another name.
+fn check_source(out: &Path, path: &Path) -> Result<()> {
+    let Ok(file) = std::fs::File::open(out) else { return Ok(()) };
+    let Ok(reader) = png::Decoder::new(std::io::BufReader::new(file)).read_info() else {
+        return Ok(());
+    };
+    let notes = &reader.info().utf8_text;
+    let source = notes.iter().find(|note| note.keyword == SOURCE);
+    let source = source.and_then(|note| note.get_text().ok());
+    match source {
+        Some(source) if source != source_name(path) => Err(Error::in_file(
+            out,
+            format!(
+                "it was made of {}, and {} would replace it; give another folder with --out",
+                escaped(&source),
+                shown(path)
+            ),
+        )),
+        _ => Ok(()),
+    }
 }

@@ -1,4 +1,4 @@
-//! What a run looks like: images in rows.
+//! Pictures of images in rows.
 
 use std::path::Path;
 
@@ -6,24 +6,31 @@ use image::{Rgb, RgbImage};
 use zor::data::ImageShape;
 use zor::options::TaskName;
 use zor::prelude::{Tensor, matrix};
-use zor::{Result, io};
+use zor::run::{COLORIZATION, RECONSTRUCTIONS};
+use zor::{Error, Result, io};
 
-use crate::file_error;
 use crate::finished::Run;
 
-/// Images in a row of `reconstructions.png`.
+/// Images in a row of a run's picture, at most.
 const SHOWN: usize = 16;
-/// Pixels that one pixel of an image becomes.
+/// Width of a run's picture in pixels, above which a row has fewer images.
+const WIDTH: usize = 8192;
+/// Pixels of a picture, at most.
+const LARGEST: usize = 1 << 28;
+/// Side in pixels up to which images are enlarged.
+const SIDE: usize = 100;
+/// Pixels of a side that one pixel of an image becomes, at most.
 const SCALE: usize = 3;
 /// Pixels between images.
 const GAP: usize = 6;
 
 /// In rows: what the network is shown, its answers, each baseline's, and the truth where that is not shown.
-pub(crate) fn samples(run: &Run, out: &Path) -> Result<()> {
+pub(crate) fn samples(run: &Run) -> Result<()> {
     let task = run.settings.task;
     let data = &run.data.evaluation;
-    let shown = data.first(SHOWN.min(data.len()))?;
-    let images = matrix(&shown.pixels(), shown.len(), &run.device);
+    let fit = WIDTH / (data.shape().width * scale(data.shape()) + GAP);
+    let shown = data.first(fit.clamp(1, SHOWN).min(data.len()))?;
+    let images = matrix(&shown.pixels(), shown.len(), &run.device)?;
     let question = task.question(images.clone());
     let mut rows = vec![run.trained.network.predict(question.clone())?];
     rows.extend(run.baselines.iter().map(|baseline| baseline.predict(question.clone())));
@@ -35,27 +42,41 @@ pub(crate) fn samples(run: &Run, out: &Path) -> Result<()> {
         let grey = values(question).into_iter().flat_map(|value| [value; 3]).collect();
         rows.insert(0, grey);
         rows.push(values(images));
-        "colorization.png"
+        COLORIZATION
     } else {
         rows.insert(0, values(images));
-        "reconstructions.png"
+        RECONSTRUCTIONS
     };
-    grid(&rows, data.shape(), &out.join(name))
+    grid(&rows, data.shape(), &run.folder.join(name), &[("run", &run.identity)])
 }
 
-/// Draws rows of images.
-pub(crate) fn grid(rows: &[Vec<f32>], shape: ImageShape, path: &Path) -> Result<()> {
-    let ImageShape { height, width, channels } = shape;
+/// Pixels of a side that one pixel of an image becomes.
+fn scale(shape: ImageShape) -> usize {
+    (SIDE / shape.height.max(shape.width)).clamp(1, SCALE)
+}
+
+/// Draws rows of images. `notes` are texts by key that the file carries.
+pub(crate) fn grid(
+    rows: &[Vec<f32>],
+    shape: ImageShape,
+    path: &Path,
+    notes: &[(&str, &str)],
+) -> Result<()> {
+    let (ImageShape { height, width, channels }, scale) = (shape, scale(shape));
     let columns = rows.first().map_or(0, |row| row.len() / shape.len());
-    let cell = (width * SCALE + GAP, height * SCALE + GAP);
+    let cell = (width * scale + GAP, height * scale + GAP);
     let size = (columns * cell.0 + GAP, rows.len() * cell.1 + GAP);
+    if size.0.saturating_mul(size.1) > LARGEST {
+        let message = format!("{columns} images are too many for one picture; give fewer");
+        return Err(Error::in_file(path, message));
+    }
     let mut picture = RgbImage::from_pixel(size.0 as u32, size.1 as u32, Rgb([255; 3]));
     for (row, images) in rows.iter().enumerate() {
         for (column, image) in images.chunks_exact(shape.len()).enumerate() {
             let corner = (GAP + column * cell.0, GAP + row * cell.1);
-            for y in 0..height * SCALE {
-                for x in 0..width * SCALE {
-                    let pixel = &image[((y / SCALE) * width + x / SCALE) * channels..][..channels];
+            for y in 0..height * scale {
+                for x in 0..width * scale {
+                    let pixel = &image[((y / scale) * width + x / scale) * channels..][..channels];
                     // A gray pixel's one value stands for all three.
                     let colour = [0, 1, 2].map(|channel: usize| {
                         let value = pixel[channel.min(channels - 1)];
@@ -66,15 +87,22 @@ pub(crate) fn grid(rows: &[Vec<f32>], shape: ImageShape, path: &Path) -> Result<
             }
         }
     }
-    write_png(&picture, path)
+    write_png(&picture, path, notes)
 }
 
-pub(crate) fn write_png(picture: &RgbImage, path: &Path) -> Result<()> {
+/// Writes a picture as PNG. `notes` are texts by key that the file carries.
+pub(crate) fn write_png(picture: &RgbImage, path: &Path, notes: &[(&str, &str)]) -> Result<()> {
     let mut bytes = Vec::new();
-    let mut to = std::io::Cursor::new(&mut bytes);
-    picture
-        .write_to(&mut to, image::ImageFormat::Png)
-        .map_err(|error| file_error(path, "draw it", &error))?;
+    let mut encode = || -> std::result::Result<(), png::EncodingError> {
+        let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        for (key, text) in notes {
+            encoder.add_itxt_chunk((*key).to_owned(), (*text).to_owned())?;
+        }
+        encoder.write_header()?.write_image_data(picture.as_raw())
+    };
+    encode().map_err(|error| Error::file_system(path, "draw it", &error))?;
     Ok(io::atomic::write(path, &bytes)?)
 }
 

@@ -1,12 +1,10 @@
-//! What a run says in numbers: the table, the JSON object, the CSV file, and what a model file holds.
+//! The figures of a run: the table and the JSON object.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use serde_json::{Value, json};
-use zor::alignment;
 use zor::train::Score;
-use zor::{Result, io};
+use zor::{Result, alignment, shown};
 
 use crate::finished::Run;
 
@@ -14,12 +12,12 @@ use crate::finished::Run;
 pub(crate) const TWIN: &str = "backprop, same network";
 
 /// The table for people; on standard error when standard output is for JSON.
-pub(crate) fn table(run: &Run, out: &Path, to_stderr: bool) {
-    let text = table_text(run, out);
-    if to_stderr { eprintln!("{text}") } else { say!("{text}") }
+pub(crate) fn table(run: &Run, to_stderr: bool) {
+    let text = table_text(run);
+    if to_stderr { tell!("{text}") } else { say!("{text}") }
 }
 
-fn table_text(run: &Run, out: &Path) -> String {
+fn table_text(run: &Run) -> String {
     let trained = &run.trained;
     let mut text = if run.settings.task.is_classification() {
         classification_rows(run)
@@ -43,7 +41,7 @@ fn table_text(run: &Run, out: &Path) -> String {
         run.settings.rule_name,
         run.settings.seed,
         if rates.is_empty() { "no layer spikes".to_owned() } else { rates.join(", ") },
-        out.display()
+        shown(&run.folder)
     );
     text
 }
@@ -97,9 +95,12 @@ fn classification_rows(run: &Run) -> String {
     }
     let shares: Vec<String> = per_class(run)
         .into_iter()
-        .map(|(name, share)| format!("{name} {:.1} %", 100.0 * share))
+        .map(|(name, share)| format!("{} {:.1} %", zor::escaped(&name), 100.0 * share))
         .collect();
     let _ = writeln!(text, "\nby class: {}", shares.join(", "));
+    if run.cosines.is_empty() {
+        return text;
+    }
     let cosine = alignment::mean(&run.cosines);
     let said = if cosine >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
     let _ = write!(text, "cosine of updates with backprop's gradient: {cosine:.2}{said}");
@@ -131,12 +132,16 @@ pub(crate) fn json(run: &Run) -> Result<()> {
         "train_seconds": trained.train_seconds,
         "spike_rates": rates,
         "optimizer": settings.optimizer,
+        "run": run.folder.to_string_lossy(),
+        "identity": run.identity,
     });
     add(&mut object, metrics(&trained.evaluation()));
     if settings.task.is_classification() {
         let shares = per_class(run).into_iter().map(|(name, share)| (name, share.into()));
         object["per_class"] = Value::Object(shares.collect());
-        object["cosine"] = alignment::mean(&run.cosines).into();
+        if !run.cosines.is_empty() {
+            object["cosine"] = alignment::mean(&run.cosines).into();
+        }
     }
     let mut baselines = serde_json::Map::new();
     for baseline in &run.baselines {
@@ -168,14 +173,9 @@ pub(crate) fn json(run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// The metrics that apply.
+/// The figures of an evaluation as a JSON object; null where one is infinite or undefined.
 pub(crate) fn metrics(score: &Score) -> Value {
-    let deviation = score.deviation;
-    let (psnr_db, mae) = (deviation.psnr_db(), deviation.mae());
-    match score.top1() {
-        Some(top1) => json!({ "top1": top1 }),
-        None => json!({ "psnr_db": psnr_db, "mae": mae }),
-    }
+    Value::Object(score.figures())
 }
 
 /// Puts the keys of one object into another.
@@ -183,30 +183,4 @@ pub(crate) fn add(object: &mut Value, more: Value) {
     if let (Value::Object(object), Value::Object(more)) = (object, more) {
         object.extend(more);
     }
-}
-
-/// The run's curve as comma-separated values.
-pub(crate) fn metrics_csv(run: &Run, path: &Path) -> Result<()> {
-    let classes = run.trained.evaluation().confusion.is_some();
-    let mut text = if classes {
-        "step,seconds,eval_samples,train_mae,eval_mae,eval_top1\n".to_owned()
-    } else {
-        "step,seconds,eval_samples,train_psnr_db,train_mae,eval_psnr_db,eval_mae\n".to_owned()
-    };
-    for point in &run.trained.curve {
-        let (training, evaluation) = (point.training, point.evaluation.deviation);
-        let (train_mae, mae) = (training.mae(), evaluation.mae());
-        let samples = point.evaluation.samples;
-        let _ = write!(text, "{},{:.4},{samples}", point.step, point.seconds);
-        let _ = match point.evaluation.top1() {
-            Some(top1) => writeln!(text, ",{train_mae:.6},{mae:.6},{top1:.4}"),
-            None => writeln!(
-                text,
-                ",{:.4},{train_mae:.6},{:.4},{mae:.6}",
-                training.psnr_db(),
-                evaluation.psnr_db()
-            ),
-        };
-    }
-    Ok(io::atomic::write(path, text.as_bytes())?)
 }

@@ -79,7 +79,7 @@ pub fn cosines(network: &Network, input: Tensor<2>, target: impl Into<Target>) -
 /// As [`cosines`].
 pub fn of_run(network: &Network, settings: &Settings, data: &RunData) -> Result<Vec<f64>> {
     let set = data.train.first(IMAGES.min(data.train.len()))?;
-    let images = matrix(&set.pixels(), set.len(), network.device());
+    let images = matrix(&set.pixels(), set.len(), network.device())?;
     let target = train::target(settings, set.labels(), &images);
     cosines(network, settings.task.question(images), target)
 }

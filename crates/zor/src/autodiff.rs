@@ -121,11 +121,11 @@ impl Graph<'_> {
             "gate" => {
                 let config: GateConfig = read(layer)?;
                 if config.spikes == Some(false) {
-                    return Ok(x);
+                    return Ok(config.activation.apply(x));
                 }
                 let (x, threshold) = (x - config.inhibition, config.threshold.unwrap_or(0.0));
                 let spikes = x.clone().inner().greater_elem(threshold).float().autodiff();
-                Ok(x * spikes)
+                Ok(config.activation.apply(x * spikes))
             }
             "conv2d" => self.convolve(layer, x, shape),
             "pool2d" => pool(&read(layer)?, x, shape),
@@ -287,7 +287,10 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
     use zor_core::burn::tensor::Device;
-    use zor_core::{BiasConfig, BranchConfig, DenseConfig, Parameter, Random, ReshapeConfig, Rule};
+    use zor_core::{
+        Activation, BiasConfig, BranchConfig, DenseConfig, DropoutConfig, Parameter, Place, Random,
+        ReshapeConfig, Rule,
+    };
 
     #[derive(Debug, Default)]
     struct Recorder(Mutex<Vec<Tensor<2>>>);
@@ -359,6 +362,37 @@ mod tests {
             assert!(nearest <= 1e-3 * norm(&gradient), "{:?}: {nearest}", gradient.dims());
             found.swap_remove(index);
         }
+    }
+
+    #[test]
+    fn activation_functions_of_gates_are_those_of_the_network() {
+        let device = Device::flex();
+        let mut random = Random::seeded(3);
+        let input = Parameter::normal("input", [5, 6], 1.0, &mut random, &device).value();
+        for activation in [Activation::Relu, Activation::Sigmoid, Activation::Softmax] {
+            for place in [Place::Hidden, Place::Output] {
+                let gate = GateConfig { activation: activation.clone(), ..GateConfig::at(place) };
+                let network = Network::builder(&[6]).layer(DenseConfig::new(4)).layer(gate);
+                let network = network.build(&device).unwrap();
+                let zeros = Tensor::<2>::zeros([5, 4], &device);
+                let rule = network.evaluate(input.clone(), zeros.clone()).unwrap();
+                let twin = gradients(&network, input.clone(), zeros.into()).unwrap().deviation;
+                let (rule, twin) = (rule.mean_squared(), twin.mean_squared());
+                assert!((rule - twin).abs() < 1e-6, "{activation:?} {place:?}: {rule}, {twin}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_without_counterpart_is_refused_by_its_kind() {
+        let device = Device::flex();
+        let network = Network::builder(&[6]).layer(DenseConfig::new(4));
+        let mut network = network.layer(DropoutConfig::new(0.5)).build(&device).unwrap();
+        let (input, target) =
+            (Tensor::<2>::zeros([5, 6], &device), Tensor::<2>::zeros([5, 4], &device));
+        let error =
+            train_batch(&mut network, &zor_optim::Sgd::new(0.1), input, target).unwrap_err();
+        assert!(error.to_string().contains("'dropout'"), "{error}");
     }
 
     #[test]

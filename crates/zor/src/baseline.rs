@@ -123,7 +123,7 @@ pub fn train(
     for step in 1..=steps {
         let start = Instant::now();
         batches.fill(step - 1, &mut batch);
-        let input = matrix(&batch.inputs, batch.rows, &training_device);
+        let input = matrix(&batch.inputs, batch.rows, &training_device)?;
         let predicted = network.forward(input.clone(), output);
         let gradients = loss.forward(predicted, input, Reduction::Mean).backward();
         let gradients = GradientsParams::from_grads(gradients, &network);

@@ -49,7 +49,7 @@ pub fn colorize(
                 tiles.extend((0..tile_width).map(|x| row[(left + x).min(width - 1)]));
             }
         }
-        let found = network.predict(matrix(&tiles, corners.len(), device))?;
+        let found = network.predict(matrix(&tiles, corners.len(), device)?)?;
         let found: Vec<f32> = found.into_data().iter::<f32>().collect();
         let tiles = found.chunks_exact(3 * tile_height * tile_width);
         for ((top, left), tile) in corners.iter().zip(tiles) {

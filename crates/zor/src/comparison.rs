@@ -41,7 +41,7 @@ pub fn compare(
     for &(name, network) in networks {
         let mut workspace = Workspace::new(device);
         let answer = move |grey: &[f32]| {
-            let grey = matrix(grey, grey.len() / pixels, device);
+            let grey = matrix(grey, grey.len() / pixels, device)?;
             let found = network.predict_with(grey, &mut workspace)?;
             Ok(found.into_data().iter::<f32>().collect())
         };
@@ -63,7 +63,7 @@ pub fn compare(
     for from in (0..set.len()).step_by(BATCH) {
         let part = set.range(from..(from + BATCH).min(set.len()))?;
         let truth = part.pixels();
-        let images = matrix(&truth, part.len(), device);
+        let images = matrix(&truth, part.len(), device)?;
         let grey = TaskName::CifarColorization.question(images);
         let grey: Vec<f32> = grey.into_data().iter::<f32>().collect();
         let share = part.len() as f64 / set.len() as f64;

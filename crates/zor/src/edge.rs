@@ -25,7 +25,7 @@ pub fn export(
     device: &Device,
 ) -> Result<Image> {
     let some = train.first(CALIBRATION.min(train.len()))?;
-    let all = matrix(&some.pixels(), some.len(), device);
+    let all = matrix(&some.pixels(), some.len(), device)?;
     let samples = zor_core::ops::read(task.question(all))?;
     Ok(edge::export(network, dtype, &samples)?)
 }
@@ -85,7 +85,7 @@ pub fn evaluate(
             });
             told.map_err(|error| Error::input(error.to_string()))?;
         }
-        Ok(matrix(&all, rows, device))
+        Ok(matrix(&all, rows, device)?)
     })?;
     let n = data.len().max(1) as f64;
     for layer in &mut layers {

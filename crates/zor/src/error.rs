@@ -1,6 +1,7 @@
-//! One error for everything that the facade does, with the exit code that a command should end with.
+//! One error for all operations of the facade, with the exit code that a command should end with.
 
 use std::fmt;
+use std::path::Path;
 
 /// The result of an operation of the facade.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -10,28 +11,31 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What kind of error it is.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// Wrong usage, settings or data.
     Input,
-    /// The network failed.
-    Network,
-    /// The file system refused.
+    /// A training whose values became infinite or NaN.
+    Diverged,
+    /// A download that failed.
+    Download,
+    /// A refusal of the file system.
     FileSystem,
-    /// A device is not there or failed.
+    /// A device that is missing or failed.
     Device,
-    /// The user interrupted the work.
+    /// A stop by the user.
     Interrupted,
 }
 
 impl Error {
     /// An error of a kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), source: None }
     }
 
     /// Wrong usage, settings or data.
@@ -39,15 +43,53 @@ impl Error {
         Self::new(ErrorKind::Input, message)
     }
 
-    /// What kind of error it is.
+    /// Wrong data in a file or folder.
+    pub fn in_file(path: &Path, message: impl fmt::Display) -> Self {
+        Self::input(format!("{}: {message}", shown(path)))
+    }
+
+    /// A refusal of the file system at a path.
+    pub fn file_system(path: &Path, doing: &str, error: &dyn fmt::Display) -> Self {
+        let message = format!("{}: cannot {doing}: {error}", shown(path));
+        Self::new(ErrorKind::FileSystem, message)
+    }
+
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The error with more said after its message.
+    #[must_use]
+    pub fn with_advice(self, advice: impl fmt::Display) -> Self {
+        Self { message: format!("{}; {advice}", self.message), ..self }
     }
 
     /// 2 for wrong usage or input, 1 for anything else.
     pub fn exit_code(&self) -> u8 {
         if self.kind == ErrorKind::Input { 2 } else { 1 }
     }
+
+    fn from_source(
+        kind: ErrorKind,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self { kind, message: source.to_string(), source: Some(Box::new(source)) }
+    }
+}
+
+/// A path for messages: control characters are escaped, so that a name cannot act on a terminal.
+pub fn shown(path: &Path) -> String {
+    escaped(&path.to_string_lossy())
+}
+
+/// A text with its control characters escaped, line breaks included.
+pub fn escaped(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    text.chars().map(escape).collect()
 }
 
 impl fmt::Display for Error {
@@ -56,15 +98,20 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
 
 impl From<zor_core::Error> for Error {
     fn from(error: zor_core::Error) -> Self {
         let kind = match error.kind() {
             zor_core::ErrorKind::Device => ErrorKind::Device,
+            zor_core::ErrorKind::NotFinite => ErrorKind::Diverged,
             _ => ErrorKind::Input,
         };
-        Self::new(kind, error.to_string())
+        Self::from_source(kind, error)
     }
 }
 
@@ -74,17 +121,44 @@ impl From<zor_io::Error> for Error {
             zor_io::ErrorKind::FileSystem => ErrorKind::FileSystem,
             _ => ErrorKind::Input,
         };
-        Self::new(kind, error.to_string())
+        Self::from_source(kind, error)
     }
 }
 
 impl From<zor_data::Error> for Error {
     fn from(error: zor_data::Error) -> Self {
         let kind = match error.kind() {
-            zor_data::ErrorKind::Network => ErrorKind::Network,
+            zor_data::ErrorKind::Network => ErrorKind::Download,
             zor_data::ErrorKind::FileSystem => ErrorKind::FileSystem,
             _ => ErrorKind::Input,
         };
-        Self::new(kind, error.to_string())
+        Self::from_source(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn a_training_that_diverged_is_no_wrong_usage() {
+        let error = Error::from(zor_core::Error::not_finite("the error is NaN"));
+        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::Diverged, 1));
+        assert_eq!(Error::from(zor_core::Error::shape("no")).exit_code(), 2);
+        assert_eq!(Error::from(zor_core::Error::device("lost")).exit_code(), 1);
+    }
+
+    #[test]
+    fn an_error_keeps_its_source() {
+        let error = Error::from(zor_core::Error::setting("a wrong setting"));
+        assert!(error.source().is_some_and(|source| source.to_string() == "a wrong setting"));
+        assert!(Error::input("a message").source().is_none());
+    }
+
+    #[test]
+    fn control_characters_of_a_name_are_escaped() {
+        assert_eq!(shown(Path::new("a\n\u{1b}[2J.png")), "a\\n\\u{1b}[2J.png");
+        assert_eq!(shown(Path::new("é b.png")), "é b.png");
     }
 }

@@ -1,16 +1,19 @@
 //! The images of a run: what is learned from and what is evaluated on.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zor_core::Random;
 use zor_core::burn::tensor::Tensor;
-use zor_data::{Cifar10, Dataset, FashionMnist, ImageShape, Locations, Source, npy};
+use zor_data::{Cifar10, ClassMatch, Dataset, FashionMnist, ImageShape, Locations, Source, npy};
 
+use crate::checkpoint;
 use crate::color;
 use crate::error::{Error, Result};
 use crate::models;
 use crate::options::{Choice, DataSetName, ModelName, Samples, Settings, TaskName};
+use crate::warnings::list;
 
 /// Training images of Fashion-MNIST that few-image runs are evaluated on, and that random choice leaves alone.
 pub const VALIDATION: std::ops::Range<usize> = 2000..3000;
@@ -81,6 +84,47 @@ impl Images {
     }
 }
 
+impl DataSetName {
+    /// The folder or archive that has the set, if a place has it.
+    ///
+    /// # Errors
+    /// When a folder that the user named lacks a file, or a fetched file is not the official one.
+    pub fn find(self, locations: &Locations) -> Result<Option<PathBuf>> {
+        Ok(match self {
+            Self::FashionMnist => zor_data::fashion_mnist::find(locations)?,
+            Self::Cifar10 => zor_data::cifar10::find(locations)?,
+        })
+    }
+
+    /// Downloads the set to the cache, or to a folder that the user names, and returns its place.
+    ///
+    /// # Errors
+    /// When the download fails, or the file system refuses.
+    #[cfg(feature = "download")]
+    pub fn fetch(self, locations: &Locations) -> Result<PathBuf> {
+        Ok(match self {
+            Self::FashionMnist => FashionMnist::fetch(locations)?,
+            Self::Cifar10 => Cifar10::fetch(locations)?,
+        })
+    }
+
+    /// The size of the download, for people.
+    pub fn download_size(self) -> &'static str {
+        match self {
+            Self::FashionMnist => "30 MB",
+            Self::Cifar10 => "170 MB",
+        }
+    }
+
+    /// Whether the sample inside Zor stands for the set where few images are learned from.
+    pub fn has_sample_for(self, samples: Samples) -> bool {
+        match self {
+            Self::FashionMnist => matches!(samples, Samples::PerClass(n) if n <= 100),
+            Self::Cifar10 => false,
+        }
+    }
+}
+
 /// A user's own images, all of them.
 ///
 /// # Errors
@@ -96,6 +140,47 @@ pub fn read_own(path: &Path) -> Result<Dataset> {
         "{}: it is no .npy file, and folders of images need the feature 'images'",
         path.display()
     )))
+}
+
+/// The images of a user as a model knows their classes: numbered in the order of the model's outputs, by name. Images of classes that the
+/// model does not have are left out.
+///
+/// # Errors
+/// When a classifier is to be evaluated on images without classes, or on images of other classes alone.
+pub fn for_model(
+    images: Dataset,
+    task: TaskName,
+    notes: &BTreeMap<String, String>,
+) -> Result<(Dataset, ClassMatch)> {
+    if !task.is_classification() {
+        return Ok((images, ClassMatch::default()));
+    }
+    if !images.has_labels() {
+        return Err(Error::input(format!(
+            "{}: its images have no classes, so that there is nothing to compare with; put them into a folder for each class, or name them with `zor classify`",
+            images.name()
+        )));
+    }
+    match checkpoint::classes_of(notes) {
+        Some(classes) => Ok(images.with_classes_of(&classes)?),
+        None => Ok((images, ClassMatch::default())),
+    }
+}
+
+/// The differences between the classes of a set and a model's, as sentences.
+pub fn remarks(found: &ClassMatch) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !found.unknown.is_empty() {
+        remarks.push(format!(
+            "{} images are left out, of classes that the model does not have: {}",
+            found.left_out,
+            list(&found.unknown)
+        ));
+    }
+    if !found.missing.is_empty() {
+        remarks.push(format!("there are no images of these classes: {}", list(&found.missing)));
+    }
+    remarks
 }
 
 impl TaskName {

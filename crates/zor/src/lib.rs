@@ -10,14 +10,17 @@ pub mod comparison;
 pub mod confusion;
 pub mod edge;
 pub mod images;
+pub mod memory;
 pub mod models;
 pub mod options;
 pub mod pace;
 pub mod prelude;
+pub mod run;
 pub mod train;
 #[cfg(feature = "flex")]
 pub mod verify;
 pub mod views;
+pub mod warnings;
 
 mod device;
 mod early;
@@ -27,7 +30,7 @@ mod presets;
 mod whitening;
 
 pub use device::{DeviceLine, device, devices, named_device};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, escaped, shown};
 pub use zor_core as core;
 pub use zor_data as data;
 pub use zor_io as io;

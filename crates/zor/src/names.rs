@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal $(| $synonym:literal)*),+ $(,)? }) => {
         impl $type {
+            /// All values.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// All names, as in TOML files and flags.
             pub const NAMES: &[&str] = &[$($name),+];
 

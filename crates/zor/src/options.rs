@@ -87,7 +87,13 @@ impl Options {
     /// These options, and where they say nothing, the others.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
-        // Two ways to say how many samples: one of them here silences both there.
+        // A place of data here takes the place of another kind of place there.
+        let others = match (&self.images, &self.data_dir) {
+            (Some(_), _) => Self { data_dir: None, ..others },
+            (None, Some(_)) => Self { images: None, ..others },
+            (None, None) => others,
+        };
+        // Two ways to give a number of samples: one of them here takes the place of both there.
         let counted = self.train_samples.is_some() || self.samples_per_class.is_some();
         let others = if counted {
             Self { train_samples: None, samples_per_class: None, ..others }
@@ -189,7 +195,96 @@ pub struct Settings {
     pub images: Option<PathBuf>,
 }
 
+/// A setting that only some tasks, models and optimizers use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Special {
+    WeightDecay,
+    LabelSmoothing,
+    Hidden,
+    OutputActivation,
+    EarlyCrop,
+    Augmentation,
+    Samples,
+}
+
 impl Settings {
+    /// Whether a setting has an effect beside the others.
+    fn uses(&self, special: Special) -> bool {
+        let is_dense = self.model == ModelName::Dense;
+        let is_reconstruction =
+            matches!(self.task, TaskName::FashionReconstruction | TaskName::CifarReconstruction);
+        match special {
+            Special::WeightDecay => self.optimizer != OptimizerName::Adam,
+            Special::LabelSmoothing => self.task.is_classification(),
+            Special::Hidden => is_dense || is_reconstruction,
+            Special::OutputActivation => is_dense && is_reconstruction,
+            Special::EarlyCrop => {
+                !is_dense && !is_reconstruction && self.rule.target_spike_rate.is_none()
+            }
+            Special::Augmentation => self.augment.is_some(),
+            Special::Samples => self.samples != Samples::All,
+        }
+    }
+
+    /// Refuses options that would change nothing. An option that is equal to the setting in force is no fault.
+    fn refuse_without_effect(
+        &self,
+        options: &Options,
+        preset: &crate::presets::Preset,
+    ) -> Result<()> {
+        let (task, model, optimizer) = (self.task, self.model, self.optimizer);
+        let given = [
+            (
+                Special::WeightDecay,
+                "weight_decay",
+                options.weight_decay.is_some_and(|decay| decay != 0.0),
+                format!("the optimizer is {optimizer}; choose adamw, muon or sgd"),
+            ),
+            (
+                Special::LabelSmoothing,
+                "label_smoothing",
+                options.label_smoothing.is_some_and(|share| share != preset.label_smoothing),
+                format!("the task is {task}, which has no labels"),
+            ),
+            (
+                Special::Hidden,
+                "hidden",
+                options.hidden.is_some_and(|units| units != preset.hidden),
+                format!("the sizes of the model '{model}' of {task} are fixed"),
+            ),
+            (
+                Special::OutputActivation,
+                "output_activation",
+                options.output_activation.as_ref().is_some_and(|f| *f != preset.output_activation),
+                format!("the model '{model}' of {task} has no output gate; dense models of reconstruction have one"),
+            ),
+            (
+                Special::EarlyCrop,
+                "early_crop",
+                options.early_crop.is_some_and(|share| share != preset.early_crop),
+                "it is for convolutional models of classification and colorization without target_spike_rate".to_owned(),
+            ),
+            (
+                Special::Augmentation,
+                "augmentation",
+                options.augmentation.is_some(),
+                "augment is false".to_owned(),
+            ),
+            (
+                Special::Samples,
+                "samples",
+                options.samples == Some(Choice::Random),
+                "all training images are learned from; give train_samples or samples_per_class".to_owned(),
+            ),
+        ];
+        for (special, name, differs, reason) in given {
+            if differs && !self.uses(special) {
+                return Err(Error::input(format!("{name} has no effect here: {reason}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Which views of an image classes are told from.
     pub fn views(&self) -> Views {
         Views { flip: self.test_time_flip, shift: self.test_time_shift }
@@ -280,7 +375,7 @@ impl Settings {
         }
         let momentum = options.momentum.or(usual_momentum);
         let peak = options.learning_rate.unwrap_or(usual_rate);
-        let mut rule = preset.rule;
+        let mut rule = preset.rule.clone();
         rule.threshold = options.threshold.unwrap_or(rule.threshold);
         rule.target_spike_rate = options.target_spike_rate;
         if rule_name == RuleName::Backprop {
@@ -303,10 +398,11 @@ impl Settings {
             output_activation: options
                 .output_activation
                 .clone()
-                .unwrap_or(preset.output_activation),
+                .unwrap_or(preset.output_activation.clone()),
             samples,
             choice: options.samples.unwrap_or(Choice::First),
-            augment: augment.then(|| options.augmentation.clone().unwrap_or(preset.augmentation)),
+            augment: augment
+                .then(|| options.augmentation.clone().unwrap_or(preset.augmentation.clone())),
             early_crop: options.early_crop.unwrap_or(preset.early_crop),
             hold_out: options.hold_out,
             test_time_flip: options.test_time_flip.unwrap_or(false),
@@ -319,6 +415,7 @@ impl Settings {
             images: options.images.clone(),
         };
         settings.check()?;
+        settings.refuse_without_effect(options, &preset)?;
         Ok(settings)
     }
 
@@ -345,18 +442,20 @@ impl Settings {
             schedule: Some(schedule),
             optimizer: Some(self.optimizer),
             momentum: self.momentum,
-            weight_decay: Some(self.weight_decay),
-            label_smoothing: Some(self.label_smoothing),
-            hidden: Some(self.hidden),
+            weight_decay: self.uses(Special::WeightDecay).then_some(self.weight_decay),
+            label_smoothing: self.uses(Special::LabelSmoothing).then_some(self.label_smoothing),
+            hidden: self.uses(Special::Hidden).then_some(self.hidden),
             threshold: Some(self.rule.threshold),
             target_spike_rate: self.rule.target_spike_rate,
-            output_activation: Some(self.output_activation.clone()),
+            output_activation: self
+                .uses(Special::OutputActivation)
+                .then(|| self.output_activation.clone()),
             train_samples,
             samples_per_class,
-            samples: Some(self.choice),
+            samples: self.uses(Special::Samples).then_some(self.choice),
             augment: Some(self.augment.is_some()),
             augmentation: self.augment.clone(),
-            early_crop: Some(self.early_crop),
+            early_crop: self.uses(Special::EarlyCrop).then_some(self.early_crop),
             hold_out: self.hold_out,
             test_time_flip: Some(self.test_time_flip),
             test_time_shift: Some(self.test_time_shift),
@@ -400,6 +499,21 @@ impl Settings {
         for (name, is_zero) in at_least_one {
             if is_zero {
                 return Err(Error::input(format!("{name} is 0; it must be at least 1")));
+            }
+        }
+        if self.images.is_some() && self.data_dir.is_some() {
+            return Err(Error::input(
+                "images and data_dir exclude each other: a run learns from your images or from the task's data set; give one of them",
+            ));
+        }
+        for (name, path) in [("images", &self.images), ("data_dir", &self.data_dir)] {
+            if let Some(path) = path
+                && path.to_str().is_none()
+            {
+                return Err(Error::input(format!(
+                    "{name} is {}, a name that is not UTF-8 and that settings cannot hold; rename it, or make a link to it with another name",
+                    crate::error::shown(path)
+                )));
             }
         }
         for (name, asked) in
@@ -503,6 +617,52 @@ mod tests {
         assert_eq!((settings.learning_rate.peak, settings.weight_decay), (1e-3, 0.01));
         let settings = resolve(&format!("{TASK}optimizer = 'adamw'\nlearning_rate = 0.5")).unwrap();
         assert_eq!(settings.learning_rate.peak, 0.5);
+    }
+
+    #[test]
+    fn settings_without_effect_are_refused() {
+        let cifar = "task = 'cifar-classification'\n";
+        let cases = [
+            (format!("{TASK}optimizer = 'adam'\nweight_decay = 0.5"), "weight_decay"),
+            (format!("{TASK}label_smoothing = 0.9"), "label_smoothing"),
+            (format!("{TASK}early_crop = 0.5"), "early_crop"),
+            (format!("{TASK}augment = false\n[augmentation]\nshift = 3"), "augmentation"),
+            (format!("{TASK}train_samples = 'all'\nsamples = 'random'"), "samples"),
+            (format!("{cifar}hidden = 5"), "hidden"),
+            (format!("{cifar}output_activation = 'relu'"), "output_activation"),
+            (format!("{cifar}target_spike_rate = 0.2\nearly_crop = 0.5"), "early_crop"),
+            ("task = 'fashion-classification'\nhidden = 5".to_owned(), "hidden"),
+            ("task = 'cifar-colorization'\nhidden = 5".to_owned(), "hidden"),
+            (
+                "task = 'cifar-reconstruction'\nmodel = 'conv'\nearly_crop = 0.5".to_owned(),
+                "early_crop",
+            ),
+        ];
+        for (toml, name) in cases {
+            refused(&toml, &[name, "no effect"]);
+        }
+        // Values in force are no fault, and neither are settings that have an effect.
+        for toml in [
+            format!("{TASK}optimizer = 'adam'\nweight_decay = 0.0"),
+            format!("{TASK}label_smoothing = 0.0\nearly_crop = 1.0\nhidden = 5"),
+            format!("{cifar}model = 'mlp'\nhidden = 5\nlabel_smoothing = 0.3"),
+            format!("{cifar}early_crop = 0.875"),
+            "task = 'cifar-reconstruction'\nmodel = 'conv'\nhidden = 5".to_owned(),
+        ] {
+            resolve(&toml).unwrap();
+        }
+    }
+
+    #[test]
+    fn two_places_of_data_exclude_each_other_and_a_flag_replaces_either() {
+        refused(&format!("{TASK}images = 'a'\ndata_dir = 'b'"), &["images", "data_dir", "exclude"]);
+        let place = |name: &str| Some(PathBuf::from(name));
+        let file = Options { images: place("a"), ..Options::default() };
+        let flags = Options { data_dir: place("b"), ..Options::default() };
+        let both = flags.clone().or(file.clone());
+        assert_eq!((both.images, both.data_dir), (None, place("b")));
+        let both = file.or(flags);
+        assert_eq!((both.images, both.data_dir), (place("a"), None));
     }
 
     #[test]

@@ -12,18 +12,18 @@ use zor_data::{Batches, Dataset, ImageShape, Order, Prefetch};
 
 use crate::confusion::Confusion;
 use crate::early::Early;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::images::RunData;
 use crate::options::{ModelName, Settings, TaskName};
 use crate::views::Views;
-use crate::{autodiff, models, whitening};
+use crate::{autodiff, memory, models, whitening};
 
 /// How often a run is evaluated on its way, at most.
 const EVALUATIONS: u64 = 10;
 /// Images that it is evaluated on before its end, at most; more would take as long as the training.
 const GLANCE: usize = 1000;
 /// Batches that are prepared ahead.
-const AHEAD: usize = 4;
+pub(crate) const AHEAD: usize = 4;
 /// Steps that a device may have in its queue.
 const QUEUED: usize = 16;
 /// Images evaluated at once.
@@ -65,7 +65,16 @@ impl Score {
         self.top1().map_or_else(|| self.deviation.psnr_db(), |share| 100.0 * share)
     }
 
-    /// Its unit.
+    /// Figures by name: `top1` of a classification, else `psnr_db` and `mae`. A figure that is infinite or undefined is null.
+    pub fn figures(&self) -> serde_json::Map<String, serde_json::Value> {
+        let figures = match self.top1() {
+            Some(top1) => vec![("top1", top1)],
+            None => vec![("psnr_db", self.deviation.psnr_db()), ("mae", self.deviation.mae())],
+        };
+        figures.into_iter().map(|(name, figure)| (name.to_owned(), figure.into())).collect()
+    }
+
+    /// The unit of the headline.
     pub fn unit(&self) -> &'static str {
         if self.confusion.is_some() { "%" } else { "dB" }
     }
@@ -175,8 +184,8 @@ impl Training {
                 early = None;
             }
             let images = match &early {
-                Some(early) => matrix(&early.crop(&batch.inputs), batch.rows, &device),
-                None => matrix(&batch.inputs, batch.rows, &device),
+                Some(early) => matrix(&early.crop(&batch.inputs), batch.rows, &device)?,
+                None => matrix(&batch.inputs, batch.rows, &device)?,
             };
             let target = target(settings, &batch.labels, &images);
             let input = settings.task.question(images);
@@ -259,7 +268,11 @@ pub fn build_network(
         }
         (TaskName::FashionClassification, ModelName::Conv) => models::small_conv(&image, n_classes),
     };
-    Ok(network.rule(settings.rule.clone()).seed(settings.seed).build(device)?)
+    let network = network.rule(settings.rule.clone()).seed(settings.seed);
+    match memory::available() {
+        Some(free) => memory::build_within(free, network, settings, shape, device),
+        None => Ok(network.build(device)?),
+    }
 }
 
 /// The batches that the settings ask for, the same for everything that is trained on them.
@@ -390,7 +403,7 @@ pub(crate) fn evaluation_batches<'a>(
 ) -> impl Iterator<Item = Result<Tensor<2>>> + 'a {
     (0..data.len()).step_by(EVALUATION_BATCH).map(|from| {
         let part = data.range(from..(from + EVALUATION_BATCH).min(data.len()))?;
-        Ok(matrix(&part.pixels(), part.len(), device))
+        matrix(&part.pixels(), part.len(), device)
     })
 }
 
@@ -399,8 +412,20 @@ pub fn classes(labels: &[u8]) -> Vec<usize> {
     labels.iter().map(|label| usize::from(*label)).collect()
 }
 
-/// Values as a matrix of so many rows.
-pub fn matrix(values: &[f32], rows: usize, device: &Device) -> Tensor<2> {
-    let columns = values.len() / rows.max(1);
-    Tensor::from_data(TensorData::new(values.to_vec(), [rows, columns]), device)
+/// Values as a matrix, row after row.
+///
+/// # Shapes
+/// `rows * columns` values -> `[rows, columns]`.
+///
+/// # Errors
+/// When the values are not `rows` rows of one length.
+pub fn matrix(values: &[f32], rows: usize, device: &Device) -> Result<Tensor<2>> {
+    if rows == 0 || !values.len().is_multiple_of(rows) {
+        return Err(Error::input(format!(
+            "{} values are not {rows} rows of one length",
+            values.len()
+        )));
+    }
+    let shape = [rows, values.len() / rows];
+    Ok(Tensor::from_data(TensorData::new(values.to_vec(), shape), device))
 }

@@ -127,7 +127,7 @@ impl Suite<'_> {
             let (signal, sums) = ops::error_signal(draw(shape, 1, on), draw(shape, 2, on));
             let elements = (shape[0] * shape[1]) as f64;
             let means = [sums.absolute / elements, sums.squared / elements].map(|x| x as f32);
-            [signal, matrix(&means, 1, on)]
+            [signal, Tensor::<1>::from_floats(means, on).reshape([1, 2])]
         });
     }
 
@@ -331,14 +331,14 @@ impl Suite<'_> {
         for (value, finite) in [(f32::NAN, false), (f32::INFINITY, false), (f32::MAX, true)] {
             let mut data = vec![0.5; 300];
             data[217] = value;
-            wrong += usize::from(ops::all_finite(&matrix(&data, 3, &self.device)) != finite);
+            wrong += usize::from(ops::all_finite(&matrix(&data, 3, &self.device)?) != finite);
         }
         let mut network = small_dense().build(&self.device)?;
         let input = draw([5, 12], 1, &self.device);
         let before = values(network.predict(input.clone())?);
         let mut target = vec![0.1; 60];
         target[7] = f32::NAN;
-        let target = matrix(&target, 5, &self.device);
+        let target = matrix(&target, 5, &self.device)?;
         let optimizer = AdamW::default();
         wrong +=
             usize::from(network.train_batch(&optimizer, input.clone(), target.clone()).is_ok());
@@ -381,11 +381,11 @@ impl Suite<'_> {
         let (learnt, others) = (set.range(0..10)?.pixels(), set.range(1000..1200)?.pixels());
         let psnr = |on: &Device| -> Result<f64> {
             let mut network = Network::dense(&[784, 64, 784]).build(on)?;
-            let images = matrix(&learnt, 10, on);
+            let images = matrix(&learnt, 10, on)?;
             for _ in 0..100 {
                 network.train_batch(&AdamW::new(5e-3), images.clone(), images.clone())?;
             }
-            let others = matrix(&others, 200, on);
+            let others = matrix(&others, 200, on)?;
             Ok(network.evaluate(others.clone(), others)?.psnr_db())
         };
         let apart = (psnr(&self.device)? - psnr(&self.cpu)?).abs();

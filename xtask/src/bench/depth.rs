@@ -312,8 +312,10 @@ impl Laboratory {
         let start = Instant::now();
         for _ in 0..steps {
             let batch = prefetch.next();
-            let (input, classes) =
-                (matrix(&batch.inputs, batch.rows, &self.device), classes(&batch.labels));
+            let (input, classes) = (
+                matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?,
+                classes(&batch.labels),
+            );
             prefetch.recycle(batch);
             network.train_batch(&optimizer, input, classes).map_err(text)?;
         }
@@ -335,7 +337,7 @@ impl Laboratory {
         let mut batch = Batch::default();
         let set = Arc::new(self.test.first(256).map_err(text)?);
         Batches::new(set, 256, Order::Full, None, 0).map_err(text)?.fill(0, &mut batch);
-        let input = matrix(&batch.inputs, batch.rows, &self.device);
+        let input = matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?;
         let mut network = network.clone();
         // What frozen layers would learn counts too.
         let parameters = network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());

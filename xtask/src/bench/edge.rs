@@ -191,7 +191,8 @@ fn latency(peer: bool) -> Result<Value, String> {
     let weights = weights(&network);
     let pixels = data.evaluation.first(100).map_err(text)?.pixels();
     let samples: Vec<&[f32]> = pixels.chunks_exact(784).collect();
-    let tensors: Vec<Tensor<2>> = samples.iter().map(|s| matrix(s, 1, &Device::flex())).collect();
+    let tensors: Vec<Tensor<2>> =
+        samples.iter().map(|s| matrix(s, 1, &Device::flex()).map_err(text)?).collect();
     let image = |network: &Network, dtype| {
         edge::export(network, TaskName::FashionReconstruction, &data.train, dtype, &Device::flex())
             .map_err(text)
@@ -289,12 +290,12 @@ pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<u64, String> {
     if runtime == HELD[2] {
         let weights = weights(&network);
         return grown(|| {
-            let (input, mut at) = (matrix(&samples[0], 1, &Device::flex()), 0);
+            let (input, mut at) = (matrix(&samples[0], 1, &Device::flex()).map_err(text)?, 0);
             let mut held = vec![input.clone()];
             let mut values = input;
             for (layer, pair) in sizes.windows(2).enumerate() {
                 let of_layer = &weights[at..at + pair[0] * pair[1]];
-                let tensor = matrix(of_layer, pair[0], &Device::flex());
+                let tensor = matrix(of_layer, pair[0], &Device::flex()).map_err(text)?;
                 values = values.matmul(tensor.clone());
                 if layer + 2 < sizes.len() {
                     values = activation::relu(values);

@@ -88,8 +88,8 @@ impl Few {
         let sets = [&*data.train, &data.evaluation, &rest].map(|set| set.pixels());
         let numbers = Numbers::write("few_shot.f32", &sets.each_ref().map(Vec::as_slice))?;
         let device = Device::flex();
-        let images = matrix(&sets[0], data.train.len(), &device);
-        let validation = matrix(&sets[1], data.evaluation.len(), &device);
+        let images = matrix(&sets[0], data.train.len(), &device).map_err(text)?;
+        let validation = matrix(&sets[1], data.evaluation.len(), &device).map_err(text)?;
         Ok(Self { settings, images, validation, data, numbers })
     }
 

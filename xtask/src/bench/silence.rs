@@ -128,8 +128,9 @@ fn difference(
     for from in (0..set.len()).step_by(100) {
         let part = set.range(from..(from + 100).min(set.len())).map_err(text)?;
         let pixels = part.pixels();
-        let answers =
-            network.predict(matrix(&pixels, part.len(), &Device::flex())).map_err(text)?;
+        let answers = network
+            .predict(matrix(&pixels, part.len(), &Device::flex()).map_err(text)?)
+            .map_err(text)?;
         let answers: Vec<f32> = answers.into_data().iter::<f32>().collect();
         let samples = pixels.chunks_exact(pixels.len() / part.len());
         for (sample, expected) in samples.zip(answers.chunks_exact(outputs)) {

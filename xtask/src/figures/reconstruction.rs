@@ -138,7 +138,7 @@ impl Bench<'_> {
         let start = Instant::now();
         for step in 0..500 {
             batches.fill(step, &mut batch);
-            let input = matrix(&batch.inputs, batch.rows, &self.device);
+            let input = matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?;
             network.train_batch(optimizer, input.clone(), input).map_err(text)?;
         }
         let seconds = start.elapsed().as_secs_f64();
@@ -174,7 +174,7 @@ impl Bench<'_> {
             let optimizer = Muon::new(Schedule::linear(0.02, 500));
             for step in 0..=steps {
                 batches.fill(step, &mut batch);
-                let input = matrix(&batch.inputs, batch.rows, &self.device);
+                let input = matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?;
                 if step < steps {
                     network.train_batch(&optimizer, input.clone(), input).map_err(text)?;
                     continue;

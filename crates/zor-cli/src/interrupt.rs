@@ -1,0 +1,76 @@
+//! Ctrl-C, SIGTERM and SIGHUP while a training runs.
+//!
+//! Before the training starts, the first of them ends the program at once: there is nothing to save. From [`save_first`] on the first is a
+//! request that the training answers, and the second ends the program. A signal that is ignored when the program starts, as `nohup` does with
+//! SIGHUP, stays ignored.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zor::{Error, ErrorKind, Result};
+
+static SAVES: AtomicBool = AtomicBool::new(false);
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first signal is a request; [`asked`] tells of it.
+pub(crate) fn save_first() {
+    SAVES.store(true, Ordering::SeqCst);
+}
+
+/// Whether the user asked for an end.
+pub(crate) fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
+/// The answer to a signal.
+fn answer() {
+    if !SAVES.load(Ordering::SeqCst) {
+        tell!("stopped: before the training started; nothing was written");
+        std::process::exit(1);
+    }
+    if ASKED.swap(true, Ordering::SeqCst) {
+        tell!("stopped: at the second request, without saving");
+        std::process::exit(1);
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Device, format!("cannot watch for Ctrl-C: {error}"))
+}
+
+/// Starts to watch.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub(crate) fn watch() -> Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+    let mut signals = Signals::new(heard).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || signals.forever().for_each(|_| answer()))
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Whether a signal is ignored.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call only writes the present one to `action`, which is valid for it, all zeros included.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Starts to watch.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(not(unix))]
+pub(crate) fn watch() -> Result<()> {
+    ctrlc::set_handler(answer).map_err(failed)
+}

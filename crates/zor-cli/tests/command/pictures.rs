@@ -1,0 +1,78 @@
+//! Pictures and folders of pictures as inputs.
+
+use std::fs;
+
+use crate::support::{folder, own_pictures, refused, train, zor};
+
+#[test]
+fn images_that_do_not_fit_are_named() {
+    let folder = folder();
+    let at = folder.path();
+    train(at, &["--no-baseline", "--out", "run"]);
+    let reconstruct = |image| ["reconstruct", "--model", "run/model.zor", image];
+    image::GrayImage::new(20, 30).save(at.join("small.png")).unwrap();
+    fs::write(at.join("text.png"), "not a picture").unwrap();
+    refused(at, &reconstruct("small.png"), 2, &["small.png", "20x30", "28x28"]);
+    refused(at, &reconstruct("text.png"), 2, &["text.png", "no PNG, JPEG or WebP"]);
+    refused(at, &reconstruct("absent.png"), 2, &["absent.png", "no such file"]);
+    image::RgbImage::new(28, 28).save(at.join("colour.png")).unwrap();
+    refused(at, &reconstruct("colour.png"), 2, &["colour.png", "grey"]);
+    assert!(!at.join("reconstructions.png").exists());
+}
+
+#[test]
+fn a_network_that_learned_from_a_folder_gives_colour_to_pictures_of_any_size() {
+    let folder = folder();
+    let at = folder.path();
+    own_pictures(&at.join("own"), 8);
+    let train = ["train", "cifar-colorization", "--images", "own", "--out", "run", "--json"];
+    let output = zor(at, &[&train[..], &["--steps", "3", "--batch", "4"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let object: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&object["train_samples"], &object["eval_samples"]), (&11.into(), &1.into()));
+    for key in ["psnr_db", "mae", "ciede2000", "baselines"] {
+        assert!(object.get(key).is_some(), "{key} is missing in {object}");
+    }
+    assert!(at.join("run/colorization.png").exists());
+
+    let output = zor(at, &["eval", "--model", "run/model.zor", "--images", "own"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("12 images"));
+
+    image::GrayImage::from_pixel(21, 13, image::Luma([90])).save(at.join("grey.png")).unwrap();
+    let colorize = ["colorize", "--model", "run/model.zor", "grey.png", "--out", "coloured"];
+    let output = zor(at, &colorize);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let picture = image::open(at.join("coloured/grey.png")).unwrap();
+    assert_eq!((picture.width(), picture.height(), picture.color().has_color()), (21, 13, true));
+
+    // Nothing is written when one of several cannot be read, or two would be one.
+    fs::write(at.join("text.png"), "no picture").unwrap();
+    let two = ["colorize", "--model", "run/model.zor", "grey.png", "text.png", "--out", "other"];
+    refused(at, &two, 2, &["text.png", "no PNG"]);
+    let same = ["colorize", "--model", "run/model.zor", "grey.png", "own/../grey.png"];
+    refused(at, &same, 2, &["grey.png", "one name"]);
+    assert!(!at.join("other").exists() && !at.join("colorized").exists());
+}
+
+#[test]
+fn folders_that_cannot_be_learned_from_are_refused_by_the_name_of_a_file() {
+    let folder = folder();
+    let at = folder.path();
+    let train = |task: &'static str| ["train", task, "--images", "own", "--steps", "1"];
+    refused(at, &train("cifar-colorization"), 2, &["own", "no such folder"]);
+    own_pictures(&at.join("own"), 6);
+    refused(at, &train("cifar-colorization"), 2, &["6x6", "multiples of 4"]);
+    refused(at, &train("cifar-classification"), 2, &["6x6", "25x25", "mlp"]);
+    let convolutions = [&train("cifar-reconstruction")[..], &["--model", "conv"]].concat();
+    refused(at, &convolutions, 2, &["6x6", "multiples of 4"]);
+    let deep = image::ImageBuffer::<image::Rgb<u16>, _>::from_pixel(6, 6, image::Rgb([1, 2, 3]));
+    deep.save(at.join("own/11.png")).unwrap();
+    refused(at, &train("cifar-reconstruction"), 2, &["11.png", "8 bits"]);
+    image::GrayImage::new(6, 6).save(at.join("own/11.png")).unwrap();
+    refused(at, &train("cifar-reconstruction"), 2, &["11.png", "grey", "00.png"]);
+    assert!(!at.join("runs/cifar-reconstruction/model.zor").exists());
+    fs::write(at.join("own.npy"), "no array").unwrap();
+    let array = ["train", "cifar-reconstruction", "--images", "own.npy"];
+    refused(at, &array, 2, &["own.npy", "no .npy file"]);
+}

@@ -1,0 +1,150 @@
+//! Settings that would have no effect, and faults of data that a training can run with.
+
+use std::fs;
+
+use crate::support::{SHORT, classes, done, folder, json, own_pictures, refused, train};
+
+#[test]
+fn settings_without_effect_are_refused() {
+    let folder = folder();
+    let at = folder.path();
+    let cases = [
+        ("fashion-reconstruction", "optimizer = 'adam'\nweight_decay = 0.5", "weight_decay"),
+        ("fashion-reconstruction", "label_smoothing = 0.9", "label_smoothing"),
+        ("fashion-reconstruction", "early_crop = 0.5", "early_crop"),
+        ("fashion-classification", "hidden = 5", "hidden"),
+        ("fashion-reconstruction", "images = 'a'\ndata_dir = 'b'", "images"),
+    ];
+    for (task, text, name) in cases {
+        fs::write(at.join("own.toml"), format!("task = '{task}'\n{text}")).unwrap();
+        refused(at, &["train", "--config", "own.toml"], 2, &[name]);
+    }
+    assert!(!at.join("runs").exists());
+    train(at, &["--no-baseline", "--out", "run"]);
+    for views in ["--test-time-flip", "--test-time-shift"] {
+        refused(at, &["eval", "--model", "run", views], 2, &[views, "no effect"]);
+    }
+}
+
+#[test]
+fn a_flag_wins_over_the_place_of_data_in_a_file() {
+    let folder = folder();
+    let at = folder.path();
+    own_pictures(&at.join("own"), 8);
+    fs::write(at.join("own.toml"), "task = 'cifar-reconstruction'\nimages = 'own'\nsteps = 1")
+        .unwrap();
+    done(at, &["train", "--config", "own.toml"]);
+    refused(
+        at,
+        &["train", "--config", "own.toml", "--data-dir", "nowhere"],
+        2,
+        &["nowhere", "data_batch"],
+    );
+}
+
+#[test]
+fn every_task_takes_the_common_flags() {
+    let folder = folder();
+    let at = folder.path();
+    own_pictures(&at.join("photographs"), 28);
+    classes(&at.join("classes"), &["a", "b"], 6);
+    let cases = [
+        ("fashion-reconstruction", "photographs"),
+        ("fashion-classification", "classes"),
+        ("cifar-reconstruction", "photographs"),
+        ("cifar-colorization", "photographs"),
+    ];
+    for (task, images) in cases {
+        let common =
+            ["--seed", "3", "--threads", "1", "--device", "flex", "--json", "--no-baseline"];
+        let task =
+            ["train", task, "--images", images, "--steps", "1", "--batch", "4", "--out", task];
+        let object = json(&done(at, &[&task[..], &common].concat()).0);
+        assert_eq!(object["seed"], 3, "{object}");
+    }
+}
+
+#[test]
+fn faults_of_data_are_named() {
+    let folder = folder();
+    let at = folder.path();
+    classes(&at.join("one"), &["cat"], 6);
+    classes(&at.join("three"), &["ant", "bee", "cat"], 6);
+    own_pictures(&at.join("flat"), 8);
+    let warned = |more: &[&str], words: &[&str]| {
+        let _ = fs::remove_dir_all(at.join("runs"));
+        let task = ["train", "fashion-classification", "--model", "mlp", "--steps", "1"];
+        let (_, text) = done(at, &[&task[..], more].concat());
+        let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning")).collect();
+        for word in words {
+            assert!(
+                warnings.iter().any(|line| line.contains(word)),
+                "'{word}' is not in {warnings:?}"
+            );
+        }
+        assert_eq!(warnings.is_empty(), words.is_empty(), "{warnings:?}");
+    };
+    warned(&["--images", "three"], &[]);
+    warned(&["--images", "one"], &["one class", "cat"]);
+    warned(&["--images", "flat"], &["no classes"]);
+    warned(&["--images", "three", "--train-samples", "7"], &["cat"]);
+    // Batch normalisation is in the dense classifier with a target spike rate.
+    warned(
+        &["--images", "three", "--target-spike-rate", "0.5", "--batch", "1"],
+        &["batches of one"],
+    );
+    let (_, text) =
+        done(at, &[&SHORT[..], &["--no-baseline", "--checkpoint-every", "50"]].concat());
+    assert!(text.contains("warning: no checkpoint"), "{text}");
+}
+
+#[test]
+fn classes_are_told_by_name() {
+    let folder = folder();
+    let at = folder.path();
+    classes(&at.join("all"), &["ant", "bee", "cat"], 10);
+    let task = ["train", "fashion-classification", "--model", "dense", "--images", "all"];
+    done(at, &[&task[..], &["--steps", "60", "--batch", "27", "--out", "run"]].concat());
+    let eval = |images: &str| {
+        let (out, err) = done(at, &["eval", "--model", "run", "--images", images, "--json"]);
+        (json(&out), err)
+    };
+    assert_eq!(eval("all").0["top1"], 1.0);
+    // Fewer classes, of which the first is missing.
+    for name in ["bee", "cat"] {
+        fs::create_dir_all(at.join("fewer")).unwrap();
+        copy(&at.join("all").join(name), &at.join("fewer").join(name));
+    }
+    let (object, text) = eval("fewer");
+    assert_eq!((&object["top1"], &object["eval_samples"]), (&1.0.into(), &20.into()));
+    assert!(text.contains("no images of these classes: ant"), "{text}");
+    // A class more, which sorts before the others.
+    copy(&at.join("all"), &at.join("more"));
+    copy(&at.join("all/ant"), &at.join("more/aaa"));
+    let (object, text) = eval("more");
+    assert_eq!((&object["top1"], &object["left_out"]), (&1.0.into(), &10.into()));
+    assert!(text.contains("aaa") && text.contains("left out"), "{text}");
+    // Other names altogether, and no names.
+    fs::create_dir(at.join("other")).unwrap();
+    copy(&at.join("all/ant"), &at.join("other/formica"));
+    refused(at, &["eval", "--model", "run", "--images", "other"], 2, &["formica", "ant"]);
+    copy(&at.join("all/ant"), &at.join("flat"));
+    refused(at, &["eval", "--model", "run", "--images", "flat"], 2, &["flat", "no classes"]);
+    // Export measures by name too.
+    let export = ["export", "run", "--images", "fewer", "--out", "a.zore", "--json"];
+    assert_eq!(json(&done(at, &export).0)["top1"], 1.0);
+}
+
+/// Copies a folder and all in it.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

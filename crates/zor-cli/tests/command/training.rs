@@ -1,0 +1,187 @@
+//! Trainings: their files, their checkpoints, and how they continue.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{SHORT, files, folder, only_run, record, refused, train, zor};
+
+#[test]
+fn a_training_writes_all_its_files_and_one_json_object() {
+    let folder = folder();
+    let object = train(folder.path(), &[]);
+    for key in [
+        "task",
+        "rule",
+        "model",
+        "device",
+        "seed",
+        "parameters",
+        "train_samples",
+        "eval_samples",
+        "steps",
+        "samples_seen",
+        "train_seconds",
+        "psnr_db",
+        "mae",
+        "run",
+        "identity",
+    ] {
+        assert!(object.get(key).is_some(), "{key} is missing in {object}");
+    }
+    assert_eq!(object["eval_samples"], 1000);
+    assert_eq!(object["samples_seen"], 96);
+    let out = only_run(folder.path(), "fashion-reconstruction");
+    assert_eq!(folder.path().join(object["run"].as_str().unwrap()), out);
+    let expected = [
+        "config.toml",
+        "curve.svg",
+        "metrics.jsonl",
+        "model.zor",
+        "reconstructions.png",
+        "run.json",
+    ];
+    assert_eq!(files(&out), expected);
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let last = crate::support::json(&metrics);
+    assert!(metrics.lines().count() > 5 && last["eval_mae"] == object["mae"], "{last}");
+    let record = record(&out);
+    assert_eq!((&record["state"], &record["step"]), (&"done".into(), &12.into()));
+    assert_eq!(record["metrics"]["psnr_db"], object["psnr_db"]);
+}
+
+#[test]
+fn the_written_settings_repeat_the_run_to_the_bit() {
+    let folder = folder();
+    let first = train(folder.path(), &["--no-baseline", "--seed", "7", "--out", "one"]);
+    let again = zor(folder.path(), &["train", "--config", "one/config.toml", "--out", "two"]);
+    assert_eq!(again.status.code(), Some(0));
+    let model = |name: &str| fs::read(folder.path().join(name).join("model.zor")).unwrap();
+    assert_eq!(model("one"), model("two"));
+    let other = train(folder.path(), &["--no-baseline", "--seed", "8", "--out", "three"]);
+    assert_ne!(first["psnr_db"], other["psnr_db"]);
+    assert_ne!(model("one"), model("three"));
+}
+
+/// Everything of a network that training goes on from, by name.
+fn contents(path: &Path) -> Vec<(String, Vec<f32>)> {
+    let (network, _) = zor::io::load(path, &zor::prelude::Device::flex()).unwrap();
+    let numbers = |tensor: zor::prelude::Tensor<2>| tensor.into_data().iter::<f32>().collect();
+    let mut all = vec![("history".to_owned(), network.history().to_vec())];
+    for (name, _, parameter) in network.tensors() {
+        all.push((name.clone(), numbers(parameter.value())));
+        all.push((format!("{name} steps"), vec![parameter.steps() as f32]));
+        for tensor in &parameter.state().tensors {
+            all.push((format!("{name} moment"), numbers(tensor.clone())));
+        }
+    }
+    let remembered = network.remembered().tensors.into_iter();
+    all.extend(remembered.map(|(name, tensor)| (name, numbers(tensor))));
+    all
+}
+
+/// The evaluations without their seconds.
+fn curve(folder: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let mut lines: Vec<_> = text.lines().map(crate::support::json).collect();
+    for line in &mut lines {
+        line.as_object_mut().unwrap().remove("seconds").unwrap();
+    }
+    lines
+}
+
+#[test]
+fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
+    // 48 images a step out of 300: steps 20 and 40 are in the midst of an epoch.
+    let common = ["train", "fashion-reconstruction", "--train-samples", "300", "--batch", "48"];
+    let more = ["--augment", "--no-baseline", "--steps", "50", "--checkpoint-every", "20"];
+    let cases = [
+        ("default", "1", None),
+        ("default", "2", None),
+        ("classic", "2", None),
+        ("default", "1", Some("0.2")),
+    ];
+    for (rule, threads, rate) in cases {
+        let folder = folder();
+        let run = |arguments: &[&str]| {
+            let output = zor(folder.path(), arguments);
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(0), "{text}");
+        };
+        let options = ["--rule", rule, "--threads", threads, "--out", "whole"];
+        // A threshold that moves goes on from where it was.
+        let rate = rate.map(|rate| ["--target-spike-rate", rate]);
+        run(&[&common[..], &more, &options, rate.as_ref().map_or(&[], |flags| &flags[..])].concat());
+        let checkpoint = "whole/checkpoint-00000020.zor";
+        let options = ["--checkpoint-every", "25", "--threads", threads, "--out", "cut"];
+        run(&[&["train", "--resume", checkpoint][..], &options].concat());
+        let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
+        let model = |folder: &Path| fs::read(folder.join("model.zor")).unwrap();
+        assert!(model(&whole) == model(&cut), "{rule}, {threads} threads");
+        assert_eq!(curve(&whole), curve(&cut));
+        // Moments too: the whole run's last checkpoint, and one that the second half made on its way there.
+        run(&["train", "--resume", "cut/checkpoint-00000025.zor", "--checkpoint-every", "40"]);
+        let [a, b] = [&whole, &cut].map(|f| contents(&f.join("checkpoint-00000040.zor")));
+        assert!(a == b, "{rule}, {threads} threads");
+    }
+}
+
+#[test]
+fn the_last_checkpoints_and_the_best_stay() {
+    let folder = folder();
+    let arguments = ["--steps", "60", "--checkpoint-every", "10", "--keep", "2"];
+    let output =
+        zor(folder.path(), &[&SHORT[..2], &arguments, &["--no-baseline", "--out", "run"]].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let names = files(&folder.path().join("run")).into_iter();
+    let left: Vec<_> = names.filter(|name| name.starts_with("checkpoint")).collect();
+    assert!((2..=3).contains(&left.len()), "{left:?}");
+    for steps in ["00000050", "00000060"] {
+        assert!(left.contains(&format!("checkpoint-{steps}.zor")), "{left:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_does_not_end_the_training() {
+    let folder = folder();
+    // In its place is a folder that is not empty, which no file replaces.
+    let place = folder.path().join("run/checkpoint-00000006.zor");
+    fs::create_dir_all(place.join("inside")).unwrap();
+    let output = zor(
+        folder.path(),
+        &[&SHORT[..], &["--no-baseline", "--checkpoint-every", "6", "--out", "run"]].concat(),
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("warning") && text.contains("checkpoint-00000006.zor"), "{text}");
+    assert!(folder.path().join("run/model.zor").exists());
+    assert!(place.join("inside").exists());
+}
+
+#[test]
+fn what_cannot_be_gone_on_from_is_said() {
+    let folder = folder();
+    train(folder.path(), &["--checkpoint-every", "6", "--out", "run"]);
+    let resume = |more: &[&str], words: &[&str]| {
+        refused(folder.path(), &[&["train", "--resume"][..], more].concat(), 2, words);
+    };
+    resume(&["run/model.zor"], &["run/model.zor", "checkpoint"]);
+    resume(&["run/checkpoint-00000012.zor"], &["12 steps", "--steps"]);
+    resume(&["run/checkpoint-00000006.zor", "--batch", "5"], &["--batch"]);
+    resume(&["nowhere.zor"], &["nowhere.zor", "no such file"]);
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    resume(&["empty"], &["empty", "no checkpoint-STEPS.zor"]);
+    let path = folder.path().join("run/checkpoint-00000006.zor");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    resume(&["run/checkpoint-00000006.zor"], &["checkpoint-00000006.zor", "damaged"]);
+}
+
+#[test]
+fn an_output_folder_that_cannot_be_made_ends_with_one() {
+    let folder = folder();
+    fs::write(folder.path().join("taken"), "a file").unwrap();
+    let arguments = [&SHORT[..], &["--out", "taken/run"]].concat();
+    refused(folder.path(), &arguments, 1, &["taken/run"]);
+}
