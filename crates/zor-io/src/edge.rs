@@ -666,11 +666,13 @@ mod tests {
 
     fn two_layers(weight: f32) -> Network {
         let mut network = Network::dense(&[4, 3, 2]).build(&Device::flex()).unwrap();
-        network.for_each_tensor(|name, tensor| {
-            if name == "1.weight" {
-                tensor.set_value(tensor.value() * 0.0 + weight).unwrap();
-            }
-        });
+        network
+            .for_each_tensor(|name, tensor| {
+                if name == "1.weight" {
+                    tensor.set_value(tensor.value() * 0.0 + weight).unwrap();
+                }
+            })
+            .unwrap();
         network
     }
 
@@ -709,9 +711,11 @@ mod tests {
                 let builder = Network::builder(&[4]).layer(DenseConfig::new(2));
                 let mut network =
                     builder.layer(ScaleConfig::new(factor)).build(&Device::flex()).unwrap();
-                network.for_each_tensor(|_, tensor| {
-                    tensor.set_value(tensor.value() * 0.0 + 1e20).unwrap();
-                });
+                network
+                    .for_each_tensor(|_, tensor| {
+                        tensor.set_value(tensor.value() * 0.0 + 1e20).unwrap();
+                    })
+                    .unwrap();
                 network
             };
             let error = failed(&scaled(1e30), dtype, &[1.0; 4]);

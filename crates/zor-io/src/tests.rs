@@ -695,11 +695,13 @@ fn values_that_are_no_numbers_are_found() {
 #[test]
 fn values_beyond_a_narrow_type_are_named_with_their_tensor() {
     let mut network = dense();
-    network.for_each_tensor(|name, tensor| {
-        if name == "3.weight" {
-            tensor.set_value(tensor.value() * 0.0 + 3.4e38).unwrap();
-        }
-    });
+    network
+        .for_each_tensor(|name, tensor| {
+            if name == "3.weight" {
+                tensor.set_value(tensor.value() * 0.0 + 3.4e38).unwrap();
+            }
+        })
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.zor");
     for dtype in [DType::F16, DType::Bf16] {

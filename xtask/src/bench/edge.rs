@@ -191,8 +191,10 @@ fn latency(peer: bool) -> Result<Value, String> {
     let weights = weights(&network);
     let pixels = data.evaluation.first(100).map_err(text)?.pixels();
     let samples: Vec<&[f32]> = pixels.chunks_exact(784).collect();
-    let tensors: Vec<Tensor<2>> =
-        samples.iter().map(|s| matrix(s, 1, &Device::flex()).map_err(text)?).collect();
+    let tensors: Vec<Tensor<2>> = samples
+        .iter()
+        .map(|s| matrix(s, 1, &Device::flex()).map_err(text))
+        .collect::<Result<_, _>>()?;
     let image = |network: &Network, dtype| {
         edge::export(network, TaskName::FashionReconstruction, &data.train, dtype, &Device::flex())
             .map_err(text)

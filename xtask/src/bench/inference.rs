@@ -54,9 +54,8 @@ fn reconstruction() -> Result<(Network, Vec<Tensor<2>>), String> {
     let trained = train::run(&settings, &data, &device, Teacher::Rule, &mut |_| Next::Continue);
     let pixels = data.evaluation.shape().len();
     let samples = data.evaluation.pixels();
-    let samples =
-        samples.chunks_exact(pixels).map(|image| matrix(image, 1, &device).map_err(text)?);
-    Ok((trained.map_err(text)?.network, samples.collect()))
+    let samples = samples.chunks_exact(pixels).map(|image| matrix(image, 1, &device).map_err(text));
+    Ok((trained.map_err(text)?.network, samples.collect::<Result<_, _>>()?))
 }
 
 /// Microseconds a sample of everybody.
