@@ -36,7 +36,7 @@ fn table_text(run: &Run) -> String {
         text,
         "\n{} steps of {}, {} parameters, rule {}, seed {}\nspike rates: {}\nwritten to {}",
         trained.steps,
-        run.settings.batch.min(trained.samples_seen as usize),
+        trained.samples_seen / trained.steps.max(1),
         trained.network.n_parameters(),
         run.settings.rule_name,
         run.settings.seed,

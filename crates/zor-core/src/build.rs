@@ -99,7 +99,8 @@ impl<'a> BuildContext<'a> {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(values).ok_or_else(|| {
                 Error::memory(format!(
-                    "its {name} {shape:?} has {values} values, and the limit of the network leaves {left}"
+                    "its {name} {shape:?} has {values} values ({:.1} MB), and the network's limit leaves {left}",
+                    4e-6 * values as f64
                 ))
             })?;
         }

@@ -69,7 +69,7 @@ impl Schedule {
 
     /// The learning rate of a step, counted from 1.
     pub fn rate(&self, step: u64) -> f32 {
-        if step <= self.warm_up {
+        if self.warm_up > 0 && step <= self.warm_up {
             return self.peak * step as f32 / self.warm_up as f32;
         }
         let length = self.steps.saturating_sub(self.warm_up).max(1);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn rates_follow_their_curves() {
-        check(Schedule::constant(0.3), &[(1, 0.3), (1_000_000, 0.3)]);
+        check(Schedule::constant(0.3), &[(0, 0.3), (1, 0.3), (1_000_000, 0.3)]);
         check(Schedule::linear(1.0, 10), &[(1, 1.0), (6, 0.5), (10, 0.1), (11, 0.0), (99, 0.0)]);
         check(Schedule::cosine(1.0, 10), &[(1, 1.0), (6, 0.5), (11, 0.0), (99, 0.0)]);
         let warm = Schedule::linear(1.0, 14).with_warm_up(4);

@@ -59,7 +59,11 @@ impl Provenance {
             baseline: None,
             ..settings.to_options()
         };
-        let settings = serde_json::json!(settings).to_string();
+        let mut settings = serde_json::json!(settings);
+        if let Some(given) = settings.as_object_mut() {
+            given.retain(|_, value| !value.is_null());
+        }
+        let settings = settings.to_string();
         let mut hasher = Sha256::new();
         for text in [&settings, &notes[DATA], &notes["zor"]] {
             hasher.update(text);

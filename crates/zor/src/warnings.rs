@@ -1,11 +1,11 @@
 //! Faults of settings and data that a training can be run with, but that make its figures mean little.
 
-use zor_core::{Layer, Network};
+use zor_core::{Layer, Network, ops};
 use zor_data::Dataset;
 
 use crate::error::escaped;
 use crate::images::RunData;
-use crate::options::{Samples, Settings};
+use crate::options::{Precision, Samples, Settings};
 
 /// Names in a message, at most.
 const NAMED: usize = 10;
@@ -17,6 +17,12 @@ pub fn warnings(settings: &Settings, data: &RunData, network: &Network) -> Vec<S
         found.extend(classes(&data.train));
     } else if matches!(settings.samples, Samples::PerClass(_)) && !data.train.has_labels() {
         found.push("the images have no classes: samples_per_class counts all of them".to_owned());
+    }
+    if settings.precision != Precision::default() && !ops::runs_ahead(network.device()) {
+        found.push(format!(
+            "precision {} has no effect on the CPU, which computes in f32",
+            settings.precision.name()
+        ));
     }
     let batch = if settings.augment.is_none() { data.train.len() } else { usize::MAX };
     if settings.batch.min(batch) == 1 && normalizes_batches(network) {
