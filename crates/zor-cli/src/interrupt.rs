@@ -4,16 +4,32 @@
 //! request that the training answers, and the second ends the program. A signal that is ignored when the program starts, as `nohup` does with
 //! SIGHUP, stays ignored.
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use zor::run::{self, RunState};
 use zor::{Error, ErrorKind, Result};
 
+static RUN: OnceLock<PathBuf> = OnceLock::new();
 static SAVES: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// From now on the first signal is a request; [`asked`] tells of it.
 pub(crate) fn save_first() {
     SAVES.store(true, Ordering::SeqCst);
+}
+
+/// From now on an end of the program without warning is noted in the record of the run in this folder.
+pub(crate) fn note_in(folder: &Path) {
+    let _ = RUN.set(folder.to_path_buf());
+}
+
+/// Notes the end of a run, if one is under way. Nothing more can be done where the note cannot be written.
+pub(crate) fn abandon(state: RunState, message: &str) {
+    if let Some(folder) = RUN.get() {
+        let _ = run::abandon(folder, state, message);
+    }
 }
 
 /// Whether the user asked for an end.
@@ -29,6 +45,7 @@ fn answer() {
     }
     if ASKED.swap(true, Ordering::SeqCst) {
         tell!("stopped: at the second request, without saving");
+        abandon(RunState::Stopped, "at the second request, without saving");
         std::process::exit(1);
     }
 }

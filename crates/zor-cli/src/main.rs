@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 use zor::ErrorKind;
+use zor::run::RunState;
 
 fn main() -> ExitCode {
     end_panics_as_errors();
@@ -71,6 +72,7 @@ fn end_panics_as_errors() {
         tell!(
             "error: {what}{place}; if a device failed, `zor devices` lists what is there, and --device flex is the CPU"
         );
+        interrupt::abandon(RunState::Failed, &format!("{what}{place}"));
         std::process::exit(1);
     }));
 }

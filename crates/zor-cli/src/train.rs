@@ -89,6 +89,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let text = toml::to_string(&work.settings.to_options())
         .map_err(|error| Error::input(format!("the settings cannot be written: {error}")))?;
     work.folder.begin(record, &text, &start)?;
+    interrupt::note_in(work.folder.path());
     interrupt::save_first();
     if let Some(resumed) = &resumed {
         tell!("continuing from {}", shown(&resumed.checkpoint));

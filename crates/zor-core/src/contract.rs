@@ -1,4 +1,4 @@
-//! What a network asks of its layers before it runs them: tensors that can all be changed, and sizes that fit.
+//! Requirements that a network has of its layers before it runs them: tensors that can all be changed, and sizes that fit.
 
 use std::ptr;
 

@@ -146,7 +146,7 @@ impl Parameter {
         &self.state
     }
 
-    /// What an optimizer kept after so many steps, for a training that goes on. A default state and zero steps clear it.
+    /// Restores the state of an optimizer after `steps` steps, for a training that continues. A default state and zero steps clear it.
     ///
     /// # Errors
     /// When a tensor has neither the parameter's shape nor its number of rows or columns with the other size 1.

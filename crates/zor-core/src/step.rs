@@ -251,7 +251,7 @@ pub(crate) fn broken_weight(layers: &[Box<dyn Layer>]) -> Option<String> {
     })
 }
 
-/// Whether a target fits the output of layers for a batch of so many rows.
+/// Whether a target fits the output of layers for a batch of `rows` rows.
 fn check_target(
     layers: &[Box<dyn Layer>],
     input: &Tensor<2>,

@@ -222,7 +222,7 @@ fn errors_say_what_has_changed_and_where_weights_are_broken() {
     let charges =
         |n: &Network| n.charges().into_iter().map(|(_, c)| numbers(c)).collect::<Vec<_>>();
     let (before, charged) = (weights(&network), charges(&network));
-    // What does not fit is found before the forward pass, which would move charges.
+    // A target that does not fit is found before the forward pass, which would move charges.
     let wrong = [
         Target::from(random([4, 6], 1)),
         Target::Classes(vec![0]),
@@ -409,7 +409,7 @@ fn a_layer_from_outside_learns_in_a_network() {
     assert!(error.to_string().contains("scale"));
 }
 
-/// What is wrong with the tensors of a [`Flawed`] layer.
+/// The fault in the tensors of a [`Flawed`] layer.
 #[derive(Clone, Copy, Debug)]
 enum Flaw {
     NoParametersMut,

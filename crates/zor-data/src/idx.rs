@@ -138,7 +138,7 @@ fn values(body: &mut dyn Read, size: usize, offset: usize) -> std::result::Resul
     // Reading on detects surplus bytes and checks gzip's checksum.
     if body.read(&mut [0]).map_err(damaged)? > 0 {
         return Err(format!(
-            "it goes on after byte {}, where its header says it ends",
+            "it has more bytes after byte {}, where its header says that it ends",
             offset + size
         ));
     }

@@ -238,7 +238,7 @@ fn inputs_that_are_not_finite_end_no_program_and_int8_answers_are_finite() {
                 assert!(!is_int8 || output[0].is_finite(), "{input:?} becomes {output:?}");
             }
         }
-        // What was left in scratch memory does not matter to the next input.
+        // Values left in scratch memory do not matter to the next input.
         let (mut first, mut again) = ([0.0], [0.0]);
         network.run(&[1.0, 2.0], &mut again, &mut scratch).unwrap();
         scratch.fill(0.0);

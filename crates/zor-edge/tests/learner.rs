@@ -7,7 +7,7 @@ use zor_edge::{LearnError, Learner, Optimizer, Rule, Target, state_len, weights_
 const WIDTHS: [usize; 3] = [4, 3, 2];
 const SGD: Optimizer = Optimizer::Sgd { rate: 0.05, momentum: 0.9 };
 
-/// What a learner that was given these samples first learns from sound ones, and its weights before, between and after.
+/// The results of a learner that gets these samples first and sound ones after them, and its weights before, between and after.
 fn learn(optimizer: Optimizer, first: &[(&[f32], Target<'_>)]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let mut weights = vec![0.0; weights_len(&WIDTHS)];
     let mut state = vec![0.0; state_len(&WIDTHS, 2, &optimizer)];

@@ -192,7 +192,7 @@ impl Drop for Number {
     }
 }
 
-/// What the partial files of a name begin with: the name, or the beginning of a long one and a digest of it.
+/// The start of the names of partial files: the name of the file, or the beginning of a long one and a digest of it.
 fn stem(name: &OsStr) -> OsString {
     if name.len() <= LONGEST_NAME {
         return name.to_owned();

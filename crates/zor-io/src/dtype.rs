@@ -42,7 +42,7 @@ impl DType {
         }
     }
 
-    /// Appends values of a matrix of so many columns. f32 takes any value: nothing that was trained is lost.
+    /// Appends values of a matrix with a number of columns. f32 takes any value: nothing that was trained is lost.
     ///
     /// # Errors
     /// When a value is not finite, or too large for the type.

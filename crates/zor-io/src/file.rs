@@ -18,7 +18,7 @@ pub(crate) fn read(path: &Path) -> Result<Bytes> {
     read_from(file, length, path)
 }
 
-/// Reads so many bytes of a file.
+/// Reads a number of bytes of a file.
 fn read_from(mut file: impl Read, length: usize, path: &Path) -> Result<Bytes> {
     // Words, so that the first byte is aligned.
     let mut words = Vec::new();
@@ -102,7 +102,7 @@ pub(crate) fn read_head(path: &Path) -> Result<std::result::Result<(Vec<u8>, usi
     Ok(passing.finish())
 }
 
-/// What is no file, in a message.
+/// The kind of a path that is not a regular file, for messages.
 pub(crate) const NOT_REGULAR: &str = "it is not a regular file (a pipe, a folder or a device)";
 
 /// A file and its length.

@@ -136,7 +136,7 @@ pub fn info(path: &Path) -> Result<Contents> {
     Ok(Contents { metadata, tensors: tensors.collect() })
 }
 
-/// What [`verify`] could tell of a sound file.
+/// The findings of [`verify`] about a sound file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -269,7 +269,7 @@ fn shape(name: &str, view: &TensorView<'_>) -> std::result::Result<[usize; 2], S
     }
 }
 
-/// What follows the tensors that cannot be in a network.
+/// Advice after the names of tensors that cannot be in a network.
 const ADVICE: &str = "Zor's tensors are matrices or vectors of f32, f16 or bf16: reshape them (a kernel to [height * width * input channels, output channels]), change their type, or leave them out";
 
 /// Values of any of the types that a network takes, or the parts of complex ones.

@@ -131,7 +131,7 @@ impl AdamW {
                 decay: 1.0 - rate * self.weight_decay,
                 limit,
             };
-            // What no step of this optimizer left, such as half of a state, is no pair of moments.
+            // A state that no step of this optimizer left, such as half of one, is no pair of moments.
             if state.tensors.len() != 2 || state.tensors.iter().any(|m| m.dims() != weight.dims()) {
                 state.tensors.clear();
             }

@@ -54,7 +54,7 @@ fn of_group() -> Option<u64> {
 }
 
 /// Bytes in a unit that people read.
-pub(crate) fn said(bytes: u64) -> String {
+pub(crate) fn readable(bytes: u64) -> String {
     match bytes as f64 {
         bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
         bytes => format!("{:.1} MB", bytes / 1e6),
@@ -86,7 +86,7 @@ pub(crate) fn build_within(
         let ImageShape { height, width, .. } = shape;
         Error::input(format!(
             "the network for images of {width}x{height} does not fit into memory: {} are free, enough for {weights} weights trained with {}; {error}; use smaller images (`mogrify -resize 64x64! *.png` makes some), or a smaller network (hidden in a file of settings)",
-            said(free),
+            readable(free),
             settings.optimizer
         ))
     })
@@ -125,8 +125,8 @@ fn check_batches_within(
     };
     Err(Error::input(format!(
         "a batch of {rows} images needs at least {} of memory, and {} are free; {remedy}",
-        said(needed),
-        said(free)
+        readable(needed),
+        readable(free)
     )))
 }
 

@@ -283,10 +283,22 @@ impl RunFolder {
     }
 
     fn write_record(&self) -> Result<()> {
-        let Some(record) = &self.record else { return Ok(()) };
-        let text = serde_json::to_string_pretty(record)
-            .map_err(|error| Error::input(format!("{RECORD}: {error}")))?;
-        Ok(zor_io::atomic::write(&self.path.join(RECORD), format!("{text}\n").as_bytes())?)
+        self.record.as_ref().map_or(Ok(()), |record| record.write(&self.path))
+    }
+}
+
+/// Writes the end of a run into the record of its folder, where the process is about to end without [`RunFolder::finish`]. A run that has
+/// ended stays as it is.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn abandon(folder: &Path, state: RunState, message: &str) -> Result<()> {
+    match RunRecord::read(folder)? {
+        Some(record) if record.state == RunState::Running => {
+            let (ended, message) = (Some(utc(SystemTime::now())), Some(message.to_owned()));
+            RunRecord { state, ended, message, ..record }.write(folder)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -301,6 +313,12 @@ impl Drop for RunFolder {
 }
 
 impl RunRecord {
+    fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::input(format!("{RECORD}: {error}")))?;
+        Ok(zor_io::atomic::write(&folder.join(RECORD), format!("{text}\n").as_bytes())?)
+    }
+
     /// The record of a run that starts now.
     pub fn start(run: &str, task: &str, step: u64, steps: u64) -> Self {
         Self {

@@ -134,4 +134,5 @@ fn a_second_signal_ends_at_once() {
     send("-INT", &child);
     assert_eq!(code(&mut child), Some(1));
     assert!(text().contains("second request"), "{}", text());
+    assert_eq!(record(&folder.path().join("run"))["state"], "stopped");
 }

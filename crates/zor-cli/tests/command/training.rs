@@ -62,7 +62,7 @@ fn the_written_settings_repeat_the_run_to_the_bit() {
     assert_ne!(model("one"), model("three"));
 }
 
-/// Everything of a network that training goes on from, by name.
+/// Everything of a network that a training continues from, by name.
 fn contents(path: &Path) -> Vec<(String, Vec<f32>)> {
     let (network, _) = zor::io::load(path, &zor::prelude::Device::flex()).unwrap();
     let numbers = |tensor: zor::prelude::Tensor<2>| tensor.into_data().iter::<f32>().collect();
@@ -108,7 +108,7 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
             assert_eq!(output.status.code(), Some(0), "{text}");
         };
         let options = ["--rule", rule, "--threads", threads, "--out", "whole"];
-        // A threshold that moves goes on from where it was.
+        // A threshold that moves continues from where it was.
         let rate = rate.map(|rate| ["--target-spike-rate", rate]);
         run(&[&common[..], &more, &options, rate.as_ref().map_or(&[], |flags| &flags[..])].concat());
         let checkpoint = "whole/checkpoint-00000020.zor";

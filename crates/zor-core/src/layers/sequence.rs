@@ -164,7 +164,7 @@ impl Chain {
         Ok(chain)
     }
 
-    /// What the lowest layer takes.
+    /// The values of a sample that the lowest layer takes.
     pub(super) fn input_size(&self) -> Option<usize> {
         self.layers.first().and_then(|layer| layer.input_size())
     }

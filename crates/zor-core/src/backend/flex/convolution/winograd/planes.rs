@@ -12,7 +12,7 @@ pub(super) const STRIP: usize = LANES;
 /// Between strips and planes, so that they do not fall on the same cache lines.
 const GAP: usize = 16;
 
-/// A matrix of so many rows for every pair of points, each in strips of [`STRIP`] columns, the last padded. Its memory stays borrowed
+/// A matrix of a given number of rows for every pair of points, each in strips of [`STRIP`] columns, the last padded. Its memory stays borrowed
 /// for as long as any copy of this lives.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'a> {

@@ -83,7 +83,7 @@ impl Tiling {
         self.cuts[0].counts[down] * self.cuts[1].counts[across]
     }
 
-    /// Tiles of so many maps.
+    /// Tiles of a number of maps.
     pub(super) fn tiles(&self, maps: usize) -> usize {
         (0..KINDS.len()).map(|kind| maps * self.per_map(kind)).sum()
     }
