@@ -11,6 +11,7 @@ use crate::report;
 
 pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
     let model = run::model_file(&arguments.model)?;
+    zor::options::check_threads(arguments.threads)?;
     crate::train::set_threads(arguments.threads)?;
     let device = zor::device(&arguments.device)?;
     let (network, header) = io::load(&model, &device)?;
@@ -37,7 +38,7 @@ pub(crate) fn run(arguments: EvalArguments) -> Result<()> {
     let mut last = None;
     for (name, images) in sets {
         images.notes().iter().for_each(|note| tell!("warning: {note}"));
-        let (images, match_) = images::for_model(images, task, &header.notes)?;
+        let (images, match_) = images::for_model(images, task, &network, &header.notes)?;
         images::remarks(&match_).iter().for_each(|remark| tell!("warning: {remark}"));
         let found = train::evaluate(&network, task, &images, &device, arguments.views.views())?;
         let mut line = format!(

@@ -9,7 +9,7 @@ use zor::edge::{self, DType};
 use zor::images::{self, Images};
 use zor::options::{Options, Settings};
 use zor::views::Views;
-use zor::{Result, checkpoint, io, run, shown, train};
+use zor::{Error, Result, checkpoint, io, run, shown, train};
 
 use crate::arguments::{ExportArguments, ExportFormat};
 use crate::{outputs, report};
@@ -21,17 +21,32 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| outputs::image_of(&model));
     let inputs = [Some(&model), arguments.images.as_ref(), arguments.data_dir.as_ref()];
     outputs::check(&out, inputs.into_iter().flatten().map(PathBuf::as_path))?;
+    if out.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("zore")) {
+        return Err(Error::in_file(
+            &out,
+            "an image for small devices is known by its ending; give a name that ends in .zore",
+        ));
+    }
     let (network, header) = io::load(&model, &device)?;
     let task = checkpoint::task_of(&header.notes, &model).map_err(|error| {
         error.with_advice("zor::io::edge::export makes an image with samples of another task")
     })?;
-    let all = match &arguments.images {
+    let mut all = match &arguments.images {
         Some(path) => Images::own(path)?,
         None => {
             let locations = Locations::from_environment(arguments.data_dir.clone());
             Images::load(task.data_set(), &locations)?
         }
     };
+    let (train, mut found) = images::for_model(all.train, task, &network, &header.notes)?;
+    all.train = train;
+    if let Some(test) = all.test.take() {
+        let (test, of_test) = images::for_model(test, task, &network, &header.notes)?;
+        found.missing.retain(|class| of_test.missing.contains(class));
+        found.left_out += of_test.left_out;
+        all.test = Some(test);
+    }
+    images::remarks(&found).iter().for_each(|remark| tell!("warning: {remark}"));
     // Training images that evaluation leaves alone, and those that the task is evaluated on.
     let options = Options {
         task: Some(task),
@@ -40,10 +55,7 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
         samples: None,
         ..checkpoint::settings_of(&header.notes).unwrap_or_default()
     };
-    let mut data = images::choose(&all, &Settings::resolve(&options)?)?;
-    let (evaluation, found) = images::for_model(data.evaluation, task, &header.notes)?;
-    images::remarks(&found).iter().for_each(|remark| tell!("warning: {remark}"));
-    data.evaluation = evaluation;
+    let data = images::choose(&all, &Settings::resolve(&options)?)?;
     let dtype = if arguments.int8 { DType::Int8 } else { DType::F32 };
     let image = edge::export(&network, task, &data.train, dtype, &device)?;
     image.save(&out)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use zor::prelude::{Device, Network};
-use zor::run::{self, RunRecord};
+use zor::run::{self, RunRecord, RunState};
 use zor::{Error, ErrorKind, Result, io, shown};
 
 use crate::arguments::ConvertArguments;
@@ -37,7 +37,10 @@ pub(crate) fn info(file: &Path) -> Result<()> {
         && let folder = run::run_folder(file)?
         && let Some(record) = RunRecord::read(&folder)?
     {
-        let state = format!("{:?}", record.state).to_lowercase();
+        let state = match record.state {
+            RunState::Running if !run::is_under_way(&folder) => "ended without a word".to_owned(),
+            state => format!("{state:?}").to_lowercase(),
+        };
         let reason = record.message.map_or(String::new(), |message| format!(": {message}"));
         let (step, steps) = (record.step, record.steps);
         say!("{}: run {}, {state}{reason}, step {step} of {steps}", shown(&folder), record.run);

@@ -22,6 +22,14 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let model = run::model_file(&arguments.model)?;
     let read = arguments.images.iter().chain([&model]).map(|path| path.as_path());
     outputs::check(&arguments.out, read)?;
+    check_made(&arguments.out, "run", None)?;
+    let ending = arguments.out.extension().unwrap_or_default();
+    if ["jpg", "jpeg", "webp"].iter().any(|other| ending.eq_ignore_ascii_case(other)) {
+        return Err(Error::in_file(
+            &arguments.out,
+            "pictures are written as PNG; give a name that ends in .png",
+        ));
+    }
     let (network, header) = io::load(&model, &device)?;
     let shape = image_shape(&network, &model)?;
     let mut inputs = Vec::new();
@@ -32,13 +40,15 @@ pub(crate) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let input = matrix(&inputs, n, &device)?;
     let output = network.predict(input)?;
     let outputs = values(output);
+    let mut lines = Vec::new();
     for (index, path) in arguments.images.iter().enumerate() {
         let range = index * shape.len()..(index + 1) * shape.len();
         let deviation = Deviation::between(&inputs[range.clone()], &outputs[range])?;
-        say!("{}: {:.2} dB", shown(path), deviation.psnr_db());
+        lines.push(format!("{}: {:.2} dB", shown(path), deviation.psnr_db()));
     }
     let identity = header.notes.get("run").map_or("", String::as_str);
     grid(&[inputs, outputs], shape, &arguments.out, &[("run", identity)])?;
+    lines.iter().for_each(|line| say!("{line}"));
     say!("written to {}", shown(&arguments.out));
     Ok(())
 }
@@ -142,7 +152,7 @@ pub(crate) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
     for path in &arguments.images {
         let out = arguments.out.join(outputs::picture_name(path));
         outputs::check(&out, arguments.images.iter().chain([&model]).map(|path| path.as_path()))?;
-        check_source(&out, path)?;
+        check_made(&out, SOURCE, Some(path))?;
         if let Some((other, _)) = pictures.insert(out, (path, Picture::read(path)?.into_rgb())) {
             return Err(Error::input(format!(
                 "{} and {} would be written under one name; rename one, or colour them into different folders (--out)",
@@ -177,17 +187,21 @@ fn source_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Refuses to replace the picture that an earlier call made of a file with another name.
-fn check_source(out: &Path, path: &Path) -> Result<()> {
+/// Refuses to replace a picture that no earlier call made, or one that an earlier call made of a file with another name. `key` is that of a text that
+/// such pictures carry.
+fn check_made(out: &Path, key: &str, of: Option<&Path>) -> Result<()> {
     let Ok(file) = std::fs::File::open(out) else { return Ok(()) };
-    let Ok(reader) = png::Decoder::new(std::io::BufReader::new(file)).read_info() else {
-        return Ok(());
-    };
-    let notes = &reader.info().utf8_text;
-    let source = notes.iter().find(|note| note.keyword == SOURCE);
-    let source = source.and_then(|note| note.get_text().ok());
-    match source {
-        Some(source) if source != source_name(path) => Err(Error::in_file(
+    let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().ok();
+    let note = reader.as_ref().and_then(|reader| {
+        let notes = &reader.info().utf8_text;
+        notes.iter().find(|note| note.keyword == key)?.get_text().ok()
+    });
+    match (note, of) {
+        (None, _) => Err(Error::in_file(
+            out,
+            "it is there already, and no picture that this command made; give another name with --out",
+        )),
+        (Some(source), Some(path)) if source != source_name(path) => Err(Error::in_file(
             out,
             format!(
                 "it was made of {}, and {} would replace it; give another folder with --out",

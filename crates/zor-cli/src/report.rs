@@ -98,10 +98,10 @@ fn classification_rows(run: &Run) -> String {
         .map(|(name, share)| format!("{} {:.1} %", zor::escaped(&name), 100.0 * share))
         .collect();
     let _ = writeln!(text, "\nby class: {}", shares.join(", "));
-    if run.cosines.is_empty() {
+    let cosine = alignment::mean(&run.cosines);
+    if !cosine.is_finite() {
         return text;
     }
-    let cosine = alignment::mean(&run.cosines);
     let said = if cosine >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
     let _ = write!(text, "cosine of updates with backprop's gradient: {cosine:.2}{said}");
     text
@@ -139,7 +139,7 @@ pub(crate) fn json(run: &Run) -> Result<()> {
     if settings.task.is_classification() {
         let shares = per_class(run).into_iter().map(|(name, share)| (name, share.into()));
         object["per_class"] = Value::Object(shares.collect());
-        if !run.cosines.is_empty() {
+        if alignment::mean(&run.cosines).is_finite() {
             object["cosine"] = alignment::mean(&run.cosines).into();
         }
     }

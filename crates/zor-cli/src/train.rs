@@ -89,6 +89,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     let text = toml::to_string(&work.settings.to_options())
         .map_err(|error| Error::input(format!("the settings cannot be written: {error}")))?;
     work.folder.begin(record, &text, &start)?;
+    note(work.folder.name_latest());
     interrupt::note_in(work.folder.path());
     interrupt::save_first();
     if let Some(resumed) = &resumed {
@@ -188,7 +189,11 @@ fn destination(
     if let Some(path) = arguments.out.clone().filter(is_other) {
         return Ok(Destination::Folder { path, overwrite: arguments.overwrite });
     }
-    match RunRecord::read(&folder)? {
+    let record = RunRecord::read(&folder).unwrap_or_else(|error| {
+        tell!("warning: {error}; it is written anew");
+        None
+    });
+    match record {
         Some(record) if resumed.run.as_ref().is_some_and(|run| *run != record.run) => {
             return Err(Error::in_file(
                 &resumed.checkpoint,
@@ -247,8 +252,9 @@ impl Work {
             log_failed = failed.is_some();
             let next = next();
             let due = every.is_some_and(|every| training.steps.is_multiple_of(every));
+            let has_ended = training.steps == settings.steps;
             let mut save = || checkpoint::save(training, settings, provenance, &path);
-            if next == Next::Stop {
+            if next == Next::Stop && !has_ended {
                 left = Some(save().or_else(|error| {
                     keep_elsewhere(error, |path| {
                         checkpoint::save(training, settings, provenance, path)
@@ -334,8 +340,7 @@ impl Work {
         }
         match failed {
             None if interrupt::asked() => {
-                let message =
-                    "during the comparison; the training is done and its files are complete";
+                let message = "after the training, whose files are complete; the comparison is not";
                 Err(Error::new(ErrorKind::Interrupted, message))
             }
             None => Ok(()),
@@ -485,8 +490,17 @@ fn read_config(path: &Path) -> Result<Options> {
         Error::input(format!("{}, line {line}: {message}", shown(path)))
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for place in [&mut options.images, &mut options.data_dir].into_iter().flatten() {
-        *place = absolute(&folder.join(&*place))?;
+    let places = [("images", &mut options.images), ("data_dir", &mut options.data_dir)];
+    for (key, place) in places {
+        if let Some(place) = place {
+            if place.as_os_str().is_empty() {
+                return Err(Error::in_file(
+                    path,
+                    format!("{key} is empty; give a path, or leave it out"),
+                ));
+            }
+            *place = absolute(&folder.join(&*place))?;
+        }
     }
     Ok(options)
 }

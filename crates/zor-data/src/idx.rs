@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn bytes_after_the_end_are_refused() {
-        refused(&file(IMAGES, &[2, 2, 3], 13), "goes on after byte 28");
+        refused(&file(IMAGES, &[2, 2, 3], 13), "has more bytes after byte 28");
     }
 
     #[test]

@@ -261,7 +261,8 @@ const SUFFIX: &str = ".zor";
 /// # Errors
 /// When the folder cannot be read, or has no sound checkpoint.
 pub fn newest(folder: &Path) -> Result<(PathBuf, Vec<Error>)> {
-    let run = RunRecord::read(folder)?.map(|record| record.run);
+    // Where the record is damaged, the checkpoints speak for themselves.
+    let run = RunRecord::read(folder).ok().flatten().map(|record| record.run);
     let mut damaged = Vec::new();
     for path in all(folder)?.into_iter().rev() {
         match zor_io::info(&path) {
@@ -295,13 +296,17 @@ pub fn latest(folder: &Path) -> Result<PathBuf> {
     newest(folder).map(|(path, _)| path)
 }
 
-/// The steps of the last checkpoint in a folder beyond a step, if there are any.
+/// The steps of the last sound checkpoint in a folder beyond a step, if there are any.
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub fn later(folder: &Path, step: u64) -> Result<Option<u64>> {
-    let steps = |path: &PathBuf| step_of(path.file_name()?.to_str()?);
-    Ok(all(folder)?.iter().filter_map(steps).filter(|found| *found > step).max())
+    let steps = |path: &PathBuf| step_of(path.file_name()?.to_str()?).filter(|found| *found > step);
+    let sound = all(folder)?
+        .into_iter()
+        .rev()
+        .find(|path| steps(path).is_some() && zor_io::info(path).is_ok());
+    Ok(sound.as_ref().and_then(steps))
 }
 
 /// Removes the checkpoints in a folder that are beyond a step.

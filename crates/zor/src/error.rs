@@ -65,6 +65,12 @@ impl Error {
         Self { message: format!("{}; {advice}", self.message), ..self }
     }
 
+    /// The error with the place where it happened before its message.
+    #[must_use]
+    pub fn at(self, place: impl fmt::Display) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// 2 for wrong usage or input, 1 for anything else.
     pub fn exit_code(&self) -> u8 {
         if self.kind == ErrorKind::Input { 2 } else { 1 }

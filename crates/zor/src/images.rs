@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zor_core::Random;
 use zor_core::burn::tensor::Tensor;
+use zor_core::{Network, Random};
 use zor_data::{Cifar10, ClassMatch, Dataset, FashionMnist, ImageShape, Locations, Source, npy};
 
 use crate::checkpoint;
@@ -133,6 +133,12 @@ pub fn read_own(path: &Path) -> Result<Dataset> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
         return Ok(npy::read(path)?);
     }
+    if path.exists() && !path.is_dir() {
+        return Err(Error::in_file(
+            path,
+            "it is neither a folder of images nor a .npy file; give the folder that has the images",
+        ));
+    }
     #[cfg(feature = "images")]
     return Ok(zor_data::folder::read(path)?);
     #[cfg(not(feature = "images"))]
@@ -146,12 +152,30 @@ pub fn read_own(path: &Path) -> Result<Dataset> {
 /// model does not have are left out.
 ///
 /// # Errors
-/// When a classifier is to be evaluated on images without classes, or on images of other classes alone.
+/// When the images have another size than the model takes, or a classifier is to be evaluated on images without classes, or on images of
+/// other classes alone.
 pub fn for_model(
     images: Dataset,
     task: TaskName,
+    network: &Network,
     notes: &BTreeMap<String, String>,
 ) -> Result<(Dataset, ClassMatch)> {
+    if let &[height, width, channels] = network.input_shape() {
+        let channels = if task == TaskName::CifarColorization { 3 } else { channels };
+        let (taken, found) = (ImageShape { height, width, channels }, images.shape());
+        if taken != found {
+            let readable = |shape: ImageShape| {
+                let kind = if shape.channels == 1 { "grey" } else { "in colour" };
+                format!("{}x{} and {kind}", shape.width, shape.height)
+            };
+            return Err(Error::input(format!(
+                "{}: its images are {}, the model takes {}; resize or convert them",
+                images.name(),
+                readable(found),
+                readable(taken)
+            )));
+        }
+    }
     if !task.is_classification() {
         return Ok((images, ClassMatch::default()));
     }

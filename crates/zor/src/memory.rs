@@ -5,7 +5,6 @@ use std::path::Path;
 
 use zor_core::burn::tensor::Device;
 use zor_core::{ErrorKind, Layer, Network, NetworkBuilder};
-use zor_data::ImageShape;
 
 use crate::error::{Error, Result};
 use crate::images::RunData;
@@ -70,12 +69,11 @@ pub(crate) fn weights_within(bytes: u64, optimizer: OptimizerName) -> u64 {
     bytes / (VALUE * (1 + kept))
 }
 
-/// Builds a network for images of a shape if its weights, and the memory that the optimizer keeps for them, fit into this many bytes.
+/// Builds a network if its weights, and the memory that the optimizer keeps for them, fit into this many bytes.
 pub(crate) fn build_within(
     free: u64,
     network: NetworkBuilder,
     settings: &Settings,
-    shape: ImageShape,
     device: &Device,
 ) -> Result<Network> {
     let weights = weights_within(free, settings.optimizer);
@@ -83,9 +81,8 @@ pub(crate) fn build_within(
         if error.kind() != ErrorKind::Memory {
             return error.into();
         }
-        let ImageShape { height, width, .. } = shape;
         Error::input(format!(
-            "the network for images of {width}x{height} does not fit into memory: {} are free, enough for {weights} weights trained with {}; {error}; use smaller images (`mogrify -resize 64x64! *.png` makes some), or a smaller network (hidden in a file of settings)",
+            "the network does not fit into memory: {} are free, enough for {weights} weights trained with {}; {error}; use smaller images (`mogrify -resize 64x64! *.png` makes some), or a smaller network (hidden in a file of settings)",
             readable(free),
             settings.optimizer
         ))

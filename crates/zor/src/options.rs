@@ -494,13 +494,13 @@ impl Settings {
             ("samples_per_class", self.samples == Samples::PerClass(0)),
             ("train_samples", self.samples == Samples::Total(0)),
             ("hold_out", self.hold_out == Some(0)),
-            ("threads", self.threads == Some(0)),
         ];
         for (name, is_zero) in at_least_one {
             if is_zero {
                 return Err(Error::input(format!("{name} is 0; it must be at least 1")));
             }
         }
+        check_threads(self.threads)?;
         if self.images.is_some() && self.data_dir.is_some() {
             return Err(Error::input(
                 "images and data_dir exclude each other: a run learns from your images or from the task's data set; give one of them",
@@ -544,6 +544,22 @@ impl Settings {
         self.rule.check()?;
         self.build_optimizer().check()?;
         Ok(())
+    }
+}
+
+/// Threads of the CPU, at most: more take longer to start than to compute.
+const MAX_THREADS: usize = 512;
+
+/// Refuses numbers of threads that cannot be worked with.
+///
+/// # Errors
+/// When the number is 0 or above 512.
+pub fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(n) if !(1..=MAX_THREADS).contains(&n) => Err(Error::input(format!(
+            "threads is {n}; it must be at least 1 and at most {MAX_THREADS}, best the number of cores"
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -211,7 +211,7 @@ impl RunFolder {
     }
 
     /// Marks the run as under way: removes the files of a run that is replaced, writes the record, the settings (as TOML) and the evaluations so
-    /// far, and names the folder as the task's last.
+    /// far.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -227,11 +227,15 @@ impl RunFolder {
         self.record = Some(record);
         self.write_record()?;
         zor_io::atomic::write(&self.path.join(SETTINGS), text.as_bytes())?;
-        self.log(training)?;
-        if let Some(task) = &self.task {
-            name_latest(task, &self.path)?;
-        }
-        Ok(())
+        self.log(training)
+    }
+
+    /// Makes the name `latest` of the task lead to this run, if the run lies among its task's.
+    ///
+    /// # Errors
+    /// When something else has the name, or the file system refuses.
+    pub fn name_latest(&self) -> Result<()> {
+        self.task.as_ref().map_or(Ok(()), |task| name_latest(task, &self.path))
     }
 
     /// Adds the evaluations that are not in the file of metrics yet. After an error the next call writes the whole file.
@@ -239,10 +243,13 @@ impl RunFolder {
     /// # Errors
     /// When the file system refuses.
     pub fn log(&mut self, training: &Training) -> Result<()> {
-        let Some(run) = self.record.as_ref().map(|record| record.run.clone()) else {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        record.step = training.steps;
+        let (run, points) = (record.run.clone(), &training.curve);
+        if self.lines == Some(points.len()) {
             return Ok(());
-        };
-        let points = &training.curve;
+        }
+        record.metrics = training.evaluation().figures();
         let text = |points: &[Point]| -> String {
             points.iter().map(|point| format!("{}\n", line(&run, point))).collect()
         };
@@ -257,6 +264,7 @@ impl RunFolder {
             }
             _ => zor_io::atomic::write(&path, text(points).as_bytes())?,
         }
+        self.write_record()?;
         self.lines = Some(points.len());
         Ok(())
     }
@@ -479,6 +487,11 @@ fn lock(folder: &Path) -> Result<Option<File>> {
     }
 }
 
+/// Whether a training is writing to a folder now.
+pub fn is_under_way(folder: &Path) -> bool {
+    folder.join(LOCK).exists() && lock(folder).is_err()
+}
+
 /// Makes the next folder of a task: the date in UTC and a number.
 fn next(task: &Path) -> Result<PathBuf> {
     let refused =
@@ -505,6 +518,15 @@ fn next(task: &Path) -> Result<PathBuf> {
 fn name_latest(task: &Path, run: &Path) -> Result<()> {
     let place = task.join(LATEST);
     let Some(name) = run.file_name() else { return Ok(()) };
+    // A file in the place of a link has the name of a run.
+    let is_name = fs::read_to_string(&place)
+        .is_ok_and(|text| RunRecord::read(&task.join(text.trim())).is_ok_and(|run| run.is_some()));
+    if fs::symlink_metadata(&place).is_ok_and(|about| !about.is_symlink()) && !is_name {
+        return Err(Error::in_file(
+            &place,
+            "it is not a link to a run, and stays as it is; remove it, so that the last run can have this name",
+        ));
+    }
     #[cfg(unix)]
     {
         let link = task.join(format!(".{LATEST}.{}", std::process::id()));
@@ -616,6 +638,9 @@ mod tests {
         assert_eq!(model_file(task).unwrap(), old.join(MODEL), "the last run has no model");
         assert!(model_file(&new).unwrap_err().to_string().contains("has not ended"));
         assert_eq!(run_folder(task).unwrap(), new);
+        fs::write(task.join(LATEST), "a note").unwrap();
+        assert!(name_latest(task, &old).unwrap_err().to_string().contains("not a link"));
+        fs::remove_file(task.join(LATEST)).unwrap();
         name_latest(task, &old).unwrap();
         assert_eq!(run_folder(task).unwrap(), old);
         assert_eq!(model_file(&task.join(LATEST)).unwrap(), task.join(LATEST).join(MODEL));

@@ -12,7 +12,7 @@ use zor_data::{Batches, Dataset, ImageShape, Order, Prefetch};
 
 use crate::confusion::Confusion;
 use crate::early::Early;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::images::RunData;
 use crate::options::{ModelName, Settings, TaskName};
 use crate::views::Views;
@@ -206,6 +206,7 @@ impl Training {
             let training = self.settle_to(on_the_way)?;
             self.train_seconds += start.elapsed().as_secs_f64();
             if evaluated {
+                check_finite(&self.network)?;
                 let set = if last { &data.evaluation } else { &glance };
                 let evaluation =
                     evaluate(&self.network, settings.task, set, &device, settings.views())?;
@@ -269,10 +270,16 @@ pub fn build_network(
         (TaskName::FashionClassification, ModelName::Conv) => models::small_conv(&image, n_classes),
     };
     let network = network.rule(settings.rule.clone()).seed(settings.seed);
-    match memory::available() {
-        Some(free) => memory::build_within(free, network, settings, shape, device),
+    let built = match memory::available() {
+        Some(free) => memory::build_within(free, network, settings, device),
         None => Ok(network.build(device)?),
-    }
+    };
+    built.map_err(|error| {
+        let (task, model) = (settings.task, settings.model);
+        let place =
+            format!("images of {}x{} for {task}, model '{model}'", shape.width, shape.height);
+        error.at(place)
+    })
 }
 
 /// The batches that the settings ask for, the same for everything that is trained on them.
@@ -353,8 +360,22 @@ pub fn evaluate(
     device: &Device,
     views: Views,
 ) -> Result<Score> {
+    check_finite(network)?;
     let mut workspace = Workspace::new(device);
     evaluate_answers(task, data, device, |question| views.answer(network, question, &mut workspace))
+}
+
+/// Refuses a network with weights that are infinite or NaN: gates would hide them, and its figures would mean nothing.
+fn check_finite(network: &Network) -> Result<()> {
+    match network.tensors().into_iter().find(|(.., tensor)| !ops::all_finite(&tensor.value())) {
+        None => Ok(()),
+        Some((name, ..)) => Err(Error::new(
+            ErrorKind::Diverged,
+            format!(
+                "{name} of the network has values that are infinite or NaN; use a lower learning rate or weight decay"
+            ),
+        )),
+    }
 }
 
 /// How good the answers to a task's questions about a whole set are, whoever gives them.

@@ -32,9 +32,15 @@ fn every_training_gets_a_folder_of_its_own_and_the_last_is_named() {
         folder.path().join(second["run"].as_str().unwrap()),
         task.join(fs::read_link(task.join("latest")).unwrap())
     );
+    // What is not a link to a run keeps the name.
+    fs::remove_file(task.join("latest")).unwrap();
+    fs::write(task.join("latest"), "a note").unwrap();
+    let (_, text) = done(folder.path(), &[&SHORT[..], &["--no-baseline"]].concat());
+    assert!(text.contains("latest") && text.contains("not a link"), "{text}");
+    assert_eq!(fs::read_to_string(task.join("latest")).unwrap(), "a note");
     // A failed start leaves no folder, and does not take the name of the last run.
     refused(folder.path(), &["train", TASK, "--data-dir", "nowhere"], 2, &["nowhere"]);
-    assert_eq!(files(&task).len(), 3, "{:?}", files(&task));
+    assert_eq!(files(&task).len(), 4, "{:?}", files(&task));
 }
 
 #[test]
@@ -213,6 +219,11 @@ fn a_training_that_diverges_is_a_failed_run_and_no_wrong_usage() {
         "{record}"
     );
     assert!(!at.join("run/model.zor").exists());
+    // Gates hide weights that are no numbers; the figures would look sound.
+    let hidden =
+        [&SHORT[..], &["--no-baseline", "--learning-rate", "1e38", "--out", "other"]].concat();
+    refused(at, &hidden, 1, &["infinite or NaN", "learning rate"]);
+    assert!(!at.join("other/model.zor").exists());
 }
 
 #[test]
@@ -231,6 +242,11 @@ fn a_damaged_last_checkpoint_is_said_and_an_older_one_continued() {
         assert!(text.contains(file) && text.contains("damaged"), "{text}");
         assert!(text.contains(&format!("checkpoint-{older}.zor")), "{text}");
     }
+    // It is no reason against a longer training in the run's own folder either, and neither is a damaged record.
+    fs::write(at.join("run/run.json"), "nothing").unwrap();
+    let (_, text) = done(at, &["train", "--resume", "run", "--steps", "14"]);
+    assert!(text.contains("run.json"), "{text}");
+    assert_eq!(record(&at.join("run"))["state"], "done");
     fs::write(at.join("run/checkpoint-00000004.zor"), "nothing").unwrap();
     refused(at, &["train", "--resume", "run"], 2, &["no sound checkpoint", "00000004", "00000012"]);
 }
@@ -286,6 +302,14 @@ fn outputs_do_not_replace_inputs_or_each_other() {
     );
     refused(at, &["export", "run/model.zor", "--out", "hard.zor"], 2, &over);
     image::GrayImage::new(28, 28).save(at.join("reconstructions.png")).unwrap();
+    fs::copy(at.join("reconstructions.png"), at.join("mine.png")).unwrap();
+    refused(
+        at,
+        &["reconstruct", "--model", "run", "reconstructions.png", "--out", "mine.png"],
+        2,
+        &["mine.png", "there already"],
+    );
+    refused(at, &["export", "run", "--out", "mine.zor"], 2, &["mine.zor", ".zore"]);
     refused(at, &["reconstruct", "--model", "run", "reconstructions.png"], 2, &over);
     refused(
         at,

@@ -20,7 +20,18 @@ fn settings_without_effect_are_refused() {
         refused(at, &["train", "--config", "own.toml"], 2, &[name]);
     }
     assert!(!at.join("runs").exists());
+    fs::write(at.join("own.toml"), "task = 'fashion-reconstruction'\nimages = ''").unwrap();
+    refused(at, &["train", "--config", "own.toml"], 2, &["own.toml", "images is empty"]);
+    refused(
+        at,
+        &["train", "fashion-reconstruction", "--threads", "100000"],
+        2,
+        &["threads", "512"],
+    );
     train(at, &["--no-baseline", "--out", "run"]);
+    refused(at, &["eval", "--model", "run", "--threads", "0"], 2, &["threads", "at least 1"]);
+    let precision = [&SHORT[..], &["--no-baseline", "--precision", "bf16"]].concat();
+    assert!(done(at, &precision).1.contains("precision bf16 has no effect"));
     for views in ["--test-time-flip", "--test-time-shift"] {
         refused(at, &["eval", "--model", "run", views], 2, &[views, "no effect"]);
     }
@@ -130,9 +141,17 @@ fn classes_are_told_by_name() {
     refused(at, &["eval", "--model", "run", "--images", "other"], 2, &["formica", "ant"]);
     copy(&at.join("all/ant"), &at.join("flat"));
     refused(at, &["eval", "--model", "run", "--images", "flat"], 2, &["flat", "no classes"]);
+    // Images of another size or kind.
+    own_pictures(&at.join("large"), 9);
+    refused(at, &["eval", "--model", "run", "--images", "large"], 2, &["large", "9x9", "8x8"]);
+    refused(at, &["eval", "--model", "run", "--images", "large/00.png"], 2, &["00.png", "neither"]);
     // Export measures by name too.
-    let export = ["export", "run", "--images", "fewer", "--out", "a.zore", "--json"];
-    assert_eq!(json(&done(at, &export).0)["top1"], 1.0);
+    for (images, missing) in [("all", false), ("fewer", true)] {
+        let export = ["export", "run", "--images", images, "--out", "a.zore", "--json"];
+        let (out, err) = done(at, &export);
+        assert_eq!(json(&out)["top1"], 1.0);
+        assert_eq!(err.contains("no images of these classes: ant"), missing, "{images}: {err}");
+    }
 }
 
 /// Copies a folder and all in it.

@@ -37,7 +37,9 @@ fn an_interrupted_training_saves_a_checkpoint_and_says_where() {
         assert!(text.contains(&format!("--resume run/{name}")), "{text}");
         done(folder.path(), &["info", checkpoint.to_str().unwrap()]);
         assert!(!folder.path().join("run/model.zor").exists());
-        assert_eq!(record(&folder.path().join("run"))["state"], "stopped");
+        let record = record(&folder.path().join("run"));
+        assert_eq!(record["state"], "stopped");
+        assert!(text.contains(&format!("after step {};", record["step"])), "{text} {record}");
     }
 }
 
@@ -107,7 +109,7 @@ fn an_interrupted_comparison_keeps_the_results_of_the_training() {
     wait_until("the comparison", || text().contains("MLP"));
     send("-INT", &child);
     assert_eq!(code(&mut child), Some(1), "{}", text());
-    assert!(text().contains("stopped: during the comparison"), "{}", text());
+    assert!(text().contains("stopped: after the training"), "{}", text());
     let run = folder.path().join("run");
     for name in ["model.zor", "metrics.jsonl", "curve.svg", "reconstructions.png"] {
         assert!(run.join(name).exists(), "{name}");
