@@ -206,18 +206,17 @@ fn destination(
     let before = checkpoint::options(&resumed.checkpoint)?;
     let is_repetition =
         Settings::resolve(&before).is_ok_and(|before| before.steps == settings.steps);
-    if let Some(later) = checkpoint::later(&folder, resumed.step)?.filter(|_| !is_repetition) {
-        if !arguments.overwrite {
-            return Err(Error::in_file(
-                &folder,
-                format!(
-                    "it has a checkpoint of step {later}, after the one to continue from; continue from that one, give a new folder with --out, or remove later ones with --overwrite"
-                ),
-            ));
-        }
-        checkpoint::remove_later(&folder, resumed.step)?;
+    let later = checkpoint::later(&folder, resumed.step)?.filter(|_| !is_repetition);
+    if let Some(later) = later.filter(|_| !arguments.overwrite) {
+        return Err(Error::in_file(
+            &folder,
+            format!(
+                "it has a checkpoint of step {later}, after the one to continue from; continue from that one, give a new folder with --out, or remove later ones with --overwrite"
+            ),
+        ));
     }
-    Ok(Destination::Resumed { path: folder, step: resumed.step })
+    let overwrite = arguments.overwrite;
+    Ok(Destination::Resumed { path: folder, step: resumed.step, overwrite })
 }
 
 /// A training and its folder.

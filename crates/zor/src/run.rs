@@ -119,6 +119,8 @@ pub enum Destination {
         path: PathBuf,
         /// The step that it continues from.
         step: u64,
+        /// Whether checkpoints of later steps are removed.
+        overwrite: bool,
     },
 }
 
@@ -216,12 +218,18 @@ impl RunFolder {
     /// # Errors
     /// When the file system refuses.
     pub fn begin(&mut self, record: RunRecord, settings: &str, training: &Training) -> Result<()> {
-        if let Destination::Folder { overwrite: true, .. } = self.destination {
-            for name in files(&self.path)? {
-                let path = self.path.join(name);
-                fs::remove_file(&path)
-                    .map_err(|error| Error::file_system(&path, "remove it", &error))?;
+        match self.destination {
+            Destination::Folder { overwrite: true, .. } => {
+                for name in files(&self.path)? {
+                    let path = self.path.join(name);
+                    fs::remove_file(&path)
+                        .map_err(|error| Error::file_system(&path, "remove it", &error))?;
+                }
             }
+            Destination::Resumed { step, overwrite: true, .. } => {
+                checkpoint::remove_later(&self.path, step)?;
+            }
+            _ => {}
         }
         let text = format!("# Settings of run {}.\n{settings}", record.run);
         self.record = Some(record);
@@ -245,10 +253,11 @@ impl RunFolder {
     pub fn log(&mut self, training: &Training) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
         record.step = training.steps;
-        let (run, points) = (record.run.clone(), &training.curve);
+        let points = &training.curve;
         if self.lines == Some(points.len()) {
             return Ok(());
         }
+        let run = record.run.clone();
         record.metrics = training.evaluation().figures();
         let text = |points: &[Point]| -> String {
             points.iter().map(|point| format!("{}\n", line(&run, point))).collect()
