@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     interrupt::watch()?;
     let resumed = arguments.resume.as_deref().map(Resumed::find).transpose()?;
     let others = match (&resumed, &arguments.config) {
-        (Some(resumed), _) => checkpoint::options(&resumed.checkpoint)?,
+        (Some(resumed), _) => resumed.options.clone(),
         (None, Some(path)) => read_config(path)?,
         (None, None) => Options::default(),
     };
@@ -123,6 +123,7 @@ struct Resumed {
     checkpoint: PathBuf,
     step: u64,
     run: Option<String>,
+    options: Options,
 }
 
 impl Resumed {
@@ -140,7 +141,8 @@ impl Resumed {
         };
         let header = io::info(&checkpoint)?;
         let step = header.progress.as_ref().map_or(0, |progress| progress.step);
-        Ok(Self { checkpoint, step, run: header.notes.get("run").cloned() })
+        let options = checkpoint::options_of(&header, &checkpoint)?;
+        Ok(Self { checkpoint, step, run: header.notes.get("run").cloned(), options })
     }
 
     /// The folder of the checkpoint.
@@ -193,19 +195,17 @@ fn destination(
         tell!("warning: {error}; it is written anew");
         None
     });
-    match record {
-        Some(record) if resumed.run.as_ref().is_some_and(|run| *run != record.run) => {
-            return Err(Error::in_file(
-                &resumed.checkpoint,
-                "the folder that it lies in is another run's; give a folder for the run with --out",
-            ));
-        }
-        Some(_) | None => {}
+    if let (Some(record), Some(run)) = (record, &resumed.run)
+        && *run != record.run
+    {
+        return Err(Error::in_file(
+            &resumed.checkpoint,
+            "the folder that it lies in is another run's; give a folder for the run with --out",
+        ));
     }
     // Steps that were learned after this checkpoint, with other settings, would be lost one by one.
-    let before = checkpoint::options(&resumed.checkpoint)?;
     let is_repetition =
-        Settings::resolve(&before).is_ok_and(|before| before.steps == settings.steps);
+        Settings::resolve(&resumed.options).is_ok_and(|before| before.steps == settings.steps);
     let later = checkpoint::later(&folder, resumed.step)?.filter(|_| !is_repetition);
     if let Some(later) = later.filter(|_| !arguments.overwrite) {
         return Err(Error::in_file(

@@ -56,12 +56,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// A path for a message: characters that would move a terminal's cursor or hide others are escaped.
-pub(crate) fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
 }
 
 /// Text for a message, perhaps from a file: control characters, line separators and marks of direction as `\n` or `\u{1b}`.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let hides = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

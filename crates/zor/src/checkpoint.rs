@@ -210,8 +210,15 @@ pub fn task_of(notes: &BTreeMap<String, String>, path: &Path) -> Result<TaskName
 /// # Errors
 /// When the file cannot be read, is damaged, or is a model and no checkpoint.
 pub fn options(path: &Path) -> Result<Options> {
-    let header = zor_io::info(path)?;
-    Ok(read(&header, path)?.1.options)
+    options_of(&zor_io::info(path)?, path)
+}
+
+/// The settings of the training that a checkpoint's header is of, as options. `path` is its place, for messages.
+///
+/// # Errors
+/// When it is a model and no checkpoint.
+pub fn options_of(header: &Header, path: &Path) -> Result<Options> {
+    Ok(read(header, path)?.1.options)
 }
 
 fn read<'a>(header: &'a Header, path: &Path) -> Result<(&'a Progress, Kept)> {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+pub use zor_io::{escaped, shown};
+
 /// The result of an operation of the facade.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -82,20 +84,6 @@ impl Error {
     ) -> Self {
         Self { kind, message: source.to_string(), source: Some(Box::new(source)) }
     }
-}
-
-/// A path for messages: control characters are escaped, so that a name cannot act on a terminal.
-pub fn shown(path: &Path) -> String {
-    escaped(&path.to_string_lossy())
-}
-
-/// A text with its control characters escaped, line breaks included.
-pub fn escaped(text: &str) -> String {
-    if !text.contains(char::is_control) {
-        return text.to_owned();
-    }
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    text.chars().map(escape).collect()
 }
 
 impl fmt::Display for Error {

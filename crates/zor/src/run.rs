@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shown};
 use crate::train::{Point, Training};
 
 /// The file of a run's state.
@@ -547,11 +547,6 @@ fn name_latest(task: &Path, run: &Path) -> Result<()> {
         let _ = fs::remove_file(&link);
     }
     Ok(zor_io::atomic::write(&place, format!("{}\n", name.to_string_lossy()).as_bytes())?)
-}
-
-/// A path for messages, control characters escaped.
-fn shown(path: &Path) -> String {
-    crate::error::shown(path)
 }
 
 /// A time as RFC 3339 in UTC, to the second. The date is Hinnant's `civil_from_days`

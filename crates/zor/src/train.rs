@@ -206,7 +206,6 @@ impl Training {
             let training = self.settle_to(on_the_way)?;
             self.train_seconds += start.elapsed().as_secs_f64();
             if evaluated {
-                check_finite(&self.network)?;
                 let set = if last { &data.evaluation } else { &glance };
                 let evaluation =
                     evaluate(&self.network, settings.task, set, &device, settings.views())?;
