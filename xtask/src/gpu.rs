@@ -1,34 +1,78 @@
-//! A folder with all that is measured on a machine with a GPU: the command, the data, a script.
+//! What a machine with a GPU needs to measure Zor, prepared on one without: `cargo xtask gpu`.
+//!
+//! `target/gpu` receives the command with `cuda` and `vulkan`, the libraries that a bare machine may lack, what each step is expected to
+//! take, and a script of five minutes. `--kernels` compiles and assembles the kernels; see [`kernels`].
+
+mod cost;
+mod kernels;
+mod tools;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::root;
+pub(crate) use kernels::page;
+use tools::Tools;
 
-/// What goes into it beside the command and the data.
+/// What is packed beside the command and its libraries.
 const FILES: [&str; 2] = ["xtask/gpu/run.sh", "benches/peers/gpu_mlp.py"];
+/// Bytes of program and libraries: what one upload to a machine lent for minutes takes.
+const LARGEST: u64 = 60 << 20;
+/// Features of the command if none are said.
+const FEATURES: &str = "cuda,vulkan";
 
-/// Builds the command with these features, and fills `target/gpu`. Data sets are taken from `ZOR_DATA_DIR`.
-pub(crate) fn run(features: &str) -> Result<(), String> {
-    let build = ["build", "--release", "--package", "zor-cli", "--features", features];
-    let built = Command::new(env!("CARGO")).args(build).current_dir(root()).status();
-    if !built.map_err(|e| format!("cargo: {e}"))?.success() {
-        return Err("the command could not be built".to_owned());
+/// Packs, or with `--kernels` shows what the kernels become; a list of features takes the place of `cuda,vulkan`.
+pub(crate) fn run(arguments: &[&str]) -> Option<Result<(), String>> {
+    match arguments {
+        [] => Some(pack(FEATURES)),
+        ["--kernels"] => Some(kernels::run(false)),
+        ["--kernels", "--write"] => Some(kernels::run(true)),
+        [features] if !features.starts_with('-') => Some(pack(features)),
+        _ => None,
     }
-    let target = crate::target();
-    let folder = target.join("gpu");
-    let program = format!("zor{}", std::env::consts::EXE_SUFFIX);
-    copy(&target.join("release").join(&program), &folder.join(&program))?;
+}
+
+fn pack(features: &str) -> Result<(), String> {
+    let has = |feature: &str| features.split([',', ' ']).any(|one| one == feature);
+    let tools = if has("cuda") { Some(Tools::set_up()?) } else { None };
+    let program = build(features, tools.as_ref())?;
+    let folder = crate::target().join("gpu");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
     for file in FILES {
         let from = root().join(file);
-        let name = from.file_name().ok_or("a file without a name")?;
-        copy(&from, &folder.join(name))?;
+        copy(&from, &folder.join(name(&from)))?;
+    }
+    let expected = folder.join("expected.tsv");
+    fs::write(&expected, cost::expected()).map_err(|e| format!("{}: {e}", expected.display()))?;
+    compress(&program, &folder.join("zor.gz"))?;
+    for (place, library) in libraries(has("vulkan") || has("wgpu")) {
+        copy(&library, &folder.join("lib").join(place).join(name(&library)))?;
+    }
+    if let Some(tools) = tools {
+        copy(&tools.cuda().join(Tools::LIBDEVICE), &folder.join("cuda").join(Tools::LIBDEVICE))?;
+        for (name, path) in tools.licenses()? {
+            copy(&path, &folder.join("licenses").join(name))?;
+        }
+    }
+    let size = size(&folder)?;
+    println!(
+        "\nprogram {:.1} MB, compressed, with libraries {:.1} MB",
+        megabytes(&program)?,
+        mb(size)
+    );
+    if let Some(glibc) = newest_glibc(&program) {
+        println!("it runs on Linux with glibc {glibc} or newer");
+    }
+    if size > LARGEST {
+        return Err(format!("{} has more than {:.0} MB", folder.display(), mb(LARGEST)));
     }
     match std::env::var_os("ZOR_DATA_DIR") {
         Some(data) => copy_all(Path::new(&data), &folder.join("data"))?,
         None => println!(
-            "ZOR_DATA_DIR is not set: put fashion-mnist and cifar-10 into {}/data",
+            "ZOR_DATA_DIR is not set: set it on the machine, or put fashion-mnist and cifar-10-batches-bin into {}/data",
             folder.display()
         ),
     }
@@ -39,10 +83,105 @@ pub(crate) fn run(features: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Builds the command in release and returns where it lies.
+fn build(features: &str, tools: Option<&Tools>) -> Result<PathBuf, String> {
+    let mut cargo = crate::cargo();
+    cargo.args(["build", "--release", "--package", "zor-cli", "--features", features]);
+    if let Some(tools) = tools {
+        cargo.env("XDG_DATA_HOME", tools.data_home());
+    }
+    println!("building the command with {features}");
+    let built = cargo.status().map_err(|e| format!("cargo: {e}"))?;
+    if !built.success() {
+        return Err(
+            "the command could not be built; with `cuda` a C++ compiler is needed (on Debian g++)"
+                .to_owned(),
+        );
+    }
+    let program = format!("zor{}", std::env::consts::EXE_SUFFIX);
+    Ok(crate::target().join("release").join(program))
+}
+
+/// gzip: what opens it is on every Linux.
+fn compress(from: &Path, to: &Path) -> Result<(), String> {
+    let file = fs::File::create(to).map_err(|e| format!("{}: {e}", to.display()))?;
+    let status = Command::new("gzip").args(["-9", "--stdout"]).arg(from).stdout(file).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("gzip could not compress {}", from.display())),
+        Err(error) => Err(format!("gzip: {error}")),
+    }
+}
+
+/// Libraries that the command needs and a bare machine may lack: those of C++, which LLVM is written in, and Vulkan's loader. Each with
+/// the folder that it is packed in.
+fn libraries(vulkan: bool) -> Vec<(&'static str, PathBuf)> {
+    let mut found = Vec::new();
+    for name in ["libstdc++.so.6", "libgcc_s.so.1"] {
+        let said = output("c++", &[&format!("-print-file-name={name}")]);
+        let there = said.map(PathBuf::from).filter(|path| path.exists());
+        found.extend(there.map(|path| ("c++", path)));
+    }
+    if vulkan {
+        let cache = output("ldconfig", &["-p"]).or_else(|| output("/sbin/ldconfig", &["-p"]));
+        let loader = cache.as_deref().unwrap_or_default().lines().find_map(|line| {
+            line.trim().starts_with("libvulkan.so.1 ").then(|| line.split("=> ").nth(1)).flatten()
+        });
+        match loader {
+            Some(loader) => found.push(("vulkan", PathBuf::from(loader))),
+            None => println!(
+                "no Vulkan loader is packed: install it first (on Debian libvulkan1), or the machine has to have it"
+            ),
+        }
+    }
+    found
+}
+
+/// The newest version of glibc whose functions a program calls.
+fn newest_glibc(program: &Path) -> Option<String> {
+    let table = output("objdump", &["-T", &program.to_string_lossy()])?;
+    let versions = table.split("GLIBC_").skip(1).filter_map(|rest| {
+        let version: String =
+            rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        let numbers: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+        numbers.map(|numbers| (numbers, version))
+    });
+    versions.max().map(|(_, version)| version)
+}
+
+/// Standard output of a program that succeeded, without the line's end.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    output.status.success().then_some(text).filter(|text| !text.is_empty())
+}
+
+fn mb(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn megabytes(path: &Path) -> Result<f64, String> {
+    fs::metadata(path).map(|file| mb(file.len())).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn size(folder: &Path) -> Result<u64, String> {
+    let error = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let mut sum = 0;
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let path = entry.map_err(error)?.path();
+        sum += if path.is_dir() { size(&path)? } else { fs::metadata(&path).map_err(error)?.len() };
+    }
+    Ok(sum)
+}
+
+fn name(path: &Path) -> &std::ffi::OsStr {
+    path.file_name().unwrap_or_default()
+}
+
 fn copy_all(from: &Path, to: &Path) -> Result<(), String> {
     let entries = fs::read_dir(from).map_err(|e| format!("{}: {e}", from.display()))?;
     for path in entries.flatten().map(|entry| entry.path()) {
-        let to = to.join(path.file_name().unwrap_or_default());
+        let to = to.join(name(&path));
         if path.is_dir() { copy_all(&path, &to)? } else { copy(&path, &to)? }
     }
     Ok(())

@@ -7,7 +7,8 @@
 //! - `figures [--long] [--write]`: every promised figure beside what is measured;
 //! - `edge [--write]`: zor-edge built for microcontrollers and the browser, and run there;
 //! - `parity FILE...`: replays traces of the classic rule;
-//! - `gpu [FEATURES]`: a folder to be run on a machine with a GPU, with CUDA and WGPU if nothing is said;
+//! - `gpu [FEATURES]`: a folder to be run on a machine with a GPU, by default with CUDA and Vulkan;
+//! - `gpu --kernels [--write]`: the kernels for NVIDIA's cards, compiled and assembled without one;
 //! - `layers`: whether each crate depends only on crates below it.
 
 mod bench;
@@ -26,10 +27,10 @@ mod tidy;
 mod weight;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 const USAGE: &str =
-    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | edge [--write] | parity FILE... | layers | gpu [FEATURES]
+    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | edge [--write] | parity FILE... | layers | gpu [FEATURES] | gpu --kernels [--write]
        cargo xtask bench --suite cifar|cifar-classification|classification|conv|cost|depth|edge|few-shot|inference|io|
                                memory|reconstruction|rules|silence|step
                          [--only WORDS] [--missing] [--peer torch|onnx|burn] [--device LIST] [--json] [--write]";
@@ -44,8 +45,13 @@ fn main() -> ExitCode {
         ["pages", "--write"] => page::run(true),
         ["edge"] => edge::run(false),
         ["edge", "--write"] => edge::run(true),
-        ["gpu"] => gpu::run("cuda,wgpu"),
-        ["gpu", features] => gpu::run(features),
+        ["gpu", ref arguments @ ..] => match gpu::run(arguments) {
+            Some(done) => done,
+            None => {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        },
         ["guard"] => guard::run(false),
         ["guard", "--write"] => guard::run(true),
         ["count-of", case, times] => guard::repeat(case, times),
@@ -86,6 +92,21 @@ fn root() -> PathBuf {
 /// The folder that cargo builds in.
 fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from)
+}
+
+/// Cargo as a user calls it. What cargo tells this program about itself would make some crates build anew.
+fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if told {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.current_dir(root());
+    cargo
 }
 
 fn text(error: impl std::fmt::Display) -> String {

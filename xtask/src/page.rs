@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::bench::{Suite, cifar_classification, remarks, rules, silence};
 use crate::figures::Table;
-use crate::{results, root};
+use crate::{gpu, results, root};
 
 const HEAD: &str = "# Benchmarks
 
@@ -43,6 +43,11 @@ fn made() -> Result<Vec<(PathBuf, String)>, String> {
         let page = fs::read_to_string(&readme).map_err(|e| format!("{}: {e}", readme.display()))?;
         let table = cifar_classification::readme(&kept);
         made.push((readme, filled(&page, "cifar-classification", &table)?));
+    }
+    if let Ok(kept) = results::read("gpu") {
+        let path = docs.join("cost.md");
+        let page = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        made.push((path, filled(&page, "gpu", &gpu::page(&kept))?));
     }
     if let Ok(kept) = results::read("rules") {
         text = filled(&text, "rules", &rules::page(&kept))?;

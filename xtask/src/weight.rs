@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
-use crate::root;
+use crate::{cargo, root};
 
 /// Crates that `cargo install` of the command builds, Zor's own included.
 const MOST_CRATES: usize = 260;
@@ -32,9 +31,8 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 fn crates() -> Result<usize, String> {
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["tree", "--package", "zor-cli", "--edges", "normal,build", "--prefix", "none"])
-        .current_dir(root())
         .output()
         .map_err(|e| format!("cargo tree: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout);

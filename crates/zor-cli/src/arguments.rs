@@ -50,22 +50,51 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Data(DataCommand),
     /// List the devices that a network can run on, and what is missing for others
-    Devices {
-        /// Compare what each one computes with the CPU
-        #[arg(long)]
-        verify: bool,
-        /// Time training steps on each one
-        #[arg(long)]
-        time: bool,
-        /// How exactly GPUs multiply matrices: f32, tf32 or bf16
-        #[arg(long, default_value = "f32", requires = "time")]
-        precision: Precision,
-    },
+    Devices(DevicesArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArguments {
+    /// Only this device, such as cuda or cuda:1 [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device: Option<String>,
+    /// Compare the results of each device with the CPU's
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Time matrix products and training steps on each device
+    #[arg(long)]
+    pub(crate) time: bool,
+    /// Time only steps of a network with these sizes, such as 784-64-784
+    #[arg(long, value_name = "SIZES", requires = "time", requires = "batch")]
+    pub(crate) network: Option<Sizes>,
+    /// Rows of the batch that --network learns from
+    #[arg(long, value_name = "N", requires = "network", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: Option<u32>,
+    /// How exactly GPUs multiply matrices: f32, tf32 or bf16
+    #[arg(long, default_value = "f32", requires = "time")]
+    pub(crate) precision: Precision,
+}
+
+/// Inputs, hidden units and outputs of a network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes(pub(crate) [usize; 3]);
+
+impl std::str::FromStr for Sizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let wrong = || format!("'{text}' is not three sizes above 0, such as 784-64-784");
+        let sizes: Vec<usize> = text
+            .split('-')
+            .map(|size| size.parse().ok().filter(|size| *size > 0).ok_or_else(wrong))
+            .collect::<std::result::Result<_, _>>()?;
+        sizes.try_into().map(Sizes).map_err(|_| wrong())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,38 +1,58 @@
 //! `zor devices`: what there is to run on, whether it computes what the CPU does, and how fast.
 
-use zor::options::Precision;
 use zor::{DeviceLine, Result, pace};
 
-/// Lists the devices; with `verify` compares each with the CPU, with `time` times steps on each.
-pub(crate) fn run(verify: bool, time: bool, precision: Precision) -> Result<()> {
-    let lines = zor::devices();
+use crate::arguments::DevicesArguments;
+
+/// Lists the devices, or one alone; compares each with the CPU and times work on each if asked.
+pub(crate) fn run(arguments: &DevicesArguments) -> Result<()> {
+    let lines = match &arguments.device {
+        Some(name) => zor::devices().into_iter().filter(|line| line.name == *name).collect(),
+        None => zor::devices(),
+    };
+    // An unknown name, or a device that is not there.
+    if let (Some(name), false) = (&arguments.device, lines.iter().any(|l| l.device.is_some())) {
+        zor::device(name)?;
+    }
     for line in &lines {
         let there = if line.device.is_some() { "yes" } else { "no" };
         say!("{:<10} {there:<4} {}", line.name, line.what);
     }
-    if verify {
+    if arguments.verify {
         compare(&lines)?;
     }
-    if time {
-        precision.set();
-        measure(&lines)?;
+    if arguments.time {
+        arguments.precision.set();
+        measure(&lines, arguments)?;
     }
     Ok(())
 }
 
-fn measure(lines: &[DeviceLine]) -> Result<()> {
-    say!("\n{:<10} {:>18} {:>7} {:>12} {:>10}", "step", "network", "batch", "ms", "TFLOP/s");
+fn measure(lines: &[DeviceLine], arguments: &DevicesArguments) -> Result<()> {
+    let own = arguments
+        .network
+        .zip(arguments.batch)
+        .map(|(network, batch)| [pace::Case::Step { sizes: network.0, batch: batch as usize }]);
+    let cases = own.as_ref().map_or(&pace::CASES[..], |own| own);
+    say!(
+        "\n{:<10} {:>18} {:>7} {:>12} {:>10}",
+        "device",
+        "product or step",
+        "batch",
+        "ms",
+        "TFLOP/s"
+    );
     for line in lines {
         let Some(device) = &line.device else { continue };
-        for case in pace::CASES.iter().filter(|case| line.is_card || case.is_small()) {
+        let takes = |case: &&pace::Case| own.is_some() || line.is_card || case.is_small();
+        for case in cases.iter().filter(takes) {
             let pace = pace::measure(case, device)?;
-            let sizes = case.sizes.map(|size| size.to_string()).join("-");
-            let rate = pace.flops() / 1e12;
             say!(
-                "{:<10} {sizes:>18} {:>7} {:>12.3} {rate:>10.3}",
+                "{:<10} {case:>18} {:>7} {:>12.3} {:>10.3}",
                 line.name,
-                case.batch,
-                pace.milliseconds
+                case.rows(),
+                pace.milliseconds,
+                pace.flops() / 1e12
             );
         }
     }

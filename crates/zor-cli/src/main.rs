@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Command::Convert(arguments) => files::convert(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Data(command) => data::run(command),
-        Command::Devices { verify, time, precision } => devices::run(verify, time, precision),
+        Command::Devices(arguments) => devices::run(&arguments),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut script = Vec::new();

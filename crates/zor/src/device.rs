@@ -72,9 +72,9 @@ pub struct DeviceLine {
 pub fn devices() -> Vec<DeviceLine> {
     let mut lines = Vec::new();
     for kind in kinds() {
-        let found = kind.find.map_or_else(Vec::new, |find| find());
+        let (found, refused) = usable(&kind);
         if found.is_empty() {
-            let what = absent(&kind);
+            let what = refused.unwrap_or_else(|| absent(&kind));
             lines.push(DeviceLine { name: kind.name.into(), device: None, what, is_card: false });
         }
         for (index, device) in found.into_iter().enumerate() {
@@ -116,12 +116,12 @@ pub fn named_device(name: &str) -> Result<(String, Device)> {
     let index: usize = number.parse().map_err(|_| {
         Error::input(format!("'{number}' in the device '{name}' is no number; write {base}:0"))
     })?;
-    let mut found = kind.find.map_or_else(Vec::new, |find| find());
+    let (mut found, refused) = usable(kind);
     if index < found.len() {
         return Ok((name.to_owned(), found.swap_remove(index)));
     }
     let message = match found.len() {
-        0 => format!("device '{name}': {}", absent(kind)),
+        0 => format!("device '{name}': {}", refused.unwrap_or_else(|| absent(kind))),
         n => format!("there is no device '{name}'; the last one here is {base}:{}", n - 1),
     };
     Err(Error::new(ErrorKind::Device, message))
@@ -150,6 +150,29 @@ fn best() -> Result<(String, Device)> {
             "this Zor was built without any device; build it with --features flex",
         )
     })
+}
+
+/// The devices of a kind, without those that would crash, and why the last of those is left out.
+fn usable(kind: &Kind) -> (Vec<Device>, Option<String>) {
+    let found = kind.find.map_or_else(Vec::new, |find| find());
+    #[cfg(feature = "vulkan")]
+    if ["vulkan", "wgpu"].contains(&kind.name) {
+        let lacking = crate::vulkan::without_extension();
+        let name_of = |device: &Device| device.identity().map(|identity| identity.name);
+        // In software, kernels do without shared memory.
+        let crashes = |device: &Device| {
+            describe(device).1 && name_of(device).is_some_and(|name| lacking.contains(&name))
+        };
+        let (crashing, usable): (Vec<_>, Vec<_>) = found.into_iter().partition(crashes);
+        let refused = crashing.last().and_then(name_of).map(|name| {
+            format!(
+                "the driver of {name} lacks {}, without which kernels compiled for Vulkan crash it; use a newer driver, or build with --features wgpu and without vulkan",
+                crate::vulkan::EXTENSION.to_string_lossy()
+            )
+        });
+        return (usable, refused);
+    }
+    (found, None)
 }
 
 fn absent(kind: &Kind) -> String {

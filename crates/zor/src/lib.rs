@@ -27,6 +27,8 @@ mod early;
 mod error;
 mod names;
 mod presets;
+#[cfg(feature = "vulkan")]
+mod vulkan;
 mod whitening;
 
 pub use device::{DeviceLine, device, devices, named_device};

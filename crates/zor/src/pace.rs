@@ -1,44 +1,77 @@
-//! How long a training step takes on a device.
+//! How long matrix products and training steps take on a device.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use zor_core::Network;
 use zor_core::burn::tensor::{Device, Distribution, Tensor};
+use zor_core::ops::{self, Transposed};
 use zor_optim::AdamW;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
-/// A dense network and the batches it learns from.
+/// Work that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Case {
-    /// Inputs, hidden units, outputs.
-    pub sizes: [usize; 3],
-    /// Rows of a batch.
-    pub batch: usize,
+pub enum Case {
+    /// The product of two square matrices with this many rows.
+    Product(usize),
+    /// A training step of a dense network, with the default rule and AdamW.
+    Step {
+        /// Inputs, hidden units, outputs.
+        sizes: [usize; 3],
+        /// Rows of a batch.
+        batch: usize,
+    },
 }
 
-/// From what ten images need to what fills a card.
-pub const CASES: [Case; 4] = [
-    Case { sizes: [784, 64, 784], batch: 10 },
-    Case { sizes: [3072, 728, 3072], batch: 512 },
-    Case { sizes: [3072, 728, 3072], batch: 4096 },
-    Case { sizes: [8192, 8192, 8192], batch: 8192 },
+/// Products, and steps from ten images to as many as fill a card.
+pub const CASES: [Case; 6] = [
+    Case::Product(1024),
+    Case::Product(8192),
+    Case::Step { sizes: [784, 64, 784], batch: 10 },
+    Case::Step { sizes: [3072, 728, 3072], batch: 512 },
+    Case::Step { sizes: [3072, 728, 3072], batch: 4096 },
+    Case::Step { sizes: [8192, 8192, 8192], batch: 8192 },
 ];
 
 impl Case {
-    /// Floating-point operations of a step's products: up, correlation, and the signal down to the first weights.
+    /// Floating-point operations of the products: in a step up, correlation, and the signal down to the first weights.
     pub fn operations(&self) -> f64 {
-        let [inputs, hidden, outputs] = self.sizes.map(|size| size as f64);
-        2.0 * self.batch as f64 * hidden * (2.0 * inputs + 3.0 * outputs)
+        match *self {
+            Self::Product(side) => 2.0 * (side as f64).powi(3),
+            Self::Step { sizes, batch } => {
+                let [inputs, hidden, outputs] = sizes.map(|size| size as f64);
+                2.0 * batch as f64 * hidden * (2.0 * inputs + 3.0 * outputs)
+            }
+        }
     }
 
-    /// Whether a CPU does a step in a second or so.
+    /// Whether a CPU takes a second or so for it.
     pub fn is_small(&self) -> bool {
         self.operations() < 1e11
     }
+
+    /// Rows of what is multiplied.
+    pub fn rows(&self) -> usize {
+        match *self {
+            Self::Product(side) => side,
+            Self::Step { batch, .. } => batch,
+        }
+    }
 }
 
-/// What a step took.
+/// `product-1024`, or the network's sizes: `784-64-784`.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Product(side) => format!("product-{side}"),
+            Self::Step { sizes, .. } => sizes.map(|size| size.to_string()).join("-"),
+        };
+        f.pad(&name)
+    }
+}
+
+/// The time of a case.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     case: Case,
@@ -57,35 +90,58 @@ impl Pace {
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(100);
 
-/// Times steps with AdamW on random values. The device is waited for at the end of a round, not of a step.
+/// Times a case on random values. The device is waited for at the end of a round, not of a step.
 ///
 /// # Errors
 /// When the device runs out of memory or is lost.
 pub fn measure(case: &Case, device: &Device) -> Result<Pace> {
-    let mut network = Network::dense(&case.sizes).build(device)?;
     let draw =
-        |columns| Tensor::random([case.batch, columns], Distribution::Uniform(0.0, 1.0), device);
-    let (input, target) = (draw(case.sizes[0]), draw(case.sizes[2]));
-    let optimizer = AdamW::default();
-    let mut round = |steps: u32| -> Result<Duration> {
+        |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Uniform(0.0, 1.0), device);
+    let milliseconds = match *case {
+        Case::Product(side) => {
+            let (left, right) = (draw([side; 2]), draw([side; 2]));
+            let mut result = Some(draw([side; 2]));
+            median(|| {
+                let (left, right) = (left.clone(), right.clone());
+                result = result.take().map(|to| ops::product(left, right, to, Transposed::Neither));
+                Ok(|| device.sync().map_err(|e| Error::new(ErrorKind::Device, e.to_string())))
+            })?
+        }
+        Case::Step { sizes, batch } => {
+            let mut network = Network::dense(&sizes).build(device)?;
+            let (input, target) = (draw([batch, sizes[0]]), draw([batch, sizes[2]]));
+            let optimizer = AdamW::default();
+            median(|| {
+                let error =
+                    network.train_batch_unread(&optimizer, input.clone(), target.clone())?;
+                Ok(|| Ok(error.read().map(drop)?))
+            })?
+        }
+    };
+    Ok(Pace { case: *case, milliseconds })
+}
+
+/// Milliseconds of one run, which hands work over and returns how to wait for it.
+fn median<Wait: FnOnce() -> Result<()>>(mut run: impl FnMut() -> Result<Wait>) -> Result<f64> {
+    let mut round = |runs: u32| -> Result<Duration> {
         let start = Instant::now();
         let mut last = None;
-        for _ in 0..steps {
-            last = Some(network.train_batch_unread(&optimizer, input.clone(), target.clone())?);
+        for _ in 0..runs {
+            last = Some(run()?);
         }
-        last.map(|last| last.read()).transpose()?;
+        last.map_or(Ok(()), |wait| wait())?;
         Ok(start.elapsed())
     };
-    // Kernels are compiled, and with autotuning chosen, in the first steps.
+    // Kernels are compiled, and with autotuning chosen, in the first runs.
     round(3)?;
     let one = round(3)? / 3;
-    let steps = (ROUND.as_secs_f64() / one.as_secs_f64()).ceil().clamp(1.0, 1000.0) as u32;
+    let runs = (ROUND.as_secs_f64() / one.as_secs_f64()).ceil().clamp(1.0, 1000.0) as u32;
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        times.push(round(steps)?.as_secs_f64() / f64::from(steps));
+        times.push(round(runs)?.as_secs_f64() / f64::from(runs));
     }
     times.sort_by(f64::total_cmp);
-    Ok(Pace { case: *case, milliseconds: 1e3 * times[ROUNDS / 2] })
+    Ok(1e3 * times[ROUNDS / 2])
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -93,10 +149,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_takes_time() {
-        let case = Case { sizes: [8, 4, 8], batch: 2 };
-        assert_eq!(case.operations(), 2.0 * 2.0 * (3.0 * 8.0 * 4.0 + 2.0 * 8.0 * 4.0));
-        let pace = measure(&case, &Device::flex()).expect("a step");
-        assert!(pace.milliseconds > 0.0 && pace.flops() > 0.0);
+    fn products_and_steps_take_time() {
+        let step = Case::Step { sizes: [8, 4, 8], batch: 2 };
+        assert_eq!(step.operations(), 2.0 * 2.0 * (3.0 * 8.0 * 4.0 + 2.0 * 8.0 * 4.0));
+        assert_eq!((step.to_string().as_str(), step.rows()), ("8-4-8", 2));
+        let product = Case::Product(8);
+        assert_eq!(product.operations(), 2.0 * 8.0 * 8.0 * 8.0);
+        assert_eq!((product.to_string().as_str(), product.rows()), ("product-8", 8));
+        for case in [step, product] {
+            let pace = measure(&case, &Device::flex()).expect("a pace");
+            assert!(pace.milliseconds > 0.0 && pace.flops() > 0.0);
+        }
     }
 }

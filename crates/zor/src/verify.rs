@@ -8,7 +8,7 @@ use zor_core::ops::{self, AdamStep, GateSettings, Geometry, Side, Transposed, Wi
 use zor_core::{
     BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, GroupNormConfig, Network,
     NetworkBuilder, Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
-    ScaleConfig, Target, Unread,
+    ScaleConfig, Target, Unread, Workspace,
 };
 use zor_data::FashionMnist;
 use zor_optim::{AdamW, Muon, Sgd};
@@ -122,6 +122,11 @@ impl Suite<'_> {
         self.operation("multiply, shared memory kept", |shape, on| {
             let kept = draw(shape, 1, on);
             [ops::multiply(kept.clone(), draw(shape, 2, on)), kept]
+        });
+        self.operation("copy of shared memory", |shape, on| {
+            let kept = draw(shape, 1, on);
+            let own = ops::exclusive(kept.clone(), &mut Workspace::new(on));
+            [ops::silence(own, 0.2), kept]
         });
         self.operation("error signal", |shape, on| {
             let (signal, sums) = ops::error_signal(draw(shape, 1, on), draw(shape, 2, on));

@@ -64,6 +64,23 @@ fn devices_are_listed_and_those_that_are_missing_say_why() {
 }
 
 #[test]
+fn one_device_is_looked_at_and_any_network_timed() {
+    let folder = folder();
+    let at = folder.path();
+    let arguments = "devices --device flex --time --network 8-4-8 --batch 2";
+    let output = zor(at, &arguments.split(' ').collect::<Vec<_>>());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    let timed: Vec<&str> = stdout.lines().filter(|line| line.contains("8-4-8")).collect();
+    assert!(timed.len() == 1 && timed[0].starts_with("flex"), "{stdout}");
+    assert!(!stdout.contains("cuda") && !stdout.contains("product-"), "{stdout}");
+    refused(at, &["devices", "--device", "cuda"], 1, &["cuda", "--features cuda"]);
+    refused(at, &["devices", "--device", "gpu"], 2, &["'gpu'", "flex"]);
+    refused(at, &["devices", "--time", "--network", "8-4", "--batch", "2"], 2, &["8-4", "three"]);
+    refused(at, &["devices", "--time", "--network", "8-4-8"], 2, &["--batch"]);
+}
+
+#[test]
 fn completions_and_data_paths_are_printed() {
     let folder = folder();
     let output = zor(folder.path(), &["completions", "bash"]);

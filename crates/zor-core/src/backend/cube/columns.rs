@@ -1,16 +1,17 @@
 //! Sums over the rows of every column, and the kernels that use them.
 //!
 //! A cube adds up 32 columns of a part of the rows; where there are several parts, the same is done to their sums. The order depends on
-//! the shape alone, so that the same input gives the same bits.
+//! the shape alone, so that the same input gives the same bits. Units of a cube meet in shared memory, but for those of a processor that
+//! stands in for a card: there one unit adds up alone.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::memory::{buffer, empty_like, size};
+use super::memory::{buffer, empty_like, is_software, size};
 use crate::backend::NORM_EPSILON;
 
-/// Columns of a cube, and rows that it adds up side by side.
+/// Columns of a cube, and rows that it adds up side by side on a card.
 const WIDTH: u32 = 32;
 const HEIGHT: u32 = 8;
 /// Rows of a part, and the most parts.
@@ -23,24 +24,37 @@ struct Cut {
     columns: usize,
     part: usize,
     parts: usize,
+    /// Rows that a cube adds up side by side.
+    height: u32,
 }
 
 impl Cut {
     fn of(matrix: &CubeTensor) -> Self {
         let [rows, columns] = size(matrix);
         let part = PART.max(rows.div_ceil(MOST_PARTS));
-        Self { rows, columns, part, parts: rows.div_ceil(part).max(1) }
+        let parts = rows.div_ceil(part).max(1);
+        Self { rows, columns, part, parts, height: height(&matrix.client) }
     }
 
     fn cubes(&self) -> (CubeCount, CubeDim) {
         let across = self.columns.div_ceil(WIDTH as usize) as u32;
-        (CubeCount::Static(across, self.parts as u32, 1), CubeDim::new_2d(WIDTH, HEIGHT))
+        (CubeCount::Static(across, self.parts as u32, 1), CubeDim::new_2d(WIDTH, self.height))
     }
 
     /// Where the sums of all parts go, `pair` of them for every column.
     fn sums(&self, like: &CubeTensor, pair: usize) -> CubeTensor {
         empty_like(like, [self.parts, pair * self.columns])
     }
+}
+
+fn height(client: &Client) -> u32 {
+    if is_software(client) { 1 } else { HEIGHT }
+}
+
+/// A cube for each of so many sums of a row, and its units.
+fn row_cubes(client: &Client, sums: usize) -> (CubeCount, CubeDim, u32) {
+    let units = if is_software(client) { 1 } else { WIDTH * HEIGHT };
+    (CubeCount::Static(sums as u32, 1, 1), CubeDim::new_1d(units), units)
 }
 
 /// The sums of all parts as sums of all rows.
@@ -62,6 +76,7 @@ pub(super) fn sums(matrix: &CubeTensor, squares: bool) -> CubeTensor {
         cut.rows,
         cut.columns,
         cut.part,
+        cut.height,
         squares,
     );
     whole(parts)
@@ -72,7 +87,17 @@ pub(super) fn moments(matrix: &CubeTensor) -> CubeTensor {
     let cut = Cut::of(matrix);
     let ((count, dim), parts) = (cut.cubes(), cut.sums(matrix, 2));
     let (from, to) = (buffer(matrix), buffer(&parts));
-    sum_moments::launch(&matrix.client, count, dim, from, to, cut.rows, cut.columns, cut.part);
+    sum_moments::launch(
+        &matrix.client,
+        count,
+        dim,
+        from,
+        to,
+        cut.rows,
+        cut.columns,
+        cut.part,
+        cut.height,
+    );
     whole(parts)
 }
 
@@ -92,6 +117,7 @@ pub(super) fn products(s: &CubeTensor, x: &CubeTensor, statistics: &CubeTensor) 
         cut.rows,
         cut.columns,
         cut.part,
+        cut.height,
     );
     whole(parts)
 }
@@ -101,7 +127,18 @@ pub(super) fn errors(target: &CubeTensor, output: &CubeTensor) -> CubeTensor {
     let cut = Cut::of(target);
     let ((count, dim), parts) = (cut.cubes(), cut.sums(target, 2));
     let (t, o, to) = (buffer(target), buffer(output), buffer(&parts));
-    sum_errors::launch(&target.client, count, dim, t, o, to, cut.rows, cut.columns, cut.part);
+    sum_errors::launch(
+        &target.client,
+        count,
+        dim,
+        t,
+        o,
+        to,
+        cut.rows,
+        cut.columns,
+        cut.part,
+        cut.height,
+    );
     whole(parts)
 }
 
@@ -109,16 +146,17 @@ pub(super) fn errors(target: &CubeTensor, output: &CubeTensor) -> CubeTensor {
 pub(super) fn totals(row: &CubeTensor, numbers: usize) -> CubeTensor {
     let totals = empty_like(row, [1, numbers]);
     let columns = size(row)[1] / numbers;
-    let (count, dim) = (CubeCount::Static(numbers as u32, 1, 1), CubeDim::new_1d(WIDTH * HEIGHT));
-    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), columns, false);
+    let (count, dim, units) = row_cubes(&row.client, numbers);
+    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), columns, units, false);
     totals
 }
 
 /// The sum of a row and how many of its values are above zero: `[1, 2]`.
 pub(super) fn total_and_count(row: &CubeTensor) -> CubeTensor {
     let totals = empty_like(row, [1, 2]);
-    let (count, dim) = (CubeCount::Static(2, 1, 1), CubeDim::new_1d(WIDTH * HEIGHT));
-    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), size(row)[1], true);
+    let (count, dim, units) = row_cubes(&row.client, 2);
+    let columns = size(row)[1];
+    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), columns, units, true);
     totals
 }
 
@@ -129,33 +167,41 @@ fn sum_values(
     rows: usize,
     columns: usize,
     part: usize,
+    #[comptime] height: u32,
     #[comptime] squares: bool,
 ) {
     let (column, start, end) = my_rows(rows, part);
     let mut sum = 0.0f32;
     if column < columns {
-        for row in range_stepped(start, end, HEIGHT as usize) {
+        for row in range_stepped(start, end, height as usize) {
             let x = matrix[row * columns + column];
             sum += if squares { x * x } else { x };
         }
     }
-    write(sum, sums, CUBE_POS_Y as usize * columns + column, column < columns);
+    write(sum, sums, CUBE_POS_Y as usize * columns + column, column < columns, height);
 }
 
 #[cube(launch)]
-fn sum_moments(matrix: &[f32], sums: &mut [f32], rows: usize, columns: usize, part: usize) {
+fn sum_moments(
+    matrix: &[f32],
+    sums: &mut [f32],
+    rows: usize,
+    columns: usize,
+    part: usize,
+    #[comptime] height: u32,
+) {
     let (column, start, end) = my_rows(rows, part);
     let mut sum = 0.0f32;
     let mut squares = 0.0f32;
     if column < columns {
         let origin = matrix[column];
-        for row in range_stepped(start, end, HEIGHT as usize) {
+        for row in range_stepped(start, end, height as usize) {
             let x = matrix[row * columns + column] - origin;
             sum += x;
             squares += x * x;
         }
     }
-    write_pair(sum, squares, sums, columns, column);
+    write_pair(sum, squares, sums, columns, column, height);
 }
 
 #[cube(launch)]
@@ -167,19 +213,20 @@ fn sum_products(
     rows: usize,
     columns: usize,
     part: usize,
+    #[comptime] height: u32,
 ) {
     let (column, start, end) = my_rows(rows, part);
     let mut products = 0.0f32;
     let mut sum = 0.0f32;
     if column < columns {
         let mean = means[column];
-        for row in range_stepped(start, end, HEIGHT as usize) {
+        for row in range_stepped(start, end, height as usize) {
             let s = signal[row * columns + column];
             products += s * (input[row * columns + column] - mean);
             sum += s;
         }
     }
-    write_pair(products, sum, sums, columns, column);
+    write_pair(products, sum, sums, columns, column, height);
 }
 
 #[cube(launch)]
@@ -190,12 +237,13 @@ fn sum_errors(
     rows: usize,
     columns: usize,
     part: usize,
+    #[comptime] height: u32,
 ) {
     let (column, start, end) = my_rows(rows, part);
     let mut absolute = 0.0f32;
     let mut squares = 0.0f32;
     if column < columns {
-        for row in range_stepped(start, end, HEIGHT as usize) {
+        for row in range_stepped(start, end, height as usize) {
             let at = row * columns + column;
             let error = target[at] - output[at];
             output[at] = error;
@@ -203,10 +251,10 @@ fn sum_errors(
             squares += error * error;
         }
     }
-    write_pair(absolute, squares, sums, columns, column);
+    write_pair(absolute, squares, sums, columns, column, height);
 }
 
-/// The column of this unit, and from where to where it takes every `HEIGHT`-th row.
+/// The column of this unit, and from where to where it takes rows, each `height` after the last.
 #[cube]
 fn my_rows(rows: usize, part: usize) -> (usize, usize, usize) {
     let column = (CUBE_POS_X * WIDTH + UNIT_POS_X) as usize;
@@ -216,34 +264,52 @@ fn my_rows(rows: usize, part: usize) -> (usize, usize, usize) {
 }
 
 #[cube]
-fn write_pair(first: f32, second: f32, sums: &mut [f32], columns: usize, column: usize) {
+fn write_pair(
+    first: f32,
+    second: f32,
+    sums: &mut [f32],
+    columns: usize,
+    column: usize,
+    #[comptime] height: u32,
+) {
     let at = CUBE_POS_Y as usize * 2 * columns + column;
-    write(first, sums, at, column < columns);
-    write(second, sums, at + columns, column < columns);
+    write(first, sums, at, column < columns, height);
+    write(second, sums, at + columns, column < columns, height);
 }
 
 /// Adds up what the units of a column have.
 #[cube]
-fn write(sum: f32, sums: &mut [f32], at: usize, there: bool) {
-    let mut shared = Shared::<[f32]>::new_slice((WIDTH * HEIGHT) as usize);
-    shared[UNIT_POS as usize] = sum;
-    sync_cube();
-    if UNIT_POS_Y == 0 && there {
-        let mut all = 0.0f32;
-        for y in 0..HEIGHT {
-            all += shared[(y * WIDTH + UNIT_POS_X) as usize];
+fn write(sum: f32, sums: &mut [f32], at: usize, there: bool, #[comptime] height: u32) {
+    if comptime!(height == 1) {
+        if there {
+            sums[at] = sum;
         }
-        sums[at] = all;
+    } else {
+        let mut shared = Shared::<[f32]>::new_slice((WIDTH * height) as usize);
+        shared[UNIT_POS as usize] = sum;
+        sync_cube();
+        if UNIT_POS_Y == 0 && there {
+            let mut all = 0.0f32;
+            for y in 0..height {
+                all += shared[(y * WIDTH + UNIT_POS_X) as usize];
+            }
+            sums[at] = all;
+        }
+        sync_cube();
     }
-    sync_cube();
 }
 
 /// A cube a number; with `count` the second one says how many values are above zero.
 #[cube(launch)]
-fn sum_row(row: &[f32], totals: &mut [f32], columns: usize, #[comptime] count: bool) {
-    let mut shared = Shared::<[f32]>::new_slice((WIDTH * HEIGHT) as usize);
+fn sum_row(
+    row: &[f32],
+    totals: &mut [f32],
+    columns: usize,
+    #[comptime] units: u32,
+    #[comptime] count: bool,
+) {
     let mut sum = 0.0f32;
-    for column in range_stepped(UNIT_POS as usize, columns, (WIDTH * HEIGHT) as usize) {
+    for column in range_stepped(UNIT_POS as usize, columns, units as usize) {
         if count {
             let x = row[column];
             let counted = select(x > 0.0, 1.0f32, 0.0f32);
@@ -252,14 +318,19 @@ fn sum_row(row: &[f32], totals: &mut [f32], columns: usize, #[comptime] count: b
             sum += row[CUBE_POS_X as usize * columns + column];
         }
     }
-    shared[UNIT_POS as usize] = sum;
-    sync_cube();
-    if UNIT_POS == 0 {
-        let mut all = 0.0f32;
-        for unit in 0..WIDTH * HEIGHT {
-            all += shared[unit as usize];
+    if comptime!(units == 1) {
+        totals[CUBE_POS_X as usize] = sum;
+    } else {
+        let mut shared = Shared::<[f32]>::new_slice(units as usize);
+        shared[UNIT_POS as usize] = sum;
+        sync_cube();
+        if UNIT_POS == 0 {
+            let mut all = 0.0f32;
+            for unit in 0..units {
+                all += shared[unit as usize];
+            }
+            totals[CUBE_POS_X as usize] = all;
         }
-        totals[CUBE_POS_X as usize] = all;
     }
 }
 

@@ -44,6 +44,14 @@ pub(super) fn positive(values: &[f32], result: &mut [f32]) {
 }
 
 #[cube(launch)]
+pub(super) fn copy(values: &[f32], copy: &mut [f32]) {
+    let at = ABSOLUTE_POS;
+    if at < values.len() {
+        copy[at] = values[at];
+    }
+}
+
+#[cube(launch)]
 pub(super) fn multiply(values: &mut [f32], by: &[f32]) {
     let at = ABSOLUTE_POS;
     if at < values.len() {

@@ -8,6 +8,14 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, kernel};
 
+/// Units side by side in a processor that stands in for a card.
+const SOFTWARE_PLANE: u32 = 8;
+
+/// Whether a processor stands in for a card: kernels with shared memory, or with tiles in registers, are slow there, or do not compile.
+pub(super) fn is_software(client: &Client) -> bool {
+    client.properties().hardware.plane_size_max <= SOFTWARE_PLANE
+}
+
 pub(super) fn size(tensor: &CubeTensor) -> [usize; 2] {
     let shape = tensor.shape();
     [shape[0], shape[1]]

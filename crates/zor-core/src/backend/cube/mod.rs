@@ -110,6 +110,17 @@ impl ZorBackend for CubeBackend {
         tensor
     }
 
+    fn copy(tensor: CubeTensor, copy: CubeTensor) -> CubeTensor {
+        let tensor = readable(tensor);
+        // It had gaps between its rows, or other numbers than f32, and was copied already.
+        if tensor.can_mut() {
+            return tensor;
+        }
+        let copy = reuse(copy, size(&tensor));
+        for_each!(elements::copy, copy, buffer(&tensor), buffer(&copy));
+        copy
+    }
+
     fn product(
         left: CubeTensor,
         right: CubeTensor,

@@ -12,13 +12,10 @@ use cubek::matmul::launch::launch_ref;
 use cubek::matmul::multi_level;
 use cubek::std::InputBinding;
 
-use super::memory::{reuse, size};
+use super::memory::{is_software, reuse, size};
 use crate::backend::{Precision, Transposed};
 
 type B = CubeBackend;
-
-/// Units side by side in a processor that stands in for a card. Kernels with tiles in registers take it minutes to compile.
-const SOFTWARE_PLANE: u32 = 8;
 
 /// A product into a buffer; either operand may be a view.
 pub(super) fn product(
@@ -50,10 +47,10 @@ pub(super) fn product(
 /// Without the units of a card that round what they multiply.
 fn exact(left: CubeTensor, right: CubeTensor, result: &CubeTensor) -> Result<(), MatmulSetupError> {
     let float = dtype_to_storage_type(DType::F32);
-    let strategy = if result.client.properties().hardware.plane_size_max > SOFTWARE_PLANE {
-        multi_level::Strategy::DoubleUnit(Default::default())
-    } else {
+    let strategy = if is_software(&result.client) {
         multi_level::Strategy::Naive
+    } else {
+        multi_level::Strategy::DoubleUnit(Default::default())
     };
     let mut elements =
         MatmulElems::from_globals(&MatmulGlobalElems { lhs: float, rhs: float, out: float });
