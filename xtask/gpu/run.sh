@@ -29,12 +29,12 @@ part() {
     fi
     [ "$left" -lt "$most" ] && most="$left"
     echo "== $name: $*"
-    timeout --kill-after=5 "$most" "$@" 2>"$results/$name.err" | tee "$results/$name.txt" || code=$?
+    { timeout --kill-after=5 "$most" "$@" | tee "$results/$name.txt"; } 2>"$results/$name.err" || code=$?
     case "$code" in
         0) say "$name: done in $((SECONDS - start)) s" ;;
         124 | 137) say "$name: stopped after $most s; what it had printed is in $name.txt" ;;
         *)
-            say "$name: FAILED: $(tail -n 1 "$results/$name.err")"
+            say "$name: FAILED with $code: $(grep -m 1 '^error: ...' "$results/$name.err" || tail -n 1 "$results/$name.err")"
             failed=1
             ;;
     esac

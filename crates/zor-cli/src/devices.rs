@@ -44,6 +44,7 @@ fn measure(lines: &[DeviceLine], arguments: &DevicesArguments) -> Result<()> {
     );
     for line in lines {
         let Some(device) = &line.device else { continue };
+        zor::check_precision(&line.name, device, arguments.precision)?;
         let takes = |case: &&pace::Case| own.is_some() || line.is_card || case.is_small();
         for case in cases.iter().filter(takes) {
             let pace = pace::measure(case, device)?;

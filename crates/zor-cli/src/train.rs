@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
     set_threads(settings.threads)?;
     settings.precision.set();
     let (device_name, device) = zor::named_device(&settings.device)?;
+    zor::check_precision(&device_name, &device, settings.precision)?;
     crate::memory::set_purpose(crate::memory::Purpose::Data);
     let set = data::load(&settings).map_err(|error| match (&resumed, &settings.images) {
         (Some(_), Some(_)) => {

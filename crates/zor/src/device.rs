@@ -4,6 +4,8 @@ use zor_core::burn::tensor::Device;
 #[cfg(any(feature = "flex", feature = "ndarray", feature = "cube"))]
 use zor_core::burn::tensor::DeviceType;
 
+use zor_core::ops::Precision;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// A kind of device, best first.
@@ -125,6 +127,25 @@ pub fn named_device(name: &str) -> Result<(String, Device)> {
         n => format!("there is no device '{name}'; the last one here is {base}:{}", n - 1),
     };
     Err(Error::new(ErrorKind::Device, message))
+}
+
+/// Refuses a precision of products that a GPU does not have. CPUs multiply f32 whatever is asked for.
+///
+/// # Errors
+/// When the device has no numbers of this precision.
+pub fn check_precision(name: &str, device: &Device, precision: Precision) -> Result<()> {
+    #[cfg(feature = "cube")]
+    if precision == Precision::Bf16
+        && device.identity().is_some()
+        && !device.supports_dtype(zor_core::burn::tensor::DType::BF16)
+    {
+        return Err(Error::new(
+            ErrorKind::Device,
+            format!("{name} has no bf16 numbers; choose --precision f32 or tf32"),
+        ));
+    }
+    let _ = (name, device, precision);
+    Ok(())
 }
 
 /// The first card, else the CPU, else what stands in a card's place.

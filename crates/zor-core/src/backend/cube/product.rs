@@ -10,6 +10,9 @@ use burn_cubecl::tensor::CubeTensor;
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
 use cubek::matmul::launch::launch_ref;
 use cubek::matmul::multi_level;
+use cubek::matmul::multi_level::routines::TileSizeSelection;
+use cubek::matmul::multi_level::routines::batch::double_unit::DoubleUnitSelectionArgs;
+use cubek::matmul::routine::BlueprintStrategy;
 use cubek::std::InputBinding;
 
 use super::memory::{is_software, reuse, size};
@@ -30,8 +33,10 @@ pub(super) fn product(
         Transposed::Right => (left, B::float_transpose(right)),
     };
     let result = reuse(buffer, [size(&left)[0], size(&right)[1]]);
+    let tiles = tiles(&result, transposed);
     let done = match Precision::current() {
-        Precision::F32 => exact(left, right, &result),
+        Precision::F32 => exact(left, right, &result, tiles),
+        Precision::Tf32 if is_software(&result.client) => exact(left, right, &result, tiles),
         Precision::Tf32 => fastest(left, right, &result),
         Precision::Bf16 => {
             let half = |tensor| B::float_cast(tensor, FloatDType::BF16);
@@ -39,18 +44,42 @@ pub(super) fn product(
         }
     };
     if let Err(error) = done {
-        panic!("this device has no matrix product: {error:?}");
+        panic!("this device has no such matrix product: {}", error.to_string().trim());
     }
     result
 }
 
+/// Rows and columns of the result that a cube computes with large tiles.
+const BLOCK: [usize; 2] = [128, 64];
+
+/// The tiles with which a product neither spills registers nor leaves most of a card idle; `cargo xtask gpu --kernels` shows both.
+///
+/// Small tiles along the sum leave a transposed left operand the same block. Otherwise they make blocks smaller, so that a small
+/// result has enough of them.
+fn tiles(result: &CubeTensor, transposed: Transposed) -> TileSizeSelection {
+    let blocks: usize = size(result).iter().zip(BLOCK).map(|(n, side)| n.div_ceil(side)).product();
+    let processors = result.client.properties().hardware.num_streaming_multiprocessors;
+    let is_small = blocks < 2 * processors.unwrap_or(1) as usize;
+    if is_small || transposed == Transposed::Left {
+        TileSizeSelection::MinTileSize
+    } else {
+        TileSizeSelection::MaxTileSize
+    }
+}
+
 /// Without the units of a card that round what they multiply.
-fn exact(left: CubeTensor, right: CubeTensor, result: &CubeTensor) -> Result<(), MatmulSetupError> {
+fn exact(
+    left: CubeTensor,
+    right: CubeTensor,
+    result: &CubeTensor,
+    tile_size: TileSizeSelection,
+) -> Result<(), MatmulSetupError> {
     let float = dtype_to_storage_type(DType::F32);
     let strategy = if is_software(&result.client) {
         multi_level::Strategy::Naive
     } else {
-        multi_level::Strategy::DoubleUnit(Default::default())
+        let tiles = DoubleUnitSelectionArgs { tile_size };
+        multi_level::Strategy::DoubleUnit(BlueprintStrategy::Inferred(tiles))
     };
     let mut elements =
         MatmulElems::from_globals(&MatmulGlobalElems { lhs: float, rhs: float, out: float });
