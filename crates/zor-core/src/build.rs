@@ -3,10 +3,10 @@
 use std::fmt;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use zor_random::Random;
 
 use crate::error::{Error, Result};
 use crate::parameter::Parameter;
-use crate::random::Random;
 use crate::rule::Rule;
 
 /// The values that a parameter starts with.

@@ -12,7 +12,6 @@ mod layer;
 mod layers;
 mod network;
 mod parameter;
-mod random;
 mod rule;
 mod snapshot;
 mod workspace;
@@ -31,8 +30,8 @@ pub use layers::{
 };
 pub use network::{Network, NetworkBuilder, Summary};
 pub use parameter::{Optimizer, OptimizerState, Parameter, StepNumber};
-pub use random::Random;
 pub use rule::{Rule, SignalGate, Sparsity};
 pub use snapshot::{Remembered, Role};
 pub use step::{Deviation, State, Target, Unread};
 pub use workspace::{Memory, Workspace};
+pub use zor_random::Random;

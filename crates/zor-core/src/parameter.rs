@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use zor_random::Random;
 
 use crate::error::{Error, Result};
 use crate::ops::{self, Transposed};
-use crate::random::Random;
 use crate::workspace::Workspace;
 
 /// A trainable matrix with its optimizer's state.

@@ -3,7 +3,7 @@
 //! Geometry is one inverse affine map with bilinear sampling; whole-pixel shifts and flips copy rows.
 
 use serde::{Deserialize, Serialize};
-use zor_core::Random;
+use zor_random::Random;
 
 use crate::dataset::{Dataset, ImageShape};
 use crate::error::{Error, Result};

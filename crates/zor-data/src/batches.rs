@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use zor_core::Random;
+use zor_random::Random;
 
 use crate::augment::{Augment, Canvas};
 use crate::dataset::Dataset;

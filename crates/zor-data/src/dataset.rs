@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use zor_core::Random;
+use zor_random::Random;
 
 use crate::error::{Error, Result, memory, shown};
 

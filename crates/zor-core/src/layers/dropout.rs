@@ -3,12 +3,12 @@
 
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+use zor_random::Random;
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::ops;
-use crate::random::Random;
 use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Dropout`] layer.

@@ -1,12 +1,13 @@
 //! Every layer against finite differences: where nothing is normalised away, what it learns and sends down is the gradient.
 
 use burn::tensor::{Device, Tensor};
+use zor_random::Random;
 
 use super::*;
+
 use crate::build::BuildContext;
 use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
 use crate::parameter::{Optimizer, Parameter};
-use crate::random::Random;
 use crate::rule::Rule;
 use crate::workspace::{Memory, Workspace};
 use crate::{Network, ops};

@@ -1,8 +1,9 @@
-//! The random generator that everything in Zor takes explicitly: no global state, the same numbers on
-//! every platform and in every version, and a state that can be saved.
+//! A seeded random generator with the same numbers on every platform and in every version.
 //!
-//! PCG XSL RR 128/64 (O'Neill 2014, "PCG: A family of simple fast space-efficient statistically good
-//! algorithms for random number generation").
+//! Zor passes it explicitly to everything random; there is no global generator. Its state can be saved.
+//!
+//! The algorithm is PCG XSL RR 128/64 (O'Neill 2014, "PCG: A family of simple fast space-efficient
+//! statistically good algorithms for random number generation").
 
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
@@ -10,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 /// A seeded random generator.
 ///
-/// Generators of the same seed and another stream are independent, so that work that is numbered (a batch,
-/// an image of a batch) gets its numbers without anything that came before it.
+/// Two streams of one seed are independent. Numbered work, such as a batch or an image of a batch, takes
+/// the stream of its number, and does not depend on the work before it.
 ///
 /// ```
-/// use zor_core::Random;
+/// use zor_random::Random;
 /// let mut random = Random::seeded(1);
 /// assert!(random.below(10) < 10);
 /// assert_eq!(Random::stream(1, 7).below(1000), Random::stream(1, 7).below(1000));
@@ -68,7 +69,7 @@ impl Random {
         StandardNormal.sample(&mut self.0)
     }
 
-    /// Brings a slice into random order (Fisher and Yates).
+    /// Shuffles a slice (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
