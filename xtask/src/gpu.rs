@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::root;
-pub(crate) use kernels::page;
+pub(crate) use kernels::{page, run as show_kernels};
 use tools::Tools;
 
 /// What is packed beside the command and its libraries.
@@ -22,51 +22,43 @@ const LARGEST: u64 = 60 << 20;
 /// Features of the command if none are said.
 const FEATURES: &str = "cuda,vulkan";
 
-/// Packs, or with `--kernels` shows what the kernels become; a list of features takes the place of `cuda,vulkan`.
-pub(crate) fn run(arguments: &[&str]) -> Option<Result<(), String>> {
-    match arguments {
-        [] => Some(pack(FEATURES)),
-        ["--kernels"] => Some(kernels::run(false)),
-        ["--kernels", "--write"] => Some(kernels::run(true)),
-        [features] if !features.starts_with('-') => Some(pack(features)),
-        _ => None,
-    }
-}
-
-fn pack(features: &str) -> Result<(), String> {
+/// Packs the command with these features, `cuda,vulkan` if none are said.
+pub(crate) fn pack(features: Option<&str>) -> Result<(), String> {
+    let features = features.unwrap_or(FEATURES);
     let has = |feature: &str| features.split([',', ' ']).any(|one| one == feature);
     let tools = if has("cuda") { Some(Tools::set_up()?) } else { None };
     let program = build(features, tools.as_ref())?;
-    let folder = crate::target().join("gpu");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    }
+    let mut package = Package { folder: crate::target().join("gpu"), bytes: 0 };
     for file in FILES {
         let from = root().join(file);
-        copy(&from, &folder.join(name(&from)))?;
+        package.add(&from, Path::new(name(&from)))?;
     }
-    let expected = folder.join("expected.tsv");
-    fs::write(&expected, cost::expected()).map_err(|e| format!("{}: {e}", expected.display()))?;
-    compress(&program, &folder.join("zor.gz"))?;
+    let made = crate::target().join("gpu-expected.tsv");
+    fs::write(&made, cost::expected()).map_err(|e| format!("{}: {e}", made.display()))?;
+    package.add(&made, Path::new("expected.tsv"))?;
+    let compressed = crate::target().join("gpu-zor.gz");
+    compress(&program, &compressed)?;
+    package.add(&compressed, Path::new("zor.gz"))?;
     for (place, library) in libraries(has("vulkan") || has("wgpu")) {
-        copy(&library, &folder.join("lib").join(place).join(name(&library)))?;
+        package.add(&library, &Path::new("lib").join(place).join(name(&library)))?;
     }
     if let Some(tools) = tools {
-        copy(&tools.cuda().join(Tools::LIBDEVICE), &folder.join("cuda").join(Tools::LIBDEVICE))?;
+        let place = Path::new("cuda").join(Tools::LIBDEVICE);
+        package.add(&tools.cuda().join(Tools::LIBDEVICE), &place)?;
         for (name, path) in tools.licenses()? {
-            copy(&path, &folder.join("licenses").join(name))?;
+            package.add(&path, &Path::new("licenses").join(name))?;
         }
     }
-    let size = size(&folder)?;
+    let Package { folder, bytes } = package;
     println!(
         "\nprogram {:.1} MB, compressed, with libraries {:.1} MB",
-        megabytes(&program)?,
-        mb(size)
+        mb(file_size(&program)?),
+        mb(bytes)
     );
     if let Some(glibc) = newest_glibc(&program) {
         println!("it runs on Linux with glibc {glibc} or newer");
     }
-    if size > LARGEST {
+    if bytes > LARGEST {
         return Err(format!("{} has more than {:.0} MB", folder.display(), mb(LARGEST)));
     }
     match std::env::var_os("ZOR_DATA_DIR") {
@@ -81,6 +73,20 @@ fn pack(features: &str) -> Result<(), String> {
         folder.display()
     );
     Ok(())
+}
+
+/// The folder that is packed. What else lies in it, such as results, stays.
+struct Package {
+    folder: PathBuf,
+    bytes: u64,
+}
+
+impl Package {
+    fn add(&mut self, from: &Path, to: &Path) -> Result<(), String> {
+        copy(from, &self.folder.join(to))?;
+        self.bytes += file_size(from)?;
+        Ok(())
+    }
 }
 
 /// Builds the command in release and returns where it lies.
@@ -160,18 +166,8 @@ fn mb(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn megabytes(path: &Path) -> Result<f64, String> {
-    fs::metadata(path).map(|file| mb(file.len())).map_err(|e| format!("{}: {e}", path.display()))
-}
-
-fn size(folder: &Path) -> Result<u64, String> {
-    let error = |e: std::io::Error| format!("{}: {e}", folder.display());
-    let mut sum = 0;
-    for entry in fs::read_dir(folder).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        sum += if path.is_dir() { size(&path)? } else { fs::metadata(&path).map_err(error)?.len() };
-    }
-    Ok(sum)
+fn file_size(path: &Path) -> Result<u64, String> {
+    fs::metadata(path).map(|file| file.len()).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn name(path: &Path) -> &std::ffi::OsStr {

@@ -45,13 +45,10 @@ fn main() -> ExitCode {
         ["pages", "--write"] => page::run(true),
         ["edge"] => edge::run(false),
         ["edge", "--write"] => edge::run(true),
-        ["gpu", ref arguments @ ..] => match gpu::run(arguments) {
-            Some(done) => done,
-            None => {
-                eprintln!("{USAGE}");
-                return ExitCode::from(2);
-            }
-        },
+        ["gpu"] => gpu::pack(None),
+        ["gpu", "--kernels"] => gpu::show_kernels(false),
+        ["gpu", "--kernels", "--write"] => gpu::show_kernels(true),
+        ["gpu", features] if !features.starts_with('-') => gpu::pack(Some(features)),
         ["guard"] => guard::run(false),
         ["guard", "--write"] => guard::run(true),
         ["count-of", case, times] => guard::repeat(case, times),

@@ -114,7 +114,7 @@ struct Row {
 }
 
 /// Records, assembles, prints the tables, and fails if a kernel of Zor's spills or a step's launches are not those counted.
-pub(super) fn run(write: bool) -> Result<(), String> {
+pub(crate) fn run(write: bool) -> Result<(), String> {
     let tools = Tools::set_up()?;
     let program = build(FEATURES, Some(&tools))?;
     let folder = crate::target().join("gpu-kernels");
