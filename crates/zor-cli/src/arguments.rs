@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use zor::Result;
 use zor::io::DType;
 use zor::options::{
     Choice, Count, ModelName, OptimizerName, Options, Precision, RuleName, TaskName,
 };
 use zor::views::Views;
+use zor::{Error, Result};
 
 use crate::train::absolute;
 
@@ -173,6 +173,9 @@ pub(crate) struct TrainArguments {
     /// Your own images instead: a folder of PNG, JPEG or WebP files of one size, or a .npy file of bytes
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     images: Option<PathBuf>,
+    /// Any setting of a TOML file, such as schedule=cosine or augmentation.shift=2; its own flag wins over it
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// The folder for the model, pictures and figures, which must not have a run [default: a new one, runs/TASK/DATE-NUMBER]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -189,7 +192,7 @@ pub(crate) struct TrainArguments {
     /// Continue from a checkpoint, a run's folder or a task's folder, with its settings; --steps makes the training longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
         "task", "config", "model", "rule", "batch", "learning_rate", "optimizer", "target_spike_rate", "train_samples", "samples_per_class", "samples",
-        "augment", "no_augment", "seed",
+        "augment", "no_augment", "seed", "set",
     ])]
     pub(crate) resume: Option<PathBuf>,
     /// Print one JSON object as the last line of standard output
@@ -198,14 +201,16 @@ pub(crate) struct TrainArguments {
 }
 
 impl TrainArguments {
-    /// The flags as options.
+    /// The flags as options; those with a name of their own win over `--set`.
     ///
     /// # Errors
-    /// When the current folder, which paths start at, cannot be found.
+    /// When `--set` names no setting, or the current folder, which paths start at, cannot be found.
     pub(crate) fn options(&self) -> Result<Options> {
         let switch = |on: bool, off: bool| (on || off).then_some(on);
         let place = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
-        Ok(Options {
+        let mut set = settings(&self.set)?;
+        (set.data_dir, set.images) = (place(&set.data_dir)?, place(&set.images)?);
+        let flags = Options {
             task: self.task,
             model: self.model,
             rule: self.rule,
@@ -229,7 +234,37 @@ impl TrainArguments {
             data_dir: place(&self.data_dir)?,
             images: place(&self.images)?,
             ..Options::default()
-        })
+        };
+        Ok(flags.or(set))
+    }
+}
+
+/// Options from `KEY=VALUE`, the key with dots as in TOML. A value that is no TOML is text.
+fn settings(pairs: &[String]) -> Result<Options> {
+    let mut table = toml::Table::new();
+    for pair in pairs {
+        let wrong = |reason: String| Error::input(format!("--set {pair}: {reason}"));
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| wrong("write KEY=VALUE, such as schedule=cosine".to_owned()))?;
+        let text = toml::Value::String(value.to_owned());
+        let parsed: toml::Table = format!("{key} = {value}")
+            .parse()
+            .or_else(|_| format!("{key} = {text}").parse())
+            .map_err(|_| wrong(format!("'{key}' is no key")))?;
+        Options::from_table(parsed.clone()).map_err(|error| wrong(error.to_string()))?;
+        merge(&mut table, parsed);
+    }
+    Options::from_table(table)
+}
+
+/// Adds the keys of a table to another; where both have one, the table that is added wins.
+fn merge(table: &mut toml::Table, added: toml::Table) {
+    for (key, value) in added {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(added)) => merge(inner, added),
+            (_, value) => drop(table.insert(key, value)),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use zor::checkpoint::{self, Checkpoint, Provenance};
 use zor::comparison;
 use zor::images::{self, RunData};
 use zor::memory;
-use zor::options::{Options, Settings, TaskName};
+use zor::options::{Options, Settings, TaskName, explained};
 use zor::prelude::Device;
 use zor::run::{self, Destination, MODEL, RunFolder, RunRecord, RunState};
 use zor::train::{self, Next, Teacher, Training};
@@ -485,7 +485,7 @@ fn read_config(path: &Path) -> Result<Options> {
     })?;
     // The parser's message spans lines; the first gives the place, the last the reason.
     let mut options: Options = toml::from_str(&text).map_err(|error| {
-        let message = error.message().lines().collect::<Vec<_>>().join(" ");
+        let message = explained(error.message());
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         Error::input(format!("{}, line {line}: {message}", shown(path)))
     })?;

@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// `did you mean 'NAME'? ` with the known name that is closest to a mistyped one; empty if none is close.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    /// Jaro-Winkler similarity, from 0 to 1, of a likely typing error.
+    const CLOSE: f64 = 0.8;
+    let rated = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let closest = rated.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(rate, _)| *rate > CLOSE);
+    closest.map_or(String::new(), |(_, known)| format!("did you mean '{known}'? "))
+}
+
 /// Names a value of an enum as in TOML files and flags.
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal $(| $synonym:literal)*),+ $(,)? }) => {
@@ -35,7 +44,9 @@ macro_rules! named {
                 match name {
                     $($name $(| $synonym)* => Ok(Self::$variant),)+
                     _ => Err(Error::input(format!(
-                        "'{name}' is not known here; choose from {}", Self::NAMES.join(", ")
+                        "'{name}' is not known here; {}choose from {}",
+                        did_you_mean(name, Self::NAMES.iter().copied()),
+                        Self::NAMES.join(", ")
                     ))),
                 }
             }
@@ -237,5 +248,20 @@ impl<'de> Deserialize<'de> for Count {
             Either::Number(n) => Ok(Self::Number(n)),
             Either::Word(word) => word.parse().map_err(serde::de::Error::custom),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_name_is_suggested() {
+        let known = ["cifar-classification", "fashion-classification", "fashion-reconstruction"];
+        let suggested = |name| did_you_mean(name, known);
+        assert_eq!(suggested("fashion-reconstrution"), "did you mean 'fashion-reconstruction'? ");
+        assert_eq!(suggested("cifar-clasification"), "did you mean 'cifar-classification'? ");
+        assert_eq!(suggested("knitting"), "");
+        assert_eq!(did_you_mean("x", []), "");
     }
 }

@@ -84,6 +84,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// The options that a table of TOML gives.
+    ///
+    /// # Errors
+    /// When a key is unknown, with the closest known one, or a value does not suit its key.
+    pub fn from_table(table: toml::Table) -> Result<Self> {
+        Self::deserialize(table).map_err(|error| Error::input(explained(error.message())))
+    }
+
     /// These options, and where they say nothing, the others.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
@@ -133,6 +141,20 @@ impl Options {
             data_dir: self.data_dir.or(others.data_dir),
             images: self.images.or(others.images),
         }
+    }
+}
+
+/// A parser's message in one line; for an unknown key with the closest of the keys that the message lists.
+pub fn explained(message: &str) -> String {
+    let line = message.lines().collect::<Vec<_>>().join(" ");
+    let mut quoted = line.split('`').skip(1).step_by(2);
+    match quoted.next() {
+        Some(unknown) if line.starts_with("unknown field") => {
+            let suggestion = crate::names::did_you_mean(unknown, quoted);
+            let known = line.split_once(", ").map_or("", |(_, known)| known);
+            format!("there is no setting '{unknown}'; {suggestion}{}", known.replace('`', ""))
+        }
+        _ => line,
     }
 }
 

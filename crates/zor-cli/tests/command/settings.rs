@@ -38,6 +38,40 @@ fn settings_without_effect_are_refused() {
 }
 
 #[test]
+fn every_setting_is_reached_by_its_key_and_mistyped_ones_are_corrected() {
+    let folder = folder();
+    let at = folder.path();
+    fs::write(at.join("own.toml"), "schedule = 'linear'\nmomentum = 0.5").unwrap();
+    let set = ["--set", "schedule=cosine", "--set", "augmentation.shift=3", "--set", "steps=9"];
+    train(at, &[&["--config", "own.toml", "--augment", "--out", "run"][..], &set].concat());
+    let kept = fs::read_to_string(at.join("run/config.toml")).unwrap();
+    // A flag wins over --set, which wins over the file.
+    for line in ["schedule = \"cosine\"", "momentum = 0.5", "shift = 3", "steps = 12"] {
+        assert!(kept.lines().any(|kept| kept == line), "'{line}' is not in:\n{kept}");
+    }
+    let task = "fashion-reconstruction";
+    let cases = [
+        ("schedul=cosine", "did you mean 'schedule'"),
+        ("schedule=cosin", "did you mean 'cosine'"),
+        ("augmentation.shif=3", "did you mean 'shift'"),
+        ("schedule", "KEY=VALUE"),
+        ("steps=many", "steps=many: invalid type"),
+        ("=3", "'' is no key"),
+    ];
+    for (pair, word) in cases {
+        refused(at, &["train", task, "--set", pair], 2, &["--set", word]);
+    }
+    refused(at, &["train", "fashion-reconstrution"], 2, &["did you mean 'fashion-reconstruction'"]);
+    fs::write(at.join("own.toml"), "learning_rat = 0.5").unwrap();
+    refused(
+        at,
+        &["train", task, "--config", "own.toml"],
+        2,
+        &["own.toml, line 1", "no setting 'learning_rat'", "did you mean 'learning_rate'"],
+    );
+}
+
+#[test]
 fn a_flag_wins_over_the_place_of_data_in_a_file() {
     let folder = folder();
     let at = folder.path();
