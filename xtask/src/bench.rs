@@ -5,6 +5,7 @@
 mod cifar;
 pub(crate) mod cifar_classification;
 mod classification;
+mod common;
 mod conv;
 mod cost;
 mod depth;
@@ -12,176 +13,45 @@ mod edge;
 mod few_shot;
 mod inference;
 mod io;
-pub(crate) mod memory;
+mod memory;
 mod peers;
+mod process_memory;
 mod reconstruction;
-pub(crate) mod remarks;
 mod rounds;
 pub(crate) mod rules;
 pub(crate) mod silence;
 mod spread;
 mod step;
+mod suite;
 mod variants;
 
-use serde_json::Value;
+use serde_json::json;
+
+pub(crate) use common::noise;
 pub(crate) use spread::Spread;
-use zor::core::Parameter;
-use zor::options::DataSetName;
-use zor::prelude::*;
+pub(crate) use suite::{Choice, Suite};
 
-use crate::figures::Table;
-use crate::results;
+use crate::paths::text;
+use crate::table::Table;
 
-/// A set of measurements with promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suite {
-    /// See [`cifar`].
-    Cifar,
-    /// See [`cifar_classification`].
-    CifarClassification,
-    /// See [`classification`].
-    Classification,
-    /// See [`conv`].
-    Conv,
-    /// See [`cost`].
-    Cost,
-    /// See [`depth`].
-    Depth,
-    /// See [`edge`].
-    Edge,
-    /// See [`few_shot`].
-    FewShot,
-    /// See [`inference`].
-    Inference,
-    /// See [`io`].
-    Io,
-    /// See [`memory`].
-    Memory,
-    /// See [`reconstruction`].
-    Reconstruction,
-    /// See [`rules`].
-    Rules,
-    /// See [`silence`].
-    Silence,
-    /// See [`step`].
-    Step,
-}
-
-impl Suite {
-    pub(crate) const ALL: [Self; 15] = [
-        Self::Cifar,
-        Self::CifarClassification,
-        Self::Classification,
-        Self::Conv,
-        Self::Cost,
-        Self::Depth,
-        Self::Edge,
-        Self::FewShot,
-        Self::Inference,
-        Self::Io,
-        Self::Memory,
-        Self::Reconstruction,
-        Self::Rules,
-        Self::Silence,
-        Self::Step,
-    ];
-
-    /// Its name, and that of its numbers under `docs/results/`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Cifar => "cifar",
-            Self::CifarClassification => "cifar-classification",
-            Self::Classification => "classification",
-            Self::Conv => "conv",
-            Self::Cost => "cost",
-            Self::Depth => "depth",
-            Self::Edge => "edge",
-            Self::FewShot => "few-shot",
-            Self::Inference => "inference",
-            Self::Io => "io",
-            Self::Memory => "memory",
-            Self::Reconstruction => "reconstruction",
-            Self::Rules => "rules",
-            Self::Silence => "silence",
-            Self::Step => "step",
-        }
-    }
-
-    /// Measures and prints a table. What there is so far is kept under `docs/results/` if wished.
-    pub(crate) fn run(self, choice: &Choice, write: bool) -> Result<Value, String> {
-        let keep = |raw: &Value| if write { results::write(self.name(), raw) } else { Ok(()) };
-        let raw = match self {
-            Self::Cifar => cifar::run(choice, &keep)?,
-            Self::CifarClassification => cifar_classification::run(choice, &keep)?,
-            Self::Classification => classification::run(&keep)?,
-            Self::Conv => conv::run(choice.torch)?,
-            Self::Cost => cost::run()?,
-            Self::Depth => depth::run(&keep)?,
-            Self::Edge => edge::run(choice.torch)?,
-            Self::FewShot => few_shot::run()?,
-            Self::Inference => inference::run(choice.torch)?,
-            Self::Io => io::run()?,
-            Self::Memory => memory::run(choice.torch)?,
-            Self::Reconstruction => reconstruction::run(choice.torch)?,
-            Self::Rules => rules::run(choice, &keep)?,
-            Self::Silence => silence::run(choice, &keep)?,
-            Self::Step => step::run(choice.torch)?,
-        };
-        keep(&raw)?;
-        Ok(raw)
-    }
-
-    /// Sets what was measured beside what is promised.
-    pub(crate) fn figures(self, raw: &Value, table: &mut Table) {
-        match self {
-            Self::Cifar => cifar::figures(raw, table),
-            Self::CifarClassification => cifar_classification::figures(raw, table),
-            Self::Classification => classification::figures(raw, table),
-            Self::Conv => conv::figures(raw, table),
-            Self::Cost => cost::figures(raw, table),
-            Self::Depth => depth::figures(raw, table),
-            Self::Edge => edge::figures(raw, table),
-            Self::FewShot => few_shot::figures(raw, table),
-            Self::Inference => inference::figures(raw, table),
-            Self::Io => io::figures(raw, table),
-            Self::Memory => memory::figures(raw, table),
-            Self::Reconstruction => reconstruction::figures(raw, table),
-            Self::Rules => rules::figures(raw, table),
-            Self::Silence => silence::figures(raw, table),
-            Self::Step => step::figures(raw, table),
-        }
-    }
-
-    /// The images that it needs.
-    pub(crate) fn data(self) -> Option<DataSetName> {
-        match self {
-            // The rule study needs both.
-            Self::Cifar | Self::CifarClassification | Self::Reconstruction | Self::Rules => {
-                Some(DataSetName::Cifar10)
-            }
-            Self::Classification | Self::Depth | Self::Edge | Self::FewShot | Self::Silence => {
-                Some(DataSetName::FashionMnist)
-            }
-            Self::Conv | Self::Cost | Self::Inference | Self::Io | Self::Memory | Self::Step => {
-                None
-            }
-        }
-    }
-}
-
-/// Keeps numbers, whole or not yet whole.
-type Keep<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
-
-/// Which parts of a suite are measured.
-#[derive(Default)]
-pub(crate) struct Choice {
-    /// Whether the peers in Python are asked too.
-    pub(crate) torch: bool,
-    /// Words in the names of what is measured, where a suite has names.
-    pub(crate) only: String,
-    /// Whether seeds whose numbers are kept already are left out, where a suite has seeds: for one that was interrupted.
-    pub(crate) missing: bool,
-}
+/// All suites, in the order of their pages.
+pub(crate) const SUITES: [Suite; 15] = [
+    cifar::SUITE,
+    cifar_classification::SUITE,
+    classification::SUITE,
+    conv::SUITE,
+    cost::SUITE,
+    depth::SUITE,
+    edge::SUITE,
+    few_shot::SUITE,
+    inference::SUITE,
+    io::SUITE,
+    memory::SUITE,
+    reconstruction::SUITE,
+    rules::SUITE,
+    silence::SUITE,
+    step::SUITE,
+];
 
 /// What is to be measured.
 pub(crate) struct Request {
@@ -201,7 +71,7 @@ impl Request {
             match *argument {
                 "--suite" => {
                     let name = rest.next()?;
-                    suite = Suite::ALL.into_iter().find(|suite| suite.name() == *name);
+                    suite = SUITES.into_iter().find(|suite| suite.name == *name);
                 }
                 "--peer" => match *rest.next()? {
                     "torch" | "onnx" => choice.torch = true,
@@ -232,22 +102,23 @@ pub(crate) fn run(request: &Request) -> Result<(), String> {
     }
     let raw = request.suite.run(&request.choice, request.write)?;
     let mut table = Table::default();
-    request.suite.figures(&raw, &mut table);
+    (request.suite.figures)(&raw, &mut table);
     table.print();
-    println!("\n{}", remarks::of(request.suite));
+    println!("\n{}", request.suite.remarks.trim_end());
     if request.json {
         println!("{raw}");
     }
     Ok(())
 }
 
-/// Cores that the suites use: all of them.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Normally distributed values.
-pub(crate) fn noise(shape: [usize; 2]) -> Tensor<2> {
-    let mut random = Random::seeded(1);
-    Parameter::normal("noise", shape, 1.0, &mut random, &Device::flex()).value()
+/// The process of one measurement of memory: trains a network with an optimizer, or holds it for a runtime, and prints the bytes that this takes.
+pub(crate) fn memory_of(kind: &str, sizes: &[&str]) -> Result<(), String> {
+    let sizes: Vec<usize> =
+        sizes.iter().map(|size| size.parse().map_err(text)).collect::<Result<_, String>>()?;
+    let bytes = match kind.strip_prefix(process_memory::HELD) {
+        Some(runtime) => edge::held(runtime, &sizes)?,
+        None => memory::highest(kind, &sizes)?,
+    };
+    println!("{}", json!({ "bytes": bytes }));
+    Ok(())
 }

@@ -13,47 +13,10 @@ use zor::images::Images;
 use zor::options::DataSetName;
 use zor::prelude::*;
 
-use crate::bench::{Choice, Suite};
-use crate::{parity, results, root, text};
-
-/// One row of the table.
-struct Figure {
-    name: String,
-    promised: String,
-    measured: String,
-    kept: bool,
-}
-
-/// What is promised beside what is measured.
-#[derive(Default)]
-pub(crate) struct Table(Vec<Figure>);
-
-impl Table {
-    /// Adds a row.
-    pub(crate) fn add(&mut self, name: &str, promised: String, measured: String, kept: bool) {
-        self.0.push(Figure { name: name.to_owned(), promised, measured, kept });
-    }
-
-    /// The rows as a table in Markdown.
-    pub(crate) fn markdown(&self) -> String {
-        let mut table = "| figure | promised | measured |\n|---|---|---|\n".to_owned();
-        for figure in &self.0 {
-            let mark = if figure.kept { "" } else { " SHORT" };
-            let Figure { name, promised, measured, .. } = figure;
-            table += &format!("| {name} | {promised} | {measured}{mark} |\n");
-        }
-        table
-    }
-
-    /// Prints all rows.
-    pub(crate) fn print(&self) {
-        println!("\n{:<56}{:>20}{:>28}", "figure", "promised", "measured");
-        for figure in &self.0 {
-            let mark = if figure.kept { "" } else { "   SHORT" };
-            println!("{:<56}{:>20}{:>28}{mark}", figure.name, figure.promised, figure.measured);
-        }
-    }
-}
+use crate::bench::{Choice, SUITES};
+use crate::paths::{root, text};
+use crate::table::Table;
+use crate::{parity, results};
 
 /// Measures, prints the table, and fails if a figure falls short.
 pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
@@ -71,26 +34,26 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     if let Some(Err(error)) = &photographs {
         println!("skipped: cifar is not measured anew: {error}");
     }
-    for suite in Suite::ALL {
-        let there = match suite.data() {
+    for suite in SUITES {
+        let there = match suite.data {
             Some(DataSetName::Cifar10) => matches!(photographs, Some(Ok(()))),
             Some(_) => data.test.is_some(),
             None => true,
         };
         if long && there {
-            suite.figures(&suite.run(&everything, write)?, &mut table);
+            (suite.figures)(&suite.run(&everything, write)?, &mut table);
             continue;
         }
         // What is not there yet is in the table as short.
-        let kept = results::read(suite.name());
+        let kept = results::read(suite.name);
         match &kept {
-            Ok(kept) => println!("{}: measured at commit {}", suite.name(), kept["commit"]),
-            Err(error) => println!("{}: not measured: {error}", suite.name()),
+            Ok(kept) => println!("{}: measured at commit {}", suite.name, kept["commit"]),
+            Err(error) => println!("{}: not measured: {error}", suite.name),
         }
-        suite.figures(&kept.unwrap_or(Value::Null), &mut table);
+        (suite.figures)(&kept.unwrap_or(Value::Null), &mut table);
     }
     table.print();
-    let short: Vec<_> = table.0.iter().filter(|f| !f.kept).map(|f| f.name.as_str()).collect();
+    let short = table.short();
     if short.is_empty() {
         Ok(())
     } else {

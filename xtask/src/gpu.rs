@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::root;
+use crate::paths::root;
 pub(crate) use kernels::{page, run as show_kernels};
 use tools::Tools;
 
@@ -28,15 +28,15 @@ pub(crate) fn pack(features: Option<&str>) -> Result<(), String> {
     let has = |feature: &str| features.split([',', ' ']).any(|one| one == feature);
     let tools = if has("cuda") { Some(Tools::set_up()?) } else { None };
     let program = build(features, tools.as_ref())?;
-    let mut package = Package { folder: crate::target().join("gpu"), bytes: 0 };
+    let mut package = Package { folder: crate::paths::target().join("gpu"), bytes: 0 };
     for file in FILES {
         let from = root().join(file);
         package.add(&from, Path::new(name(&from)))?;
     }
-    let made = crate::target().join("gpu-expected.tsv");
+    let made = crate::paths::target().join("gpu-expected.tsv");
     fs::write(&made, cost::expected()).map_err(|e| format!("{}: {e}", made.display()))?;
     package.add(&made, Path::new("expected.tsv"))?;
-    let compressed = crate::target().join("gpu-zor.gz");
+    let compressed = crate::paths::target().join("gpu-zor.gz");
     compress(&program, &compressed)?;
     package.add(&compressed, Path::new("zor.gz"))?;
     for (place, library) in libraries(has("vulkan") || has("wgpu")) {
@@ -91,7 +91,7 @@ impl Package {
 
 /// Builds the command in release and returns where it lies.
 fn build(features: &str, tools: Option<&Tools>) -> Result<PathBuf, String> {
-    let mut cargo = crate::cargo();
+    let mut cargo = crate::cargo::command();
     cargo.args(["build", "--release", "--package", "zor-cli", "--features", features]);
     if let Some(tools) = tools {
         cargo.env("XDG_DATA_HOME", tools.data_home());
@@ -105,7 +105,7 @@ fn build(features: &str, tools: Option<&Tools>) -> Result<PathBuf, String> {
         );
     }
     let program = format!("zor{}", std::env::consts::EXE_SUFFIX);
-    Ok(crate::target().join("release").join(program))
+    Ok(crate::paths::target().join("release").join(program))
 }
 
 /// gzip: what opens it is on every Linux.

@@ -12,64 +12,67 @@
 //! - `layers`: whether each crate depends only on crates below it.
 
 mod bench;
-mod check;
-mod edge;
+mod cargo;
+mod checks;
 mod figures;
 mod gpu;
-mod guard;
-mod layers;
-mod packages;
 mod page;
 mod parity;
-mod promises;
+mod paths;
 mod results;
-mod tidy;
-mod weight;
+mod table;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: cargo xtask check | figures [--long] [--write] | pages [--write] | guard [--write] | edge [--write] | parity FILE... | layers | gpu [FEATURES] | gpu --kernels [--write]
-       cargo xtask bench --suite cifar|cifar-classification|classification|conv|cost|depth|edge|few-shot|inference|io|
-                               memory|reconstruction|rules|silence|step
-                         [--only WORDS] [--missing] [--peer torch|onnx|burn] [--device LIST] [--json] [--write]";
+use checks::{crate_graph, firmware, instruction_count};
+
+const USAGE: &str = "usage: cargo xtask check
+       cargo xtask bench --suite NAME [--only WORDS] [--missing] [--peer torch|onnx|burn] [--device LIST] [--json] [--write]
+       cargo xtask figures [--long] [--write]
+       cargo xtask pages [--write]
+       cargo xtask guard [--write]
+       cargo xtask edge [--write]
+       cargo xtask gpu [FEATURES] | --kernels [--write]
+       cargo xtask parity FILE...
+       cargo xtask layers";
+
+/// Prints how tasks are called.
+fn refuse() -> ExitCode {
+    let suites: Vec<&str> = bench::SUITES.iter().map(|suite| suite.name).collect();
+    eprintln!("{USAGE}\nsuites: {}", suites.join(", "));
+    ExitCode::from(2)
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["check"] => check::run(),
-        ["layers"] => layers::run(),
+        ["check"] => checks::run(),
+        ["layers"] => crate_graph::run(),
         ["pages"] => page::run(false),
         ["pages", "--write"] => page::run(true),
-        ["edge"] => edge::run(false),
-        ["edge", "--write"] => edge::run(true),
+        ["edge"] => firmware::run(false),
+        ["edge", "--write"] => firmware::run(true),
         ["gpu"] => gpu::pack(None),
         ["gpu", "--kernels"] => gpu::show_kernels(false),
         ["gpu", "--kernels", "--write"] => gpu::show_kernels(true),
         ["gpu", features] if !features.starts_with('-') => gpu::pack(Some(features)),
-        ["guard"] => guard::run(false),
-        ["guard", "--write"] => guard::run(true),
-        ["count-of", case, times] => guard::repeat(case, times),
+        ["guard"] => instruction_count::run(false),
+        ["guard", "--write"] => instruction_count::run(true),
+        ["count-of", case, times] => instruction_count::repeat(case, times),
         ["bench", ref arguments @ ..] => match bench::Request::parse(arguments) {
             Some(request) => bench::run(&request),
-            None => {
-                eprintln!("{USAGE}");
-                return ExitCode::from(2);
-            }
+            None => return refuse(),
         },
         ["memory-of", optimizer, ref sizes @ ..] if sizes.len() > 1 => {
-            bench::memory::measure(optimizer, sizes)
+            bench::memory_of(optimizer, sizes)
         }
         ["parity", ref files @ ..] if !files.is_empty() => parity_of(files),
         ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {
             figures::run(flags.contains(&"--long"), flags.contains(&"--write"))
         }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        _ => return refuse(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,36 +81,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The folder of the workspace.
-fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_path_buf()
-}
-
-/// The folder that cargo builds in.
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from)
-}
-
-/// Cargo as a user calls it. What cargo tells this program about itself would make some crates build anew.
-fn cargo() -> Command {
-    let mut cargo = Command::new(env!("CARGO"));
-    for (name, _) in std::env::vars_os() {
-        let told = name.to_str().is_some_and(|name| {
-            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-        });
-        if told {
-            cargo.env_remove(name);
-        }
-    }
-    cargo.current_dir(root());
-    cargo
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }
 
 fn parity_of(files: &[&str]) -> Result<(), String> {

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::bench::{Suite, cifar_classification, remarks, rules, silence};
-use crate::figures::Table;
-use crate::{gpu, results, root};
+use crate::bench::{SUITES, cifar_classification, rules, silence};
+use crate::paths::root;
+use crate::table::Table;
+use crate::{gpu, results};
 
 const HEAD: &str = "# Benchmarks
 
@@ -72,13 +73,13 @@ fn filled(page: &str, name: &str, table: &str) -> Result<String, String> {
 
 fn page() -> String {
     let mut page = HEAD.to_owned();
-    for suite in Suite::ALL {
-        let name = suite.name();
+    for suite in SUITES {
+        let name = suite.name;
         let Ok(kept) = results::read(name) else {
             continue;
         };
         let mut table = Table::default();
-        suite.figures(&kept, &mut table);
+        (suite.figures)(&kept, &mut table);
         let commit: String =
             kept["commit"].as_str().unwrap_or("unknown").chars().take(10).collect();
         page += &format!("\n## {name}\n\n");
@@ -87,7 +88,7 @@ fn page() -> String {
             kept["threads"]
         );
         page += &table.markdown();
-        page += &format!("\n{}\n", remarks::of(suite));
+        page += &format!("\n{}", suite.remarks);
     }
     page
 }

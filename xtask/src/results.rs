@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::root;
+use crate::paths::root;
 
 /// Keeps an object with the commit and the number of threads that it was measured with.
 pub(crate) fn write(name: &str, measured: &Value) -> Result<(), String> {

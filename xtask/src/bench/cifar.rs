@@ -14,9 +14,20 @@ use zor::prelude::*;
 use zor::train::{self, Next, Teacher, Training};
 
 use super::peers::{Numbers, Peer};
-use super::{Choice, Keep, Spread};
-use crate::figures::Table;
-use crate::{results, text};
+use super::spread::Spread;
+use super::suite::{Choice, Keep, Suite};
+use crate::paths::text;
+use crate::results;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "cifar",
+    data: Some(DataSetName::Cifar10),
+    run,
+    figures,
+    remarks: include_str!("../../../docs/remarks/cifar.md"),
+};
 
 /// Pools of training images, what an autoencoder that learned from each has to reach as it is (dB), and PCA's figure where
 /// augmentation has to go beyond it.

@@ -11,10 +11,21 @@ use zor::options::{DataSetName, ModelName, Options, Settings, TaskName};
 use zor::prelude::Locations;
 use zor::train::Teacher;
 
+use super::spread::Spread;
+use super::suite::{Choice, Keep, Suite};
 use super::variants::{self, Variant};
-use super::{Choice, Keep, Spread};
-use crate::figures::Table;
-use crate::{results, text};
+use crate::paths::text;
+use crate::results;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "cifar-classification",
+    data: Some(DataSetName::Cifar10),
+    run,
+    figures,
+    remarks: include_str!("../../../docs/remarks/cifar-classification.md"),
+};
 
 /// One network under one rule, and what is promised of it.
 struct Row {

@@ -6,9 +6,19 @@ use zor::options::{DataSetName, Options, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{self, Next, Teacher};
 
-use super::{Keep, Spread};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::{Keep, Suite};
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "classification",
+    data: Some(DataSetName::FashionMnist),
+    run: |_, keep| run(keep),
+    figures,
+    remarks: include_str!("../../../docs/remarks/classification.md"),
+};
 
 const SEEDS: std::ops::Range<u64> = 0..3;
 

@@ -9,11 +9,22 @@ use zor::core::ops::{self, Geometry, Transposed, Window};
 use zor::models;
 use zor::prelude::*;
 
+use super::common::{noise, threads};
 use super::peers::Peer;
 use super::rounds::{self, Contender};
-use super::{Spread, noise, threads};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "conv",
+    data: None,
+    run: |choice, _| run(choice.torch),
+    figures,
+    remarks: include_str!("../../../docs/remarks/conv.md"),
+};
 
 const BATCH: usize = 128;
 const ROUNDS: usize = 9;

@@ -7,9 +7,20 @@ use zor::core::ops::{self, Transposed};
 use zor::core::{Network, Rule};
 use zor::prelude::*;
 
-use super::{Spread, noise, threads};
-use crate::figures::Table;
-use crate::text;
+use super::common::{noise, threads};
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "cost",
+    data: None,
+    run: |_, _| run(),
+    figures,
+    remarks: include_str!("../../../docs/remarks/cost.md"),
+};
 
 const ROUNDS: usize = 7;
 /// Seconds that a network's steps are timed for in a round, about.

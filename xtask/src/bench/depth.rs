@@ -13,13 +13,23 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use zor::alignment::{self, cosine, updates};
 use zor::core::{Learning, Memory, Mode, Signal, SignalGate, Workspace};
-use zor::options::TaskName;
+use zor::options::{DataSetName, TaskName};
 use zor::prelude::*;
 use zor::train::{self, classes};
 
-use super::{Keep, Spread};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::{Keep, Suite};
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "depth",
+    data: Some(DataSetName::FashionMnist),
+    run: |_, keep| run(keep),
+    figures,
+    remarks: include_str!("../../../docs/remarks/depth.md"),
+};
 
 const DEPTHS: [usize; 5] = [2, 10, 32, 64, 128];
 const SEEDS: Range<u64> = 0..3;

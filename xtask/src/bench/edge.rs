@@ -13,16 +13,27 @@ use zor::core::burn::tensor::activation;
 use zor::edge::{self, DType, Path};
 use zor::images::{self, Images};
 use zor::io::edge::Image;
-use zor::options::{Count, Options, RuleName, Settings, TaskName};
+use zor::options::{Count, DataSetName, Options, RuleName, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{self, Next, Teacher};
 use zor_edge::{Learner, Optimizer, Rule, state_len, weights_len};
 
 use super::peers::{Numbers, Peer};
+use super::process_memory;
 use super::rounds::{self, Contender};
-use super::{Spread, memory};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "edge",
+    data: Some(DataSetName::FashionMnist),
+    run: |choice, _| run(choice.torch),
+    figures,
+    remarks: include_str!("../../../docs/remarks/edge.md"),
+};
 
 const ROUNDS: usize = 9;
 /// Inputs in turn.
@@ -236,7 +247,8 @@ fn latency(peer: bool) -> Result<Value, String> {
     };
     let mut memory = Map::new();
     for runtime in HELD {
-        let bytes = 1e6 * memory::held(runtime, &WIDTHS)?;
+        let bytes = 1e6
+            * process_memory::of_network(&format!("{}{runtime}", process_memory::HELD), &WIDTHS)?;
         println!("{runtime}: {bytes:.0} bytes");
         memory.insert(runtime.to_owned(), bytes.into());
     }
@@ -323,9 +335,9 @@ pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<u64, String> {
 
 fn grown<T>(make: impl Fn() -> Result<T, String>) -> Result<u64, String> {
     let _first = make()?;
-    let before = memory::status("VmRSS")?;
+    let before = process_memory::status("VmRSS")?;
     let held: Vec<T> = (0..COPIES).map(|_| make()).collect::<Result<_, _>>()?;
-    let bytes = memory::status("VmRSS")?.saturating_sub(before) / held.len() as u64;
+    let bytes = process_memory::status("VmRSS")?.saturating_sub(before) / held.len() as u64;
     Ok(bytes)
 }
 

@@ -12,10 +12,21 @@ use zor::options::{DataSetName, Options, RuleName, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{self, Teacher};
 
+use super::common::threads;
 use super::peers::{Numbers, Peer};
-use super::{Spread, threads};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "few-shot",
+    data: Some(DataSetName::FashionMnist),
+    run: |_, _| run(),
+    figures,
+    remarks: include_str!("../../../docs/remarks/few-shot.md"),
+};
 
 /// Seeds, one a round; a round more warms up.
 const SEEDS: u64 = 9;

@@ -13,11 +13,22 @@ use zor::options::{DataSetName, Options, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{self, Next, Teacher};
 
+use super::common::{noise, threads};
 use super::peers::Peer;
 use super::rounds::{self, Contender};
-use super::{Spread, noise, threads};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "inference",
+    data: None,
+    run: |choice, _| run(choice.torch),
+    figures,
+    remarks: include_str!("../../../docs/remarks/inference.md"),
+};
 
 const ROUNDS: usize = 9;
 /// Samples that a small network is asked about in a round, one after the other, and a large one.

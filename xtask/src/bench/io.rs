@@ -11,9 +11,19 @@ use sha2::{Digest, Sha256};
 use zor::io;
 use zor::prelude::*;
 
-use super::Spread;
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "io",
+    data: None,
+    run: |_, _| run(),
+    figures,
+    remarks: include_str!("../../../docs/remarks/io.md"),
+};
 
 const ROUNDS: usize = 15;
 /// Times of the bytes alone.

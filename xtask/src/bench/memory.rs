@@ -1,24 +1,33 @@
 //! Peak memory of training beside PyTorch's, above what each process has after a first tiny step. A process a measurement.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
 use zor::core::{Network, Rule};
 use zor::prelude::*;
 use zor::train::Teacher;
 
-use super::{Spread, noise, threads};
-use super::{edge, peers};
-use crate::figures::Table;
-use crate::text;
+use super::common::{noise, threads};
+use super::peers;
+use super::process_memory::{self, status};
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "memory",
+    data: None,
+    run: |choice, _| run(choice.torch),
+    figures,
+    remarks: include_str!("../../../docs/remarks/memory.md"),
+};
 
 const ROUNDS: usize = 7;
 /// Of PyTorch's, at most.
 const PROMISED: f64 = 0.6;
 const BATCH: usize = 512;
-/// What is measured begins so where a network is held, and not trained.
-const HELD: &str = "held-by-";
 
 /// Zor with the optimizer of the presets, which the promise is about, and with the peer's; and burn's autodiff with that.
 const OWN: [&str; 3] = ["muon", "adamw", "autodiff"];
@@ -35,22 +44,20 @@ fn cases() -> [(&'static str, Vec<usize>, bool); 4] {
 
 pub(crate) fn run(torch: bool) -> Result<Value, String> {
     let threads = threads();
-    let own = std::env::current_exe().map_err(text)?;
     let mut rows = Map::new();
     println!("{:<30}{:>20}{:>24}{:>24}", "batch 512", "MB", "PyTorch's, Adam", "ratio");
     for (name, sizes, _) in cases() {
-        let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
         let mut ours = OWN.map(|_| Vec::new());
         let mut theirs = Vec::new();
         for _ in 0..ROUNDS {
             for (optimizer, ours) in OWN.into_iter().zip(&mut ours) {
-                let mut own = Command::new(&own);
-                ours.push(megabytes(own.args(["memory-of", optimizer]).args(&sizes))?);
+                ours.push(process_memory::of_network(optimizer, &sizes)?);
             }
             if torch {
                 let mut peer = peers::command("memory.py")?;
                 let settings = [threads.to_string(), BATCH.to_string()];
-                theirs.push(megabytes(peer.args(settings).args(&sizes))?);
+                peer.args(settings).args(sizes.iter().map(usize::to_string));
+                theirs.push(process_memory::megabytes(&mut peer)?);
             }
         }
         let mut row = json!({ "torch_mb": Spread::of(&theirs).json() });
@@ -70,32 +77,8 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
     Ok(json!({ "suite": "memory", "batch": BATCH, "networks": rows }))
 }
 
-/// Megabytes that a network of these sizes takes in a process of its own, held by a runtime: see [`edge::held`].
-pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<f64, String> {
-    let mut own = Command::new(std::env::current_exe().map_err(text)?);
-    own.args(["memory-of", &format!("{HELD}{runtime}")]);
-    megabytes(own.args(sizes.iter().map(usize::to_string)))
-}
-
-/// What a process says that it took.
-fn megabytes(command: &mut Command) -> Result<f64, String> {
-    let output = command.output().map_err(text)?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    let answer: Value = serde_json::from_slice(&output.stdout).map_err(text)?;
-    let bytes = answer["bytes"].as_f64();
-    Ok(1e-6 * bytes.ok_or_else(|| format!("the process answered {answer}"))?)
-}
-
-/// The process of one measurement: trains a network of these sizes for three steps, or holds it for a runtime, and prints what that took.
-pub(crate) fn measure(kind: &str, sizes: &[&str]) -> Result<(), String> {
-    let sizes: Vec<usize> =
-        sizes.iter().map(|size| size.parse().map_err(text)).collect::<Result<_, String>>()?;
-    if let Some(runtime) = kind.strip_prefix(HELD) {
-        println!("{}", json!({ "bytes": edge::held(runtime, &sizes)? }));
-        return Ok(());
-    }
+/// Bytes that this process takes at most while a network of these sizes trains for three steps.
+pub(super) fn highest(kind: &str, sizes: &[usize]) -> Result<u64, String> {
     let (teacher, optimizer): (Teacher, Box<dyn Optimizer>) = match kind {
         "muon" => (Teacher::Rule, Box::new(Muon::new(0.02))),
         "adamw" => (Teacher::Rule, Box::new(AdamW::default())),
@@ -105,9 +88,8 @@ pub(crate) fn measure(kind: &str, sizes: &[&str]) -> Result<(), String> {
     let before = status("VmRSS")?;
     // From here on the highest is counted anew.
     fs::write("/proc/self/clear_refs", "5").map_err(|e| format!("/proc/self/clear_refs: {e}"))?;
-    train(&sizes, BATCH, teacher, optimizer.as_ref())?;
-    println!("{}", json!({ "bytes": status("VmHWM")?.saturating_sub(before) }));
-    Ok(())
+    train(sizes, BATCH, teacher, optimizer.as_ref())?;
+    Ok(status("VmHWM")?.saturating_sub(before))
 }
 
 fn train(
@@ -125,15 +107,6 @@ fn train(
         teacher.train_batch(&mut network, optimizer, input, target).map_err(text)?;
     }
     Ok(())
-}
-
-/// Bytes that Linux counts for this process under a key.
-pub(super) fn status(key: &str) -> Result<u64, String> {
-    let text = fs::read_to_string("/proc/self/status")
-        .map_err(|e| format!("/proc/self/status: {e}; memory is measured on Linux"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map(|n| n * 1024).ok_or_else(|| format!("/proc/self/status has no {key}"))
 }
 
 /// What is promised of the numbers that [`run`] returns.

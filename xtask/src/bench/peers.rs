@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::root;
+use crate::paths::root;
 
 /// A running script that answers every line with a JSON object.
 pub(crate) struct Peer {

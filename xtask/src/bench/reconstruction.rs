@@ -6,10 +6,21 @@ use zor::options::{DataSetName, Options, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{Next, Teacher, Training};
 
+use super::common::threads;
 use super::peers::{Numbers, Peer};
-use super::{Spread, threads};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "reconstruction",
+    data: Some(DataSetName::Cifar10),
+    run: |choice, _| run(choice.torch),
+    figures,
+    remarks: include_str!("../../../docs/remarks/reconstruction.md"),
+};
 
 /// Turns until both are at the end.
 const TURNS: u64 = 10;

@@ -5,14 +5,25 @@
 
 use serde_json::{Map, Value, json};
 use zor::images::{self, Images};
-use zor::options::{Count, ModelName, OptimizerName, Options, Settings, TaskName};
+use zor::options::{Count, DataSetName, ModelName, OptimizerName, Options, Settings, TaskName};
 use zor::prelude::Locations;
 use zor::train::Teacher;
 
+use super::spread::Spread;
+use super::suite::{Choice, Keep, Suite};
 use super::variants::{self, Variant};
-use super::{Choice, Keep, Spread};
-use crate::figures::Table;
-use crate::{results, text};
+use crate::paths::text;
+use crate::results;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "rules",
+    data: Some(DataSetName::Cifar10),
+    run,
+    figures,
+    remarks: include_str!("../../../docs/remarks/rules.md"),
+};
 
 /// A task at short length.
 struct Short {

@@ -8,14 +8,25 @@ use serde_json::{Map, Value, json};
 use zor::core::Network;
 use zor::edge::{self, DType};
 use zor::images::{self, Images, RunData};
-use zor::options::{Count, ModelName, Options, Settings, TaskName};
+use zor::options::{Count, DataSetName, ModelName, Options, Settings, TaskName};
 use zor::prelude::*;
 use zor::train::{self, Next, Teacher};
 use zor::views::Views;
 
-use super::{Choice, Keep, Spread};
-use crate::figures::Table;
-use crate::{results, text};
+use super::spread::Spread;
+use super::suite::{Choice, Keep, Suite};
+use crate::paths::text;
+use crate::results;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "silence",
+    data: Some(DataSetName::FashionMnist),
+    run,
+    figures,
+    remarks: include_str!("../../../docs/remarks/silence.md"),
+};
 
 /// Target spike rates; none leaves gates alone.
 const TARGETS: [Option<f32>; 6] = [None, Some(0.5), Some(0.3), Some(0.2), Some(0.1), Some(0.05)];

@@ -10,11 +10,22 @@ use zor::core::{Network, Rule};
 use zor::prelude::*;
 use zor::train::Teacher;
 
+use super::common::{noise, threads};
 use super::peers::Peer;
 use super::rounds::{self, Contender};
-use super::{Spread, noise, threads};
-use crate::figures::Table;
-use crate::text;
+use super::spread::Spread;
+use super::suite::Suite;
+use crate::paths::text;
+use crate::table::Table;
+
+/// The suite and its place among the others.
+pub(crate) const SUITE: Suite = Suite {
+    name: "step",
+    data: None,
+    run: |choice, _| run(choice.torch),
+    figures,
+    remarks: include_str!("../../../docs/remarks/step.md"),
+};
 
 /// Rounds that take turns, so that what slows the machine slows everybody; one more warms up.
 const ROUNDS: usize = 9;

@@ -9,7 +9,8 @@ use zor::prelude::Device;
 use zor::train::{self, Next, Teacher, Training};
 use zor::views::Views;
 
-use crate::{results, text};
+use crate::paths::text;
+use crate::results;
 
 /// Options of the rule, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,10 @@ use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
 use zor::prelude::{Deviation, Device, Views, matrix};
 use zor::train::{self, Next, Teacher};
 
-use super::Table;
 use crate::bench::Spread;
-use crate::{results, text};
+use crate::paths::text;
+use crate::results;
+use crate::table::Table;
 
 const SEEDS: std::ops::Range<u64> = 0..5;
 const DRAWS: std::ops::Range<u64> = 0..20;

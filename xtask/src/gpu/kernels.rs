@@ -14,7 +14,8 @@ use zor::options::Precision;
 
 use super::tools::Tools;
 use super::{FEATURES, build, cost};
-use crate::{results, root};
+use crate::paths::root;
+use crate::results;
 
 /// Compute capabilities, and what `ptxas` calls them: an A100's and an H200's.
 const TARGETS: [(&str, &str); 2] = [("80", "sm_80"), ("90", "sm_90a")];
@@ -117,7 +118,7 @@ struct Row {
 pub(crate) fn run(write: bool) -> Result<(), String> {
     let tools = Tools::set_up()?;
     let program = build(FEATURES, Some(&tools))?;
-    let folder = crate::target().join("gpu-kernels");
+    let folder = crate::paths::target().join("gpu-kernels");
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
@@ -177,9 +178,9 @@ fn parts() -> Vec<Part> {
 
 /// Builds the library that stands in for NVIDIA's driver, and gives it the driver's name in a folder of its own.
 fn build_recorder(folder: &Path) -> Result<PathBuf, String> {
-    crate::check::cargo("recorder", &["build", "--release", "--package", "recorder"])?;
+    crate::cargo::run("recorder", &["build", "--release", "--package", "recorder"])?;
     let driver = folder.join("driver");
-    let built = crate::target().join("release/librecorder.so");
+    let built = crate::paths::target().join("release/librecorder.so");
     super::copy(&built, &driver.join("libcuda.so"))?;
     Ok(driver)
 }
@@ -478,7 +479,7 @@ mod tests {
 
     #[test]
     fn a_recording_is_read_back() {
-        let folder = crate::target().join("tmp/recording");
+        let folder = crate::paths::target().join("tmp/recording");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("1.ptx"), ".visible .entry gate_7155a503(\n").unwrap();
         fs::write(folder.join("2.ptx"), ".visible .entry adam_7155a503(\n").unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::root;
+use crate::paths::root;
 
 /// Packages with their digests.
 const REQUIREMENTS: &str = "xtask/gpu/requirements.txt";
@@ -27,7 +27,7 @@ impl Tools {
                     .to_owned(),
             );
         }
-        let tools = Self { folder: crate::target().join("gpu-tools") };
+        let tools = Self { folder: crate::paths::target().join("gpu-tools") };
         let list = root().join(REQUIREMENTS);
         let wanted = read(&list)?;
         let mark = tools.folder.join("installed.txt");

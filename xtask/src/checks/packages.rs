@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{check, root};
+use crate::cargo;
+use crate::paths::root;
 
 /// The crates that are published.
 const PUBLISHED: [&str; 8] =
@@ -19,8 +20,8 @@ const FEATURES: &str = "ndarray,wgpu,vulkan,metal,cuda,rocm,autotune,fusion";
 pub(crate) fn run() -> Result<(), String> {
     let named = PUBLISHED.into_iter().flat_map(|name| ["--package", name]);
     let pack = ["package", "--allow-dirty", "--no-verify"].into_iter().chain(named);
-    check::cargo("packing", &pack.collect::<Vec<_>>())?;
-    let target = crate::target();
+    cargo::run("packing", &pack.collect::<Vec<_>>())?;
+    let target = crate::paths::target();
     let unpacked = target.join("unpacked");
     if unpacked.exists() {
         fs::remove_dir_all(&unpacked).map_err(|e| format!("{}: {e}", unpacked.display()))?;
@@ -44,7 +45,7 @@ pub(crate) fn run() -> Result<(), String> {
     let features = ["--no-default-features", "--features", FEATURES];
     let arguments: Vec<&str> = check.into_iter().chain(features).chain(named).collect();
     // The variable lets the bindings to CUDA be checked where NVIDIA's toolkit is not installed.
-    check::cargo_with("packed crates with other features", &arguments, &[("DOCS_RS", "1")])
+    cargo::run_with("packed crates with other features", &arguments, &[("DOCS_RS", "1")])
 }
 
 fn unpack(archive: &Path, to: &Path) -> Result<(), String> {

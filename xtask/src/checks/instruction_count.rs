@@ -1,4 +1,4 @@
-//! Guards the time of a step against later changes, on machines whose speed is not steady: by instructions, counted by valgrind.
+//! Detects training steps that became slower, by their instructions, which valgrind counts alike on noisy machines.
 //!
 //! Counted are the steps alone, by one thread, with the vectors that valgrind knows (AVX2), so that numbers are the same on every x86 machine
 //! with the same compiler. Another compiler makes other instructions: counts may rise by a fifth.
@@ -12,7 +12,7 @@ use zor::models;
 use zor::prelude::*;
 
 use crate::bench::noise;
-use crate::{root, text};
+use crate::paths::{root, text};
 
 /// How far above what was kept a count may be.
 const TOLERATED: f64 = 1.2;

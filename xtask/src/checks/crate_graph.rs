@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::root;
+use crate::paths::root;
 
 /// The crates from the bottom up; those of one row do not know each other.
 const LAYERS: [&[&str]; 5] = [
@@ -31,7 +31,7 @@ fn height(name: &str) -> Option<usize> {
 fn misplaced(name: &str, dependencies: &[String]) -> Vec<String> {
     let Some(own) = height(name) else {
         return vec![format!(
-            "{name} has no place among the layers; give it one in xtask/src/layers.rs"
+            "{name} has no place among the layers; give it one in xtask/src/checks/crate_graph.rs"
         )];
     };
     dependencies

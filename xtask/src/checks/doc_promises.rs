@@ -1,8 +1,8 @@
-//! Promises in the documentation name tests; those have to exist.
+//! The tests that promises in the documentation name exist.
 
 use std::fs;
 
-use crate::root;
+use crate::paths::root;
 
 /// The pages that have a table of promises.
 const PAGES: [&str; 1] = ["docs/files.md"];

@@ -1,4 +1,4 @@
-//! `zor-edge` on what it is for: compiled for microcontrollers and the browser, run in QEMU and in a headless Chromium.
+//! `zor-edge` compiled for microcontrollers and the browser, and run in QEMU and in a headless Chromium.
 //!
 //! Where a tool cannot be had, that part says which command failed, and is skipped.
 
@@ -8,13 +8,14 @@ use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use crate::{check, results, root};
+use crate::paths::root;
+use crate::{cargo, results};
 
 const CORTEX_M: &str = "thumbv7em-none-eabihf";
 const RISC_V: &str = "riscv32imac-unknown-none-elf";
 const BROWSER: &str = "wasm32-unknown-unknown";
 /// Bytes of scratch memory and stack that the int8 network of 784-64-784 may take, beside its image, input and output.
-pub(crate) const MOST_MEMORY: u64 = 4096;
+const MOST_MEMORY: u64 = 4096;
 const KEPT: &str = "firmware";
 
 /// Builds for all three, and runs what can be run. `write` keeps the numbers of the firmware.
@@ -24,7 +25,7 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
             return Ok(());
         }
     }
-    check::cargo(
+    cargo::run(
         "zor-edge for RISC-V",
         &[
             "build",
@@ -39,7 +40,7 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
     )?;
     println!("{RISC_V}: zor-edge builds without standard library");
     // `no_panic` among its programs does not link if anything in zor-edge can panic.
-    check::cargo(
+    cargo::run(
         "firmware",
         &["build", "--profile", "edge", "--package", "zor-firmware", "--target", CORTEX_M],
     )?;
@@ -65,7 +66,7 @@ fn has_target(target: &str) -> bool {
 }
 
 fn built(target: &str, file: &str) -> PathBuf {
-    crate::target().join(target).join("edge").join(file)
+    crate::paths::target().join(target).join("edge").join(file)
 }
 
 /// Runs the firmware in QEMU, where every instruction takes a nanosecond, and reads what it prints.
@@ -136,7 +137,7 @@ fn page() -> Result<PathBuf, String> {
     let flags = format!("target.{BROWSER}.rustflags=['-Ctarget-feature=+simd128']");
     let build = ["build", "--profile", "edge", "--package", "zor-browser", "--lib"];
     let module = ["--target", BROWSER, "--config", &flags];
-    check::cargo("the browser's module", &[&build[..], &module].concat())?;
+    cargo::run("the browser's module", &[&build[..], &module].concat())?;
     let module = built(BROWSER, "zor_browser.wasm");
     let bytes = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
     let path = root().join("examples/browser/index.html");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::root;
+use crate::paths::root;
 
 /// Runs every rule.
 pub(crate) fn run() -> Result<(), String> {

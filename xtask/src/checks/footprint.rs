@@ -1,9 +1,10 @@
-//! "Lightweight" is a promise: how many crates are built, how large the command is, how long zor-core is.
+//! The footprint that "lightweight" promises: crates built for the command, bytes of its binary, lines of zor-core.
 
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::{cargo, root};
+use crate::cargo;
+use crate::paths::root;
 
 /// Crates that `cargo install` of the command builds, Zor's own included.
 const MOST_CRATES: usize = 260;
@@ -31,7 +32,7 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 fn crates() -> Result<usize, String> {
-    let output = cargo()
+    let output = cargo::command()
         .args(["tree", "--package", "zor-cli", "--edges", "normal,build", "--prefix", "none"])
         .output()
         .map_err(|e| format!("cargo tree: {e}"))?;
@@ -41,8 +42,8 @@ fn crates() -> Result<usize, String> {
 }
 
 fn binary() -> Result<u64, String> {
-    crate::check::cargo("release build", &["build", "--release", "--package", "zor-cli"])?;
-    let target = crate::target();
+    crate::cargo::run("release build", &["build", "--release", "--package", "zor-cli"])?;
+    let target = crate::paths::target();
     let path = target.join("release").join(format!("zor{}", std::env::consts::EXE_SUFFIX));
     fs::metadata(&path).map(|file| file.len()).map_err(|e| format!("{}: {e}", path.display()))
 }

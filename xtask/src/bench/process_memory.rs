@@ -1,0 +1,38 @@
+//! The memory of a process, measured in one of its own so that nothing else is counted.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::paths::text;
+
+/// Before the name of a runtime: the process holds a network for it, instead of training one.
+pub(super) const HELD: &str = "held-";
+
+/// Megabytes that a network of these sizes takes in a process of its own, trained with an optimizer or held by a runtime.
+pub(super) fn of_network(kind: &str, sizes: &[usize]) -> Result<f64, String> {
+    let mut own = Command::new(std::env::current_exe().map_err(text)?);
+    own.args(["memory-of", kind]);
+    megabytes(own.args(sizes.iter().map(usize::to_string)))
+}
+
+/// Megabytes that a process prints as `bytes` of a JSON object.
+pub(super) fn megabytes(command: &mut Command) -> Result<f64, String> {
+    let output = command.output().map_err(text)?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(text)?;
+    let bytes = answer["bytes"].as_f64();
+    Ok(1e-6 * bytes.ok_or_else(|| format!("the process answered {answer}"))?)
+}
+
+/// Bytes that Linux counts for this process under a key.
+pub(super) fn status(key: &str) -> Result<u64, String> {
+    let text = fs::read_to_string("/proc/self/status")
+        .map_err(|e| format!("/proc/self/status: {e}; memory is measured on Linux"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.map(|n| n * 1024).ok_or_else(|| format!("/proc/self/status has no {key}"))
+}

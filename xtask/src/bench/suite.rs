@@ -1,0 +1,45 @@
+//! What a suite is: a set of measurements with promises.
+
+use serde_json::Value;
+use zor::options::DataSetName;
+
+use crate::results;
+use crate::table::Table;
+
+/// A set of measurements with promises. Each lies in a file of its own as `SUITE`, and in [`super::SUITES`].
+pub(crate) struct Suite {
+    /// Its name for `--suite`, and that of its numbers under `docs/results/`.
+    pub(crate) name: &'static str,
+    /// The data set that it needs.
+    pub(crate) data: Option<DataSetName>,
+    /// Measures and prints a table.
+    pub(super) run: fn(&Choice, Keep<'_>) -> Result<Value, String>,
+    /// Adds what was measured beside what is promised to a table.
+    pub(crate) figures: fn(&Value, &mut Table),
+    /// The meaning of the numbers in Markdown: where Zor loses, why, and what would close the gap.
+    pub(crate) remarks: &'static str,
+}
+
+impl Suite {
+    /// Measures and prints a table. With `write` the numbers are kept under `docs/results/` as they come.
+    pub(crate) fn run(&self, choice: &Choice, write: bool) -> Result<Value, String> {
+        let keep = |raw: &Value| if write { results::write(self.name, raw) } else { Ok(()) };
+        let raw = (self.run)(choice, &keep)?;
+        keep(&raw)?;
+        Ok(raw)
+    }
+}
+
+/// Keeps numbers, whole or not yet whole.
+pub(super) type Keep<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
+
+/// Which parts of a suite are measured.
+#[derive(Default)]
+pub(crate) struct Choice {
+    /// Whether the peers in Python are asked too.
+    pub(crate) torch: bool,
+    /// Words in the names of what is measured, where a suite has names.
+    pub(crate) only: String,
+    /// Whether seeds whose numbers are kept already are left out, where a suite has seeds: for one that was interrupted.
+    pub(crate) missing: bool,
+}

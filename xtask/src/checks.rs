@@ -1,0 +1,31 @@
+//! The checks that CI runs beside the tests, cheapest first.
+
+pub(crate) mod crate_graph;
+mod doc_promises;
+pub(crate) mod firmware;
+mod footprint;
+pub(crate) mod instruction_count;
+mod packages;
+mod tidy;
+
+use crate::cargo::{self, timed};
+use crate::page;
+
+/// Runs every check; the first that fails ends it.
+pub(crate) fn run() -> Result<(), String> {
+    timed("tidy", tidy::run)?;
+    timed("crate graph", crate_graph::run)?;
+    timed("promises", doc_promises::run)?;
+    timed("pages", || page::run(false))?;
+    cargo::run("formatting", &["fmt", "--all", "--check"])?;
+    cargo::run("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    timed("firmware", || firmware::run(false))?;
+    timed("instruction count", || instruction_count::run(false))?;
+    cargo::run("documentation", &["doc", "--workspace", "--no-deps"])?;
+    timed("packages", packages::run)?;
+    timed("footprint", footprint::run)?;
+    let suite =
+        ["test", "--package", "zor", "--package", "zor-io", "--lib", "--features", "wgpu,ndarray"];
+    let only = ["--", "--nocapture", "verify::", "device"];
+    cargo::run("devices", &[&suite[..], &only].concat())
+}
