@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train a task's network, show how well it does, and write it to a folder
-    Train(TrainArguments),
+    Train(Box<TrainArguments>),
     /// Evaluate a saved model on its task's images
     Eval(EvalArguments),
     /// Show what a saved model makes of your own images

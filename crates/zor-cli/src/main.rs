@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     end_panics_as_errors();
     let arguments = Arguments::parse();
     let done = match arguments.command {
-        Command::Train(arguments) => train::run(arguments),
+        Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => evaluate::run(arguments),
         Command::Reconstruct(arguments) => own_images::reconstruct(&arguments),
         Command::Classify(arguments) => own_images::classify(&arguments),

@@ -25,7 +25,7 @@ use crate::{confusion, curve, data, interrupt, outputs, pictures, report};
 /// Pauses between attempts to save a network that was learned, in seconds.
 const PAUSES: [u64; 4] = [1, 4, 10, 15];
 
-pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
+pub(crate) fn run(arguments: &TrainArguments) -> Result<()> {
     interrupt::watch()?;
     let resumed = arguments.resume.as_deref().map(Resumed::find).transpose()?;
     let others = match (&resumed, &arguments.config) {
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<()> {
         (None, None) => Options::default(),
     };
     let settings = Settings::resolve(&arguments.options()?.or(others))?;
-    let destination = destination(&arguments, &settings, resumed.as_ref())?;
+    let destination = destination(arguments, &settings, resumed.as_ref())?;
     destination.check()?;
     set_threads(settings.threads)?;
     settings.precision.set();

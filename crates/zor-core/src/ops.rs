@@ -4,6 +4,7 @@
 //! argument called `buffer` lends its memory to the result (take it from a [`crate::Workspace`]); its contents do not matter.
 //! Results are written in place of the first argument when nobody else holds it.
 
+use burn::backend::tensor::FloatTensor;
 use burn::backend::{Dispatch, TensorMetadata};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -40,185 +41,296 @@ pub fn exclusive(tensor: Tensor<2>, workspace: &mut Workspace) -> Tensor<2> {
     }
 }
 
-/// The analog-spike gate: `charge += input; spike = charge > threshold; output = charge * spike; charge = 0 where spike`.
-///
-/// When not stateful, the charge starts at zero; otherwise charges below `min_charge` become zero first.
-/// Returns output, spikes (0.0 or 1.0) and the charge left.
-///
-/// # Shapes
-/// All `[batch, units]`.
-pub fn spike_gate(
-    input: Tensor<2>,
-    charge: Tensor<2>,
-    buffer: Tensor<2>,
-    settings: GateSettings,
-) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
-    let (output, spikes, charge) = Dispatch::spike_gate(
-        input.into_dispatch(),
-        charge.into_dispatch(),
-        buffer.into_dispatch(),
-        settings,
-    );
-    (Tensor::from_dispatch(output), Tensor::from_dispatch(spikes), Tensor::from_dispatch(charge))
+/// A tensor of the backend that is chosen at run time.
+type BackendTensor = FloatTensor<Dispatch>;
+
+/// A value that is passed to an operation of the backend.
+trait Argument {
+    type Backend;
+
+    fn into_backend(self) -> Self::Backend;
 }
 
-/// Divides each column by its L2 norm over the batch plus `epsilon`, then clamps to [-1, 1]. A column of zeros stays zero.
-///
-/// # Shapes
-/// `[batch, units]`.
-pub fn unit_normalize(signal: Tensor<2>, epsilon: f32) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::unit_normalize(signal.into_dispatch(), epsilon))
+impl Argument for Tensor<2> {
+    type Backend = BackendTensor;
+
+    fn into_backend(self) -> BackendTensor {
+        self.into_dispatch()
+    }
 }
 
-/// Gives every column the same L2 norm over the batch, such that the norm of all stays. A column of zeros stays zero.
-///
-/// # Shapes
-/// `[batch, units]`.
-pub fn equalize_units(signal: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::equalize_units(signal.into_dispatch()))
+macro_rules! passed_as_they_are {
+    ($($type:ty),+) => {$(
+        impl Argument for $type {
+            type Backend = Self;
+
+            fn into_backend(self) -> Self {
+                self
+            }
+        }
+    )+};
 }
 
-/// `signal * |spikes / (||spikes||_column + 1e-8)|`, written to the buffer.
-///
-/// # Shapes
-/// All `[batch, units]`.
-pub fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::gate_signal(
-        signal.into_dispatch(),
-        spikes.into_dispatch(),
-        buffer.into_dispatch(),
-    ))
+passed_as_they_are!(f32, usize, AdamStep, GateSettings, Geometry, Side, Transposed);
+
+/// A value made of the result of such an operation.
+trait Output<Returned> {
+    fn from_backend(returned: Returned) -> Self;
 }
 
-/// The values above the threshold, and zero for all others, in place: a gate's outputs where charges start at zero.
-pub fn silence(tensor: Tensor<2>, threshold: f32) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::silence(tensor.into_dispatch(), threshold))
+impl Output<BackendTensor> for Tensor<2> {
+    fn from_backend(tensor: BackendTensor) -> Self {
+        Tensor::from_dispatch(tensor)
+    }
 }
 
-/// 1.0 where a value is above zero, else 0.0, written to the buffer.
-pub fn positive(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::positive(tensor.into_dispatch(), buffer.into_dispatch()))
+impl Output<(BackendTensor, BackendTensor)> for (Tensor<2>, Tensor<2>) {
+    fn from_backend((first, second): (BackendTensor, BackendTensor)) -> Self {
+        (Output::from_backend(first), Output::from_backend(second))
+    }
 }
 
-/// The elementwise product, in place of the first tensor.
-pub fn multiply(tensor: Tensor<2>, by: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::multiply(tensor.into_dispatch(), by.into_dispatch()))
+impl Output<(BackendTensor, BackendTensor, BackendTensor)> for (Tensor<2>, Tensor<2>, Tensor<2>) {
+    fn from_backend((first, second, third): (BackendTensor, BackendTensor, BackendTensor)) -> Self {
+        (Output::from_backend(first), Output::from_backend(second), Output::from_backend(third))
+    }
 }
 
-/// A matrix product, written to the buffer.
-///
-/// # Shapes
-/// `Neither`: `[m, k] @ [k, n]`; `Left`: `[k, m]^T @ [k, n]`; `Right`: `[m, k] @ [n, k]^T`; the buffer is `[m, n]`.
-pub fn product(
-    left: Tensor<2>,
-    right: Tensor<2>,
-    buffer: Tensor<2>,
-    transposed: Transposed,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::product(
-        left.into_dispatch(),
-        right.into_dispatch(),
-        buffer.into_dispatch(),
-        transposed,
-    ))
+impl Output<(BackendTensor, ErrorSums)> for (Tensor<2>, ErrorSums) {
+    fn from_backend((tensor, sums): (BackendTensor, ErrorSums)) -> Self {
+        (Output::from_backend(tensor), sums)
+    }
 }
 
-/// [`product`] whose result is known to be symmetric, so that half of it says all: a matrix with its own transpose, or two
-/// symmetric ones that commute.
-pub fn symmetric_product(
-    left: Tensor<2>,
-    right: Tensor<2>,
-    buffer: Tensor<2>,
-    transposed: Transposed,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::symmetric_product(
-        left.into_dispatch(),
-        right.into_dispatch(),
-        buffer.into_dispatch(),
-        transposed,
-    ))
+/// Functions on tensors, each the backend's operation of its name.
+macro_rules! operations {
+    ($(
+        $(#[$about:meta])+
+        fn $name:ident($($argument:ident: $type:ty),+ $(,)?) -> $output:ty;
+    )+) => {$(
+        $(#[$about])+
+        pub fn $name($($argument: $type),+) -> $output {
+            <$output>::from_backend(Dispatch::$name($($argument.into_backend()),+))
+        }
+    )+};
 }
 
-/// A matrix times a square one on either side, in place of the matrix.
-///
-/// # Shapes
-/// `[rows, columns]` and `[rows, rows]` or `[columns, columns]`.
-pub fn multiply_square(matrix: Tensor<2>, factor: Tensor<2>, side: Side) -> Tensor<2> {
-    let (matrix, factor) = (matrix.into_dispatch(), factor.into_dispatch());
-    Tensor::from_dispatch(Dispatch::multiply_square(matrix, factor, side))
-}
+operations! {
+    /// The analog-spike gate: `charge += input; spike = charge > threshold; output = charge * spike; charge = 0 where spike`.
+    ///
+    /// When not stateful, the charge starts at zero; otherwise charges below `min_charge` become zero first.
+    /// Returns output, spikes (0.0 or 1.0) and the charge left.
+    ///
+    /// # Shapes
+    /// All `[batch, units]`.
+    fn spike_gate(
+        input: Tensor<2>,
+        charge: Tensor<2>,
+        buffer: Tensor<2>,
+        settings: GateSettings,
+    ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
 
-/// Divides a correlation by the norms of the presynaptic activity: the row of an input channel by that channel's L2 norm
-/// over all rows of `presynaptic` (plus 1e-8), in place.
-///
-/// # Shapes
-/// `[elements * channels / groups, outputs]` and `[rows, channels]`.
-pub fn normalize_presynaptic(
-    correlation: Tensor<2>,
-    presynaptic: Tensor<2>,
-    groups: usize,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::normalize_presynaptic(
-        correlation.into_dispatch(),
-        presynaptic.into_dispatch(),
-        groups,
-    ))
-}
+    /// Divides each column by its L2 norm over the batch plus `epsilon`, then clamps to [-1, 1]. A column of zeros stays zero.
+    ///
+    /// # Shapes
+    /// `[batch, units]`.
+    fn unit_normalize(signal: Tensor<2>, epsilon: f32) -> Tensor<2>;
 
-/// `tensor * scale + shift` with a scale and a shift for every column, in place.
-///
-/// # Shapes
-/// `[rows, columns]`, and `[1, columns]` twice.
-pub fn scale_shift(tensor: Tensor<2>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::scale_shift(
-        tensor.into_dispatch(),
-        scale.into_dispatch(),
-        shift.into_dispatch(),
-    ))
-}
+    /// Gives every column the same L2 norm over the batch, such that the norm of all stays. A column of zeros stays zero.
+    ///
+    /// # Shapes
+    /// `[batch, units]`.
+    fn equalize_units(signal: Tensor<2>) -> Tensor<2>;
 
-/// Batch normalisation (Ioffe and Szegedy 2015): `(x - mean) / deviation * scale + shift` with mean and
-/// `deviation = sqrt(variance + epsilon)` of every column, written to the buffer. Returns the output and `[mean; deviation]`.
-///
-/// # Shapes
-/// `[rows, columns]`, `[1, columns]` twice -> `[rows, columns]`, `[2, columns]`.
-pub fn batch_normalize(
-    input: Tensor<2>,
-    scale: Tensor<2>,
-    shift: Tensor<2>,
-    buffer: Tensor<2>,
-    epsilon: f32,
-) -> (Tensor<2>, Tensor<2>) {
-    let (output, statistics) = Dispatch::batch_normalize(
-        input.into_dispatch(),
-        scale.into_dispatch(),
-        shift.into_dispatch(),
-        buffer.into_dispatch(),
-        epsilon,
-    );
-    (Tensor::from_dispatch(output), Tensor::from_dispatch(statistics))
-}
+    /// `signal * |spikes / (||spikes||_column + 1e-8)|`, written to the buffer.
+    ///
+    /// # Shapes
+    /// All `[batch, units]`.
+    fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
 
-/// The signal below a batch normalisation, in place of the signal above it, and the correlations of scale and shift.
-///
-/// With `x' = (x - mean) / deviation`: `scale / deviation * (s - mean(s) - x' mean(s x'))`, and `[sum(s x'); sum(s)]`. Both are
-/// batch normalisation's gradient.
-///
-/// # Shapes
-/// `[rows, columns]` twice, `[2, columns]`, `[1, columns]` -> `[rows, columns]`, `[2, columns]`.
-pub fn batch_normalize_signal(
-    signal: Tensor<2>,
-    input: Tensor<2>,
-    statistics: Tensor<2>,
-    scale: Tensor<2>,
-) -> (Tensor<2>, Tensor<2>) {
-    let (below, correlations) = Dispatch::batch_normalize_signal(
-        signal.into_dispatch(),
-        input.into_dispatch(),
-        statistics.into_dispatch(),
-        scale.into_dispatch(),
-    );
-    (Tensor::from_dispatch(below), Tensor::from_dispatch(correlations))
+    /// The values above the threshold, and zero for all others, in place: a gate's outputs where charges start at zero.
+    fn silence(tensor: Tensor<2>, threshold: f32) -> Tensor<2>;
+
+    /// 1.0 where a value is above zero, else 0.0, written to the buffer.
+    fn positive(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
+
+    /// The elementwise product, in place of the first tensor.
+    fn multiply(tensor: Tensor<2>, by: Tensor<2>) -> Tensor<2>;
+
+    /// A matrix product, written to the buffer.
+    ///
+    /// # Shapes
+    /// `Neither`: `[m, k] @ [k, n]`; `Left`: `[k, m]^T @ [k, n]`; `Right`: `[m, k] @ [n, k]^T`; the buffer is `[m, n]`.
+    fn product(
+        left: Tensor<2>,
+        right: Tensor<2>,
+        buffer: Tensor<2>,
+        transposed: Transposed,
+    ) -> Tensor<2>;
+
+    /// [`product`] whose result is known to be symmetric, so that half of it says all: a matrix with its own transpose, or two
+    /// symmetric ones that commute.
+    fn symmetric_product(
+        left: Tensor<2>,
+        right: Tensor<2>,
+        buffer: Tensor<2>,
+        transposed: Transposed,
+    ) -> Tensor<2>;
+
+    /// A matrix times a square one on either side, in place of the matrix.
+    ///
+    /// # Shapes
+    /// `[rows, columns]` and `[rows, rows]` or `[columns, columns]`.
+    fn multiply_square(matrix: Tensor<2>, factor: Tensor<2>, side: Side) -> Tensor<2>;
+
+    /// Divides a correlation by the norms of the presynaptic activity: the row of an input channel by that channel's L2 norm
+    /// over all rows of `presynaptic` (plus 1e-8), in place.
+    ///
+    /// # Shapes
+    /// `[elements * channels / groups, outputs]` and `[rows, channels]`.
+    fn normalize_presynaptic(
+        correlation: Tensor<2>,
+        presynaptic: Tensor<2>,
+        groups: usize,
+    ) -> Tensor<2>;
+
+    /// `tensor * scale + shift` with a scale and a shift for every column, in place.
+    ///
+    /// # Shapes
+    /// `[rows, columns]`, and `[1, columns]` twice.
+    fn scale_shift(tensor: Tensor<2>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<2>;
+
+    /// Batch normalisation (Ioffe and Szegedy 2015): `(x - mean) / deviation * scale + shift` with mean and
+    /// `deviation = sqrt(variance + epsilon)` of every column, written to the buffer. Returns the output and `[mean; deviation]`.
+    ///
+    /// # Shapes
+    /// `[rows, columns]`, `[1, columns]` twice -> `[rows, columns]`, `[2, columns]`.
+    fn batch_normalize(
+        input: Tensor<2>,
+        scale: Tensor<2>,
+        shift: Tensor<2>,
+        buffer: Tensor<2>,
+        epsilon: f32,
+    ) -> (Tensor<2>, Tensor<2>);
+
+    /// The signal below a batch normalisation, in place of the signal above it, and the correlations of scale and shift.
+    ///
+    /// With `x' = (x - mean) / deviation`: `scale / deviation * (s - mean(s) - x' mean(s x'))`, and `[sum(s x'); sum(s)]`. Both are
+    /// batch normalisation's gradient.
+    ///
+    /// # Shapes
+    /// `[rows, columns]` twice, `[2, columns]`, `[1, columns]` -> `[rows, columns]`, `[2, columns]`.
+    fn batch_normalize_signal(
+        signal: Tensor<2>,
+        input: Tensor<2>,
+        statistics: Tensor<2>,
+        scale: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<2>);
+
+    /// Sends the signal of every window to the pixel that won it, written to the buffer.
+    ///
+    /// # Shapes
+    /// `[batch, values of an output map]` twice -> `[batch, values of an input map]`.
+    fn max_pool_route(
+        signal: Tensor<2>,
+        winners: Tensor<2>,
+        buffer: Tensor<2>,
+        geometry: Geometry,
+    ) -> Tensor<2>;
+
+    /// The mean of the pixels under every window, those over the edge left out, written to the buffer.
+    ///
+    /// # Shapes
+    /// `[batch, values of an input map]` -> `[batch, values of an output map]`.
+    fn average_pool(input: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2>;
+
+    /// The adjoint of [`average_pool`]: every pixel receives its share of the windows over it, written to the buffer.
+    ///
+    /// # Shapes
+    /// `[batch, values of an output map]` -> `[batch, values of an input map]`.
+    fn average_pool_adjoint(signal: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2>;
+
+    /// `target - output`, in place of the output, with the sums of its absolute values and squares.
+    ///
+    /// # Shapes
+    /// All `[batch, units]`.
+    fn error_signal(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, ErrorSums);
+
+    /// [`error_signal`] with the two sums on the device, `[1, 2]`: nobody waits for it.
+    fn error_signal_unread(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, Tensor<2>);
+
+    /// `clamp(decay * weight + rate * direction, ±limit)`, in place of the weight.
+    ///
+    /// With `limit` infinite it is the scaled sum of two tensors of any meaning.
+    fn move_weight(
+        weight: Tensor<2>,
+        direction: Tensor<2>,
+        decay: f32,
+        rate: f32,
+        limit: f32,
+    ) -> Tensor<2>;
+
+    /// Divides a matrix by its Frobenius norm (plus 1e-8), in place.
+    fn frobenius_normalize(matrix: Tensor<2>) -> Tensor<2>;
+
+    /// Adds a number to every element of the diagonal, in place.
+    ///
+    /// # Shapes
+    /// `[n, n]`.
+    fn add_to_diagonal(matrix: Tensor<2>, value: f32) -> Tensor<2>;
+
+    /// A convolution of maps, channels last, written to the buffer.
+    ///
+    /// # Shapes
+    /// `[batch, height * width * channels]` and a kernel [`Geometry::kernel_shape`] -> `[batch, values of an output map]`.
+    fn convolve(
+        input: Tensor<2>,
+        kernel: Tensor<2>,
+        buffer: Tensor<2>,
+        geometry: Geometry,
+    ) -> Tensor<2>;
+
+    /// The adjoint of [`convolve`]: the signal of its inputs from that of its outputs, which is also the transposed convolution.
+    ///
+    /// # Shapes
+    /// `[batch, values of an output map]` -> `[batch, values of an input map]`.
+    fn convolve_adjoint(
+        signal: Tensor<2>,
+        kernel: Tensor<2>,
+        buffer: Tensor<2>,
+        geometry: Geometry,
+    ) -> Tensor<2>;
+
+    /// The correlation of a convolution's inputs with the signal at its outputs, in the kernel's shape, written to the buffer.
+    fn convolve_correlate(
+        input: Tensor<2>,
+        signal: Tensor<2>,
+        buffer: Tensor<2>,
+        geometry: Geometry,
+    ) -> Tensor<2>;
+
+    /// One step of AdamW (Loshchilov and Hutter 2019, with the correlation as the negative gradient), then the weight limit.
+    /// Returns the weight and both moments, each in place.
+    fn adam_step(
+        weight: Tensor<2>,
+        correlation: Tensor<2>,
+        moment_1: Tensor<2>,
+        moment_2: Tensor<2>,
+        step: AdamStep,
+    ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
+
+    /// [`adam_step`] with the correlation `presynaptic^T signal`, which is nowhere in memory as a whole if the device can do without.
+    ///
+    /// # Shapes
+    /// `[rows, columns]`, `[batch, rows]`, `[batch, columns]`, and `[rows, columns]` twice.
+    fn adam_step_in_factors(
+        weight: Tensor<2>,
+        presynaptic: Tensor<2>,
+        signal: Tensor<2>,
+        moment_1: Tensor<2>,
+        moment_2: Tensor<2>,
+        step: AdamStep,
+    ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
 }
 
 /// The largest value under every window, written to the first buffer, and which pixel it is, written to the second, in
@@ -238,64 +350,6 @@ pub fn max_pool(
         geometry,
     );
     (Tensor::from_dispatch(output), Tensor::from_dispatch(winners))
-}
-
-/// Sends the signal of every window to the pixel that won it, written to the buffer.
-///
-/// # Shapes
-/// `[batch, values of an output map]` twice -> `[batch, values of an input map]`.
-pub fn max_pool_route(
-    signal: Tensor<2>,
-    winners: Tensor<2>,
-    buffer: Tensor<2>,
-    geometry: Geometry,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::max_pool_route(
-        signal.into_dispatch(),
-        winners.into_dispatch(),
-        buffer.into_dispatch(),
-        geometry,
-    ))
-}
-
-/// The mean of the pixels under every window, those over the edge left out, written to the buffer.
-///
-/// # Shapes
-/// `[batch, values of an input map]` -> `[batch, values of an output map]`.
-pub fn average_pool(input: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::average_pool(
-        input.into_dispatch(),
-        buffer.into_dispatch(),
-        geometry,
-    ))
-}
-
-/// The adjoint of [`average_pool`]: every pixel receives its share of the windows over it, written to the buffer.
-///
-/// # Shapes
-/// `[batch, values of an output map]` -> `[batch, values of an input map]`.
-pub fn average_pool_adjoint(signal: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::average_pool_adjoint(
-        signal.into_dispatch(),
-        buffer.into_dispatch(),
-        geometry,
-    ))
-}
-
-/// `target - output`, in place of the output, with the sums of its absolute values and squares.
-///
-/// # Shapes
-/// All `[batch, units]`.
-pub fn error_signal(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, ErrorSums) {
-    let (signal, sums) = Dispatch::error_signal(target.into_dispatch(), output.into_dispatch());
-    (Tensor::from_dispatch(signal), sums)
-}
-
-/// [`error_signal`] with the two sums on the device, `[1, 2]`: nobody waits for it.
-pub fn error_signal_unread(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let (target, output) = (target.into_dispatch(), output.into_dispatch());
-    let (signal, sums) = Dispatch::error_signal_unread(target, output);
-    (Tensor::from_dispatch(signal), Tensor::from_dispatch(sums))
 }
 
 /// Whether a device has a queue of work, so that reading from it means to wait, and whether operations that change weights there leave
@@ -325,89 +379,6 @@ pub fn read(tensor: Tensor<2>) -> Result<Vec<f32>> {
 /// Whether every element is a finite number. Reads the device.
 pub fn all_finite(tensor: &Tensor<2>) -> bool {
     Dispatch::all_finite(tensor.clone().into_dispatch())
-}
-
-/// `clamp(decay * weight + rate * direction, ±limit)`, in place of the weight.
-///
-/// With `limit` infinite it is the scaled sum of two tensors of any meaning.
-pub fn move_weight(
-    weight: Tensor<2>,
-    direction: Tensor<2>,
-    decay: f32,
-    rate: f32,
-    limit: f32,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::move_weight(
-        weight.into_dispatch(),
-        direction.into_dispatch(),
-        decay,
-        rate,
-        limit,
-    ))
-}
-
-/// Divides a matrix by its Frobenius norm (plus 1e-8), in place.
-pub fn frobenius_normalize(matrix: Tensor<2>) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::frobenius_normalize(matrix.into_dispatch()))
-}
-
-/// Adds a number to every element of the diagonal, in place.
-///
-/// # Shapes
-/// `[n, n]`.
-pub fn add_to_diagonal(matrix: Tensor<2>, value: f32) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::add_to_diagonal(matrix.into_dispatch(), value))
-}
-
-/// A convolution of maps, channels last, written to the buffer.
-///
-/// # Shapes
-/// `[batch, height * width * channels]` and a kernel [`Geometry::kernel_shape`] -> `[batch, values of an output map]`.
-pub fn convolve(
-    input: Tensor<2>,
-    kernel: Tensor<2>,
-    buffer: Tensor<2>,
-    geometry: Geometry,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::convolve(
-        input.into_dispatch(),
-        kernel.into_dispatch(),
-        buffer.into_dispatch(),
-        geometry,
-    ))
-}
-
-/// The adjoint of [`convolve`]: the signal of its inputs from that of its outputs, which is also the transposed convolution.
-///
-/// # Shapes
-/// `[batch, values of an output map]` -> `[batch, values of an input map]`.
-pub fn convolve_adjoint(
-    signal: Tensor<2>,
-    kernel: Tensor<2>,
-    buffer: Tensor<2>,
-    geometry: Geometry,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::convolve_adjoint(
-        signal.into_dispatch(),
-        kernel.into_dispatch(),
-        buffer.into_dispatch(),
-        geometry,
-    ))
-}
-
-/// The correlation of a convolution's inputs with the signal at its outputs, in the kernel's shape, written to the buffer.
-pub fn convolve_correlate(
-    input: Tensor<2>,
-    signal: Tensor<2>,
-    buffer: Tensor<2>,
-    geometry: Geometry,
-) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::convolve_correlate(
-        input.into_dispatch(),
-        signal.into_dispatch(),
-        buffer.into_dispatch(),
-        geometry,
-    ))
 }
 
 /// [`convolve_correlate`] and [`convolve_adjoint`] at once, which share work. `buffers` are for the correlation and for the signal.
@@ -470,54 +441,4 @@ pub fn convolve_pooled_learn(
         pool,
     );
     (Tensor::from_dispatch(correlation), Tensor::from_dispatch(below))
-}
-
-/// One step of AdamW (Loshchilov and Hutter 2019, with the correlation as the negative gradient), then the weight limit.
-/// Returns the weight and both moments, each in place.
-pub fn adam_step(
-    weight: Tensor<2>,
-    correlation: Tensor<2>,
-    moment_1: Tensor<2>,
-    moment_2: Tensor<2>,
-    step: AdamStep,
-) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
-    let (weight, moment_1, moment_2) = Dispatch::adam_step(
-        weight.into_dispatch(),
-        correlation.into_dispatch(),
-        moment_1.into_dispatch(),
-        moment_2.into_dispatch(),
-        step,
-    );
-    (
-        Tensor::from_dispatch(weight),
-        Tensor::from_dispatch(moment_1),
-        Tensor::from_dispatch(moment_2),
-    )
-}
-
-/// [`adam_step`] with the correlation `presynaptic^T signal`, which is nowhere in memory as a whole if the device can do without.
-///
-/// # Shapes
-/// `[rows, columns]`, `[batch, rows]`, `[batch, columns]`, and `[rows, columns]` twice.
-pub fn adam_step_in_factors(
-    weight: Tensor<2>,
-    presynaptic: Tensor<2>,
-    signal: Tensor<2>,
-    moment_1: Tensor<2>,
-    moment_2: Tensor<2>,
-    step: AdamStep,
-) -> (Tensor<2>, Tensor<2>, Tensor<2>) {
-    let (weight, moment_1, moment_2) = Dispatch::adam_step_in_factors(
-        weight.into_dispatch(),
-        presynaptic.into_dispatch(),
-        signal.into_dispatch(),
-        moment_1.into_dispatch(),
-        moment_2.into_dispatch(),
-        step,
-    );
-    (
-        Tensor::from_dispatch(weight),
-        Tensor::from_dispatch(moment_1),
-        Tensor::from_dispatch(moment_2),
-    )
 }
