@@ -11,7 +11,10 @@ cd "$(dirname "$0")"
 device="${1:-cuda}"
 results="${RESULTS:-results}"
 limit=$((${MINUTES:-5} * 60))
-export ZOR_DATA_DIR="${ZOR_DATA_DIR:-$PWD/data}"
+# Without data sets, clothing is learned from the images inside the command.
+if [ -d data ]; then
+    export ZOR_DATA_DIR="${ZOR_DATA_DIR:-$PWD/data}"
+fi
 mkdir -p "$results"
 : >"$results/summary.txt"
 failed=0
