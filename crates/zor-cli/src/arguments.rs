@@ -208,8 +208,6 @@ impl TrainArguments {
     pub(crate) fn options(&self) -> Result<Options> {
         let switch = |on: bool, off: bool| (on || off).then_some(on);
         let place = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
-        let mut set = settings(&self.set)?;
-        (set.data_dir, set.images) = (place(&set.data_dir)?, place(&set.images)?);
         let flags = Options {
             task: self.task,
             model: self.model,
@@ -231,11 +229,13 @@ impl TrainArguments {
             threads: self.threads,
             device: self.device.clone(),
             precision: self.precision,
-            data_dir: place(&self.data_dir)?,
-            images: place(&self.images)?,
+            data_dir: self.data_dir.clone(),
+            images: self.images.clone(),
             ..Options::default()
         };
-        Ok(flags.or(set))
+        let options = flags.or(settings(&self.set)?);
+        let (data_dir, images) = (place(&options.data_dir)?, place(&options.images)?);
+        Ok(Options { data_dir, images, ..options })
     }
 }
 

@@ -7,13 +7,9 @@ use crate::arguments::DevicesArguments;
 /// Lists the devices, or one alone; compares each with the CPU and times work on each if asked.
 pub(crate) fn run(arguments: &DevicesArguments) -> Result<()> {
     let lines = match &arguments.device {
-        Some(name) => zor::devices().into_iter().filter(|line| line.name == *name).collect(),
+        Some(name) => vec![zor::device_line(name)?],
         None => zor::devices(),
     };
-    // An unknown name, or a device that is not there.
-    if let (Some(name), false) = (&arguments.device, lines.iter().any(|l| l.device.is_some())) {
-        zor::device(name)?;
-    }
     for line in &lines {
         let there = if line.device.is_some() { "yes" } else { "no" };
         say!("{:<10} {there:<4} {}", line.name, line.what);

@@ -70,6 +70,21 @@ pub struct DeviceLine {
     pub is_card: bool,
 }
 
+impl DeviceLine {
+    fn found(name: String, device: Device) -> Self {
+        let (what, is_card) = describe(&device);
+        Self { name, device: Some(device), what, is_card }
+    }
+}
+
+/// The line of one device, named as [`device`] takes it. Opens no other.
+///
+/// # Errors
+/// When the name is unknown, Zor was built without such a device, or this machine has none.
+pub fn device_line(name: &str) -> Result<DeviceLine> {
+    named_device(name).map(|(name, device)| DeviceLine::found(name, device))
+}
+
 /// Every device that Zor can name, best first, and for each kind without one what is missing. Opens all of them.
 pub fn devices() -> Vec<DeviceLine> {
     let mut lines = Vec::new();
@@ -81,8 +96,7 @@ pub fn devices() -> Vec<DeviceLine> {
         }
         for (index, device) in found.into_iter().enumerate() {
             let name = if index == 0 { kind.name.into() } else { format!("{}:{index}", kind.name) };
-            let (what, is_card) = describe(&device);
-            lines.push(DeviceLine { name, device: Some(device), what, is_card });
+            lines.push(DeviceLine::found(name, device));
         }
     }
     lines
@@ -178,11 +192,11 @@ fn usable(kind: &Kind) -> (Vec<Device>, Option<String>) {
     let found = kind.find.map_or_else(Vec::new, |find| find());
     #[cfg(feature = "vulkan")]
     if ["vulkan", "wgpu"].contains(&kind.name) {
-        let lacking = crate::vulkan::without_extension();
         let name_of = |device: &Device| device.identity().map(|identity| identity.name);
         // In software, kernels do without shared memory.
         let crashes = |device: &Device| {
-            describe(device).1 && name_of(device).is_some_and(|name| lacking.contains(&name))
+            describe(device).1
+                && name_of(device).is_some_and(|name| crate::vulkan::lacks_extension(&name))
         };
         let (crashing, usable): (Vec<_>, Vec<_>) = found.into_iter().partition(crashes);
         let refused = crashing.last().and_then(name_of).map(|name| {

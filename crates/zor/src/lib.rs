@@ -31,7 +31,7 @@ mod presets;
 mod vulkan;
 mod whitening;
 
-pub use device::{DeviceLine, check_precision, device, devices, named_device};
+pub use device::{DeviceLine, check_precision, device, device_line, devices, named_device};
 pub use error::{Error, ErrorKind, Result, escaped, shown};
 pub use zor_core as core;
 pub use zor_data as data;

@@ -3,14 +3,22 @@
 //! Where a driver lacks [`EXTENSION`], cubecl-spirv 0.11 declares shared memory in a way that is no valid SPIR-V, and drivers crash on it.
 
 use std::ffi::CStr;
+use std::sync::LazyLock;
 
 use ash::{Entry, khr, vk};
 
 /// What kernels with shared memory need of a driver.
 pub(crate) const EXTENSION: &CStr = khr::workgroup_memory_explicit_layout::NAME;
 
+/// Whether the driver of the device with this name lacks the extension.
+pub(crate) fn lacks_extension(name: &str) -> bool {
+    /// Asked once: no driver changes while a process runs.
+    static LACKING: LazyLock<Vec<String>> = LazyLock::new(without_extension);
+    LACKING.iter().any(|lacking| lacking == name)
+}
+
 /// The names of the devices without the extension. Empty where there is no Vulkan at all.
-pub(crate) fn without_extension() -> Vec<String> {
+fn without_extension() -> Vec<String> {
     // SAFETY: this loads the Vulkan loader, as burn does; its initialisation has no requirements.
     let Ok(entry) = (unsafe { Entry::load() }) else { return Vec::new() };
     let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_1);
