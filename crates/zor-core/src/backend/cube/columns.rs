@@ -33,7 +33,8 @@ impl Cut {
         let [rows, columns] = size(matrix);
         let part = PART.max(rows.div_ceil(MOST_PARTS));
         let parts = rows.div_ceil(part).max(1);
-        Self { rows, columns, part, parts, height: height(&matrix.client) }
+        let height = if is_software(&matrix.client) { 1 } else { HEIGHT };
+        Self { rows, columns, part, parts, height }
     }
 
     fn cubes(&self) -> (CubeCount, CubeDim) {
@@ -47,116 +48,68 @@ impl Cut {
     }
 }
 
-fn height(client: &Client) -> u32 {
-    if is_software(client) { 1 } else { HEIGHT }
-}
-
-/// A cube for each of so many sums of a row, and its units.
-fn row_cubes(client: &Client, sums: usize) -> (CubeCount, CubeDim, u32) {
-    let units = if is_software(client) { 1 } else { WIDTH * HEIGHT };
-    (CubeCount::Static(sums as u32, 1, 1), CubeDim::new_1d(units), units)
-}
-
 /// The sums of all parts as sums of all rows.
 fn whole(parts: CubeTensor) -> CubeTensor {
     if size(&parts)[0] == 1 { parts } else { sums(&parts, false) }
 }
 
+/// Launches a kernel that reads these tensors and sums the rows of each part, `$pair` sums a column; then sums the parts.
+macro_rules! sum_columns {
+    ($kernel:ident, $pair:literal, $first:ident $(, $other:ident)*; $($setting:ident)?) => {{
+        let cut = Cut::of($first);
+        let ((count, dim), parts) = (cut.cubes(), cut.sums($first, $pair));
+        $kernel::launch(
+            &$first.client,
+            count,
+            dim,
+            buffer($first),
+            $(buffer($other),)*
+            buffer(&parts),
+            cut.rows,
+            cut.columns,
+            cut.part,
+            cut.height,
+            $($setting)?
+        );
+        whole(parts)
+    }};
+}
+
 /// Of every column the sum of its values, or of their squares: `[1, columns]`.
 pub(super) fn sums(matrix: &CubeTensor, squares: bool) -> CubeTensor {
-    let cut = Cut::of(matrix);
-    let ((count, dim), parts) = (cut.cubes(), cut.sums(matrix, 1));
-    let (from, to) = (buffer(matrix), buffer(&parts));
-    sum_values::launch(
-        &matrix.client,
-        count,
-        dim,
-        from,
-        to,
-        cut.rows,
-        cut.columns,
-        cut.part,
-        cut.height,
-        squares,
-    );
-    whole(parts)
+    sum_columns!(sum_values, 1, matrix; squares)
 }
 
 /// Of every column the sums of `d` and of `d^2`, with `d` a value less that of the first row: `[1, 2 columns]`.
 pub(super) fn moments(matrix: &CubeTensor) -> CubeTensor {
-    let cut = Cut::of(matrix);
-    let ((count, dim), parts) = (cut.cubes(), cut.sums(matrix, 2));
-    let (from, to) = (buffer(matrix), buffer(&parts));
-    sum_moments::launch(
-        &matrix.client,
-        count,
-        dim,
-        from,
-        to,
-        cut.rows,
-        cut.columns,
-        cut.part,
-        cut.height,
-    );
-    whole(parts)
+    sum_columns!(sum_moments, 2, matrix;)
 }
 
 /// Of every column the sums of `s (x - mean)` and of `s`: `[1, 2 columns]`. The means are the first row of `statistics`.
 pub(super) fn products(s: &CubeTensor, x: &CubeTensor, statistics: &CubeTensor) -> CubeTensor {
-    let cut = Cut::of(s);
-    let ((count, dim), parts) = (cut.cubes(), cut.sums(s, 2));
-    let (signal, input, to) = (buffer(s), buffer(x), buffer(&parts));
-    sum_products::launch(
-        &s.client,
-        count,
-        dim,
-        signal,
-        input,
-        buffer(statistics),
-        to,
-        cut.rows,
-        cut.columns,
-        cut.part,
-        cut.height,
-    );
-    whole(parts)
+    sum_columns!(sum_products, 2, s, x, statistics;)
 }
 
 /// `target - output` in place of the output, and of every column the sums of its absolute values and squares: `[1, 2 columns]`.
 pub(super) fn errors(target: &CubeTensor, output: &CubeTensor) -> CubeTensor {
-    let cut = Cut::of(target);
-    let ((count, dim), parts) = (cut.cubes(), cut.sums(target, 2));
-    let (t, o, to) = (buffer(target), buffer(output), buffer(&parts));
-    sum_errors::launch(
-        &target.client,
-        count,
-        dim,
-        t,
-        o,
-        to,
-        cut.rows,
-        cut.columns,
-        cut.part,
-        cut.height,
-    );
-    whole(parts)
+    sum_columns!(sum_errors, 2, target, output;)
 }
 
 /// A row of sums as so many numbers, each the sum of as many of them: `[1, numbers]`.
 pub(super) fn totals(row: &CubeTensor, numbers: usize) -> CubeTensor {
-    let totals = empty_like(row, [1, numbers]);
-    let columns = size(row)[1] / numbers;
-    let (count, dim, units) = row_cubes(&row.client, numbers);
-    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), columns, units, false);
-    totals
+    row_sums(row, numbers, size(row)[1] / numbers, false)
 }
 
 /// The sum of a row and how many of its values are above zero: `[1, 2]`.
 pub(super) fn total_and_count(row: &CubeTensor) -> CubeTensor {
-    let totals = empty_like(row, [1, 2]);
-    let (count, dim, units) = row_cubes(&row.client, 2);
-    let columns = size(row)[1];
-    sum_row::launch(&row.client, count, dim, buffer(row), buffer(&totals), columns, units, true);
+    row_sums(row, 2, size(row)[1], true)
+}
+
+fn row_sums(row: &CubeTensor, numbers: usize, columns: usize, count: bool) -> CubeTensor {
+    let totals = empty_like(row, [1, numbers]);
+    let units = if is_software(&row.client) { 1 } else { WIDTH * HEIGHT };
+    let (cubes, dim) = (CubeCount::Static(numbers as u32, 1, 1), CubeDim::new_1d(units));
+    sum_row::launch(&row.client, cubes, dim, buffer(row), buffer(&totals), columns, units, count);
     totals
 }
 

@@ -33,10 +33,9 @@ pub(super) fn product(
         Transposed::Right => (left, B::float_transpose(right)),
     };
     let result = reuse(buffer, [size(&left)[0], size(&right)[1]]);
-    let tiles = tiles(&result, transposed);
     let done = match Precision::current() {
-        Precision::F32 => exact(left, right, &result, tiles),
-        Precision::Tf32 if is_software(&result.client) => exact(left, right, &result, tiles),
+        Precision::F32 => exact(left, right, &result, transposed),
+        Precision::Tf32 if is_software(&result.client) => exact(left, right, &result, transposed),
         Precision::Tf32 => fastest(left, right, &result),
         Precision::Bf16 => {
             let half = |tensor| B::float_cast(tensor, FloatDType::BF16);
@@ -72,13 +71,13 @@ fn exact(
     left: CubeTensor,
     right: CubeTensor,
     result: &CubeTensor,
-    tile_size: TileSizeSelection,
+    transposed: Transposed,
 ) -> Result<(), MatmulSetupError> {
     let float = dtype_to_storage_type(DType::F32);
     let strategy = if is_software(&result.client) {
         multi_level::Strategy::Naive
     } else {
-        let tiles = DoubleUnitSelectionArgs { tile_size };
+        let tiles = DoubleUnitSelectionArgs { tile_size: tiles(result, transposed) };
         multi_level::Strategy::DoubleUnit(BlueprintStrategy::Inferred(tiles))
     };
     let mut elements =
