@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::paths::root;
+use crate::cargo;
+use crate::paths::{self, root};
 pub(crate) use kernels::{page, run as show_kernels};
 use tools::Tools;
 
@@ -28,15 +29,15 @@ pub(crate) fn pack(features: Option<&str>) -> Result<(), String> {
     let has = |feature: &str| features.split([',', ' ']).any(|one| one == feature);
     let tools = if has("cuda") { Some(Tools::set_up()?) } else { None };
     let program = build(features, tools.as_ref())?;
-    let mut package = Package { folder: crate::paths::target().join("gpu"), bytes: 0 };
+    let mut package = Package { folder: paths::target().join("gpu"), bytes: 0 };
     for file in FILES {
         let from = root().join(file);
         package.add(&from, Path::new(name(&from)))?;
     }
-    let made = crate::paths::target().join("gpu-expected.tsv");
+    let made = paths::target().join("gpu-expected.tsv");
     fs::write(&made, cost::expected()).map_err(|e| format!("{}: {e}", made.display()))?;
     package.add(&made, Path::new("expected.tsv"))?;
-    let compressed = crate::paths::target().join("gpu-zor.gz");
+    let compressed = paths::target().join("gpu-zor.gz");
     compress(&program, &compressed)?;
     package.add(&compressed, Path::new("zor.gz"))?;
     for (place, library) in libraries(has("vulkan") || has("wgpu")) {
@@ -91,21 +92,13 @@ impl Package {
 
 /// Builds the command in release and returns where it lies.
 fn build(features: &str, tools: Option<&Tools>) -> Result<PathBuf, String> {
-    let mut cargo = crate::cargo::command();
-    cargo.args(["build", "--release", "--package", "zor-cli", "--features", features]);
-    if let Some(tools) = tools {
-        cargo.env("XDG_DATA_HOME", tools.data_home());
-    }
-    println!("building the command with {features}");
-    let built = cargo.status().map_err(|e| format!("cargo: {e}"))?;
-    if !built.success() {
-        return Err(
-            "the command could not be built; with `cuda` a C++ compiler is needed (on Debian g++)"
-                .to_owned(),
-        );
-    }
-    let program = format!("zor{}", std::env::consts::EXE_SUFFIX);
-    Ok(crate::paths::target().join("release").join(program))
+    let home = tools.map(|tools| tools.data_home().to_string_lossy().into_owned());
+    let variables: Vec<(&str, &str)> =
+        home.iter().map(|home| ("XDG_DATA_HOME", home.as_str())).collect();
+    let build = ["build", "--release", "--package", "zor-cli", "--features", features];
+    cargo::run_with(&format!("the command with {features}"), &build, &variables)
+        .map_err(|e| format!("{e}; with `cuda` a C++ compiler is needed (on Debian g++)"))?;
+    Ok(paths::program())
 }
 
 /// gzip: what opens it is on every Linux.

@@ -13,6 +13,11 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from)
 }
 
+/// The command, where a release build puts it.
+pub(crate) fn program() -> PathBuf {
+    target().join("release").join(format!("zor{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// The message of an error, which is all that a task's caller prints.
 pub(crate) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()

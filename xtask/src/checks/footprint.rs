@@ -43,8 +43,7 @@ fn crates() -> Result<usize, String> {
 
 fn binary() -> Result<u64, String> {
     crate::cargo::run("release build", &["build", "--release", "--package", "zor-cli"])?;
-    let target = crate::paths::target();
-    let path = target.join("release").join(format!("zor{}", std::env::consts::EXE_SUFFIX));
+    let path = crate::paths::program();
     fs::metadata(&path).map(|file| file.len()).map_err(|e| format!("{}: {e}", path.display()))
 }
 
