@@ -1,5 +1,7 @@
-//! The time of making one augmented image on one thread: median, fastest and slowest of many batches.
+//! The time of making one augmented image on one thread: median, fastest and slowest of many
+//! batches.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use zor::prelude::*;
@@ -8,7 +10,7 @@ const ROWS: usize = 256;
 const BATCHES: u64 = 100;
 
 fn main() -> zor::Result<()> {
-    let set = std::sync::Arc::new(FashionMnist::sample()?.train.first_per_class(1)?);
+    let images = Arc::new(FashionMnist::sample()?.train.first_per_class(1)?);
     let warps = Augment { stretch: 0.5, ..Augment::shifts_and_flips(2) };
     let parts = Augment { splice: 0.8, dim: 0.5, fold: 0.35, invert: 0.25, ..warps.clone() };
     let rows = [
@@ -19,7 +21,11 @@ fn main() -> zor::Result<()> {
     ];
     println!("{:<32}{:>12}{:>12}{:>12}", "microseconds an image", "median", "fastest", "slowest");
     for (name, augment) in rows {
-        let batches = Batches::new(set.clone(), ROWS, Order::Random, augment, 1)?;
+        let set: Arc<dyn Examples> = match augment {
+            Some(augment) => Arc::new(Augmented::new(images.clone(), augment)?),
+            None => images.clone(),
+        };
+        let batches = Batches::new(set, ROWS, Order::Random, 1)?;
         let mut batch = Batch::default();
         let mut times: Vec<f64> = (0..BATCHES)
             .map(|step| {

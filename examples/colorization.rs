@@ -1,8 +1,11 @@
 //! A small U-Net learns to give colour to grey photographs of any size.
-use zor::models::colorizer;
-use zor::options::TaskName;
 use zor::prelude::*;
-use zor::{color, colorize, train};
+use zor::settings::Settings;
+use zor::tasks;
+use zor::tasks::parts::color::luminance;
+use zor::tasks::parts::colorize::colorize;
+use zor::tasks::parts::networks::colorizer;
+use zor::training::evaluate::evaluate;
 
 const STEPS: u64 = 600;
 
@@ -10,9 +13,9 @@ fn main() -> zor::Result<()> {
     let device = Device::flex();
     let cifar = Cifar10::load(&Locations::from_environment(None))?;
     let few = cifar.train.first(5000)?;
-    // Moved, stretched and mirrored, they are more; what enters at an edge is the picture, mirrored.
+    // Moved, stretched and mirrored, they are more. Beyond an edge is the picture, mirrored.
     let augment = Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) };
-    let batches = Batches::new(few.into(), 128, Order::Shuffled, Some(augment), 1)?;
+    let batches = Batches::new(Augmented::new(few, augment)?, 128, Order::Shuffled, 1)?;
     let mut network = colorizer(32, 32).build(&device)?;
     println!("{}", network.summary());
 
@@ -20,21 +23,21 @@ fn main() -> zor::Result<()> {
     let mut batch = Batch::default();
     for step in 0..STEPS {
         batches.fill(step, &mut batch);
-        let images = matrix(&batch.inputs, batch.rows, &device)?;
-        // What is asked is the luminance, what is answered the image.
-        let error = network.train_batch(&optimizer, color::luminance(images.clone()), images)?;
+        let images = matrix(batch.inputs.numbers(), batch.rows, &device)?;
+        // The input is luminance, the target the image in colour.
+        let error = network.train_batch(&optimizer, luminance(images.clone()), images)?;
         if step % 50 == 49 {
             println!("step {}: {:.2} dB on the batch", step + 1, error.psnr_db());
         }
     }
     let test = cifar.test.first(2000)?;
-    let score =
-        train::evaluate(&network, TaskName::CifarColorization, &test, &device, Views::default())?;
+    let settings = Settings::of(tasks::named("cifar-colorization")?);
+    let score = evaluate(&network, &settings, &test, &device)?;
     println!("{:.2} dB on 2,000 test images (grey: 21.8 dB)", score.deviation.psnr_db());
 
     // Any size: the network colours tiles that overlap.
     let grey: Vec<f32> = (0..48 * 64).map(|at| (at / 64) as f32 / 48.0).collect();
-    let sky = colorize::colorize(&network, &grey, [48, 64], &device)?;
+    let sky = colorize(&network, &grey, [48, 64], &device)?;
     println!("the middle of a slope of grey becomes {:.2?}", &sky[3 * (24 * 64 + 32)..][..3]);
     Ok(())
 }

@@ -1,11 +1,20 @@
-//! From a training to an image for small devices, run and compared, in one program; then a new class is learned on the device.
+//! From a training to an image for small devices, run and compared, in one program; then a new
+//! class is learned on the device.
 //!
-//! The network learns to reproduce ten pieces of clothing. Its hidden values are features enough for a small layer that learns, by the classic
-//! rule, to tell shirts from all else with ten images of each.
-use zor::edge::{self, DType, Values};
-use zor::options::{Options, Settings, TaskName};
+//! The network learns to reproduce ten pieces of clothing. Its hidden values are features enough
+//! for a small layer that learns, by the classic rule, to tell shirts from all else with ten images
+//! of each.
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use zor::export::{DType, Values, evaluate, export};
+use zor::model::Model;
 use zor::prelude::*;
-use zor::train::{self, Next, Teacher};
+use zor::settings::Settings;
+use zor::tasks::parts::images;
+use zor::training::score::Figure;
+use zor::training::{self, Method, Training};
 use zor_edge::{Learner, Optimizer, Rule, Target, state_len, weights_len};
 
 const HIDDEN: usize = 64;
@@ -16,24 +25,26 @@ const OPTIMIZER: Optimizer = Optimizer::Sgd { rate: 0.05, momentum: 0.9 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex();
-    let task = TaskName::FashionReconstruction;
-    let options = Options { task: Some(task), target_spike_rate: Some(0.3), ..Options::default() };
-    let settings = Settings::resolve(&options)?;
-    let all = zor::images::Images::load(task.data_set(), &Locations::from_environment(None))?;
-    let data = zor::images::choose(&all, &settings)?;
-    let trained = train::run(&settings, &data, &device, Teacher::Rule, &mut |_| Next::Continue)?;
+    let settings = "task = 'fashion-reconstruction'\ntarget_spike_rate = 0.3";
+    let settings = Settings::parse(settings)?;
+    let data = settings.task.load(&settings, &mut |_| {})?;
+    let continues = &mut |_: &mut Training| ControlFlow::Continue(());
+    let trained = training::run(&settings, &data, &device, Method::LocalRule, continues)?;
 
-    let image = edge::export(&trained.network, task, &data.train, DType::Int8, &device)?;
-    let measured = edge::evaluate(&image, task, &data.evaluation, &device)?;
+    let psnr = trained.evaluation().headline().map_or(f64::NAN, Figure::shown_value);
+    let (network, notes, path) = (trained.network, BTreeMap::new(), PathBuf::new());
+    let model = Model { network, settings, notes, path };
+    let image = export(&model, &data, DType::Int8, &device)?;
+    let measured = evaluate(&image, &model, &data, &device)?;
     println!(
-        "model {:.2} dB, image of {} bytes {:.2} dB, {:.0} % of its units fire",
-        trained.evaluation().headline(),
+        "model {psnr:.2} dB, image of {} bytes {:.2} dB, {:.0} % of its units fire",
         image.bytes().len(),
-        measured.score.headline(),
+        measured.score.headline().map_or(f64::NAN, Figure::shown_value),
         100.0 * measured.layers[0].outputs
     );
 
-    // What follows needs no heap on a device: slices of fixed length, and a learner whose memory is known when it is compiled.
+    // From here on a device needs no heap: slices of fixed length, and a learner whose memory is
+    // known when it is compiled.
     let network = image.network()?;
     let mut scratch = vec![0.0; network.scratch_len()];
     let mut features = |pixels: &[f32]| -> Result<[f32; HIDDEN], zor_edge::RunError> {
@@ -50,10 +61,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (mut inputs, mut classes) = (Vec::new(), Vec::new());
     let shirt = 6;
+    let all = FashionMnist::load(&Locations::from_environment(None))?.train;
     for wanted in [false, true] {
-        let found = (0..all.train.len()).filter(|i| (all.train.labels()[*i] == shirt) == wanted);
+        let found = (0..all.len()).filter(|i| (all.label(*i) == shirt) == wanted);
         for index in found.take(BATCH / 2) {
-            inputs.extend(features(&all.train.range(index..index + 1)?.pixels())?);
+            inputs.extend(features(&all.range(index..index + 1)?.pixels())?);
             classes.push(u8::from(wanted));
         }
     }
@@ -70,8 +82,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         learner.state_bytes()
     );
     let (mut right, mut shirts) = ([0, 0], [0, 0]);
-    for (index, label) in data.evaluation.labels().iter().enumerate() {
-        let hidden = features(&data.evaluation.range(index..index + 1)?.pixels())?;
+    let evaluation = images::of(&*data.evaluation)?;
+    for (index, label) in evaluation.labels().iter().enumerate() {
+        let hidden = features(&evaluation.range(index..index + 1)?.pixels())?;
         let (mut output, mut scratch) = ([0.0; 2], [0.0; 2 * HIDDEN]);
         learner.predict(&hidden, &mut output, &mut scratch)?;
         let is_shirt = usize::from(*label == shirt);

@@ -1,7 +1,8 @@
 //! A layer of one's own: units that learn their thresholds.
 //!
-//! Forward `spike = x > threshold; y = (x - threshold) * spike`. With the signal `s` at the output, `s * spike` goes on down, and every threshold
-//! moves along `-sum(s * spike)` over the batch. Where a unit does not sit on its threshold, both are the gradient.
+//! Forward `spike = x > threshold; y = (x - threshold) * spike`. With the signal `s` at the output,
+//! `s * spike` goes on down, and every threshold moves along `-sum(s * spike)` over the batch.
+//! Where a unit does not sit on its threshold, both are the gradient.
 use zor::core::{Fill, Learning, Memory, Mode, Parameter, Result, Signal, Workspace};
 use zor::prelude::*;
 
@@ -9,13 +10,16 @@ use zor::prelude::*;
 struct LearnedThresholdConfig;
 
 #[derive(Clone, Debug)]
-struct LearnedThreshold(Parameter, [usize; 1]);
+struct LearnedThreshold {
+    threshold: Parameter,
+    shape: [usize; 1],
+}
 
 impl LayerConfig for LearnedThresholdConfig {
     fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let units = shape.iter().product();
         let threshold = context.parameter("threshold", [1, units], Fill::Constant(0.0))?;
-        Ok(Box::new(LearnedThreshold(threshold, [units])))
+        Ok(Box::new(LearnedThreshold { threshold, shape: [units] }))
     }
 }
 
@@ -25,12 +29,17 @@ impl Layer for LearnedThreshold {
     }
 
     fn output_shape(&self) -> &[usize] {
-        &self.1
+        &self.shape
     }
 
-    #[rustfmt::skip]
-    fn forward(&self, input: Tensor<2>, memory: &mut Memory, _: &mut Workspace, mode: Mode) -> Tensor<2> {
-        let above = input - self.0.value();
+    fn forward(
+        &self,
+        input: Tensor<2>,
+        memory: &mut Memory,
+        _: &mut Workspace,
+        mode: Mode,
+    ) -> Tensor<2> {
+        let above = input - self.threshold.value();
         let spike = above.clone().greater_elem(0.0).float();
         if mode == Mode::Train {
             memory.keep("spike", spike.clone());
@@ -38,21 +47,26 @@ impl Layer for LearnedThreshold {
         above * spike
     }
 
-    #[rustfmt::skip]
-    fn learn(&mut self, signal: Signal, memory: &mut Memory, learning: &mut Learning<'_>) -> Signal {
+    fn learn(
+        &mut self,
+        signal: Signal,
+        memory: &mut Memory,
+        learning: &mut Learning<'_>,
+    ) -> Signal {
         let Some(spike) = memory.take("spike") else { return signal };
         let signal = signal.map(|values| values * spike.clone());
         let learned_from = signal.gated.as_ref().unwrap_or(&signal.values).clone();
-        learning.optimizer.step(&mut self.0, learned_from.sum_dim(0).neg(), learning.workspace);
+        let correlation = learned_from.sum_dim(0).neg();
+        learning.optimizer.step(&mut self.threshold, correlation, learning.workspace);
         signal
     }
 
     fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.0]
+        vec![&self.threshold]
     }
 
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.0]
+        vec![&mut self.threshold]
     }
 
     fn boxed_clone(&self) -> Box<dyn Layer> {

@@ -1,7 +1,9 @@
-//! 64 photographs teach a network to pass photographs through 728 numbers, a quarter of their own, and on to others.
-use zor::options::TaskName;
+//! 64 photographs teach a network to pass photographs through 728 numbers, a quarter of their own,
+//! and on to others.
 use zor::prelude::*;
-use zor::train;
+use zor::settings::Settings;
+use zor::tasks;
+use zor::training::evaluate::evaluate;
 
 const STEPS: u64 = 400;
 
@@ -9,9 +11,9 @@ fn main() -> zor::Result<()> {
     let device = Device::flex();
     let cifar = Cifar10::load(&Locations::from_environment(None))?;
     let few = cifar.train.first(64)?;
-    // Moved, stretched and mirrored, they are thousands. What enters at an edge is the picture, mirrored.
+    // Moved, stretched and mirrored, they are thousands. Beyond an edge is the picture, mirrored.
     let augment = Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) };
-    let batches = Batches::new(few.into(), 512, Order::Shuffled, Some(augment), 1)?;
+    let batches = Batches::new(Augmented::new(few, augment)?, 512, Order::Shuffled, 1)?;
 
     // At this threshold nearly all units fire: a code for photographs has no number to spare.
     let rule = Rule { threshold: -2.0, ..Rule::default() };
@@ -21,15 +23,15 @@ fn main() -> zor::Result<()> {
     let mut batch = Batch::default();
     for step in 0..STEPS {
         batches.fill(step, &mut batch);
-        let images = matrix(&batch.inputs, batch.rows, &device)?;
+        let images = matrix(batch.inputs.numbers(), batch.rows, &device)?;
         let error = network.train_batch(&optimizer, images.clone(), images)?;
         if step % 50 == 49 {
             println!("step {}: {:.2} dB on the batch", step + 1, error.psnr_db());
         }
     }
     let test = cifar.test.first(2000)?;
-    let score =
-        train::evaluate(&network, TaskName::CifarReconstruction, &test, &device, Views::default())?;
+    let settings = Settings::of(tasks::named("cifar-reconstruction")?);
+    let score = evaluate(&network, &settings, &test, &device)?;
     println!("{:.2} dB on 2,000 test images", score.deviation.psnr_db());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A U-Net learns to remove noise from clothing.
-use zor::models::conv_block;
+use zor::data::Values;
 use zor::prelude::*;
+use zor::tasks::parts::networks::conv_block;
 
 /// Down by pooling, up by transposed convolutions, and past both on skip paths.
 fn unet() -> NetworkBuilder {
@@ -24,16 +25,18 @@ fn unet() -> NetworkBuilder {
 fn main() -> zor::Result<()> {
     let device = Device::flex();
     let images = FashionMnist::load(&Locations::from_environment(None))?.train;
-    let batches = Batches::new(images.into(), 32, Order::Random, None, 1)?;
+    let batches = Batches::new(images, 32, Order::Random, 1)?;
     let mut network = unet().build(&device)?;
     println!("{}", network.summary());
     let optimizer = AdamW::new(Schedule::cosine(2e-3, STEPS));
     let (mut batch, mut random) = (Batch::default(), Random::seeded(2));
     for step in 0..STEPS {
         batches.fill(step, &mut batch);
-        let clean = matrix(&batch.inputs, batch.rows, &device)?;
-        batch.inputs.iter_mut().for_each(|pixel| *pixel += 0.3 * random.normal());
-        let noisy = matrix(&batch.inputs, batch.rows, &device)?;
+        let clean = matrix(batch.inputs.numbers(), batch.rows, &device)?;
+        if let Values::Numbers(pixels) = &mut batch.inputs {
+            pixels.iter_mut().for_each(|pixel| *pixel += 0.3 * random.normal());
+        }
+        let noisy = matrix(batch.inputs.numbers(), batch.rows, &device)?;
         let error = network.train_batch(&optimizer, noisy, clean)?;
         if step % 50 == 49 {
             println!("step {}: {:.2} dB (noise: 10.46 dB)", step + 1, error.psnr_db());

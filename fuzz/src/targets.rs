@@ -1,15 +1,15 @@
-//! What is fed.
+//! Parsers that are fed.
 
 use zor::data::{cifar10, idx, npy};
 use zor::io::edge::{Image, LayerShape, MOST_VALUES};
 use zor::io::{self, Registry};
-use zor::options::{Options, Settings};
 use zor::prelude::Device;
+use zor::settings::Options;
 
 /// A parser of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// What it is called.
+    /// The name.
     pub name: &'static str,
     /// Parses, and says whether the input was taken; refusing it is as good.
     pub parse: fn(&[u8]) -> bool,
@@ -17,8 +17,8 @@ pub struct Target {
     pub limit: fn(usize) -> usize,
 }
 
-/// A file of a network may take its length, its values as f32 where it has narrower ones, and what its description (of at most a mebibyte)
-/// becomes as text, as JSON and as settings.
+/// A file of a network may take its length, its values as f32 where it has narrower ones, and the
+/// memory of its description (of at most a mebibyte) as text, as JSON and as settings.
 fn network_limit(length: usize) -> usize {
     6 * length + (64 << 20)
 }
@@ -33,11 +33,12 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "model", parse: model, limit: network_limit },
     Target { name: "checkpoint", parse: model, limit: network_limit },
     Target { name: "safetensors", parse: safetensors, limit: network_limit },
-    // What gzip makes of a file is at most 1,032 times as long.
+    // A file that gzip unpacks is at most 1,032 times as long.
     Target { name: "idx", parse: images, limit: |length| 1032 * length + (1 << 20) },
     Target { name: "cifar", parse: cifar, limit: data_limit },
     Target { name: "npy", parse: array, limit: data_limit },
-    // What runs it allocates for it: scratch memory and an output of at most so many numbers, and the file at another place.
+    // Running it takes scratch memory and an output of at most so many numbers, and the file at
+    // another place.
     Target { name: "edge", parse: edge, limit: |length| 4 * length + 16 * MOST_VALUES },
     Target { name: "toml", parse: settings, limit: |length| 1000 * length + (1 << 20) },
 ];
@@ -98,5 +99,5 @@ fn array(input: &[u8]) -> bool {
 
 fn settings(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
-    toml::from_str::<Options>(text).is_ok_and(|options| Settings::resolve(&options).is_ok())
+    Options::parse(text).and_then(|options| options.resolve()).is_ok()
 }

@@ -155,7 +155,7 @@ for task in fashion-reconstruction cifar-reconstruction; do
     trained "$task"
 done
 for precision in bf16 f32; do
-    part "airbench-$precision" 90 "${zor[@]}" train cifar-classification --model airbench --device "$device" --precision "$precision" \
+    part "airbench-$precision" 90 "${zor[@]}" train cifar-classification --network airbench --device "$device" --precision "$precision" \
         --test-time-flip --test-time-shift --json --overwrite --out "$results/airbench-$precision"
     trained "airbench-$precision"
 done

@@ -1,17 +1,17 @@
 //! Every promised figure beside what is measured.
 //!
-//! The short ones take about a minute. What takes long stands in `docs/results/` with its commit; `--long` measures it
-//! anew, and adds twenty random draws of ten images with their baselines. `--write` keeps the raw numbers. Figures that need the full data
-//! set are skipped, and said to be, where only the sample is there.
+//! The short ones take about a minute. Long ones stand in `docs/results/` with their commit;
+//! `--long` measures them anew, and adds twenty random draws of ten images with their baselines.
+//! `--write` keeps the raw numbers. Figures that need the full data set are skipped, and said to
+//! be, where only the sample is there.
 
 mod reconstruction;
 
 use std::fs;
 
 use serde_json::Value;
-use zor::images::Images;
-use zor::options::DataSetName;
 use zor::prelude::*;
+use zor::tasks::parts::data_sets::{Cifar10Set, DataSet, FashionMnistSet};
 
 use crate::bench::{Choice, SUITES};
 use crate::paths::{root, text};
@@ -21,7 +21,7 @@ use crate::{parity, results};
 /// Measures, prints the table, and fails if a figure falls short.
 pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     let locations = Locations::from_environment(None);
-    let data = Images::load(DataSetName::FashionMnist, &locations).map_err(text)?;
+    let data = FashionMnistSet.load(&locations).map_err(text)?;
     println!("data: {}", data.source);
     if data.test.is_none() {
         println!("skipped: all but ten images needs the full data set (ZOR_DATA_DIR)");
@@ -30,13 +30,13 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     traces(&mut table)?;
     reconstruction::measure(&data, &mut table, long, write)?;
     let everything = Choice { torch: true, ..Choice::default() };
-    let photographs = long.then(|| Images::load(DataSetName::Cifar10, &locations).map(drop));
+    let photographs = long.then(|| Cifar10Set.load(&locations).map(drop));
     if let Some(Err(error)) = &photographs {
         println!("skipped: cifar is not measured anew: {error}");
     }
     for suite in SUITES {
         let there = match suite.data {
-            Some(DataSetName::Cifar10) => matches!(photographs, Some(Ok(()))),
+            Some(set) if set.name() == Cifar10Set.name() => matches!(photographs, Some(Ok(()))),
             Some(_) => data.test.is_some(),
             None => true,
         };
@@ -44,7 +44,7 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
             (suite.figures)(&suite.run(&everything, write)?, &mut table);
             continue;
         }
-        // What is not there yet is in the table as short.
+        // A suite without numbers is in the table as short.
         let kept = results::read(suite.name);
         match &kept {
             Ok(kept) => println!("{}: measured at commit {}", suite.name, kept["commit"]),

@@ -14,6 +14,7 @@
 mod bench;
 mod cargo;
 mod checks;
+mod data;
 mod figures;
 mod gpu;
 mod page;

@@ -2,159 +2,111 @@
 //! prefetched, repeated, and resumed by its number.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::JoinHandle;
 
 use zor_random::Random;
 
-use crate::augment::{Augment, Canvas};
-use crate::dataset::Dataset;
 use crate::error::{Error, Result, in_words};
+use crate::examples::{Batch, Draw, Examples};
 
-/// Separates the uses of one seed.
+/// Separates the order of examples from other uses of a seed.
 const ORDER_STREAM: u64 = 1 << 62;
-const IMAGE_STREAM: u64 = 1 << 63;
-const SIDE_STREAM: u64 = (1 << 63) | (1 << 62);
 
 /// Largest batch in bytes. Free memory is not checked here.
-const LARGEST: u128 = 1 << 40;
-/// Largest number of batches that are prefetched.
-const MOST_AHEAD: usize = 1 << 10;
+const MAX_BYTES: u128 = 1 << 40;
 
-/// In which order images come.
+/// The order of examples in a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Each image once an epoch, in an order that the seed and the epoch's number give. Batches run across epochs' ends.
+    /// Each example once an epoch, in an order that depends on the seed and the epoch. Batches run across the ends of epochs.
     Shuffled,
-    /// Each image drawn on its own.
+    /// Each example drawn independently.
     Random,
-    /// As they are, from the start again after the end.
+    /// The order of the set, again and again.
     Sequential,
-    /// All images in every batch, as they are.
+    /// All examples in every batch, in the order of the set.
     Full,
-}
-
-/// Images of one step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    /// Values in [0, 1]: `[rows, pixels]`.
-    pub inputs: Vec<f32>,
-    /// Classes, one for each row.
-    pub labels: Vec<u8>,
-    /// Number of images.
-    pub rows: usize,
 }
 
 /// A plan of batches.
 #[derive(Clone, Debug)]
 pub struct Batches {
-    set: Arc<Dataset>,
+    set: Arc<dyn Examples>,
     rows: usize,
     order: Order,
-    augment: Option<Augment>,
     seed: u64,
 }
 
 impl Batches {
-    /// Batches of `rows` images (all of them when the order is full).
+    /// Batches of `rows` examples (all of them when the order is full).
     ///
     /// # Errors
-    /// When a batch or the set is empty, a batch is larger than 1 TiB, or the augmentation's settings make no sense.
+    /// When a batch or the set is empty, or a batch is larger than 1 TiB.
     pub fn new(
-        set: Arc<Dataset>,
+        set: impl Into<Arc<dyn Examples>>,
         rows: usize,
         order: Order,
-        augment: Option<Augment>,
         seed: u64,
     ) -> Result<Self> {
+        let set = set.into();
         if set.is_empty() {
-            return Err(Error::input(format!("{}: there are no images", set.name())));
+            return Err(Error::input(format!("{}: there are no examples", set.name())));
         }
         if rows == 0 {
             return Err(Error::input("the batch size is 0; it must be at least 1"));
         }
-        if let Some(augment) = &augment {
-            augment.check()?;
-        }
         let rows = if order == Order::Full { set.len() } else { rows };
-        let values = rows as u128 * set.shape().len() as u128;
-        let bytes = values * size_of::<f32>() as u128;
-        if bytes > LARGEST.min(isize::MAX as u128) {
+        let values: u128 = set.input_shape().iter().map(|&size| size as u128).product();
+        let bytes = (rows as u128).saturating_mul(values).saturating_mul(size_of::<f32>() as u128);
+        if bytes > MAX_BYTES.min(isize::MAX as u128) {
             return Err(Error::input(format!(
-                "a batch of {rows} images of {} values takes {}; at most {} are possible: lower the batch size",
-                set.shape().len(),
+                "a batch of {rows} examples of {values} values takes {}; at most {} are possible: lower the batch size",
                 in_words(bytes),
-                in_words(LARGEST)
+                in_words(MAX_BYTES)
             )));
         }
-        Ok(Self { set, rows, order, augment, seed })
+        Ok(Self { set, rows, order, seed })
     }
 
-    /// Images in a batch.
+    /// Number of examples in a batch.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Makes the batch of a step, counted from 0, in the given memory.
+    /// Makes the batch of a step, counted from 0, in the memory of an earlier one.
     pub fn fill(&self, step: u64, batch: &mut Batch) {
         self.fill_with(step, batch, &mut Scratch::default());
     }
 
-    fn fill_with(&self, step: u64, batch: &mut Batch, scratch: &mut Scratch) {
-        let pixels = self.set.shape().len();
-        batch.rows = self.rows;
-        batch.inputs.resize(self.rows * pixels, 0.0);
-        batch.labels.clear();
-        let mut draw = Random::stream(self.seed, ORDER_STREAM ^ step);
-        for (row, out) in batch.inputs.chunks_exact_mut(pixels).enumerate() {
-            // The product wraps far beyond the steps of any run; any step number is valid.
-            let number = step.wrapping_mul(self.rows as u64).wrapping_add(row as u64);
-            let index = match self.order {
-                Order::Random => draw.below(self.set.len()),
+    pub(crate) fn fill_with(&self, step: u64, batch: &mut Batch, scratch: &mut Scratch) {
+        let mut random = Random::stream(self.seed, ORDER_STREAM ^ step);
+        // The product wraps far beyond the steps of any training; any step number is valid.
+        let first = step.wrapping_mul(self.rows as u64);
+        let mut indices = std::mem::take(&mut scratch.indices);
+        indices.clear();
+        indices.extend((0..self.rows).map(|row| {
+            let number = first.wrapping_add(row as u64);
+            match self.order {
+                Order::Random => random.below(self.set.len()),
                 Order::Sequential => (number % self.set.len() as u64) as usize,
                 Order::Full => row,
                 Order::Shuffled => scratch.shuffled(self, number),
-            };
-            batch.labels.push(self.set.label(index));
-            match &self.augment {
-                Some(augment) => {
-                    let mut random = Random::stream(self.seed, IMAGE_STREAM ^ number);
-                    let mirrored = augment.alternate.then(|| self.side(index, number));
-                    augment.apply(
-                        &self.set,
-                        index,
-                        mirrored,
-                        &mut random,
-                        out,
-                        &mut scratch.canvas,
-                    );
-                }
-                None => {
-                    for (out, value) in out.iter_mut().zip(self.set.image(index)) {
-                        *out = f32::from(*value) / 255.0;
-                    }
-                }
             }
-        }
-    }
-
-    /// Whether an image is mirrored in the epoch of a number: by chance in the first, then every other time.
-    fn side(&self, index: usize, number: u64) -> bool {
-        let first = Random::stream(self.seed, SIDE_STREAM ^ index as u64).chance(0.5);
-        first ^ (number / self.set.len() as u64 % 2 == 1)
+        }));
+        self.set.fill(&Draw { indices: &indices, first, seed: self.seed }, batch);
+        scratch.indices = indices;
     }
 }
 
-/// What making batches one after another uses again.
+/// Memory that is used from batch to batch.
 #[derive(Debug, Default)]
-struct Scratch {
-    canvas: Canvas,
+pub(crate) struct Scratch {
+    indices: Vec<usize>,
     epoch: Option<u64>,
     order: Vec<usize>,
 }
 
 impl Scratch {
-    /// The image of a number, counted over all epochs.
+    /// The example with a number, counted over all epochs.
     fn shuffled(&mut self, plan: &Batches, number: u64) -> usize {
         let n = plan.set.len() as u64;
         let epoch = number / n;
@@ -168,75 +120,28 @@ impl Scratch {
     }
 }
 
-/// A thread that makes batches ahead of their use: the same ones, sooner.
-#[derive(Debug)]
-pub struct Prefetch {
-    ready: Option<Receiver<Batch>>,
-    used: Sender<Batch>,
-    worker: Option<JoinHandle<()>>,
-}
-
-impl Prefetch {
-    /// Starts with the batch of a step, at most `ahead` batches, and never more than 1,024, before they are asked for. After the last
-    /// step comes step 0.
-    pub fn spawn(batches: Batches, first_step: u64, ahead: usize) -> Self {
-        let (send, ready): (SyncSender<Batch>, _) = sync_channel(ahead.min(MOST_AHEAD));
-        let (used, returned) = channel::<Batch>();
-        let worker = std::thread::spawn(move || {
-            let mut scratch = Scratch::default();
-            let mut step = first_step;
-            loop {
-                let mut batch = returned.try_recv().unwrap_or_default();
-                batches.fill_with(step, &mut batch, &mut scratch);
-                if send.send(batch).is_err() {
-                    // Nobody takes batches any longer.
-                    return;
-                }
-                step = step.wrapping_add(1);
-            }
-        });
-        Self { ready: Some(ready), used, worker: Some(worker) }
-    }
-
-    /// The next batch; waits until it is made.
-    #[allow(clippy::should_implement_trait, reason = "it never ends, and takes batches back")]
-    pub fn next(&mut self) -> Batch {
-        let batch = self.ready.as_ref().and_then(|ready| ready.recv().ok());
-        batch.expect("the worker makes batches until this is dropped")
-    }
-
-    /// Returns a batch whose memory can be used again.
-    pub fn recycle(&self, batch: Batch) {
-        // A worker that has ended needs no memory.
-        let _ = self.used.send(batch);
-    }
-}
-
-impl Drop for Prefetch {
-    fn drop(&mut self) {
-        // Closing the channel ends the worker's wait.
-        self.ready = None;
-        if let Some(worker) = self.worker.take() {
-            let _ = worker.join();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::tests::numbered;
+    use crate::prefetch::Prefetch;
+    use crate::vision::images::tests::numbered;
+    use crate::vision::{Augment, Augmented, Images};
 
     fn plan(rows: usize, order: Order, augment: Option<Augment>) -> Batches {
-        Batches::new(Arc::new(numbered(7)), rows, order, augment, 5).unwrap()
+        let images = Arc::new(numbered(7));
+        let set: Arc<dyn Examples> = match augment {
+            Some(augment) => Arc::new(Augmented::new(images, augment).unwrap()),
+            None => images,
+        };
+        Batches::new(set, rows, order, 5).unwrap()
     }
 
     /// Which images a batch holds, told by their first values.
     fn indices(plan: &Batches, step: u64) -> Vec<usize> {
         let mut batch = Batch::default();
         plan.fill(step, &mut batch);
-        assert_eq!((batch.rows, batch.labels.len()), (plan.rows(), plan.rows()));
-        batch.inputs.chunks(6).map(|image| (image[0] * 25.5).round() as usize).collect()
+        assert_eq!((batch.rows, batch.targets.integers().len()), (plan.rows(), plan.rows()));
+        batch.inputs.numbers().chunks(6).map(|image| (image[0] * 25.5).round() as usize).collect()
     }
 
     #[test]
@@ -270,7 +175,7 @@ mod tests {
             let mut batch = Batch::default();
             plan.fill(step, &mut batch);
             let mut sides = [false; 7];
-            for image in batch.inputs.chunks(6) {
+            for image in batch.inputs.numbers().chunks(6) {
                 sides[(image[0] * 25.5) as usize] = image[0] > image[2];
             }
             sides
@@ -298,17 +203,17 @@ mod tests {
 
     #[test]
     fn empty_batches_and_sets_are_refused() {
-        let make = |set: Dataset, rows| Batches::new(Arc::new(set), rows, Order::Random, None, 0);
+        let make = |set: Images, rows| Batches::new(set, rows, Order::Random, 0);
         assert!(make(numbered(7), 0).unwrap_err().to_string().contains("batch size is 0"));
         let empty = numbered(7).range(0..0).unwrap();
-        assert!(make(empty, 3).unwrap_err().to_string().contains("no images"));
+        assert!(make(empty, 3).unwrap_err().to_string().contains("no examples"));
     }
 
     #[test]
     fn batches_larger_than_all_memory_are_refused() {
         for rows in [usize::MAX, (1 << 62) + 1, 1 << 38] {
             for order in [Order::Random, Order::Shuffled, Order::Sequential] {
-                let error = Batches::new(Arc::new(numbered(7)), rows, order, None, 0).unwrap_err();
+                let error = Batches::new(numbered(7), rows, order, 0).unwrap_err();
                 let message = error.to_string();
                 assert!(message.contains(&rows.to_string()), "{message}");
                 assert!(
@@ -329,7 +234,7 @@ mod tests {
             let mut batch = Batch::default();
             for step in [u64::MAX / 12, u64::MAX / 12 + 1, u64::MAX] {
                 plan.fill(step, &mut batch);
-                assert_eq!(batch.labels.len(), plan.rows());
+                assert_eq!(batch.targets.integers().len(), plan.rows());
             }
             let mut prefetch = Prefetch::spawn(plan.clone(), u64::MAX - 1, usize::MAX);
             for step in [u64::MAX - 1, u64::MAX, 0, 1] {

@@ -1,36 +1,26 @@
 #![doc = include_str!("../README.md")]
 
-pub mod cifar10;
-pub mod fashion_mnist;
-#[cfg(feature = "images")]
-pub mod folder;
-pub mod idx;
-pub mod npy;
+pub mod fetch;
+pub mod table;
+pub mod vision;
 
-mod augment;
 mod batches;
-mod dataset;
-mod digest;
-#[cfg(feature = "download")]
-mod download;
 mod error;
+mod examples;
 mod file;
-#[cfg(feature = "images")]
-mod jpeg;
-mod locations;
-#[cfg(feature = "images")]
-mod picture;
-#[cfg(feature = "download")]
-mod proxy;
-#[cfg(feature = "images")]
-mod webp;
+mod hexadecimal;
+mod in_memory;
+mod prefetch;
 
-pub use augment::{Augment, Border, Canvas};
-pub use batches::{Batch, Batches, Order, Prefetch};
-pub use cifar10::Cifar10;
-pub use dataset::{ClassMatch, Dataset, ImageShape};
+pub use batches::{Batches, Order};
 pub use error::{Error, ErrorKind, Result};
-pub use fashion_mnist::FashionMnist;
-pub use locations::{Locations, Source};
+pub use examples::{Batch, Draw, Examples, Values};
+pub use fetch::{Locations, Source};
+pub use in_memory::InMemory;
+pub use prefetch::Prefetch;
+pub use vision::{
+    Augment, Augmented, Border, Canvas, Cifar10, ClassMatch, FashionMnist, ImageShape, Images,
+    cifar10, fashion_mnist, idx, npy,
+};
 #[cfg(feature = "images")]
-pub use picture::Picture;
+pub use vision::{Picture, folder};

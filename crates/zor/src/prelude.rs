@@ -1,4 +1,4 @@
-//! What most programs need: `use zor::prelude::*`.
+//! The names that most programs need: `use zor::prelude::*`.
 
 pub use zor_core::burn::tensor::{Device, Tensor};
 pub use zor_core::{
@@ -8,9 +8,10 @@ pub use zor_core::{
     ScaleConfig, SequenceConfig, Target, UpsampleConfig,
 };
 pub use zor_data::{
-    Augment, Batch, Batches, Border, Cifar10, Dataset, FashionMnist, Locations, Order, Prefetch,
+    Augment, Augmented, Batch, Batches, Border, Cifar10, Examples, FashionMnist, Images, Locations,
+    Order, Prefetch,
 };
 pub use zor_optim::{AdamW, Muon, Schedule, Sgd};
 
-pub use crate::train::matrix;
-pub use crate::views::Views;
+pub use crate::tasks::parts::test_time_augmentation::Views;
+pub use crate::training::matrix;

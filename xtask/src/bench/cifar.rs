@@ -1,21 +1,23 @@
-//! CIFAR-10 reconstruction by size of the pool, and colorization: the tasks as their presets say, beside backpropagation, the classic rule
-//! and the limit of linear codes.
+//! CIFAR-10 reconstruction by size of the pool, and colorization: the tasks as their presets say,
+//! beside backpropagation, the classic rule and the limit of linear codes.
 //!
-//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose names have these words, `--missing` the seeds
-//! that are not kept yet.
+//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose
+//! names have these words, `--missing` the seeds that are not kept yet.
+
+use std::ops::ControlFlow;
 
 use serde_json::{Map, Value, json};
-use zor::comparison;
-use zor::images::{self, Images, RunData};
-use zor::options::{
-    Count, DataSetName, ModelName, OptimizerName, Options, RuleName, Settings, TaskName,
-};
 use zor::prelude::*;
-use zor::train::{self, Next, Teacher, Training};
+use zor::settings::{OptimizerName, RuleName, Settings};
+use zor::tasks::Data;
+use zor::tasks::parts::data_sets::Cifar10Set;
+use zor::tasks::parts::{colorization_baselines, images};
+use zor::training::{self, Method, Training};
 
 use super::peers::{Numbers, Peer};
 use super::spread::Spread;
 use super::suite::{Choice, Keep, Suite};
+use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
@@ -23,14 +25,14 @@ use crate::table::Table;
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "cifar",
-    data: Some(DataSetName::Cifar10),
+    data: Some(&Cifar10Set),
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/cifar.md"),
 };
 
-/// Pools of training images, what an autoencoder that learned from each has to reach as it is (dB), and PCA's figure where
-/// augmentation has to go beyond it.
+/// Pools of training images, the dB that an autoencoder that learned from each has to reach without
+/// augmentation, and PCA's figure where augmentation has to go beyond it.
 const POOLS: [(usize, f64, Option<f64>); 4] = [
     (64, 17.9, Some(17.91)),
     (500, 25.5, Some(25.79)),
@@ -40,12 +42,13 @@ const POOLS: [(usize, f64, Option<f64>); 4] = [
 /// Augmented images that stand for an augmented pool.
 const AUGMENTED: usize = 20_000;
 
-/// One training, and what is promised of it.
+/// One training and its promises.
 struct Row {
     name: String,
     seeds: u64,
-    teacher: Teacher,
-    options: Options,
+    method: Method,
+    /// Settings as TOML.
+    settings: String,
     /// Least PSNR in dB.
     least: Option<f64>,
     /// Most seconds of training.
@@ -55,10 +58,10 @@ struct Row {
 }
 
 impl Row {
-    fn new(name: impl Into<String>, task: TaskName, options: Options) -> Self {
-        let options = Options { task: Some(task), ..options };
-        let (seeds, teacher) = (1, Teacher::Rule);
-        Self { name: name.into(), seeds, teacher, options, least: None, most: None, truer: false }
+    fn new(name: impl Into<String>, task: &str, settings: &str) -> Self {
+        let settings = format!("task = '{task}'\n{settings}");
+        let (seeds, method) = (1, Method::LocalRule);
+        Self { name: name.into(), seeds, method, settings, least: None, most: None, truer: false }
     }
 
     fn seeds(self, seeds: u64) -> Self {
@@ -78,23 +81,21 @@ impl Row {
     }
 
     fn autodiff(self) -> Self {
-        Self { teacher: Teacher::Autodiff, ..self }
+        Self { method: Method::Autodiff, ..self }
     }
 }
 
+const RECONSTRUCTION: &str = "cifar-reconstruction";
+const COLORIZATION: &str = "cifar-colorization";
+
 /// Everything that is measured, cheapest first.
 fn rows() -> Vec<Row> {
-    let reconstruct =
-        |name: String, options| Row::new(name, TaskName::CifarReconstruction, options);
+    let reconstruct = |name: String, settings: &str| Row::new(name, RECONSTRUCTION, settings);
     let mut rows = Vec::new();
     for (n, least, pca) in POOLS {
         for augment in [false, true] {
-            let options = Options {
-                train_samples: Some(Count::Number(n)),
-                augment: Some(augment),
-                ..Options::default()
-            };
-            let row = reconstruct(pool(n, augment), options);
+            let settings = format!("train_samples = {n}\naugment = {augment}");
+            let row = reconstruct(pool(n, augment), &settings);
             rows.push(match (augment, pca) {
                 // Half a minute each.
                 (false, _) if n < 100 => row.at_least(least).seeds(3),
@@ -104,24 +105,15 @@ fn rows() -> Vec<Row> {
             });
         }
     }
-    let by = |optimizer| Options { optimizer: Some(optimizer), ..Options::default() };
     let dense = "reconstruction, all images";
     rows.extend([
-        reconstruct(dense.to_owned(), Options::default()).at_least(32.4).at_most(300.0),
-        reconstruct(format!("{dense}, autodiff, Muon"), by(OptimizerName::Muon)).autodiff(),
-        reconstruct(format!("{dense}, autodiff, Adam"), by(OptimizerName::Adam)).autodiff(),
-        reconstruct(
-            format!("{dense}, classic rule"),
-            Options { rule: Some(RuleName::Classic), ..Options::default() },
-        ),
+        reconstruct(dense.to_owned(), "").at_least(32.4).at_most(300.0),
+        reconstruct(format!("{dense}, autodiff, Muon"), "optimizer = 'muon'").autodiff(),
+        reconstruct(format!("{dense}, autodiff, Adam"), "optimizer = 'adam'").autodiff(),
+        reconstruct(format!("{dense}, classic rule"), "rule = 'classic'"),
     ]);
-    let color = |name: &str, n, rule| {
-        let options = Options {
-            train_samples: Some(Count::Number(n)),
-            rule: Some(rule),
-            ..Options::default()
-        };
-        Row::new(name, TaskName::CifarColorization, options)
+    let color = |name: &str, n: usize, rule: RuleName| {
+        Row::new(name, COLORIZATION, &format!("train_samples = {n}\nrule = '{rule}'"))
     };
     rows.extend([
         color("colorization, 1,000 images", 1000, RuleName::Default).at_least(22.23),
@@ -131,21 +123,19 @@ fn rows() -> Vec<Row> {
             .truer_than_guesses(),
         color("colorization, 5,000 images, backprop", 5000, RuleName::Backprop).seeds(3),
     ]);
-    let conv = |optimizer, steps| Options {
-        model: Some(ModelName::Conv),
-        steps,
-        // What such a network is usually trained with.
-        learning_rate: (optimizer == OptimizerName::Adam).then_some(2e-3),
-        optimizer: Some(optimizer),
-        ..Options::default()
+    let conv = |optimizer: OptimizerName, more: &str| {
+        // Adam with the rate that such networks are usually trained with.
+        let rate = if optimizer == OptimizerName::Adam { "learning_rate = 2e-3" } else { "" };
+        format!("network = 'conv'\noptimizer = '{optimizer}'\n{rate}\n{more}")
     };
     let name = "reconstruction, conv";
     rows.extend([
-        reconstruct(name.to_owned(), conv(OptimizerName::Muon, None))
-            .at_least(32.2)
-            .at_most(3600.0),
-        reconstruct(format!("{name}, 2,500 steps"), conv(OptimizerName::Muon, Some(2500))),
-        reconstruct(format!("{name}, 2,500 steps, Adam"), conv(OptimizerName::Adam, Some(2500))),
+        reconstruct(name.to_owned(), &conv(OptimizerName::Muon, "")).at_least(32.2).at_most(3600.0),
+        reconstruct(format!("{name}, 2,500 steps"), &conv(OptimizerName::Muon, "steps = 2500")),
+        reconstruct(
+            format!("{name}, 2,500 steps, Adam"),
+            &conv(OptimizerName::Adam, "steps = 2500"),
+        ),
     ]);
     rows
 }
@@ -157,8 +147,7 @@ fn pool(n: usize, augment: bool) -> String {
 
 /// Trains all chosen networks; with peers the limits of linear codes are computed too.
 pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
-    let locations = Locations::from_environment(None);
-    let data = Images::load(DataSetName::Cifar10, &locations).map_err(text)?;
+    let mut loader = Loader::default();
     let mut peer = if choice.torch { Some(Peer::start("pca.py", &[])?) } else { None };
     let kept = results::read("cifar").unwrap_or_default();
     let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
@@ -169,19 +158,19 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             if runs.iter().any(|run| run["seed"] == seed) {
                 continue;
             }
-            let options = Options { seed: Some(seed), ..row.options.clone() };
-            let settings = Settings::resolve(&options).map_err(text)?;
-            let data = images::choose(&data, &settings).map_err(text)?;
-            let go_on = &mut |_: &mut Training| Next::Continue;
-            let trained =
-                train::run(&settings, &data, &Device::flex(), row.teacher, go_on).map_err(text)?;
+            let settings = Settings::parse(&format!("seed = {seed}\n{}", row.settings));
+            let settings = settings.map_err(text)?;
+            let data = loader.load(&settings)?;
+            let continues = &mut |_: &mut Training| ControlFlow::Continue(());
+            let trained = training::run(&settings, &data, &Device::flex(), row.method, continues);
+            let trained = trained.map_err(text)?;
             let mut found = report(&settings, &trained);
-            if settings.task == TaskName::CifarColorization {
+            if settings.task.name() == COLORIZATION {
                 colours(&mut found, &data, &trained)?;
             }
             // Once for a pool; what else learns from it has the same limit.
-            let plain = settings.rule_name == RuleName::Default && row.teacher == Teacher::Rule;
-            let linear = seed == 0 && plain && settings.model == ModelName::Dense;
+            let plain = settings.rule == RuleName::Default && row.method == Method::LocalRule;
+            let linear = seed == 0 && plain && settings.network == "dense";
             if let Some(peer) = peer.as_mut().filter(|_| linear) {
                 found.insert("pca_psnr_db".to_owned(), pca(peer, &settings, &data)?.into());
             }
@@ -206,13 +195,9 @@ fn report(settings: &Settings, trained: &Training) -> Map<String, Value> {
 }
 
 /// Colour differences, the network's and the guesses', and the best PSNR of a guess.
-fn colours(
-    found: &mut Map<String, Value>,
-    data: &RunData,
-    trained: &Training,
-) -> Result<(), String> {
+fn colours(found: &mut Map<String, Value>, data: &Data, trained: &Training) -> Result<(), String> {
     let networks = [("Zor", &trained.network)];
-    let all = comparison::compare(data, &networks, &Device::flex()).map_err(text)?;
+    let all = colorization_baselines::compare(data, &networks, &Device::flex()).map_err(text)?;
     for colours in all {
         let (psnr_db, difference) = (colours.deviation.psnr_db(), colours.difference);
         if colours.name == "Zor" {
@@ -225,12 +210,15 @@ fn colours(
     Ok(())
 }
 
-/// How well as many principal components of what a run learns from reproduce what it is evaluated on.
-fn pca(peer: &mut Peer, settings: &Settings, data: &RunData) -> Result<f64, String> {
-    let pool = Numbers::write("pool.f32", &[&learned_from(settings, data)?])?;
-    let evaluation = Numbers::write("evaluation.f32", &[&data.evaluation.pixels()])?;
+/// PSNR of as many principal components of the training images as a code has numbers, on the
+/// evaluation images.
+fn pca(peer: &mut Peer, settings: &Settings, data: &Data) -> Result<f64, String> {
+    let train = images::of(&*data.train).map_err(text)?;
+    let evaluated = images::of(&*data.evaluation).map_err(text)?;
+    let pool = Numbers::write("pool.f32", &[&learned_from(settings, data, train)?])?;
+    let evaluation = Numbers::write("evaluation.f32", &[&evaluated.pixels()])?;
     let question = json!({
-        "pool": pool.path(), "evaluation": evaluation.path(), "values": data.train.shape().len(),
+        "pool": pool.path(), "evaluation": evaluation.path(), "values": train.shape().len(),
         "components": settings.hidden,
     });
     let answer = peer.ask(&question.to_string())?;
@@ -238,22 +226,22 @@ fn pca(peer: &mut Peer, settings: &Settings, data: &RunData) -> Result<f64, Stri
 }
 
 /// The pool as it is, or as many augmented images as stand for it.
-fn learned_from(settings: &Settings, data: &RunData) -> Result<Vec<f32>, String> {
-    if settings.augment.is_none() {
-        return Ok(data.train.pixels());
+fn learned_from(settings: &Settings, data: &Data, train: &Images) -> Result<Vec<f32>, String> {
+    if !settings.augment {
+        return Ok(train.pixels());
     }
-    let batches = train::batches(settings, data).map_err(text)?;
+    let batches = training::batches(settings, data).map_err(text)?;
     let (mut batch, mut values) = (Batch::default(), Vec::new());
     let mut step = 0;
-    while values.len() < AUGMENTED * data.train.shape().len() {
+    while values.len() < AUGMENTED * train.shape().len() {
         batches.fill(step, &mut batch);
-        values.extend_from_slice(&batch.inputs);
+        values.extend_from_slice(batch.inputs.numbers());
         step += 1;
     }
     Ok(values)
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for row in rows() {
         let runs = &raw["rows"][&row.name];
@@ -308,4 +296,16 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let promised = format!("at least {:.3} dB, its lowest seed", theirs.lowest - theirs.median);
     let measured = format!("{:.3} dB", ours - theirs.median);
     table.add(name, promised, measured, ours >= theirs.lowest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_every_row_are_accepted() {
+        for row in rows() {
+            Settings::parse(&row.settings).unwrap();
+        }
+    }
 }

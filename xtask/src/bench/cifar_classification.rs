@@ -1,19 +1,20 @@
-//! CIFAR-10 classification: three networks as their presets say, whose rule is backpropagation's, beside the classic rule and the normalised
-//! one; with each the cosine of what its layers learn with the gradient that burn's autodiff finds.
+//! CIFAR-10 classification: three networks as their presets say, whose rule is backpropagation's,
+//! beside the classic rule and the normalised one; with each the cosine of its layers' updates with
+//! the gradient that burn's autodiff finds.
 //!
-//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose names have these words, `--missing` the seeds
-//! that are not kept yet.
+//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose
+//! names have these words, `--missing` the seeds that are not kept yet.
 
 use serde_json::{Value, json};
-use zor::alignment;
-use zor::images::{self, Images};
-use zor::options::{DataSetName, ModelName, Options, Settings, TaskName};
-use zor::prelude::Locations;
-use zor::train::Teacher;
+use zor::backprop::alignment;
+use zor::settings::Settings;
+use zor::tasks::parts::data_sets::Cifar10Set;
+use zor::training::Method;
 
 use super::spread::Spread;
 use super::suite::{Choice, Keep, Suite};
 use super::variants::{self, Variant};
+use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
@@ -21,17 +22,17 @@ use crate::table::Table;
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "cifar-classification",
-    data: Some(DataSetName::Cifar10),
+    data: Some(&Cifar10Set),
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/cifar-classification.md"),
 };
 
-/// One network under one rule, and what is promised of it.
+/// One network under one rule, and its promises.
 struct Row {
-    model: ModelName,
+    network: &'static str,
     variant: Variant,
-    teacher: Teacher,
+    method: Method,
     seeds: u64,
     /// Least top-1 of the mean of the seeds; with images' mirror images if it says so.
     least: Option<(f64, &'static str)>,
@@ -40,22 +41,33 @@ struct Row {
 }
 
 impl Row {
-    fn new(model: ModelName, variant: Variant, seeds: u64) -> Self {
-        Self { model, variant, teacher: Teacher::Rule, seeds, least: None, most: None }
+    fn new(network: &'static str, variant: Variant, seeds: u64) -> Self {
+        Self { network, variant, method: Method::LocalRule, seeds, least: None, most: None }
+    }
+
+    fn settings(&self, seed: u64) -> Result<Settings, String> {
+        let settings = Settings::parse(&format!(
+            "task = 'cifar-classification'\nnetwork = '{}'\nseed = {seed}",
+            self.network
+        ))
+        .map_err(text)?;
+        let rule_settings = self.variant.of(&settings.rule_settings);
+        Ok(Settings { rule_settings, ..settings })
     }
 
     fn name(&self) -> String {
-        let model = match self.model {
-            ModelName::Dense => "mlp",
-            other => other.name(),
-        };
-        match (self.teacher, self.variant) {
-            (Teacher::Autodiff, _) => format!("{model}, burn's autodiff"),
-            (Teacher::Rule, Variant::Preset) => model.to_owned(),
-            (Teacher::Rule, variant) => format!("{model}, {}", variant.name()),
+        let network = if self.network == DENSE { "mlp" } else { self.network };
+        match (self.method, self.variant) {
+            (Method::Autodiff, _) => format!("{network}, burn's autodiff"),
+            (Method::LocalRule, Variant::Preset) => network.to_owned(),
+            (Method::LocalRule, variant) => format!("{network}, {}", variant.name()),
         }
     }
 }
+
+const DENSE: &str = "dense";
+const CONV: &str = "conv";
+const AIRBENCH: &str = "airbench";
 
 /// The key of top-1 without mirror images, and with.
 const PLAIN: &str = "top1";
@@ -65,24 +77,23 @@ const SIX: &str = "top1_six_views";
 
 /// Everything that is measured, cheapest first.
 fn rows() -> Vec<Row> {
-    let rows = |model, least, most, beside: &'static [Variant]| {
-        let preset = Row { least: Some(least), most, ..Row::new(model, Variant::Preset, 3) };
-        let beside = beside.iter().map(move |variant| Row::new(model, *variant, 1));
+    let rows = |network, least, most, beside: &'static [Variant]| {
+        let preset = Row { least: Some(least), most, ..Row::new(network, Variant::Preset, 3) };
+        let beside = beside.iter().map(move |variant| Row::new(network, *variant, 1));
         std::iter::once(preset).chain(beside)
     };
     let beside = &[Variant::Normalised, Variant::Ungated, Variant::Classic];
-    let mlp = rows(ModelName::Dense, (0.65, PLAIN), None, beside);
-    let twin = Row { teacher: Teacher::Autodiff, ..Row::new(ModelName::Dense, Variant::Preset, 1) };
-    let conv = rows(ModelName::Conv, (0.88, PLAIN), Some(3600.0), beside);
+    let mlp = rows(DENSE, (0.65, PLAIN), None, beside);
+    let twin = Row { method: Method::Autodiff, ..Row::new(DENSE, Variant::Preset, 1) };
+    let conv = rows(CONV, (0.88, PLAIN), Some(3600.0), beside);
     let beside = &[Variant::Normalised, Variant::Classic];
-    let airbench = rows(ModelName::Airbench, (0.935, FLIP), Some(960.0), beside);
+    let airbench = rows(AIRBENCH, (0.935, FLIP), Some(960.0), beside);
     mlp.chain([twin]).chain(conv).chain(airbench).collect()
 }
 
 /// Trains all chosen networks.
 pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
-    let locations = Locations::from_environment(None);
-    let data = Images::load(DataSetName::Cifar10, &locations).map_err(text)?;
+    let mut loader = Loader::default();
     let kept = results::read("cifar-classification").unwrap_or_default();
     let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
     for row in rows().into_iter().filter(|row| row.name().contains(&choice.only)) {
@@ -93,16 +104,9 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             if runs.iter().any(|run| run["seed"] == seed) {
                 continue;
             }
-            let options = Options {
-                task: Some(TaskName::CifarClassification),
-                model: Some(row.model),
-                seed: Some(seed),
-                ..Options::default()
-            };
-            let mut settings = Settings::resolve(&options).map_err(text)?;
-            settings.rule = row.variant.of(&settings.rule);
-            let data = images::choose(&data, &settings).map_err(text)?;
-            let run = variants::train(&settings, &data, row.teacher)?;
+            let settings = row.settings(seed)?;
+            let data = loader.load(&settings)?;
+            let run = variants::train(&settings, &data, row.method)?;
             println!("{name}, seed {seed}: {run}");
             runs.push(run);
             all.insert(name.clone(), runs.clone().into());
@@ -122,7 +126,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let rows = rows();
     for row in &rows {
@@ -144,7 +148,8 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             let promised = format!("at most {most:.0} s");
             table.add(&name, promised, format!("{slowest:.0} s"), slowest <= most);
         }
-        let twin = rows.iter().find(|twin| twin.teacher != row.teacher && twin.model == row.model);
+        let twin =
+            rows.iter().find(|twin| twin.method != row.method && twin.network == row.network);
         let least_cosine = cosines(raw, row).into_iter().fold(f64::INFINITY, f64::min);
         if let (Some(_), Some(twin)) = (least, twin) {
             let ahead = 100.0 * (top1 - mean(&values(raw, twin, key)));
@@ -177,7 +182,7 @@ fn percent(shares: &[f64]) -> String {
     }
 }
 
-/// What the cosines say: their least, and that the rule coincides with backpropagation if it does.
+/// The least of the cosines, with a remark if the rule coincides with backpropagation.
 fn alike(raw: &Value, row: &Row) -> String {
     let least = cosines(raw, row).into_iter().fold(f64::INFINITY, f64::min);
     let said = if least >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
@@ -195,7 +200,7 @@ pub(crate) fn readme(raw: &Value) -> String {
         let shown: Vec<String> =
             [(PLAIN, ""), (FLIP, " with mirror images"), (SIX, " from six views")]
                 .into_iter()
-                .filter(|(key, _)| *key == PLAIN || row.model == ModelName::Airbench)
+                .filter(|(key, _)| *key == PLAIN || row.network == AIRBENCH)
                 .map(|(key, views)| (values(raw, &row, key), views))
                 .filter(|(shares, _)| !shares.is_empty())
                 .map(|(shares, views)| percent(&shares) + views)
@@ -203,23 +208,23 @@ pub(crate) fn readme(raw: &Value) -> String {
         if shown.is_empty() {
             continue;
         }
-        let network = match (row.teacher, row.variant) {
-            (Teacher::Rule, Variant::Preset) => {
+        let network = match (row.method, row.variant) {
+            (Method::LocalRule, Variant::Preset) => {
                 let name = row.name();
                 let millions = runs[0]["parameters"].as_f64().unwrap_or(f64::NAN) / 1e6;
                 let epochs = runs[0]["samples_seen"].as_f64().unwrap_or(f64::NAN)
                     / runs[0]["train_samples"].as_f64().unwrap_or(f64::NAN);
                 let minutes = mean(&values(raw, &row, "train_seconds")) / 60.0;
                 format!(
-                    "`--model {name}`: {millions:.2} million parameters, {epochs:.0} epochs, {minutes:.0} minutes"
+                    "`--network {name}`: {millions:.2} million parameters, {epochs:.0} epochs, {minutes:.0} minutes"
                 )
             }
-            (Teacher::Rule, Variant::Classic) => "the same, the classic rule".to_owned(),
-            (Teacher::Rule, variant) => format!("the same, {}", variant.name()),
-            (Teacher::Autodiff, _) => "the same under burn's autodiff".to_owned(),
+            (Method::LocalRule, Variant::Classic) => "the same, the classic rule".to_owned(),
+            (Method::LocalRule, variant) => format!("the same, {}", variant.name()),
+            (Method::Autodiff, _) => "the same under burn's autodiff".to_owned(),
         };
-        let beside = if row.variant == Variant::Preset && row.teacher == Teacher::Rule {
-            published(row.model)
+        let beside = if row.variant == Variant::Preset && row.method == Method::LocalRule {
+            published(row.network)
         } else {
             ""
         };
@@ -229,16 +234,16 @@ pub(crate) fn readme(raw: &Value) -> String {
     table
 }
 
-/// What others have published of such a network.
-fn published(model: ModelName) -> &'static str {
-    match model {
-        ModelName::Dense => {
+/// Published figures of such networks.
+fn published(network: &str) -> &'static str {
+    match network {
+        DENSE => {
             "the best dense network with local losses 69.07, backprop on the same 66.44; the first version about 40"
         }
-        ModelName::Conv => "",
-        ModelName::Airbench => {
+        AIRBENCH => {
             "airbench94, backprop and Muon on a GPU, six views: 94.0 (Jordan 2024); equilibrium propagation 93.9; a wide VGG with local losses 96.4"
         }
+        _ => "",
     }
 }
 
@@ -268,4 +273,16 @@ pub(crate) fn page(raw: &Value) -> String {
         );
     }
     page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_every_row_are_accepted() {
+        for row in rows() {
+            assert_eq!(row.settings(7).unwrap().seed, 7);
+        }
+    }
 }

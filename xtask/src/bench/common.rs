@@ -1,11 +1,27 @@
-//! What several suites measure with.
+//! Values and numbers that several suites measure with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use zor::core::Parameter;
+use zor::model::Model;
 use zor::prelude::*;
+use zor::settings::Settings;
 
 /// Cores that the suites use: all of them.
 pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A model that is in no file.
+pub(super) fn model(network: Network, settings: &Settings) -> Model {
+    let (notes, path) = (BTreeMap::new(), PathBuf::new());
+    Model { network, settings: settings.clone(), notes, path }
+}
+
+/// The classes of a batch.
+pub(super) fn classes(batch: &Batch) -> Vec<usize> {
+    batch.targets.integers().iter().map(|class| *class as usize).collect()
 }
 
 /// Normally distributed values.

@@ -1,4 +1,5 @@
-//! A training step of the airbench network beside PyTorch's, and the rate that each pass of its convolutions reaches.
+//! A training step of the airbench network beside PyTorch's, and the rate that each pass of its
+//! convolutions reaches.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -6,8 +7,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use zor::core::Network;
 use zor::core::ops::{self, Geometry, Transposed, Window};
-use zor::models;
 use zor::prelude::*;
+use zor::tasks::parts::networks;
 
 use super::common::{noise, threads};
 use super::peers::Peer;
@@ -65,7 +66,7 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
     Ok(raw)
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let ratio = Spread::read(&raw["ratio"]);
     let promised = format!("at most {PROMISED:.2}");
@@ -116,7 +117,7 @@ impl Step {
         let mut random = Random::seeded(1);
         let input = noise([BATCH, 32 * 32 * 3]);
         let classes = (0..BATCH).map(|_| random.below(10)).collect();
-        let network = models::airbench(&[32, 32, 3], 10).build(&device).map_err(text)?;
+        let network = networks::airbench(&[32, 32, 3], 10).build(&device).map_err(text)?;
         Ok(Self { network, input, classes })
     }
 

@@ -1,22 +1,28 @@
 //! Depth: how far credit goes, with residual paths and without, under which options of the rule.
 //!
-//! Networks of 2 to 128 hidden layers, dense and convolutional, learn to classify Fashion-MNIST. Each is a stem, hidden layers that all look
-//! alike (batch normalisation, gate, weights; beside a path past them or not), and a linear head. Beside accuracy stand, for one batch
-//! after training, the norm of the signal at every hidden layer and the cosine between what the layer would learn and backpropagation's gradient.
+//! Networks of 2 to 128 hidden layers, dense and convolutional, learn to classify Fashion-MNIST.
+//! Each is a stem, hidden layers that all look alike (batch normalisation, gate, weights; beside a
+//! path past them or not), and a linear head. Beside accuracy stand, for one batch after training,
+//! the norm of the signal at every hidden layer and the cosine between the layer's update and
+//! backpropagation's gradient.
 //!
-//! Because a network with residual paths can do without its hidden layers, the deepest have a control: the same with those frozen as they were drawn.
+//! Because a network with residual paths can do without its hidden layers, the deepest have a
+//! control: the same with those frozen as they were drawn.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use zor::alignment::{self, cosine, updates};
+use zor::backprop::alignment::{self, cosine, updates};
 use zor::core::{Learning, Memory, Mode, Signal, SignalGate, Workspace};
-use zor::options::{DataSetName, TaskName};
 use zor::prelude::*;
-use zor::train::{self, classes};
+use zor::settings::Settings;
+use zor::tasks;
+use zor::tasks::parts::data_sets::FashionMnistSet;
+use zor::training::evaluate::evaluate;
 
+use super::common::classes;
 use super::spread::Spread;
 use super::suite::{Keep, Suite};
 use crate::paths::text;
@@ -25,7 +31,7 @@ use crate::table::Table;
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "depth",
-    data: Some(DataSetName::FashionMnist),
+    data: Some(&FashionMnistSet),
     run: |_, keep| run(keep),
     figures,
     remarks: include_str!("../../../docs/remarks/depth.md"),
@@ -34,7 +40,7 @@ pub(crate) const SUITE: Suite = Suite {
 const DEPTHS: [usize; 5] = [2, 10, 32, 64, 128];
 const SEEDS: Range<u64> = 0..3;
 
-/// What stands between stem and head.
+/// The kind of layers between stem and head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// 16 units a layer.
@@ -61,7 +67,8 @@ impl Kind {
 
     fn stem(self, network: NetworkBuilder) -> NetworkBuilder {
         match self {
-            // Were its scale free, a stem beside frozen layers would outgrow them, and the control would be a network without them.
+            // Were its scale free, a stem beside frozen layers would outgrow them, and the control
+            // would be a network without them.
             Self::Dense => network
                 .layer(DenseConfig::new(16))
                 .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() }),
@@ -161,7 +168,7 @@ impl Design {
     }
 }
 
-/// What became of one network.
+/// The results of one network.
 struct Outcome {
     design: Design,
     top1: f64,
@@ -196,7 +203,9 @@ fn rounded(values: &[f64]) -> Vec<f64> {
 pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
     let data = FashionMnist::load(&Locations::from_environment(None)).map_err(text)?;
     let test = data.test.ok_or("the depth suite needs the full Fashion-MNIST (ZOR_DATA_DIR)")?;
-    let laboratory = Laboratory { train: Arc::new(data.train), test, device: Device::flex() };
+    let settings = Settings::of(tasks::named("fashion-classification").map_err(text)?);
+    let device = Device::flex();
+    let laboratory = Laboratory { train: data.train.into(), test, settings, device };
     println!(
         "{:<14}{:<10}{:>6} {:<30}{:>22}{:>8}{:>24}{:>8}",
         "hidden",
@@ -241,7 +250,7 @@ pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "depth", "runs": raw }))
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let runs: Vec<&Value> = raw["runs"].as_array().into_iter().flatten().collect();
     for kind in [Kind::Dense, Kind::Convolutional] {
@@ -281,8 +290,10 @@ fn ranged(mean: f64, spread: Spread, unit: &str) -> String {
 }
 
 struct Laboratory {
-    train: Arc<Dataset>,
-    test: Dataset,
+    train: Arc<dyn Examples>,
+    test: Images,
+    /// Settings of an evaluation.
+    settings: Settings,
     device: Device,
 }
 
@@ -317,24 +328,23 @@ impl Laboratory {
         let norms = Norms::default();
         let mut network = design.build(&self.device, &norms)?;
         let optimizer = AdamW::new(Schedule::linear(rate, steps).with_warm_up(steps / 20));
-        let batches = Batches::new(self.train.clone(), rows, Order::Shuffled, None, design.seed);
+        let batches = Batches::new(self.train.clone(), rows, Order::Shuffled, design.seed);
         let mut prefetch = Prefetch::spawn(batches.map_err(text)?, 0, 4);
         let start = Instant::now();
         for _ in 0..steps {
             let batch = prefetch.next();
             let (input, classes) = (
-                matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?,
-                classes(&batch.labels),
+                matrix(batch.inputs.numbers(), batch.rows, &self.device).map_err(text)?,
+                classes(&batch),
             );
             prefetch.recycle(batch);
             network.train_batch(&optimizer, input, classes).map_err(text)?;
         }
         let seconds = start.elapsed().as_secs_f64();
-        let task = TaskName::FashionClassification;
-        let score = train::evaluate(&network, task, &self.test, &self.device, Views::default())
-            .map_err(text)?;
+        let score = evaluate(&network, &self.settings, &self.test, &self.device).map_err(text)?;
         let (cosines, norms) = self.compare(&network, design, &norms)?;
-        Ok(Outcome { design, top1: score.top1().unwrap_or(0.0), seconds, cosines, norms })
+        let top1 = score.figure("top1").unwrap_or(0.0);
+        Ok(Outcome { design, top1, seconds, cosines, norms })
     }
 
     /// Cosines and norms on one batch of the test set.
@@ -345,17 +355,17 @@ impl Laboratory {
         norms: &Norms,
     ) -> Result<(Vec<f64>, Vec<f64>), String> {
         let mut batch = Batch::default();
-        let set = Arc::new(self.test.first(256).map_err(text)?);
-        Batches::new(set, 256, Order::Full, None, 0).map_err(text)?.fill(0, &mut batch);
-        let input = matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?;
+        let set = self.test.first(256).map_err(text)?;
+        Batches::new(set, 256, Order::Full, 0).map_err(text)?.fill(0, &mut batch);
+        let input = matrix(batch.inputs.numbers(), batch.rows, &self.device).map_err(text)?;
         let mut network = network.clone();
-        // What frozen layers would learn counts too.
+        // Updates of frozen layers count too.
         let parameters = network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
         parameters.for_each(|parameter| parameter.set_frozen(false));
         norms.listen(true);
-        let ours = updates(&network, input.clone(), classes(&batch.labels)).map_err(text)?;
+        let ours = updates(&network, input.clone(), classes(&batch)).map_err(text)?;
         let found = norms.listen(false);
-        // The same with the rule that is backpropagation; autodiff knows no probes.
+        // A twin with the rule that is backpropagation; autodiff knows no probes.
         let mut twin = Design { variant: Variant::Backprop, frozen: false, ..design }
             .build(&self.device, norms)?;
         let from = network.layers().iter().flat_map(|layer| layer.parameters());
@@ -363,7 +373,7 @@ impl Laboratory {
         for (from, to) in from.zip(to) {
             to.set_value(from.value()).map_err(text)?;
         }
-        let theirs = updates(&twin, input, classes(&batch.labels)).map_err(text)?;
+        let theirs = updates(&twin, input, classes(&batch)).map_err(text)?;
         let weights = network.layers().iter().flat_map(|layer| layer.parameters());
         let pairs = weights.zip(ours.iter().zip(&theirs));
         let pairs = pairs.filter(|(parameter, _)| !["scale", "shift"].contains(&parameter.name()));

@@ -1,35 +1,43 @@
-//! The runtime for small devices on this machine, one core: what silence saves, beside others, and ten images learned there.
+//! The runtime for small devices on this machine, one core: the time that silence saves, beside
+//! others, and ten images learned there.
 //!
-//! Products are those of a single dense layer. Inputs are silent at random, 32 different ones in turn. Weights out of cache: as many copies of the
-//! layer in turn as make 256 MB.
+//! Products are those of a single dense layer. Inputs are silent at random, 32 different ones in
+//! turn. Weights out of cache: as many copies of the layer in turn as make 256 MB.
 
 use std::cell::RefCell;
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use zor::core::Network;
 use zor::core::burn::tensor::activation;
-use zor::edge::{self, DType, Path};
-use zor::images::{self, Images};
+use zor::export::{self, DType, Path};
 use zor::io::edge::Image;
-use zor::options::{Count, DataSetName, Options, RuleName, Settings, TaskName};
+use zor::model::Model;
 use zor::prelude::*;
-use zor::train::{self, Next, Teacher};
+use zor::settings::Settings;
+use zor::tasks::Data;
+use zor::tasks::parts::data_sets::FashionMnistSet;
+use zor::tasks::parts::images;
+use zor::training::score::Figure;
+use zor::training::{self, Method, Training};
 use zor_edge::{Learner, Optimizer, Rule, state_len, weights_len};
 
+use super::common::model;
 use super::peers::{Numbers, Peer};
 use super::process_memory;
 use super::rounds::{self, Contender};
 use super::spread::Spread;
 use super::suite::Suite;
+use crate::data::Loader;
 use crate::paths::text;
 use crate::table::Table;
 
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "edge",
-    data: Some(DataSetName::FashionMnist),
+    data: Some(&FashionMnistSet),
     run: |choice, _| run(choice.torch),
     figures,
     remarks: include_str!("../../../docs/remarks/edge.md"),
@@ -41,13 +49,15 @@ const INPUTS: usize = 32;
 /// Bytes of weights that no cache holds.
 const OUT_OF_CACHE: usize = 256 << 20;
 const SIZES: [[usize; 2]; 5] = [NARROW, SHOWN, [728, 3072], [3072, 728], [3072, 3072]];
-/// Of this one it is measured how long its rows take to come from memory, whatever is done with them.
+/// Of this one it is measured how long its rows take to come from memory, whatever is done with
+/// them.
 const NARROW: [usize; 2] = [784, 64];
 /// Where the weights of an image's only layer begin.
 const WEIGHTS: usize = 128;
 /// Of this one nothing is promised for silence: it has more outputs to finish than inputs to skip.
 const SHOWN: [usize; 2] = [64, 784];
-/// Per cent of the inputs that are silent, and how many times faster than dense the runtime shall be then.
+/// Per cent of the inputs that are silent, and how many times faster than dense the runtime shall
+/// be then.
 const SILENT: [(usize, Option<f64>); 4] = [(0, None), (50, Some(1.5)), (75, None), (90, Some(5.0))];
 /// Times of dense that it may take where nothing is silent.
 const AT_FULL: f64 = 1.05;
@@ -135,7 +145,8 @@ fn samples(inputs: usize, silent: usize) -> Vec<Vec<f32>> {
 
 const READING: &str = "reading their rows, and nothing else";
 
-/// A byte of every line of an image's rows for the inputs that are not silent, once all of them were asked for.
+/// A byte of every line of an image's rows for the inputs that are not silent, once all of them
+/// were asked for.
 fn read_rows(image: &Image, rows: &[usize], length: usize) -> u8 {
     let bytes = |row: &usize| image.bytes()[WEIGHTS + row * length..][..length].iter().step_by(64);
     #[cfg(target_arch = "x86_64")]
@@ -197,22 +208,22 @@ const ONNX: [&str; 3] =
 
 /// One image through 784-64-784, one thread, beside others.
 fn latency(peer: bool) -> Result<Value, String> {
-    let (network, data) = reconstruction(None)?;
-    let (sparse, _) = reconstruction(Some(0.1))?;
-    let weights = weights(&network);
-    let pixels = data.evaluation.first(100).map_err(text)?.pixels();
+    let mut loader = Loader::default();
+    let (dense, data) = reconstruction("", &mut loader)?;
+    let (sparse, _) = reconstruction("target_spike_rate = 0.1", &mut loader)?;
+    let weights = weights(&dense.network);
+    let evaluation = images::of(&*data.evaluation).map_err(text)?;
+    let pixels = evaluation.first(100).map_err(text)?.pixels();
     let samples: Vec<&[f32]> = pixels.chunks_exact(784).collect();
     let tensors: Vec<Tensor<2>> = samples
         .iter()
         .map(|s| matrix(s, 1, &Device::flex()).map_err(text))
         .collect::<Result<_, _>>()?;
-    let image = |network: &Network, dtype| {
-        edge::export(network, TaskName::FashionReconstruction, &data.train, dtype, &Device::flex())
-            .map_err(text)
-    };
+    let image =
+        |model: &Model, dtype| export::export(model, &data, dtype, &Device::flex()).map_err(text);
     let images = [
-        image(&network, DType::F32)?,
-        image(&network, DType::Int8)?,
+        image(&dense, DType::F32)?,
+        image(&dense, DType::Int8)?,
         image(&sparse, DType::F32)?,
         image(&sparse, DType::Int8)?,
     ];
@@ -227,8 +238,8 @@ fn latency(peer: bool) -> Result<Value, String> {
         }
         Ok(start.elapsed().as_secs_f64() * 1e6 / N as f64)
     };
-    let tensor_weights: Vec<Tensor<2>> =
-        network.layers().iter().flat_map(|layer| layer.parameters()).map(|w| w.value()).collect();
+    let parameters = dense.network.layers().iter().flat_map(|layer| layer.parameters());
+    let tensor_weights: Vec<Tensor<2>> = parameters.map(|weight| weight.value()).collect();
     let burn = || {
         let start = Instant::now();
         for sample in tensors.iter().cycle().take(N) {
@@ -297,7 +308,8 @@ fn pairs() -> Vec<(&'static str, &'static str)> {
 const COPIES: usize = 64;
 const HELD: [&str; 3] = ["f32", "int8", "burn"];
 
-/// Bytes that this process grows by for a dense network that has answered, with its input and output; the mean of several.
+/// Bytes that this process grows by for a dense network that has answered, with its input and
+/// output; the mean of several.
 pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<u64, String> {
     let network = Network::dense(sizes).build(&Device::flex()).map_err(text)?;
     let samples = samples(sizes[0], 0);
@@ -346,24 +358,22 @@ fn weights(network: &Network) -> Vec<f32> {
     all.flat_map(|weight| weight.value().into_data().iter::<f32>().collect::<Vec<_>>()).collect()
 }
 
-/// The network of all images, with a target spike rate or without.
-fn reconstruction(target: Option<f32>) -> Result<(Network, images::RunData), String> {
-    let options = Options {
-        task: Some(TaskName::FashionReconstruction),
-        train_samples: Some(Count::All),
-        target_spike_rate: target,
-        ..Options::default()
-    };
-    let (trained, data) = trained(options)?;
-    Ok((trained.network, data))
+/// The network of all images, with more settings as TOML.
+fn reconstruction(more: &str, loader: &mut Loader) -> Result<(Model, Data), String> {
+    let settings = settings(&format!("train_samples = 'all'\n{more}"))?;
+    let (trained, data) = trained(&settings, loader)?;
+    Ok((model(trained.network, &settings), data))
 }
 
-fn trained(options: Options) -> Result<(train::Training, images::RunData), String> {
-    let settings = Settings::resolve(&options).map_err(text)?;
-    let data = Images::load(settings.task.data_set(), &Locations::from_environment(None));
-    let data = images::choose(&data.map_err(text)?, &settings).map_err(text)?;
-    let device = Device::flex();
-    let trained = train::run(&settings, &data, &device, Teacher::Rule, &mut |_| Next::Continue);
+/// Settings of reconstruction, those that are given as TOML.
+fn settings(given: &str) -> Result<Settings, String> {
+    Settings::parse(&format!("task = 'fashion-reconstruction'\n{given}")).map_err(text)
+}
+
+fn trained(settings: &Settings, loader: &mut Loader) -> Result<(Training, Data), String> {
+    let (data, device) = (loader.load(settings)?, Device::flex());
+    let continues = &mut |_: &mut Training| ControlFlow::Continue(());
+    let trained = training::run(settings, &data, &device, Method::LocalRule, continues);
     Ok((trained.map_err(text)?, data))
 }
 
@@ -372,20 +382,16 @@ const WIDTHS: [usize; 3] = [784, 64, 784];
 /// Ten images, as they are, 500 steps of the classic rule: here and in the runtime.
 fn learning() -> Result<Value, String> {
     let (mut preset, mut runtime, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+    let mut loader = Loader::default();
     for seed in 0..SEEDS {
-        let options = Options {
-            task: Some(TaskName::FashionReconstruction),
-            rule: Some(RuleName::Classic),
-            augment: Some(false),
-            seed: Some(seed),
-            ..Options::default()
-        };
-        let (trained, data) = trained(options)?;
-        preset.push(trained.evaluation().headline());
-        let samples = data.train.pixels();
+        let settings = settings(&format!("rule = 'classic'\naugment = false\nseed = {seed}"))?;
+        let (trained, data) = trained(&settings, &mut loader)?;
+        let train = images::of(&*data.train).map_err(text)?;
+        let evaluation = images::of(&*data.evaluation).map_err(text)?.pixels();
+        preset.push(trained.evaluation().headline().map_or(f64::NAN, Figure::shown_value));
+        let (samples, rows) = (train.pixels(), train.len());
         let mut weights = vec![0.0; weights_len(&WIDTHS)];
-        let mut state = vec![0.0; state_len(&WIDTHS, data.train.len(), &Optimizer::CLASSIC)];
-        let rows = data.train.len();
+        let mut state = vec![0.0; state_len(&WIDTHS, rows, &Optimizer::CLASSIC)];
         let learner = Learner::new(
             &WIDTHS,
             rows,
@@ -402,7 +408,6 @@ fn learning() -> Result<Value, String> {
         }
         seconds.push(start.elapsed().as_secs_f64());
         let (mut scratch, mut outputs) = (vec![0.0; 2 * 784], Vec::new());
-        let evaluation = data.evaluation.pixels();
         for sample in evaluation.chunks_exact(784) {
             let mut output = [0.0; 784];
             learner.predict(sample, &mut output, &mut scratch).map_err(text)?;
@@ -425,7 +430,7 @@ fn learning() -> Result<Value, String> {
     }))
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for size in SIZES {
         for dtype in [DType::F32, DType::Int8] {

@@ -1,28 +1,33 @@
-//! Ten images: how long a perceptron in PyTorch takes to its best, by how long Zor takes to pass that.
+//! Ten images: how long a perceptron in PyTorch takes to its best, by how long Zor takes to pass
+//! that.
 //!
-//! Data and initial weights are in memory when the clocks start, and the clocks stand while validation images are looked at. Settings of
-//! the strongest perceptron are chosen on training images 10,000 to 11,000; both are validated on 2,000 to 3,000.
+//! Data and initial weights are in memory when the clocks start, and the clocks stand while
+//! validation images are looked at. Settings of the strongest perceptron are chosen on training
+//! images 10,000 to 11,000; both are validated on 2,000 to 3,000.
 
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use zor::core::Network;
-use zor::images::{self, Images};
-use zor::options::{DataSetName, Options, RuleName, Settings, TaskName};
 use zor::prelude::*;
-use zor::train::{self, Teacher};
+use zor::settings::Settings;
+use zor::tasks::Data;
+use zor::tasks::parts::data_sets::{DataSet, FashionMnistSet};
+use zor::tasks::parts::images;
+use zor::training::{Method, build_network};
 
 use super::common::threads;
 use super::peers::{Numbers, Peer};
 use super::spread::Spread;
 use super::suite::Suite;
+use crate::data::Loader;
 use crate::paths::text;
 use crate::table::Table;
 
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "few-shot",
-    data: Some(DataSetName::FashionMnist),
+    data: Some(&FashionMnistSet),
     run: |_, _| run(),
     figures,
     remarks: include_str!("../../../docs/remarks/few-shot.md"),
@@ -38,8 +43,7 @@ const CHOSEN_ON: std::ops::Range<usize> = 10_000..11_000;
 
 pub(crate) fn run() -> Result<Value, String> {
     let threads = threads();
-    let data = Images::load(DataSetName::FashionMnist, &Locations::from_environment(None));
-    let few = Few::new(&data.map_err(text)?)?;
+    let few = Few::new()?;
     let mut peer = Peer::start("few_shot.py", &[threads.to_string(), few.numbers.path()])?;
     let mut ask = |kind: &str, seed: u64| {
         let answer = peer.ask(&json!({ "kind": kind, "seed": seed }).to_string())?;
@@ -52,7 +56,7 @@ pub(crate) fn run() -> Result<Value, String> {
     let burn = few.compare("burn's autodiff, our optimizer, to 0.1 dB less", |seed| {
         // Both end at the same limit: what counts is when they are near it.
         let near = few.best(seed)? - NEAR;
-        Ok((near, few.seconds_to_pass(near, seed, Teacher::Autodiff)?.0, Value::Null))
+        Ok((near, few.seconds_to_pass(near, seed, Method::Autodiff)?.0, Value::Null))
     })?;
     let mut times = Vec::new();
     let mut reached = f64::NAN;
@@ -75,28 +79,26 @@ pub(crate) fn run() -> Result<Value, String> {
     }))
 }
 
-/// Ten images, and what is validated on, in memory.
+/// Ten images and those that are validated on, in memory.
 struct Few {
     settings: Settings,
     images: Tensor<2>,
     validation: Tensor<2>,
-    data: images::RunData,
-    /// The same for a peer.
+    data: Data,
+    /// All images, for a peer.
     numbers: Numbers,
 }
 
 impl Few {
-    fn new(data: &Images) -> Result<Self, String> {
-        let options = Options {
-            task: Some(TaskName::FashionReconstruction),
-            rule: Some(RuleName::Default),
-            augment: Some(false),
-            ..Options::default()
-        };
-        let settings = Settings::resolve(&options).map_err(text)?;
-        let rest = data.train.range(CHOSEN_ON).map_err(text)?;
-        let data = images::choose(data, &settings).map_err(text)?;
-        let sets = [&*data.train, &data.evaluation, &rest].map(|set| set.pixels());
+    fn new() -> Result<Self, String> {
+        let settings = "task = 'fashion-reconstruction'\nrule = 'default'\naugment = false";
+        let settings = Settings::parse(settings).map_err(text)?;
+        let whole = FashionMnistSet.load(&Locations::from_environment(None)).map_err(text)?;
+        let rest = whole.train.range(CHOSEN_ON).map_err(text)?;
+        let data = Loader::default().load(&settings)?;
+        let [train, evaluation] =
+            [&data.train, &data.evaluation].map(|set| images::of(&**set).map_err(text));
+        let sets = [train?, evaluation?, &rest].map(Images::pixels);
         let numbers = Numbers::write("few_shot.f32", &sets.each_ref().map(Vec::as_slice))?;
         let device = Device::flex();
         let images = matrix(&sets[0], data.train.len(), &device).map_err(text)?;
@@ -104,7 +106,8 @@ impl Few {
         Ok(Self { settings, images, validation, data, numbers })
     }
 
-    /// Runs a peer, which says what it reached in how many seconds and with what settings, and then Zor until past it, seed by seed.
+    /// Runs a peer, which says its PSNR, seconds and settings, and then Zor until past it, seed by
+    /// seed.
     fn compare(
         &self,
         name: &str,
@@ -114,7 +117,7 @@ impl Few {
         let (mut reached, mut theirs, mut ours, mut steps) = (vec![], vec![], vec![], vec![]);
         for round in 0..=SEEDS {
             let (psnr, seconds, with) = peer(round)?;
-            let own = self.seconds_to_pass(psnr, round, Teacher::Rule)?;
+            let own = self.seconds_to_pass(psnr, round, Method::LocalRule)?;
             if round > 0 {
                 reached.push(psnr);
                 theirs.push(1e3 * seconds);
@@ -139,24 +142,24 @@ impl Few {
         }))
     }
 
-    /// Trains until told to stop; `after` hears PSNR on validation images and seconds of training after each step.
+    /// Trains until told to stop; `after` hears PSNR on validation images and seconds of training
+    /// after each step.
     fn train(
         &self,
         seed: u64,
-        teacher: Teacher,
+        method: Method,
         mut after: impl FnMut(u64, f64, f64) -> bool,
     ) -> Result<(), String> {
         let settings = Settings { seed, ..self.settings.clone() };
-        let set = &self.data.train;
-        let (shape, classes) = (set.shape(), set.n_classes());
+        let (shape, outputs) = (self.data.train.input_shape(), self.data.outputs);
         let mut network: Network =
-            train::build_network(&settings, shape, classes, &Device::flex()).map_err(text)?;
+            build_network(&settings, &shape, outputs, &Device::flex()).map_err(text)?;
         let optimizer = settings.build_optimizer();
         let mut seconds = 0.0;
         for step in 1..=settings.steps {
             let start = Instant::now();
             let (input, target) = (self.images.clone(), self.images.clone());
-            teacher.train_batch(&mut network, optimizer.as_ref(), input, target).map_err(text)?;
+            method.train_batch(&mut network, optimizer.as_ref(), input, target).map_err(text)?;
             seconds += start.elapsed().as_secs_f64();
             let (input, target) = (self.validation.clone(), self.validation.clone());
             let reached = network.evaluate(input, target).map_err(text)?.psnr_db();
@@ -168,14 +171,9 @@ impl Few {
     }
 
     /// Seconds and steps of training until validation images are reconstructed better than this.
-    fn seconds_to_pass(
-        &self,
-        psnr: f64,
-        seed: u64,
-        teacher: Teacher,
-    ) -> Result<(f64, u64), String> {
+    fn seconds_to_pass(&self, psnr: f64, seed: u64, method: Method) -> Result<(f64, u64), String> {
         let mut found = (f64::INFINITY, 0);
-        self.train(seed, teacher, |step, reached, seconds| {
+        self.train(seed, method, |step, reached, seconds| {
             if reached > psnr {
                 found = (seconds, step);
             }
@@ -187,7 +185,7 @@ impl Few {
     /// The best that the same network reaches under autodiff.
     fn best(&self, seed: u64) -> Result<f64, String> {
         let mut best = f64::NEG_INFINITY;
-        self.train(seed, Teacher::Autodiff, |_, reached, _| {
+        self.train(seed, Method::Autodiff, |_, reached, _| {
             best = reached.max(best);
             true
         })?;
@@ -197,7 +195,7 @@ impl Few {
     /// PSNR after the last step.
     fn last(&self, seed: u64) -> Result<f64, String> {
         let mut last = f64::NAN;
-        self.train(seed, Teacher::Rule, |_, reached, _| {
+        self.train(seed, Method::LocalRule, |_, reached, _| {
             last = reached;
             true
         })?;
@@ -205,7 +203,7 @@ impl Few {
     }
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let names = [
         ("mlp", "ten images: time to a PyTorch perceptron's best, by ours", Some(PROMISED)),

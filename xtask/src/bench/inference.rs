@@ -1,23 +1,27 @@
-//! The answer to one sample: on one core beside burn and PyTorch, and, where weights do not fit a core's cache, beside reading them once.
+//! The answer to one sample: on one core beside burn and PyTorch, and, where weights do not fit a
+//! core's cache, beside reading them once.
 //!
-//! 784-64-784 learned ten images, and is asked about others: inputs that are zero cost it nothing. 3072-728-3072 is asked about noise.
+//! 784-64-784 learned ten images, and is asked about others: inputs that are zero cost it nothing.
+//! 3072-728-3072 is asked about noise.
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use zor::core::burn::tensor::activation;
 use zor::core::{Network, Workspace, ops};
-use zor::images::{self, Images};
-use zor::options::{DataSetName, Options, Settings, TaskName};
 use zor::prelude::*;
-use zor::train::{self, Next, Teacher};
+use zor::settings::Settings;
+use zor::tasks::parts::images;
+use zor::training::{self, Method, Training};
 
 use super::common::{noise, threads};
 use super::peers::Peer;
 use super::rounds::{self, Contender};
 use super::spread::Spread;
 use super::suite::Suite;
+use crate::data::Loader;
 use crate::paths::text;
 use crate::table::Table;
 
@@ -53,18 +57,13 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
 
 /// The network of ten images, and images that it has not seen.
 fn reconstruction() -> Result<(Network, Vec<Tensor<2>>), String> {
-    let options = Options {
-        task: Some(TaskName::FashionReconstruction),
-        augment: Some(false),
-        ..Options::default()
-    };
-    let settings = Settings::resolve(&options).map_err(text)?;
-    let data = Images::load(DataSetName::FashionMnist, &Locations::from_environment(None));
-    let data = images::choose(&data.map_err(text)?, &settings).map_err(text)?;
-    let device = Device::flex();
-    let trained = train::run(&settings, &data, &device, Teacher::Rule, &mut |_| Next::Continue);
-    let pixels = data.evaluation.shape().len();
-    let samples = data.evaluation.pixels();
+    let settings = Settings::parse("task = 'fashion-reconstruction'\naugment = false");
+    let settings = settings.map_err(text)?;
+    let (data, device) = (Loader::default().load(&settings)?, Device::flex());
+    let continues = &mut |_: &mut Training| ControlFlow::Continue(());
+    let trained = training::run(&settings, &data, &device, Method::LocalRule, continues);
+    let evaluation = images::of(&*data.evaluation).map_err(text)?;
+    let (pixels, samples) = (evaluation.shape().len(), evaluation.pixels());
     let samples = samples.chunks_exact(pixels).map(|image| matrix(image, 1, &device).map_err(text));
     Ok((trained.map_err(text)?.network, samples.collect::<Result<_, _>>()?))
 }
@@ -124,7 +123,7 @@ fn measure(
     Ok(times.report(&format!("one sample through {}, {threads} threads", sizes.join("-"))))
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let time = Spread::read(&raw["784-64-784"][ZOR]["us"]);
     let promised = format!("at most {PROMISED:.1} us");

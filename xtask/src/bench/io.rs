@@ -1,4 +1,5 @@
-//! How long a network takes to be saved and loaded, beside the same bytes written, read and digested.
+//! How long a network takes to be saved and loaded, beside the same bytes written, read and
+//! digested.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -41,7 +42,7 @@ pub(crate) fn run() -> Result<Value, String> {
     Ok(json!({ "suite": "io", "times_its_bytes": ratio.json() }))
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let ratio = Spread::read(&raw["times_its_bytes"]);
     let name = "saving and loading 3072-728-3072, times its bytes";

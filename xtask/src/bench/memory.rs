@@ -1,11 +1,12 @@
-//! Peak memory of training beside PyTorch's, above what each process has after a first tiny step. A process a measurement.
+//! Peak memory of training beside PyTorch's, above that of each process after a first tiny step. A
+//! process a measurement.
 
 use std::fs;
 
 use serde_json::{Map, Value, json};
 use zor::core::{Network, Rule};
 use zor::prelude::*;
-use zor::train::Teacher;
+use zor::training::Method;
 
 use super::common::{noise, threads};
 use super::peers;
@@ -29,7 +30,8 @@ const ROUNDS: usize = 7;
 const PROMISED: f64 = 0.6;
 const BATCH: usize = 512;
 
-/// Zor with the optimizer of the presets, which the promise is about, and with the peer's; and burn's autodiff with that.
+/// Zor with the optimizer of the presets, which the promise is about, and with the peer's; and
+/// burn's autodiff with that.
 const OWN: [&str; 3] = ["muon", "adamw", "autodiff"];
 
 /// Networks by name, and whether something is promised of them.
@@ -79,37 +81,37 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
 
 /// Bytes that this process takes at most while a network of these sizes trains for three steps.
 pub(super) fn highest(kind: &str, sizes: &[usize]) -> Result<u64, String> {
-    let (teacher, optimizer): (Teacher, Box<dyn Optimizer>) = match kind {
-        "muon" => (Teacher::Rule, Box::new(Muon::new(0.02))),
-        "adamw" => (Teacher::Rule, Box::new(AdamW::default())),
-        _ => (Teacher::Autodiff, Box::new(AdamW::default())),
+    let (method, optimizer): (Method, Box<dyn Optimizer>) = match kind {
+        "muon" => (Method::LocalRule, Box::new(Muon::new(0.02))),
+        "adamw" => (Method::LocalRule, Box::new(AdamW::default())),
+        _ => (Method::Autodiff, Box::new(AdamW::default())),
     };
-    train(&[8, 8, 8], 2, teacher, optimizer.as_ref())?;
+    train(&[8, 8, 8], 2, method, optimizer.as_ref())?;
     let before = status("VmRSS")?;
     // From here on the highest is counted anew.
     fs::write("/proc/self/clear_refs", "5").map_err(|e| format!("/proc/self/clear_refs: {e}"))?;
-    train(sizes, BATCH, teacher, optimizer.as_ref())?;
+    train(sizes, BATCH, method, optimizer.as_ref())?;
     Ok(status("VmHWM")?.saturating_sub(before))
 }
 
 fn train(
     sizes: &[usize],
     batch: usize,
-    teacher: Teacher,
+    method: Method,
     optimizer: &dyn Optimizer,
 ) -> Result<(), String> {
-    let rule = if teacher == Teacher::Rule { Rule::default() } else { Rule::backprop() };
+    let rule = if method == Method::LocalRule { Rule::default() } else { Rule::backprop() };
     let network = Network::dense(sizes).rule(rule);
     let mut network = network.build(&Device::flex()).map_err(text)?;
     let input = noise([batch, sizes[0]]);
     for _ in 0..3 {
         let (input, target) = (input.clone(), input.clone());
-        teacher.train_batch(&mut network, optimizer, input, target).map_err(text)?;
+        method.train_batch(&mut network, optimizer, input, target).map_err(text)?;
     }
     Ok(())
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for (network, _, is_promised) in cases() {
         for (index, own) in OWN.into_iter().enumerate() {

@@ -1,22 +1,27 @@
-//! CIFAR-10 through 728 numbers, beside the same algorithm written in PyTorch: both train to the end, taking turns.
+//! CIFAR-10 through 728 numbers, beside the same algorithm written in PyTorch: both train to the
+//! end, taking turns.
+
+use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
-use zor::images::{self, Images};
-use zor::options::{DataSetName, Options, Settings, TaskName};
 use zor::prelude::*;
-use zor::train::{Next, Teacher, Training};
+use zor::settings::Settings;
+use zor::tasks::parts::data_sets::Cifar10Set;
+use zor::tasks::parts::images;
+use zor::training::{Method, Training};
 
 use super::common::threads;
 use super::peers::{Numbers, Peer};
 use super::spread::Spread;
 use super::suite::Suite;
+use crate::data::Loader;
 use crate::paths::text;
 use crate::table::Table;
 
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "reconstruction",
-    data: Some(DataSetName::Cifar10),
+    data: Some(&Cifar10Set),
     run: |choice, _| run(choice.torch),
     figures,
     remarks: include_str!("../../../docs/remarks/reconstruction.md"),
@@ -24,28 +29,28 @@ pub(crate) const SUITE: Suite = Suite {
 
 /// Turns until both are at the end.
 const TURNS: u64 = 10;
-/// What both have to reach, in dB.
+/// PSNR that both have to reach, in dB.
 const REACHED: f64 = 32.4;
 /// Of PyTorch's time, at most.
 const PROMISED: f64 = 0.5;
 
 pub(crate) fn run(torch: bool) -> Result<Value, String> {
-    let options = Options { task: Some(TaskName::CifarReconstruction), ..Options::default() };
-    let settings = Settings::resolve(&options).map_err(text)?;
-    let data = Images::load(DataSetName::Cifar10, &Locations::from_environment(None));
-    let data = images::choose(&data.map_err(text)?, &settings).map_err(text)?;
-    let mut peer =
-        torch.then(|| Program::start(&settings, &data.train, &data.evaluation)).transpose()?;
+    let settings = Settings::parse("task = 'cifar-reconstruction'").map_err(text)?;
+    let data = Loader::default().load(&settings)?;
+    let train = images::of(&*data.train).map_err(text)?;
+    let evaluation = images::of(&*data.evaluation).map_err(text)?;
+    let mut peer = torch.then(|| Program::start(&settings, train, evaluation)).transpose()?;
     let turn = settings.steps / TURNS;
     let mut training = Training::start(&settings, &data, &Device::flex()).map_err(text)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     println!("{:>6}{:>14}{:>20}{:>10}", "steps", "Zor's s", "PyTorch's s", "ratio");
     while training.steps < settings.steps {
         let before = training.train_seconds;
-        let mut stop = |training: &mut Training| {
-            if training.steps.is_multiple_of(turn) { Next::Stop } else { Next::Continue }
+        let mut stop = |training: &mut Training| match training.steps.is_multiple_of(turn) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         };
-        training = training.go_on(&settings, &data, Teacher::Rule, &mut stop).map_err(text)?;
+        training = training.run(&settings, &data, Method::LocalRule, &mut stop).map_err(text)?;
         ours.push(training.train_seconds - before);
         if let Some(peer) = &mut peer {
             theirs.push(peer.number("train", turn)?);
@@ -80,7 +85,7 @@ struct Program {
 }
 
 impl Program {
-    fn start(settings: &Settings, train: &Dataset, evaluation: &Dataset) -> Result<Self, String> {
+    fn start(settings: &Settings, train: &Images, evaluation: &Images) -> Result<Self, String> {
         let numbers = [
             Numbers::write("train.f32", &[&train.pixels()])?,
             Numbers::write("evaluation.f32", &[&evaluation.pixels()])?,
@@ -88,8 +93,9 @@ impl Program {
         let task = json!({
             "threads": threads(), "train": numbers[0].path(), "evaluation": numbers[1].path(),
             "values": train.shape().len(), "hidden": settings.hidden, "batch": settings.batch, "steps": settings.steps,
-            "learning_rate": settings.learning_rate.peak, "momentum": settings.momentum,
-            "threshold": settings.rule.threshold, "initial_scale": settings.rule.initial_scale,
+            "learning_rate": settings.learning_rate, "momentum": settings.momentum,
+            "threshold": settings.rule_settings.threshold,
+            "initial_scale": settings.rule_settings.initial_scale,
         });
         Ok(Self { peer: Peer::start("reconstruction.py", &[task.to_string()])?, _numbers: numbers })
     }
@@ -99,7 +105,7 @@ impl Program {
     }
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let number = |who: &str, what: &str| raw[who][what].as_f64().unwrap_or(f64::NAN);
     for (who, name) in [("zor", "CIFAR-10 by the suite"), ("torch", "the same in PyTorch")] {

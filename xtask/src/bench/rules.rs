@@ -1,17 +1,18 @@
 //! The rule study: options of the rule under AdamW and Muon, on four tasks at short length.
 //!
-//! Everything is evaluated on training images that are held out: the presets are chosen by these numbers. A rate is the optimizer's own on a task,
-//! the same for every rule: both optimizers go by directions alone, so that a rule cannot make its steps longer.
+//! Everything is evaluated on training images that are held out: the presets are chosen by these
+//! numbers. A rate is the optimizer's own on a task, the same for every rule: both optimizers go by
+//! directions alone, so that a rule cannot make its steps longer.
 
 use serde_json::{Map, Value, json};
-use zor::images::{self, Images};
-use zor::options::{Count, DataSetName, ModelName, OptimizerName, Options, Settings, TaskName};
-use zor::prelude::Locations;
-use zor::train::Teacher;
+use zor::settings::{OptimizerName, Settings};
+use zor::tasks::parts::data_sets::Cifar10Set;
+use zor::training::Method;
 
 use super::spread::Spread;
 use super::suite::{Choice, Keep, Suite};
 use super::variants::{self, Variant};
+use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
@@ -19,7 +20,7 @@ use crate::table::Table;
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "rules",
-    data: Some(DataSetName::Cifar10),
+    data: Some(&Cifar10Set),
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/rules.md"),
@@ -27,8 +28,8 @@ pub(crate) const SUITE: Suite = Suite {
 
 /// A task at short length.
 struct Short {
-    task: TaskName,
-    model: ModelName,
+    task: &'static str,
+    network: &'static str,
     steps: u64,
     batch: usize,
     /// Learning rates of AdamW and Muon.
@@ -36,22 +37,39 @@ struct Short {
     seeds: u64,
 }
 
+impl Short {
+    fn settings(&self, optimizer: OptimizerName, rate: f32, seed: u64) -> Result<Settings, String> {
+        let Self { task, network, steps, batch, .. } = self;
+        Settings::parse(&format!(
+            "task = '{task}'
+             network = '{network}'
+             steps = {steps}
+             batch = {batch}
+             optimizer = '{optimizer}'
+             learning_rate = {rate:?}
+             weight_decay = 0.0
+             seed = {seed}
+             train_samples = 'all'
+             hold_out = {HELD_OUT}"
+        ))
+        .map_err(text)
+    }
+}
+
 const OPTIMIZERS: [OptimizerName; 2] = [OptimizerName::AdamW, OptimizerName::Muon];
 /// Training images that are evaluated on.
 const HELD_OUT: usize = 2000;
 
 fn tasks() -> [Short; 4] {
-    let dense = ModelName::Dense;
-    let short =
-        |task, steps, batch, rates, seeds| Short { task, model: dense, steps, batch, rates, seeds };
+    let short = |task, steps, batch, rates, seeds| {
+        let network = "dense";
+        Short { task, network, steps, batch, rates, seeds }
+    };
     [
-        short(TaskName::FashionReconstruction, 300, 256, [2e-3, 0.02], 5),
-        short(TaskName::FashionClassification, 150, 256, [2e-3, 0.02], 5),
-        short(TaskName::CifarReconstruction, 50, 512, [1e-3, 0.05], 3),
-        Short {
-            model: ModelName::Conv,
-            ..short(TaskName::CifarClassification, 80, 128, [2e-3, 0.05], 3)
-        },
+        short("fashion-reconstruction", 300, 256, [2e-3, 0.02], 5),
+        short("fashion-classification", 150, 256, [2e-3, 0.02], 5),
+        short("cifar-reconstruction", 50, 512, [1e-3, 0.05], 3),
+        Short { network: "conv", ..short("cifar-classification", 80, 128, [2e-3, 0.05], 3) },
     ]
 }
 
@@ -61,11 +79,10 @@ fn name(task: &Short, optimizer: OptimizerName, variant: Variant) -> String {
 
 /// Trains all chosen networks.
 pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
-    let locations = Locations::from_environment(None);
+    let mut loader = Loader::default();
     let kept = results::read("rules").unwrap_or_default();
     let mut all: Map<String, Value> = kept["rows"].as_object().cloned().unwrap_or_default();
     for short in tasks() {
-        let data = Images::load(short.task.data_set(), &locations).map_err(text)?;
         for (optimizer, rate) in OPTIMIZERS.into_iter().zip(short.rates) {
             for variant in Variant::STUDIED {
                 let name = name(&short, optimizer, variant);
@@ -78,23 +95,10 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
                     if runs.iter().any(|run| run["seed"] == seed) {
                         continue;
                     }
-                    let options = Options {
-                        task: Some(short.task),
-                        model: Some(short.model),
-                        steps: Some(short.steps),
-                        batch: Some(short.batch),
-                        optimizer: Some(optimizer),
-                        learning_rate: Some(rate),
-                        weight_decay: Some(0.0),
-                        seed: Some(seed),
-                        train_samples: Some(Count::All),
-                        hold_out: Some(HELD_OUT),
-                        ..Options::default()
-                    };
-                    let mut settings = Settings::resolve(&options).map_err(text)?;
-                    settings.rule = variant.of(&settings.rule);
-                    let data = images::choose(&data, &settings).map_err(text)?;
-                    runs.push(variants::train(&settings, &data, Teacher::Rule)?);
+                    let mut settings = short.settings(optimizer, rate, seed)?;
+                    settings.rule_settings = variant.of(&settings.rule_settings);
+                    let data = loader.load(&settings)?;
+                    runs.push(variants::train(&settings, &data, Method::LocalRule)?);
                 }
                 let runs = Value::from(runs);
                 println!("{name:<72}{}", told(&runs));
@@ -136,7 +140,8 @@ fn told(runs: &Value) -> String {
 /// At no time is the cosine of a rule that stays apart from backpropagation above this.
 const APART: f64 = 0.9;
 
-/// The best rule of a task, of all or of those that stay apart from backpropagation, with its optimizer.
+/// The best rule of a task, of all or of those that stay apart from backpropagation, with its
+/// optimizer.
 fn best(raw: &Value, short: &Short, apart: bool) -> Option<(OptimizerName, Variant)> {
     let runs = |(optimizer, variant)| &raw["rows"][name(short, optimizer, variant)];
     let median = |rule| Spread::of(&scores(runs(rule)).0).median;
@@ -259,4 +264,19 @@ pub(crate) fn picture(raw: &Value) -> String {
         }
     }
     text + "</svg>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_every_row_are_accepted() {
+        for short in tasks() {
+            for (optimizer, rate) in OPTIMIZERS.into_iter().zip(short.rates) {
+                let settings = short.settings(optimizer, rate, 7).unwrap();
+                assert_eq!((settings.optimizer, settings.learning_rate), (optimizer, rate));
+            }
+        }
+    }
 }

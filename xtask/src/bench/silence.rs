@@ -1,20 +1,27 @@
-//! What silence costs: quality against the share of hidden values that fire, and what images for small devices make of the same networks.
+//! The cost of silence: quality against the share of hidden values that fire, of networks and of
+//! their images for small devices.
 //!
 //! Everything is measured by the runtime for small devices on the whole test set.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use serde_json::{Map, Value, json};
-use zor::core::Network;
-use zor::edge::{self, DType};
-use zor::images::{self, Images, RunData};
-use zor::options::{Count, DataSetName, ModelName, Options, Settings, TaskName};
+use zor::export::{self, DType};
+use zor::model::Model;
 use zor::prelude::*;
-use zor::train::{self, Next, Teacher};
-use zor::views::Views;
+use zor::settings::Settings;
+use zor::tasks::Data;
+use zor::tasks::parts::data_sets::FashionMnistSet;
+use zor::tasks::parts::images;
+use zor::training::evaluate::evaluate;
+use zor::training::score::{Figure, Score};
+use zor::training::{self, Method, Training};
 
+use super::common::model;
 use super::spread::Spread;
 use super::suite::{Choice, Keep, Suite};
+use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
@@ -22,7 +29,7 @@ use crate::table::Table;
 /// The suite and its place among the others.
 pub(crate) const SUITE: Suite = Suite {
     name: "silence",
-    data: Some(DataSetName::FashionMnist),
+    data: Some(&FashionMnistSet),
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/silence.md"),
@@ -39,36 +46,37 @@ const BEHIND: f64 = 1.0;
 const RATE: f64 = 0.1;
 /// Largest difference of an output of an f32 image.
 const EXACT: f64 = 1e-5;
-/// What an int8 image may lose, in dB and points, and its share of the f32 image's size.
+/// Loss of an int8 image in dB and points, at most, and its share of the f32 image's size.
 const LOST: [f64; 2] = [0.2, 0.3];
 const SIZE: f64 = 0.27;
 
-const TASKS: [TaskName; 2] = [TaskName::FashionReconstruction, TaskName::FashionClassification];
+const CLASSIFICATION: &str = "fashion-classification";
+const TASKS: [&str; 2] = ["fashion-reconstruction", CLASSIFICATION];
 
-fn name(task: TaskName, target: Option<f32>) -> String {
+fn name(task: &str, target: Option<f32>) -> String {
     let target = target.map_or("as it comes".to_owned(), |target| format!("target {target}"));
     format!("{task}, {target}")
 }
 
-/// Where all may fire, gates stay as they are, in the same network, trained in the same way.
-fn options(task: TaskName, target: Option<f32>, seed: u64) -> Result<Settings, String> {
-    let options = Options {
-        task: Some(task),
-        model: Some(ModelName::Dense),
-        train_samples: Some(Count::All),
-        seed: Some(seed),
-        target_spike_rate: Some(target.unwrap_or(1.0)),
-        ..Options::default()
-    };
-    Settings::resolve(&options).map_err(text)
+/// Settings of a network. Where all may fire, gates stay as they are, in the same network, trained
+/// in the same way.
+fn settings(task: &str, target: Option<f32>, seed: u64) -> Result<Settings, String> {
+    Settings::parse(&format!(
+        "task = '{task}'
+         network = 'dense'
+         train_samples = 'all'
+         seed = {seed}
+         target_spike_rate = {:?}",
+        target.unwrap_or(1.0)
+    ))
+    .map_err(text)
 }
 
 pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
-    let locations = Locations::from_environment(None);
+    let mut loader = Loader::default();
     let kept = results::read("silence").unwrap_or_default();
     let mut rows: Map<String, Value> = kept["rows"].as_object().cloned().unwrap_or_default();
     for task in TASKS {
-        let data = Images::load(task.data_set(), &locations).map_err(text)?;
         for target in TARGETS {
             let name = name(task, target);
             if !name.contains(&choice.only) {
@@ -81,9 +89,8 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
                 if runs.iter().any(|run| run["seed"] == seed) {
                     continue;
                 }
-                let settings = options(task, target, seed)?;
-                let data = images::choose(&data, &settings).map_err(text)?;
-                let run = measure(&settings, &data)?;
+                let settings = settings(task, target, seed)?;
+                let run = measure(&settings, &loader.load(&settings)?)?;
                 println!("{name}: {run}");
                 runs.push(run);
                 rows.insert(name.clone(), runs.clone().into());
@@ -94,30 +101,30 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "silence", "rows": rows }))
 }
 
-/// Trains, exports, and asks the images.
-fn measure(settings: &Settings, data: &RunData) -> Result<Value, String> {
+/// Trains, exports, and evaluates the images.
+fn measure(settings: &Settings, data: &Data) -> Result<Value, String> {
     let device = Device::flex();
-    let trained = train::run(settings, data, &device, Teacher::Rule, &mut |_| Next::Continue);
+    let continues = &mut |_: &mut Training| ControlFlow::Continue(());
+    let trained = training::run(settings, data, &device, Method::LocalRule, continues);
     let trained = trained.map_err(text)?;
-    let network = &trained.network;
-    let whole =
-        train::evaluate(network, settings.task, &data.evaluation, &device, Views::default());
-    let export =
-        |dtype| edge::export(network, settings.task, &data.train, dtype, &device).map_err(text);
+    let (seconds, model) = (trained.train_seconds, model(trained.network, settings));
+    let whole = evaluate(&model.network, settings, &*data.evaluation, &device).map_err(text)?;
+    let export = |dtype| export::export(&model, data, dtype, &device).map_err(text);
     let (f32_image, int8_image) = (export(DType::F32)?, export(DType::Int8)?);
-    let ask = |image| edge::evaluate(image, settings.task, &data.evaluation, &device).map_err(text);
-    let (exact, small) = (ask(&f32_image)?, ask(&int8_image)?);
-    let rates = |measured: &edge::Measured| -> Vec<f64> {
+    let measure = |image| export::evaluate(image, &model, data, &device).map_err(text);
+    let (exact, small) = (measure(&f32_image)?, measure(&int8_image)?);
+    let headline = |score: &Score| score.headline().map(Figure::shown_value);
+    let rates = |measured: &export::Measured| -> Vec<f64> {
         measured.layers.iter().filter(|layer| layer.has_gate).map(|layer| layer.outputs).collect()
     };
     Ok(json!({
         "seed": settings.seed,
-        "seconds": trained.train_seconds,
-        "unit": exact.score.unit(),
-        "model": whole.map_err(text)?.headline(),
-        "f32": exact.score.headline(),
-        "int8": small.score.headline(),
-        "largest_difference": difference(network, &f32_image, data)?,
+        "seconds": seconds,
+        "unit": exact.score.headline().map(Figure::symbol),
+        "model": headline(&whole),
+        "f32": headline(&exact.score),
+        "int8": headline(&small.score),
+        "largest_difference": difference(&model, &f32_image, data)?,
         "spike_rates": rates(&exact),
         "spike_rates_int8": rates(&small),
         "f32_bytes": f32_image.bytes().len(),
@@ -126,20 +133,17 @@ fn measure(settings: &Settings, data: &RunData) -> Result<Value, String> {
 }
 
 /// The largest difference of an output, by the largest output of its sample or 1.
-fn difference(
-    network: &Network,
-    image: &zor::io::edge::Image,
-    data: &RunData,
-) -> Result<f64, String> {
+fn difference(model: &Model, image: &zor::io::edge::Image, data: &Data) -> Result<f64, String> {
     let small = image.network().map_err(text)?;
     let outputs: usize = small.output_shape().iter().product();
     let (mut output, mut scratch) = (vec![0.0; outputs], vec![0.0; small.scratch_len()]);
     let mut largest = 0.0f64;
-    let set = &data.evaluation;
+    let set = images::of(&*data.evaluation).map_err(text)?;
     for from in (0..set.len()).step_by(100) {
         let part = set.range(from..(from + 100).min(set.len())).map_err(text)?;
         let pixels = part.pixels();
-        let answers = network
+        let answers = model
+            .network
             .predict(matrix(&pixels, part.len(), &Device::flex()).map_err(text)?)
             .map_err(text)?;
         let answers: Vec<f32> = answers.into_data().iter::<f32>().collect();
@@ -155,7 +159,7 @@ fn difference(
     Ok(largest)
 }
 
-fn runs(raw: &Value, task: TaskName, target: Option<f32>) -> Vec<Value> {
+fn runs(raw: &Value, task: &str, target: Option<f32>) -> Vec<Value> {
     raw["rows"][name(task, target)].as_array().cloned().unwrap_or_default()
 }
 
@@ -169,7 +173,7 @@ fn highest_rate(run: &Value) -> f64 {
     rates.iter().filter_map(Value::as_f64).fold(0.0, f64::max)
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for (task, lost) in TASKS.into_iter().zip(LOST) {
         let mut every = Vec::new();
@@ -222,7 +226,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             size <= SIZE,
         );
     }
-    let task = TaskName::FashionClassification;
+    let task = CLASSIFICATION;
     let [twin, sparse] = SEEDED.map(|target| Spread::of(&all(&runs(raw, task, target), "model")));
     let behind = twin.median - sparse.median;
     let found = format!("{behind:.2} points");
@@ -316,4 +320,19 @@ pub(crate) fn picture(raw: &Value) -> String {
         height - 12.0
     );
     svg
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_every_row_are_accepted() {
+        for (task, target) in
+            TASKS.into_iter().flat_map(|task| TARGETS.map(|target| (task, target)))
+        {
+            let settings = settings(task, target, 7).unwrap();
+            assert_eq!(settings.rule_settings.target_spike_rate, target.or(Some(1.0)));
+        }
+    }
 }

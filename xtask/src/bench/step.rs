@@ -1,4 +1,4 @@
-//! A training step of dense networks beside PyTorch's and burn's, and what of it are matrix products.
+//! A training step of dense networks beside PyTorch's and burn's, and the share of matrix products.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use zor::core::ops::{self, Transposed};
 use zor::core::{Network, Rule};
 use zor::prelude::*;
-use zor::train::Teacher;
+use zor::training::Method;
 
 use super::common::{noise, threads};
 use super::peers::Peer;
@@ -30,7 +30,8 @@ pub(crate) const SUITE: Suite = Suite {
 /// Rounds that take turns, so that what slows the machine slows everybody; one more warms up.
 const ROUNDS: usize = 9;
 
-/// A network and batch, and how many times faster than each peer a step of the classic rule has to be.
+/// A network and batch, and how many times faster than each peer a step of the classic rule has to
+/// be.
 struct Case {
     sizes: [usize; 3],
     batch: usize,
@@ -71,9 +72,9 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
 
 /// Milliseconds a step of everybody.
 fn measure(case: &Case, peer: Option<&RefCell<Peer>>) -> Result<Value, String> {
-    let mut classic = Own::new(case, Rule::classic(), Teacher::Rule)?;
-    let mut default = Own::new(case, Rule::default(), Teacher::Rule)?;
-    let mut autodiff = Own::new(case, Rule::backprop(), Teacher::Autodiff)?;
+    let mut classic = Own::new(case, Rule::classic(), Method::LocalRule)?;
+    let mut default = Own::new(case, Rule::default(), Method::LocalRule)?;
+    let mut autodiff = Own::new(case, Rule::backprop(), Method::Autodiff)?;
     let mut contenders: Vec<Contender<'_>> = vec![
         ("Zor, classic rule", Box::new(|| classic.milliseconds())),
         ("Zor, default rule, AdamW", Box::new(|| default.milliseconds())),
@@ -95,15 +96,15 @@ struct Own {
     network: Network,
     input: Tensor<2>,
     steps: usize,
-    teacher: Teacher,
+    method: Method,
 }
 
 impl Own {
-    fn new(case: &Case, rule: Rule, teacher: Teacher) -> Result<Self, String> {
+    fn new(case: &Case, rule: Rule, method: Method) -> Result<Self, String> {
         let network = Network::dense(&case.sizes).rule(rule);
         let network = network.build(&Device::flex()).map_err(text)?;
         let input = noise([case.batch, case.sizes[0]]);
-        Ok(Self { network, input, steps: case.steps, teacher })
+        Ok(Self { network, input, steps: case.steps, method })
     }
 
     fn milliseconds(&mut self) -> Result<f64, String> {
@@ -111,14 +112,14 @@ impl Own {
         let start = Instant::now();
         for _ in 0..self.steps {
             let (input, target) = (self.input.clone(), self.input.clone());
-            self.teacher.train_batch(&mut self.network, &optimizer, input, target).map_err(text)?;
+            self.method.train_batch(&mut self.network, &optimizer, input, target).map_err(text)?;
         }
         Ok(start.elapsed().as_secs_f64() * 1e3 / self.steps as f64)
     }
 }
 
-/// The five products of the largest network's step: into memory that is there, as the step makes them, beside the same sizes
-/// without a transposed operand, and beside the step.
+/// The five products of the largest network's step: into memory that is there, as the step makes
+/// them, beside the same sizes without a transposed operand, and beside the step.
 fn products() -> Result<Value, String> {
     let case = &CASES[2];
     let ([inputs, hidden, outputs], batch) = (case.sizes, case.batch);
@@ -131,7 +132,7 @@ fn products() -> Result<Value, String> {
         (inputs, batch, hidden, Transposed::Left),
     ];
     let mut all: Vec<Product> = shapes.map(|(m, k, n, how)| Product::new([m, k, n], how)).into();
-    let mut step = Own::new(case, Rule::classic(), Teacher::Rule)?;
+    let mut step = Own::new(case, Rule::classic(), Method::LocalRule)?;
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let ours: f64 = all.iter_mut().map(Product::milliseconds).sum();
@@ -214,7 +215,7 @@ impl Product {
     }
 }
 
-/// What is promised of the numbers that [`run`] returns.
+/// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for case in &CASES {
         for (peer, least) in PEERS.into_iter().zip(case.least) {

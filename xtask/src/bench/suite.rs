@@ -1,27 +1,29 @@
-//! What a suite is: a set of measurements with promises.
+//! Suites: sets of measurements with promises.
 
 use serde_json::Value;
-use zor::options::DataSetName;
+use zor::tasks::parts::data_sets::DataSet;
 
 use crate::results;
 use crate::table::Table;
 
-/// A set of measurements with promises. Each lies in a file of its own as `SUITE`, and in [`super::SUITES`].
+/// A set of measurements with promises. Each lies in a file of its own as `SUITE`, and in
+/// [`super::SUITES`].
 pub(crate) struct Suite {
-    /// Its name for `--suite`, and that of its numbers under `docs/results/`.
+    /// The name for `--suite`, and that of its numbers under `docs/results/`.
     pub(crate) name: &'static str,
     /// The data set that it needs.
-    pub(crate) data: Option<DataSetName>,
+    pub(crate) data: Option<&'static dyn DataSet>,
     /// Measures and prints a table.
     pub(super) run: fn(&Choice, Keep<'_>) -> Result<Value, String>,
-    /// Adds what was measured beside what is promised to a table.
+    /// Adds measured figures beside promised ones to a table.
     pub(crate) figures: fn(&Value, &mut Table),
-    /// The meaning of the numbers in Markdown: where Zor loses, why, and what would close the gap.
+    /// The meaning of the numbers in Markdown: where Zor loses, why, and a way to close the gap.
     pub(crate) remarks: &'static str,
 }
 
 impl Suite {
-    /// Measures and prints a table. With `write` the numbers are kept under `docs/results/` as they come.
+    /// Measures and prints a table. With `write` the numbers are kept under `docs/results/` as they
+    /// come.
     pub(crate) fn run(&self, choice: &Choice, write: bool) -> Result<Value, String> {
         let keep = |raw: &Value| if write { results::write(self.name, raw) } else { Ok(()) };
         let raw = (self.run)(choice, &keep)?;
@@ -40,6 +42,7 @@ pub(crate) struct Choice {
     pub(crate) torch: bool,
     /// Words in the names of what is measured, where a suite has names.
     pub(crate) only: String,
-    /// Whether seeds whose numbers are kept already are left out, where a suite has seeds: for one that was interrupted.
+    /// Whether seeds whose numbers are kept already are left out, where a suite has seeds: for one
+    /// that was interrupted.
     pub(crate) missing: bool,
 }

@@ -1,13 +1,15 @@
-//! Options of the rule that are compared, and what is kept of a run under one of them.
+//! Options of the rule that are compared, and the figures that are kept of a run under one of them.
+
+use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
-use zor::alignment;
+use zor::backprop::alignment;
 use zor::core::{Rule, SignalGate};
-use zor::images::RunData;
-use zor::options::Settings;
-use zor::prelude::Device;
-use zor::train::{self, Next, Teacher, Training};
-use zor::views::Views;
+use zor::prelude::{Device, Views};
+use zor::settings::Settings;
+use zor::tasks::Data;
+use zor::training::evaluate::evaluate;
+use zor::training::{Method, Training};
 
 use crate::paths::text;
 use crate::results;
@@ -19,7 +21,8 @@ pub(crate) enum Variant {
     Preset,
     /// The first version's, for shuffled batches: spikes gate the correlation alone.
     Classic,
-    /// Spikes gate the signal on its way down, and nothing is normalised: backpropagation through ReLU.
+    /// Spikes gate the signal on its way down, and nothing is normalised: backpropagation through
+    /// ReLU.
     Gated,
     /// Gated, the signal of each unit divided by its norm.
     Signal,
@@ -27,9 +30,9 @@ pub(crate) enum Variant {
     Presynaptic,
     /// Gated, both of them.
     Normalised,
-    /// The same, and units fire below zero too.
+    /// Both normalised, and units fire below zero too.
     Low,
-    /// The same with a threshold that hardly silences.
+    /// Both normalised, with a threshold that hardly silences.
     Lowest,
     /// Both normalised, spikes gate the correlation alone: the signal passes silent units.
     Ungated,
@@ -107,12 +110,9 @@ pub(crate) fn options(rule: &Value) -> String {
 /// Evaluation images that a run looks at on its way.
 const FEW: usize = 100;
 
-/// What is kept of a run. Trains by a teacher, and looks at the start, in the middle and at the end how the rule's updates lie to backpropagation's gradient.
-pub(crate) fn train(
-    settings: &Settings,
-    data: &RunData,
-    teacher: Teacher,
-) -> Result<Value, String> {
+/// Trains, and returns the figures that are kept of the run. The cosine of the rule's updates with
+/// backpropagation's gradient is taken at the start, in the middle and at the end.
+pub(crate) fn train(settings: &Settings, data: &Data, method: Method) -> Result<Value, String> {
     // The tree may change while a long training runs.
     let (commit, device) = (results::commit(), Device::flex());
     let (mut cosines, mut failed) = (Vec::new(), None);
@@ -124,22 +124,27 @@ pub(crate) fn train(
     let start = Training::start(settings, data, &device).map_err(text)?;
     look(&start);
     // Nobody looks at the curve: it need not cost time.
-    let few = data.evaluation.first(FEW.min(data.evaluation.len())).map_err(text)?;
-    let quick = RunData { evaluation: few, ..data.clone() };
+    let first: Vec<usize> = (0..FEW.min(data.evaluation.len())).collect();
+    let few = data.evaluation.subset(&first).map_err(text)?;
+    let quick = Data { evaluation: few, ..data.clone() };
     let trained = start
-        .go_on(settings, &quick, teacher, &mut |training| {
+        .run(settings, &quick, method, &mut |training| {
             if training.steps == settings.steps / 2 || training.steps == settings.steps {
                 look(training);
             }
-            Next::Continue
+            ControlFlow::Continue(())
         })
         .map_err(text)?;
     if let Some(error) = failed {
         return Err(error);
     }
-    let evaluate = |views| {
-        train::evaluate(&trained.network, settings.task, &data.evaluation, &device, views)
-            .map_err(text)
+    let evaluate = |views: Views| {
+        let settings = Settings {
+            test_time_flip: views.flip,
+            test_time_shift: views.shift,
+            ..settings.clone()
+        };
+        evaluate(&trained.network, &settings, &*data.evaluation, &device).map_err(text)
     };
     let score = evaluate(Views::default())?;
     let mut kept = json!({
@@ -147,13 +152,13 @@ pub(crate) fn train(
         "samples_seen": trained.samples_seen, "train_samples": data.train.len(),
         "eval_samples": data.evaluation.len(), "train_seconds": trained.train_seconds,
         "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
-        "rule": settings.rule, "cosines": cosines,
+        "rule": settings.rule_settings, "cosines": cosines,
     });
-    if let (Some(top1), Some(confusion)) = (score.top1(), &score.confusion) {
+    if let (Some(top1), Some(confusion)) = (score.figure("top1"), &score.confusion) {
         kept["top1"] = top1.into();
         let flip = Views { flip: true, ..Views::default() };
-        kept["top1_flip"] = evaluate(flip)?.top1().into();
-        kept["top1_six_views"] = evaluate(Views { shift: true, ..flip })?.top1().into();
+        kept["top1_flip"] = evaluate(flip)?.figure("top1").into();
+        kept["top1_six_views"] = evaluate(Views { shift: true, ..flip })?.figure("top1").into();
         kept["per_class"] = json!(confusion.per_class());
     } else {
         kept["psnr_db"] = score.deviation.psnr_db().into();

@@ -1,15 +1,17 @@
-//! Detects training steps that became slower, by their instructions, which valgrind counts alike on noisy machines.
+//! Detects training steps that became slower, by their instructions, which valgrind counts alike on
+//! noisy machines.
 //!
-//! Counted are the steps alone, by one thread, with the vectors that valgrind knows (AVX2), so that numbers are the same on every x86 machine
-//! with the same compiler. Another compiler makes other instructions: counts may rise by a fifth.
+//! Counted are the steps alone, by one thread, with the vectors that valgrind knows (AVX2), so that
+//! numbers are the same on every x86 machine with the same compiler. Another compiler makes other
+//! instructions: counts may rise by a fifth.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
 use zor::core::{Network, Rule, Workspace};
-use zor::models;
 use zor::prelude::*;
+use zor::tasks::parts::networks;
 
 use crate::bench::noise;
 use crate::paths::{root, text};
@@ -17,7 +19,7 @@ use crate::paths::{root, text};
 /// How far above what was kept a count may be.
 const TOLERATED: f64 = 1.2;
 const FILE: &str = "xtask/guard.json";
-/// What is counted.
+/// Runs whose instructions are counted.
 const CASES: [&str; 5] = [
     "step of 784-64-784, batch 10, classic rule",
     "step of 784-64-784, batch 48, default rule",
@@ -91,7 +93,8 @@ pub(crate) fn repeat(case: &str, times: &str) -> Result<(), String> {
         1 => (Rule::default(), 48, &AdamW::default()),
         2 => (Rule::default(), 10, &muon),
         3 => {
-            let mut network = models::small_conv(&[28, 28, 1], 10).build(&device).map_err(text)?;
+            let mut network =
+                networks::small_conv(&[28, 28, 1], 10).build(&device).map_err(text)?;
             let input = noise([4, 784]);
             for _ in 0..times {
                 let classes = vec![0, 1, 2, 3];

@@ -1,19 +1,24 @@
-//! Reconstruction: PSNR of clothing that was not learned from, beside references, MLPs and linear limits.
+//! Reconstruction: PSNR of clothing that was not learned from, beside references, MLPs and linear
+//! limits.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use zor::alignment;
-use zor::baseline::{self, Output};
+use zor::backprop::alignment;
+use zor::backprop::baseline::{self, Output};
 use zor::core::{Activation, Network, Optimizer, Rule};
 use zor::data::{Batch, Batches, Order};
-use zor::images::{self, Images, RunData};
 use zor::optim::{AdamW, Muon, Schedule};
-use zor::options::{Choice, Count, Options, RuleName, Settings, TaskName};
-use zor::prelude::{Deviation, Device, Views, matrix};
-use zor::train::{self, Next, Teacher};
+use zor::prelude::{Deviation, Device, matrix};
+use zor::settings::Settings;
+use zor::tasks::Data;
+use zor::tasks::parts::images::LoadedSet;
+use zor::training::evaluate::evaluate;
+use zor::training::{self, Method, Training};
 
 use crate::bench::Spread;
+use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
@@ -24,20 +29,23 @@ const DRAWS: std::ops::Range<u64> = 0..20;
 const PCA_64_DB: f64 = 19.84;
 
 struct Bench<'a> {
-    data: &'a Images,
+    data: &'a LoadedSet,
+    loader: Loader,
     device: Device,
     table: &'a mut Table,
     raw: serde_json::Map<String, Value>,
 }
 
-/// Adds the figures to the table; `long` adds twenty random draws with their baselines, `write` keeps the raw numbers, theirs too.
+/// Adds the figures to the table; `long` adds twenty random draws with their baselines, `write`
+/// keeps the raw numbers, theirs too.
 pub(crate) fn measure(
-    data: &Images,
+    data: &LoadedSet,
     table: &mut Table,
     long: bool,
     write: bool,
 ) -> Result<(), String> {
-    let mut bench = Bench { data, device: Device::flex(), table, raw: serde_json::Map::new() };
+    let (loader, device, raw) = (Loader::default(), Device::flex(), serde_json::Map::new());
+    let mut bench = Bench { data, loader, device, table, raw };
     bench.ten_images()?;
     if bench.data.test.is_some() {
         bench.quick_start()?;
@@ -62,11 +70,7 @@ impl Bench<'_> {
         {
             let mut runs = Vec::new();
             for seed in SEEDS {
-                runs.push(self.train(Options {
-                    augment: Some(augment),
-                    seed: Some(seed),
-                    ..task()
-                })?);
+                runs.push(self.train(&format!("augment = {augment}\nseed = {seed}"))?);
             }
             self.add_at_least(name, least, &runs);
             if augment {
@@ -129,7 +133,7 @@ impl Bench<'_> {
         seed: u64,
     ) -> Result<Run, String> {
         let images = self.data.train.clone();
-        let batches = Batches::new(images.into(), 48, Order::Random, None, seed).map_err(text)?;
+        let batches = Batches::new(images, 48, Order::Random, seed).map_err(text)?;
         let mut network = Network::dense_with(&[784, 64, 784], activations)
             .rule(rule.clone())
             .seed(seed)
@@ -139,14 +143,12 @@ impl Bench<'_> {
         let start = Instant::now();
         for step in 0..500 {
             batches.fill(step, &mut batch);
-            let input = matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?;
+            let input = matrix(batch.inputs.numbers(), batch.rows, &self.device).map_err(text)?;
             network.train_batch(optimizer, input.clone(), input).map_err(text)?;
         }
         let seconds = start.elapsed().as_secs_f64();
         let test = self.data.test.as_ref().ok_or("no test images")?;
-        let task = TaskName::FashionReconstruction;
-        let score =
-            train::evaluate(&network, task, test, &self.device, Views::default()).map_err(text)?;
+        let score = evaluate(&network, &settings("")?, test, &self.device).map_err(text)?;
         let deviation = score.deviation;
         Ok(Run { seed, deviation, seconds })
     }
@@ -154,8 +156,7 @@ impl Bench<'_> {
     fn all_images(&mut self) -> Result<(), String> {
         let mut runs = Vec::new();
         for seed in SEEDS.take(3) {
-            let all = Options { train_samples: Some(Count::All), seed: Some(seed), ..task() };
-            runs.push(self.train(all)?);
+            runs.push(self.train(&format!("train_samples = 'all'\nseed = {seed}"))?);
         }
         self.add_at_least("all 60,000 images, test set", PCA_64_DB - 0.15, &runs);
         let slowest = runs.iter().map(|run| run.seconds).fold(0.0, f64::max);
@@ -164,18 +165,20 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Cosine between what each layer learns under the default rule and backpropagation's gradient, same weights and batch.
+    /// Cosine between each layer's update under the default rule and backpropagation's gradient, of
+    /// the same weights and batch.
     fn distance_from_backpropagation(&mut self) -> Result<(), String> {
         for (name, steps) in [("at first", 0), ("after 500 steps", 500)] {
             let images = self.data.train.clone();
-            let batches = Batches::new(images.into(), 256, Order::Random, None, 1).map_err(text)?;
+            let batches = Batches::new(images, 256, Order::Random, 1).map_err(text)?;
             let mut batch = Batch::default();
             let sizes = [784, 128, 64, 784];
             let mut network = Network::dense(&sizes).build(&self.device).map_err(text)?;
             let optimizer = Muon::new(Schedule::linear(0.02, 500));
             for step in 0..=steps {
                 batches.fill(step, &mut batch);
-                let input = matrix(&batch.inputs, batch.rows, &self.device).map_err(text)?;
+                let input =
+                    matrix(batch.inputs.numbers(), batch.rows, &self.device).map_err(text)?;
                 if step < steps {
                     network.train_batch(&optimizer, input.clone(), input).map_err(text)?;
                     continue;
@@ -189,25 +192,22 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Twenty random draws of ten images, beside both networks with backpropagation on the same batches.
+    /// Twenty random draws of ten images, beside both networks with backpropagation on the same
+    /// batches.
     fn draws(&mut self) -> Result<(), String> {
         for augment in [false, true] {
             let (mut ours, mut sigmoid, mut linear) = (Vec::new(), Vec::new(), Vec::new());
             for seed in DRAWS {
-                let options = Options {
-                    samples: Some(Choice::Random),
-                    augment: Some(augment),
-                    seed: Some(seed),
-                    ..task()
-                };
-                let (settings, data) = self.prepare(&options)?;
+                let drawn = format!("samples = 'random'\naugment = {augment}\nseed = {seed}");
+                let settings = settings(&drawn)?;
+                let data = self.loader.load(&settings)?;
                 ours.push(self.run(&settings, &data)?);
                 for (output, runs) in
                     [(Output::Sigmoid, &mut sigmoid), (Output::Linear, &mut linear)]
                 {
                     let trained =
                         baseline::train(&settings, &data, output, &self.device, &mut |_| {
-                            Next::Continue
+                            ControlFlow::Continue(())
                         })
                         .map_err(text)?;
                     let (deviation, seconds) = (trained.best, trained.train_seconds);
@@ -230,21 +230,17 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn prepare(&self, options: &Options) -> Result<(Settings, RunData), String> {
-        let settings = Settings::resolve(options).map_err(text)?;
-        let data = images::choose(self.data, &settings).map_err(text)?;
-        Ok((settings, data))
-    }
-
-    fn train(&self, options: Options) -> Result<Run, String> {
-        let (settings, data) = self.prepare(&options)?;
+    /// Trains with settings as TOML.
+    fn train(&mut self, given: &str) -> Result<Run, String> {
+        let settings = settings(given)?;
+        let data = self.loader.load(&settings)?;
         self.run(&settings, &data)
     }
 
-    fn run(&self, settings: &Settings, data: &RunData) -> Result<Run, String> {
-        let trained =
-            train::run(settings, data, &self.device, Teacher::Rule, &mut |_| Next::Continue)
-                .map_err(text)?;
+    fn run(&self, settings: &Settings, data: &Data) -> Result<Run, String> {
+        let continues = &mut |_: &mut Training| ControlFlow::Continue(());
+        let trained = training::run(settings, data, &self.device, Method::LocalRule, continues);
+        let trained = trained.map_err(text)?;
         let (deviation, seconds) = (trained.evaluation().deviation, trained.train_seconds);
         Ok(Run { seed: settings.seed, deviation, seconds })
     }
@@ -284,11 +280,8 @@ impl Run {
     }
 }
 
-fn task() -> Options {
-    Options {
-        task: Some(TaskName::FashionReconstruction),
-        rule: Some(RuleName::Default),
-        baseline: Some(false),
-        ..Options::default()
-    }
+/// The task's settings, those that are given as TOML.
+fn settings(given: &str) -> Result<Settings, String> {
+    let task = "task = 'fashion-reconstruction'\nrule = 'default'\nbaseline = false";
+    Settings::parse(&format!("{task}\n{given}")).map_err(text)
 }

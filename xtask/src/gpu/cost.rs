@@ -1,9 +1,10 @@
-//! What products and steps should take on an NVIDIA H200, kernel by kernel, as `docs/cost.md` counts them.
+//! The time that products and steps should take on an NVIDIA H200, kernel by kernel, as
+//! `docs/cost.md` counts it.
 
 use std::fmt::Write;
 
-use zor::options::Precision;
-use zor::pace::{CASES, Case};
+use zor::devices::step_time::{CASES, Case};
+use zor::settings::Precision;
 
 /// An H200's rates by its datasheet: bytes and dense floating-point operations in a second.
 const MEMORY: f64 = 4.8e12;
@@ -14,7 +15,8 @@ const BF16: f64 = 990e12;
 const REACHED: f64 = 0.8;
 /// Seconds from the start of a kernel that does nothing to the start of the next.
 const LAUNCH: f64 = 2.5e-6;
-/// Seconds that the host takes to hand a kernel over: `--kernels` measures it with a driver that does nothing.
+/// Seconds that the host takes to hand a kernel over: `--kernels` measures it with a driver that
+/// does nothing.
 const HAND_OVER: f64 = 10e-6;
 
 /// Rows that column sums add up in one launch; see the kernels of `zor-core`.
@@ -85,7 +87,8 @@ fn step([inputs, hidden, outputs]: [usize; 3], batch: usize, precision: Precisio
     all
 }
 
-/// Whether rows that do not come from a kernel of Zor's have gaps between them: each begins at a multiple of 512 bytes.
+/// Whether rows that do not come from a kernel of Zor's have gaps between them: each begins at a
+/// multiple of 512 bytes.
 fn has_gaps(columns: usize) -> bool {
     !(4 * columns).is_multiple_of(512)
 }
@@ -113,7 +116,7 @@ fn rate(precision: Precision) -> f64 {
     }
 }
 
-/// What a case costs and how long it should take.
+/// The cost of a case and the time that it should take.
 #[derive(Clone, Debug)]
 pub(super) struct Cost {
     pub(super) precision: Precision,
@@ -121,7 +124,7 @@ pub(super) struct Cost {
     pub(super) launches: usize,
     pub(super) gflop: f64,
     pub(super) megabytes: f64,
-    /// What the kernels take, one after another.
+    /// The time of the kernels, one after another.
     pub(super) device_us: f64,
 }
 
@@ -156,7 +159,8 @@ pub(super) fn costs() -> Vec<Cost> {
         .collect()
 }
 
-/// The table that the script compares with: precision, case, rows, launches, GFLOP, MB, microseconds.
+/// The table that the script compares with: precision, case, rows, launches, GFLOP, MB,
+/// microseconds.
 pub(super) fn expected() -> String {
     let mut table = String::new();
     for cost in costs() {

@@ -1,8 +1,10 @@
-//! The kernels for NVIDIA's cards, compiled as on a card and assembled by NVIDIA's `ptxas`, without a card.
+//! The kernels for NVIDIA's cards, compiled as on a card and assembled by NVIDIA's `ptxas`, without
+//! a card.
 //!
-//! The command runs with `xtask/recorder` in the place of NVIDIA's driver: it compiles and launches kernels as ever, and the recorder
-//! writes them down. The table has the kernels of the device suite, of the timed products and steps, and of every preset. The launches
-//! of a step are compared with those that [`super::cost`] counts.
+//! The command runs with `xtask/recorder` in the place of NVIDIA's driver: it compiles and launches
+//! kernels as ever, and the recorder writes them down. The table has the kernels of the device
+//! suite, of the timed products and steps, and of every preset. The launches of a step are compared
+//! with those that [`super::cost`] counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use zor::options::Precision;
+use zor::settings::Precision;
 
 use super::tools::Tools;
 use super::{FEATURES, build, cost};
@@ -32,7 +34,8 @@ impl Part {
         Self { name: name.to_owned(), arguments, shows }
     }
 
-    /// The device suite. All that is read there is zero, so its checks fail; what counts is that all of them ran.
+    /// The device suite. All that is read there is zero, so its checks fail; it is enough that all
+    /// of them ran.
     fn suite() -> Self {
         let arguments = "devices --device cuda --verify".to_owned();
         Self::new("device suite", arguments, "checks in")
@@ -60,8 +63,8 @@ const PRESETS_WITH_DATA: [&str; 6] = [
     "cifar-reconstruction",
     "cifar-colorization",
     "cifar-classification --test-time-flip --test-time-shift",
-    "cifar-classification --model airbench --test-time-flip --test-time-shift",
-    "cifar-classification --model airbench --test-time-flip --precision bf16",
+    "cifar-classification --network airbench --test-time-flip --test-time-shift",
+    "cifar-classification --network airbench --test-time-flip --precision bf16",
 ];
 
 /// A kernel as the recorder wrote it down.
@@ -73,13 +76,14 @@ struct Recorded {
     shared: u64,
 }
 
-/// What a part launched: its kernels, and after each read of the host how many launches the next one waited for.
+/// Launches of a part: its kernels, and after each read of the host how many launches the next one
+/// waited for.
 struct Recording {
     kernels: Vec<Recorded>,
     between_reads: Vec<usize>,
 }
 
-/// What `ptxas` says of a kernel.
+/// Resources of a kernel by `ptxas`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Assembled {
     registers: u64,
@@ -114,7 +118,8 @@ struct Row {
     assembled: [Assembled; 2],
 }
 
-/// Records, assembles, prints the tables, and fails if a kernel of Zor's spills or a step's launches are not those counted.
+/// Records, assembles, prints the tables, and fails if a kernel of Zor's spills or a step's
+/// launches are not those counted.
 pub(crate) fn run(write: bool) -> Result<(), String> {
     let tools = Tools::set_up()?;
     let program = build(FEATURES, Some(&tools))?;
@@ -176,7 +181,8 @@ fn parts() -> Vec<Part> {
     parts
 }
 
-/// Builds the library that stands in for NVIDIA's driver, and gives it the driver's name in a folder of its own.
+/// Builds the library that stands in for NVIDIA's driver, and gives it the driver's name in a
+/// folder of its own.
 fn build_recorder(folder: &Path) -> Result<PathBuf, String> {
     crate::cargo::run("recorder", &["build", "--release", "--package", "recorder"])?;
     let driver = folder.join("driver");
@@ -281,7 +287,8 @@ fn assemble(ptxas: &Path, target: &str, ptx: &Path) -> Result<Assembled, String>
     Ok(resources(&said))
 }
 
-/// What `ptxas --verbose` says, such as `Used 24 registers, used 1 barriers, 1024 bytes smem, 384 bytes cmem[0]`.
+/// Resources in a text of `ptxas --verbose`, such as `Used 24 registers, used 1 barriers, 1024
+/// bytes smem, 384 bytes cmem[0]`.
 fn resources(said: &str) -> Assembled {
     let words: Vec<&str> = said.split([' ', ',', '\n']).filter(|word| !word.is_empty()).collect();
     let before = |name: &[&str]| {
@@ -319,7 +326,8 @@ fn own_kernels() -> Result<BTreeSet<String>, String> {
 
 /// The launches of each step, and the time that handing them over took, beside what is counted.
 ///
-/// The command reads two numbers after three steps that warm up, after three more, and after each of nine rounds.
+/// The command reads two numbers after three steps that warm up, after three more, and after each
+/// of nine rounds.
 fn launches(
     part: &Part,
     recording: &Recording,
@@ -359,7 +367,7 @@ fn launches(
     Ok(all)
 }
 
-/// What `zor devices --time` shows for a case.
+/// Milliseconds of a case in the output of `zor devices --time`.
 fn milliseconds(shown: &str, cost: &cost::Cost) -> Option<f64> {
     let (case, rows) = (cost.case.to_string(), cost.case.rows().to_string());
     shown.lines().find_map(|line| {

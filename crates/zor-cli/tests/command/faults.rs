@@ -88,7 +88,7 @@ fn an_image_that_is_reconstructed_without_error_ends_in_files_that_can_be_read()
     for name in ["10.png", "11.png"] {
         fs::remove_file(at.join("own").join(name)).unwrap();
     }
-    let task = ["train", "cifar-reconstruction", "--images", "own", "--json", "--out", "run"];
+    let task = ["train", "cifar-reconstruction", "--data", "own", "--json", "--out", "run"];
     let more = ["--steps", "20", "--checkpoint-every", "5", "--keep", "1"];
     let object = json(&done(at, &[&task[..], &more].concat()).0);
     assert!(object["psnr_db"].is_null() && object["mae"] == 0.0, "{object}");
@@ -111,7 +111,7 @@ fn names_that_are_not_utf_8_are_no_reason_to_fail() {
     let folder = folder();
     let at = folder.path();
     crate::support::classes(&at.join("own"), &["a", "b"], 6);
-    let task = ["train", "fashion-classification", "--model", "mlp", "--images", "own"];
+    let task = ["train", "fashion-classification", "--network", "mlp", "--data", "own"];
     done(at, &[&task[..], &["--steps", "2", "--batch", "4", "--out", "run"]].concat());
     let name = |bytes: &'static [u8]| OsStr::from_bytes(bytes);
     let (picture, model, images) =
@@ -129,12 +129,12 @@ fn names_that_are_not_utf_8_are_no_reason_to_fail() {
     for json in [&[][..], &[word("--json")]] {
         let classify = [word("classify"), word("--model"), model, picture];
         assert_eq!(run(&[&classify[..], json].concat()).0, Some(0));
-        let eval = [word("eval"), word("--model"), model, word("--images"), word("own")];
+        let eval = [word("eval"), word("--model"), model, word("--data"), word("own")];
         assert_eq!(run(&[&eval[..], json].concat()).0, Some(0));
         let export = [
             word("export"),
             model,
-            word("--images"),
+            word("--data"),
             word("own"),
             word("--out"),
             name(b"x\xe9.zore"),
@@ -145,10 +145,10 @@ fn names_that_are_not_utf_8_are_no_reason_to_fail() {
         assert_eq!(run(&[word(command), model]).0, Some(0));
     }
     // Settings are text, and would name another folder.
-    let train = [word("train"), word("fashion-classification"), word("--images"), images];
+    let train = [word("train"), word("fashion-classification"), word("--data"), images];
     let (code, text) = run(&train);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("images") && text.contains("UTF-8"), "{text}");
+    assert!(text.contains("--data") && text.contains("UTF-8"), "{text}");
     let out = [
         word("train"),
         word("fashion-reconstruction"),
@@ -168,7 +168,7 @@ fn control_characters_in_names_do_not_reach_a_terminal() {
     let folder = folder();
     let at = folder.path();
     crate::support::classes(&at.join("own"), &["a\u{1b}[2J", "b\nc"], 6);
-    let task = ["train", "fashion-classification", "--model", "mlp", "--images", "own"];
+    let task = ["train", "fashion-classification", "--network", "mlp", "--data", "own"];
     let (out, err) =
         done(at, &[&task[..], &["--steps", "2", "--batch", "4", "--out", "run"]].concat());
     let (more, _) = done(at, &["classify", "--model", "run", "own/b\nc/0.png"]);
@@ -208,8 +208,8 @@ fn pipes_are_refused_as_inputs() {
         &["reconstruct", "--model", "run", "own/pipe.png"],
         &["train", "--resume", "pipe"],
         &["train", "--config", "pipe.toml"],
-        &["train", "cifar-reconstruction", "--images", "pipe.npy"],
-        &["train", "cifar-reconstruction", "--images", "own"],
+        &["train", "cifar-reconstruction", "--data", "pipe.npy"],
+        &["train", "cifar-reconstruction", "--data", "own"],
         &["convert", "pipe.zor", "a.npz"],
     ];
     for arguments in calls {
@@ -222,16 +222,18 @@ fn pipes_are_refused_as_inputs() {
 fn sizes_beyond_memory_are_refused_before_the_training() {
     let folder = folder();
     let at = folder.path();
-    for batch in ["1000000000000", "4611686018427387905", "18446744073709551615"] {
+    for batch in ["1000000000000", "4611686018427387905", "9223372036854775807"] {
         let train =
             ["train", "fashion-reconstruction", "--no-baseline", "--steps", "2", "--batch", batch];
         refused(at, &train, 2, &["batch", "memory", "--batch"]);
     }
+    let beyond = ["train", "fashion-reconstruction", "--batch", "18446744073709551615"];
+    refused(at, &beyond, 2, &["--batch", "at most 9223372036854775807"]);
     fs::create_dir(at.join("own")).unwrap();
     for name in ["0.png", "1.png", "2.png"] {
         image::RgbImage::new(1024, 768).save(at.join("own").join(name)).unwrap();
     }
-    let hidden = "task = 'cifar-reconstruction'\nimages = 'own'\nsteps = 1\nhidden = 1000000\n";
+    let hidden = "task = 'cifar-reconstruction'\ndata = 'own'\nsteps = 1\nhidden = 1000000\n";
     fs::write(at.join("own.toml"), hidden).unwrap();
     refused(
         at,
@@ -254,7 +256,7 @@ fn a_process_with_little_memory_ends_with_a_message() {
     }
     let zor = env!("CARGO_BIN_EXE_zor");
     let script = format!(
-        "ulimit -v 3000000; exec {zor} train cifar-reconstruction --images own --steps 2 --batch 2 --threads 1"
+        "ulimit -v 3000000; exec {zor} train cifar-reconstruction --data own --steps 2 --batch 2 --threads 1"
     );
     let output =
         std::process::Command::new("sh").args(["-c", &script]).current_dir(at).output().unwrap();

@@ -10,5 +10,6 @@ mod settings;
 #[cfg(unix)]
 mod signals;
 mod support;
+mod tables;
 mod training;
 mod usage;

@@ -41,7 +41,7 @@ fn a_saved_classifier_names_what_it_sees() {
         }
     }
     let arguments =
-        "train fashion-classification --model mlp --images own --steps 60 --json --out run";
+        "train fashion-classification --network mlp --data own --steps 60 --json --out run";
     let output = zor(folder.path(), &arguments.split(' ').collect::<Vec<_>>());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -62,7 +62,12 @@ fn a_saved_classifier_names_what_it_sees() {
     let model = train(folder.path(), &["--no-baseline", "--out", "other"]);
     assert!(model.get("psnr_db").is_some());
     let other = ["classify", "--model", "other/model.zor", "own/below/3.png"];
-    refused(folder.path(), &other, 2, &["other/model.zor", "does not tell classes"]);
+    refused(
+        folder.path(),
+        &other,
+        2,
+        &["other/model.zor", "fashion-reconstruction", "zor classify takes models of"],
+    );
 }
 
 #[test]

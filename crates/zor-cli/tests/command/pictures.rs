@@ -25,7 +25,7 @@ fn a_network_that_learned_from_a_folder_gives_colour_to_pictures_of_any_size() {
     let folder = folder();
     let at = folder.path();
     own_pictures(&at.join("own"), 8);
-    let train = ["train", "cifar-colorization", "--images", "own", "--out", "run", "--json"];
+    let train = ["train", "cifar-colorization", "--data", "own", "--out", "run", "--json"];
     let output = zor(at, &[&train[..], &["--steps", "3", "--batch", "4"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -36,7 +36,7 @@ fn a_network_that_learned_from_a_folder_gives_colour_to_pictures_of_any_size() {
     }
     assert!(at.join("run/colorization.png").exists());
 
-    let output = zor(at, &["eval", "--model", "run/model.zor", "--images", "own"]);
+    let output = zor(at, &["eval", "--model", "run/model.zor", "--data", "own"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("12 images"));
 
     image::GrayImage::from_pixel(21, 13, image::Luma([90])).save(at.join("grey.png")).unwrap();
@@ -59,12 +59,12 @@ fn a_network_that_learned_from_a_folder_gives_colour_to_pictures_of_any_size() {
 fn folders_that_cannot_be_learned_from_are_refused_by_the_name_of_a_file() {
     let folder = folder();
     let at = folder.path();
-    let train = |task: &'static str| ["train", task, "--images", "own", "--steps", "1"];
+    let train = |task: &'static str| ["train", task, "--data", "own", "--steps", "1"];
     refused(at, &train("cifar-colorization"), 2, &["own", "no such folder"]);
     own_pictures(&at.join("own"), 6);
     refused(at, &train("cifar-colorization"), 2, &["6x6", "multiples of 4"]);
     refused(at, &train("cifar-classification"), 2, &["6x6", "25x25", "mlp"]);
-    let convolutions = [&train("cifar-reconstruction")[..], &["--model", "conv"]].concat();
+    let convolutions = [&train("cifar-reconstruction")[..], &["--network", "conv"]].concat();
     refused(at, &convolutions, 2, &["6x6", "multiples of 4"]);
     let deep = image::ImageBuffer::<image::Rgb<u16>, _>::from_pixel(6, 6, image::Rgb([1, 2, 3]));
     deep.save(at.join("own/11.png")).unwrap();
@@ -73,6 +73,6 @@ fn folders_that_cannot_be_learned_from_are_refused_by_the_name_of_a_file() {
     refused(at, &train("cifar-reconstruction"), 2, &["11.png", "grey", "00.png"]);
     assert!(!at.join("runs/cifar-reconstruction/model.zor").exists());
     fs::write(at.join("own.npy"), "no array").unwrap();
-    let array = ["train", "cifar-reconstruction", "--images", "own.npy"];
+    let array = ["train", "cifar-reconstruction", "--data", "own.npy"];
     refused(at, &array, 2, &["own.npy", "no .npy file"]);
 }

@@ -168,7 +168,7 @@ fn every_file_of_a_run_carries_its_identity() {
     let at = folder.path();
     classes(&at.join("own"), &["a", "b"], 6);
     let object = train(at, &["--checkpoint-every", "6", "--out", "one"]);
-    let task = ["train", "fashion-classification", "--model", "mlp", "--images", "own"];
+    let task = ["train", "fashion-classification", "--network", "mlp", "--data", "own"];
     let second = [&task[..], &["--steps", "3", "--json", "--out", "two"]].concat();
     let second = json(&done(at, &second).0);
     assert_ne!(object["identity"], second["identity"]);
@@ -259,25 +259,25 @@ fn a_run_can_be_continued_from_another_folder() {
     fs::create_dir_all(at.join("other")).unwrap();
     let (project, other) = (at.join("project"), at.join("other"));
     own_pictures(&project.join("own"), 8);
-    let task = ["train", "cifar-reconstruction", "--images", "own", "--steps", "4", "--batch", "4"];
+    let task = ["train", "cifar-reconstruction", "--data", "own", "--steps", "4", "--batch", "4"];
     done(&project, &[&task[..], &["--checkpoint-every", "2", "--out", "run"]].concat());
     done(&other, &["train", "--resume", "../project/run", "--steps", "6"]);
     done(&other, &["train", "--config", "../project/run/config.toml"]);
     // Relative paths in a user's own settings start at the file's folder.
-    fs::write(project.join("own.toml"), "task = 'cifar-reconstruction'\nimages = 'own'\nsteps = 2")
+    fs::write(project.join("own.toml"), "task = 'cifar-reconstruction'\ndata = 'own'\nsteps = 2")
         .unwrap();
     done(&other, &["train", "--config", "../project/own.toml"]);
     // Images that were moved.
     fs::rename(project.join("own"), at.join("moved")).unwrap();
     let resume = ["train", "--resume", "../project/run", "--steps", "8"];
-    refused(&other, &resume, 2, &["own", "--images"]);
-    done(&other, &[&resume[..], &["--images", "../moved"]].concat());
+    refused(&other, &resume, 2, &["own", "--data"]);
+    done(&other, &[&resume[..], &["--data", "../moved"]].concat());
     own_pictures(&at.join("more"), 6);
     refused(
         &other,
-        &["train", "--resume", "../project/run", "--steps", "9", "--images", "../more"],
+        &["train", "--resume", "../project/run", "--steps", "9", "--data", "../more"],
         2,
-        &["other images"],
+        &["other data"],
     );
 }
 
@@ -319,7 +319,7 @@ fn outputs_do_not_replace_inputs_or_each_other() {
     );
     own_pictures(&at.join("own"), 8);
     for out in ["own", "own/inside"] {
-        let task = ["train", "cifar-reconstruction", "--images", "own", "--steps", "1"];
+        let task = ["train", "cifar-reconstruction", "--data", "own", "--steps", "1"];
         refused(at, &[&task[..], &["--out", out]].concat(), 2, &["own"]);
     }
     assert_eq!(fs::read(at.join("run/model.zor")).unwrap(), model);
@@ -336,7 +336,7 @@ fn pictures_in_colour_keep_their_whole_names() {
     let folder = folder();
     let at = folder.path();
     own_pictures(&at.join("own"), 8);
-    let task = ["train", "cifar-colorization", "--images", "own", "--out", "run"];
+    let task = ["train", "cifar-colorization", "--data", "own", "--out", "run"];
     done(at, &[&task[..], &["--steps", "1", "--batch", "4"]].concat());
     for name in ["a.1.png", "a.2.png", "a.png", "a.jpg"] {
         image::GrayImage::from_pixel(8, 8, image::Luma([90])).save(at.join(name)).unwrap();

@@ -13,15 +13,15 @@ fn settings_without_effect_are_refused() {
         ("fashion-reconstruction", "label_smoothing = 0.9", "label_smoothing"),
         ("fashion-reconstruction", "early_crop = 0.5", "early_crop"),
         ("fashion-classification", "hidden = 5", "hidden"),
-        ("fashion-reconstruction", "images = 'a'\ndata_dir = 'b'", "images"),
+        ("fashion-reconstruction", "data = 'a'\ndata_dir = 'b'", "data"),
     ];
     for (task, text, name) in cases {
         fs::write(at.join("own.toml"), format!("task = '{task}'\n{text}")).unwrap();
         refused(at, &["train", "--config", "own.toml"], 2, &[name]);
     }
     assert!(!at.join("runs").exists());
-    fs::write(at.join("own.toml"), "task = 'fashion-reconstruction'\nimages = ''").unwrap();
-    refused(at, &["train", "--config", "own.toml"], 2, &["own.toml", "images is empty"]);
+    fs::write(at.join("own.toml"), "task = 'fashion-reconstruction'\ndata = ''").unwrap();
+    refused(at, &["train", "--config", "own.toml"], 2, &["own.toml", "data is empty"]);
     refused(
         at,
         &["train", "fashion-reconstruction", "--threads", "100000"],
@@ -55,7 +55,7 @@ fn every_setting_is_reached_by_its_key_and_mistyped_ones_are_corrected() {
         ("schedule=cosin", "did you mean 'cosine'"),
         ("augmentation.shif=3", "did you mean 'shift'"),
         ("schedule", "KEY=VALUE"),
-        ("steps=many", "steps=many: invalid type"),
+        ("steps=many", "steps: invalid type"),
         ("=3", "'' is no key"),
     ];
     for (pair, word) in cases {
@@ -76,7 +76,7 @@ fn a_flag_wins_over_the_place_of_data_in_a_file() {
     let folder = folder();
     let at = folder.path();
     own_pictures(&at.join("own"), 8);
-    fs::write(at.join("own.toml"), "task = 'cifar-reconstruction'\nimages = 'own'\nsteps = 1")
+    fs::write(at.join("own.toml"), "task = 'cifar-reconstruction'\ndata = 'own'\nsteps = 1")
         .unwrap();
     done(at, &["train", "--config", "own.toml"]);
     refused(
@@ -102,8 +102,7 @@ fn every_task_takes_the_common_flags() {
     for (task, images) in cases {
         let common =
             ["--seed", "3", "--threads", "1", "--device", "flex", "--json", "--no-baseline"];
-        let task =
-            ["train", task, "--images", images, "--steps", "1", "--batch", "4", "--out", task];
+        let task = ["train", task, "--data", images, "--steps", "1", "--batch", "4", "--out", task];
         let object = json(&done(at, &[&task[..], &common].concat()).0);
         assert_eq!(object["seed"], 3, "{object}");
     }
@@ -118,7 +117,7 @@ fn faults_of_data_are_named() {
     own_pictures(&at.join("flat"), 8);
     let warned = |more: &[&str], words: &[&str]| {
         let _ = fs::remove_dir_all(at.join("runs"));
-        let task = ["train", "fashion-classification", "--model", "mlp", "--steps", "1"];
+        let task = ["train", "fashion-classification", "--network", "mlp", "--steps", "1"];
         let (_, text) = done(at, &[&task[..], more].concat());
         let warnings: Vec<&str> = text.lines().filter(|line| line.starts_with("warning")).collect();
         for word in words {
@@ -129,15 +128,12 @@ fn faults_of_data_are_named() {
         }
         assert_eq!(warnings.is_empty(), words.is_empty(), "{warnings:?}");
     };
-    warned(&["--images", "three"], &[]);
-    warned(&["--images", "one"], &["one class", "cat"]);
-    warned(&["--images", "flat"], &["no classes"]);
-    warned(&["--images", "three", "--train-samples", "7"], &["cat"]);
+    warned(&["--data", "three"], &[]);
+    warned(&["--data", "one"], &["one class", "cat"]);
+    warned(&["--data", "flat"], &["no classes"]);
+    warned(&["--data", "three", "--train-samples", "7"], &["cat"]);
     // Batch normalisation is in the dense classifier with a target spike rate.
-    warned(
-        &["--images", "three", "--target-spike-rate", "0.5", "--batch", "1"],
-        &["batches of one"],
-    );
+    warned(&["--data", "three", "--target-spike-rate", "0.5", "--batch", "1"], &["batches of one"]);
     let (_, text) =
         done(at, &[&SHORT[..], &["--no-baseline", "--checkpoint-every", "50"]].concat());
     assert!(text.contains("warning: no checkpoint"), "{text}");
@@ -148,10 +144,10 @@ fn classes_are_told_by_name() {
     let folder = folder();
     let at = folder.path();
     classes(&at.join("all"), &["ant", "bee", "cat"], 10);
-    let task = ["train", "fashion-classification", "--model", "dense", "--images", "all"];
+    let task = ["train", "fashion-classification", "--network", "dense", "--data", "all"];
     done(at, &[&task[..], &["--steps", "60", "--batch", "27", "--out", "run"]].concat());
     let eval = |images: &str| {
-        let (out, err) = done(at, &["eval", "--model", "run", "--images", images, "--json"]);
+        let (out, err) = done(at, &["eval", "--model", "run", "--data", images, "--json"]);
         (json(&out), err)
     };
     assert_eq!(eval("all").0["top1"], 1.0);
@@ -172,16 +168,16 @@ fn classes_are_told_by_name() {
     // Other names altogether, and no names.
     fs::create_dir(at.join("other")).unwrap();
     copy(&at.join("all/ant"), &at.join("other/formica"));
-    refused(at, &["eval", "--model", "run", "--images", "other"], 2, &["formica", "ant"]);
+    refused(at, &["eval", "--model", "run", "--data", "other"], 2, &["formica", "ant"]);
     copy(&at.join("all/ant"), &at.join("flat"));
-    refused(at, &["eval", "--model", "run", "--images", "flat"], 2, &["flat", "no classes"]);
+    refused(at, &["eval", "--model", "run", "--data", "flat"], 2, &["flat", "no classes"]);
     // Images of another size or kind.
     own_pictures(&at.join("large"), 9);
-    refused(at, &["eval", "--model", "run", "--images", "large"], 2, &["large", "9x9", "8x8"]);
-    refused(at, &["eval", "--model", "run", "--images", "large/00.png"], 2, &["00.png", "neither"]);
+    refused(at, &["eval", "--model", "run", "--data", "large"], 2, &["large", "9x9", "8x8"]);
+    refused(at, &["eval", "--model", "run", "--data", "large/00.png"], 2, &["00.png", "neither"]);
     // Export measures by name too.
     for (images, missing) in [("all", false), ("fewer", true)] {
-        let export = ["export", "run", "--images", images, "--out", "a.zore", "--json"];
+        let export = ["export", "run", "--data", images, "--out", "a.zore", "--json"];
         let (out, err) = done(at, &export);
         assert_eq!(json(&out)["top1"], 1.0);
         assert_eq!(err.contains("no images of these classes: ant"), missing, "{images}: {err}");

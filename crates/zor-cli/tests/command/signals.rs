@@ -24,7 +24,7 @@ fn interrupted(folder: &Path, signal: &str, more: &[&str]) -> (String, PathBuf) 
     send(signal, &child);
     assert_eq!(code(&mut child), Some(1));
     stderr.read_to_string(&mut text).unwrap();
-    let checkpoint = zor::checkpoint::latest(&folder.join("run")).unwrap();
+    let checkpoint = zor::training::checkpoint::latest(&folder.join("run")).unwrap();
     (text, checkpoint)
 }
 
@@ -126,8 +126,8 @@ fn a_second_signal_ends_at_once() {
     let pictures = folder.path().join("own");
     crate::support::own_pictures(&pictures, 32);
     // A step of this network takes long enough for two signals.
-    let task = ["train", "cifar-classification", "--images", "own", "--steps", "1000"];
-    let more = ["--model", "airbench", "--batch", "512", "--threads", "1", "--out", "run"];
+    let task = ["train", "cifar-classification", "--data", "own", "--steps", "1000"];
+    let more = ["--network", "airbench", "--batch", "512", "--threads", "1", "--out", "run"];
     let mut child = start(folder.path(), &[&task[..], &more].concat(), &log);
     let text = || fs::read_to_string(&log).unwrap();
     wait_until("the training", || text().contains("zor: 1000 steps"));

@@ -36,7 +36,7 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
     );
     let classic = ["train", task, "--rule", "classic", "--target-spike-rate", "0.1"];
     refused(at, &classic, 2, &["target_spike_rate", "not stateful"]);
-    refused(at, &["train", task, "--model", "airbench"], 2, &["airbench", "dense"]);
+    refused(at, &["train", task, "--network", "airbench"], 2, &["airbench", "dense"]);
     refused(at, &["train", task, "--optimizer", "lion"], 2, &["lion", "muon"]);
     refused(at, &["train", task, "--device", "abacus"], 2, &["abacus", "flex"]);
     refused(at, &["train", task, "--device", "flex:3"], 1, &["flex:3", "flex:0"]);

@@ -1,0 +1,436 @@
+//! A folder of image files as a data set.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, memory, shown};
+use crate::vision::images::{ImageShape, Images, MOST_CLASSES};
+use crate::vision::picture::Picture;
+
+/// Names that end like this are images.
+const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Leavings of archives and operating systems, in lower case.
+const LEAVINGS: [&str; 8] = [
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "thumbs.db",
+    "desktop.ini",
+];
+
+/// Reads all PNG, JPEG and WebP files of a folder in the order of their names, or, where it has folders instead, those of each as a
+/// class of its own. Hidden files and known leavings of archives and operating systems are skipped. Files with other endings, links to
+/// an enclosing folder and folders without images are skipped too, and [`Images::notes`] reports them.
+///
+/// # Errors
+/// When there are none, one cannot be read ([`Picture::read`] says what can), they differ in size or in whether they have colour, or
+/// some lie deeper than the folders of classes. The message names the file.
+pub fn read(folder: &Path) -> Result<Images> {
+    let mut passed = Passed::default();
+    let top = list(folder, &mut passed)?;
+    let (mut groups, mut classes) = (Vec::new(), Vec::new());
+    if top.images.is_empty() {
+        for class in top.folders {
+            let inside = list(&class, &mut passed)?;
+            for nested in inside.folders {
+                if let Some(image) = first_image(&nested)? {
+                    return Err(Error::in_file(
+                        &nested,
+                        format!(
+                            "its images, such as {}, would be skipped: the images of a class lie directly in its folder; move them \
+                             to {class}, or name {class} if its folders are the classes",
+                            shown(&image),
+                            class = shown(&class)
+                        ),
+                    ));
+                }
+            }
+            if inside.images.is_empty() {
+                passed.empty.push(class);
+            } else {
+                groups.push(inside.images);
+                classes.push(class);
+            }
+        }
+    } else {
+        for nested in top.folders {
+            if first_image(&nested)?.is_some() {
+                return Err(Error::in_file(
+                    folder,
+                    format!(
+                        "it has both images and folders of them, such as {}; put the images into folders, one for each class, or the \
+                         folders elsewhere",
+                        shown(&nested)
+                    ),
+                ));
+            }
+            passed.empty.push(nested);
+        }
+        groups.push(top.images);
+    }
+    if groups.len() > MOST_CLASSES {
+        return Err(Error::in_file(
+            folder,
+            format!(
+                "its {} folders are too many; there are at most {MOST_CLASSES} classes",
+                groups.len()
+            ),
+        ));
+    }
+    let names = names(folder, &classes, &mut passed)?;
+    let count: usize = groups.iter().map(Vec::len).sum();
+    let (mut first, mut values, mut labels) = (None, Vec::new(), Vec::new());
+    for (class, paths) in groups.iter().enumerate() {
+        for path in paths {
+            let picture = Picture::read(path)?;
+            if first.is_none() {
+                let shape = picture.shape();
+                values = memory(count.saturating_mul(shape.len())).map_err(|error| {
+                    let message = format!(
+                        "{error}, for its {count} images of {}x{}; make them fewer or smaller",
+                        shape.width, shape.height
+                    );
+                    Error::in_file(folder, message)
+                })?;
+            }
+            let (shape, name) = *first.get_or_insert((picture.shape(), path));
+            if picture.shape() != shape {
+                return Err(Error::in_file(
+                    path,
+                    format!(
+                        "it is {}, {} is {}; all images of a set are alike: resize or convert them",
+                        said(picture.shape()),
+                        shown(name),
+                        said(shape)
+                    ),
+                ));
+            }
+            values.extend_from_slice(picture.values());
+            labels.push(class as u8);
+        }
+    }
+    let Some((shape, _)) = first else {
+        return Err(Error::in_file(folder, "there are no PNG, JPEG or WebP files in it"));
+    };
+    let set = Images::new(shown(folder), shape, values, labels, groups.len())?;
+    Ok(set.with_class_names(names).with_notes(passed.notes()))
+}
+
+/// The names of class folders.
+fn names(folder: &Path, classes: &[PathBuf], passed: &mut Passed) -> Result<Vec<String>> {
+    let name =
+        |class: &PathBuf| class.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names: Vec<String> = classes.iter().map(name).collect();
+    for (at, name) in names.iter().enumerate() {
+        let alike = |other: &&String| other.to_lowercase() == name.to_lowercase();
+        match names[..at].iter().position(|other| alike(&other)) {
+            Some(other) if names[other] == *name => {
+                return Err(Error::in_file(
+                    folder,
+                    format!(
+                        "the names of {} and {} are equal once converted to text; rename one of them",
+                        shown(&classes[other]),
+                        shown(&classes[at])
+                    ),
+                ));
+            }
+            Some(other) => passed.cases.push((names[other].clone(), name.clone())),
+            None => {}
+        }
+    }
+    Ok(names)
+}
+
+/// Files and folders that reading skipped.
+#[derive(Debug, Default)]
+struct Passed {
+    /// Folders without images.
+    empty: Vec<PathBuf>,
+    /// Links to an enclosing folder.
+    loops: Vec<PathBuf>,
+    /// Files with other endings.
+    others: Vec<PathBuf>,
+    /// Pairs of class names that differ in case alone; they are not skipped.
+    cases: Vec<(String, String)>,
+}
+
+impl Passed {
+    fn notes(&self) -> Vec<String> {
+        let kinds = [
+            (&self.empty, "folder without images", "folders without images"),
+            (&self.loops, "link to an enclosing folder", "links to an enclosing folder"),
+            (
+                &self.others,
+                "file that does not end in .png, .jpg, .jpeg or .webp",
+                "files that do not end in .png, .jpg, .jpeg or .webp",
+            ),
+        ];
+        let said = |(paths, one, many): (&Vec<PathBuf>, &str, &str)| match &paths[..] {
+            [] => None,
+            [path] => Some(format!("skipped {}, a {one}", shown(path))),
+            [path, ..] => {
+                Some(format!("skipped {} {many}, {} the first", paths.len(), shown(path)))
+            }
+        };
+        let cases = self.cases.iter().map(|(one, other)| {
+            format!("the classes '{}' and '{}' differ in case alone", shown(one), shown(other))
+        });
+        kinds.into_iter().filter_map(said).chain(cases).collect()
+    }
+}
+
+/// Images and folders inside a folder, by name.
+struct Listing {
+    images: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+/// Contents of a folder without hidden files and leavings, sorted by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let refused = |error: &std::io::Error| match error.kind() {
+        ErrorKind::NotFound => Error::in_file(folder, "there is no such folder"),
+        _ => Error::file_system(folder, "list it", error),
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| refused(&error))? {
+        let entry = entry.map_err(|error| refused(&error))?;
+        let name = entry.file_name();
+        let left = LEAVINGS.iter().any(|left| name.eq_ignore_ascii_case(left));
+        if !left && !name.as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn list(folder: &Path, passed: &mut Passed) -> Result<Listing> {
+    let mut listing = Listing { images: Vec::new(), folders: Vec::new() };
+    for path in entries(folder)? {
+        if path.is_dir() {
+            match leads_back(&path, folder) {
+                true => passed.loops.push(path),
+                false => listing.folders.push(path),
+            }
+        } else if is_image(&path) {
+            listing.images.push(path);
+        } else {
+            passed.others.push(path);
+        }
+    }
+    Ok(listing)
+}
+
+/// Whether a path is a link to its own folder or to an enclosing one.
+fn leads_back(path: &Path, folder: &Path) -> bool {
+    path.is_symlink()
+        && fs::canonicalize(path)
+            .and_then(|path| Ok(fs::canonicalize(folder)?.starts_with(path)))
+            .unwrap_or(false)
+}
+
+fn is_image(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ENDINGS.iter().any(|image| ending.eq_ignore_ascii_case(image)))
+}
+
+/// An image anywhere below a folder. Links inside it are not followed, because they may form a loop.
+fn first_image(folder: &Path) -> Result<Option<PathBuf>> {
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder)? {
+            match path.is_dir() {
+                true if path.is_symlink() => {}
+                true => folders.push(path),
+                false if is_image(&path) => return Ok(Some(path)),
+                false => {}
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn said(shape: ImageShape) -> String {
+    let kind = if shape.channels == 1 { "grey" } else { "in colour" };
+    format!("{}x{} and {kind}", shape.width, shape.height)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, Luma, Rgb, RgbImage};
+
+    fn colour(folder: &Path, name: &str, size: u32, value: u8) {
+        fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        RgbImage::from_pixel(size, size, Rgb([value; 3])).save(folder.join(name)).unwrap();
+    }
+
+    fn refused(folder: &Path, words: &[&str]) {
+        let message = read(folder).unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+
+    #[test]
+    fn files_come_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        colour(folder.path(), "b.png", 4, 2);
+        colour(folder.path(), "a.PNG", 4, 1);
+        fs::write(folder.path().join("notes.txt"), "not an image").unwrap();
+        fs::write(folder.path().join(".hidden.png"), "not an image").unwrap();
+        let set = read(folder.path()).unwrap();
+        assert_eq!((set.len(), set.n_classes(), set.shape().len()), (2, 1, 48));
+        assert_eq!((set.image(0)[0], set.image(1)[0]), (1, 2));
+    }
+
+    #[test]
+    fn folders_are_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, value) in [("cat/0.png", 3), ("cat/1.png", 4), ("ape/0.webp", 5)] {
+            colour(folder.path(), name, 4, value);
+        }
+        let set = read(folder.path()).unwrap();
+        assert_eq!((set.labels(), set.n_classes()), (&[0, 1, 1][..], 2));
+        assert_eq!(set.class_names(), ["ape", "cat"]);
+        assert_eq!(set.image(0)[0], 5);
+    }
+
+    #[test]
+    fn folders_that_make_no_set_are_refused_by_the_name_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        refused(&path.join("nowhere"), &["nowhere", "no such folder"]);
+        refused(path, &["no PNG, JPEG or WebP"]);
+        colour(path, "a.png", 4, 1);
+        colour(path, "b.png", 5, 1);
+        refused(path, &["b.png", "5x5", "a.png", "4x4", "resize"]);
+        GrayImage::from_pixel(4, 4, Luma([1])).save(path.join("b.png")).unwrap();
+        refused(path, &["b.png", "grey", "colour"]);
+        fs::write(path.join("b.png"), "no image").unwrap();
+        refused(path, &["b.png", "no PNG"]);
+        fs::remove_file(path.join("b.png")).unwrap();
+        colour(path, "class/c.png", 4, 1);
+        refused(path, &["both images and folders"]);
+    }
+
+    fn notes(folder: &Path) -> String {
+        read(folder).unwrap().notes().join("\n")
+    }
+
+    #[test]
+    fn leavings_and_empty_folders_make_no_class() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for name in ["ape/0.png", "cat/0.png", "__MACOSX/cat/0.png", "@eaDir/0.png", ".git/0.png"] {
+            colour(path, name, 4, 1);
+        }
+        for name in [".DS_Store", "cat/._0.png", "cat/Thumbs.db", "ape/desktop.ini"] {
+            fs::write(path.join(name), "no image").unwrap();
+        }
+        let set = read(path).unwrap();
+        assert_eq!(
+            (set.class_names(), set.notes()),
+            (&["ape", "cat"].map(String::from)[..], &[][..])
+        );
+        fs::create_dir_all(path.join("bee/nothing")).unwrap();
+        let set = read(path).unwrap();
+        assert_eq!((set.n_classes(), set.labels()), (2, &[0, 1][..]));
+        assert!(set.notes()[0].contains("bee, a folder without images"), "{:?}", set.notes());
+        assert_eq!(set.select(&[1]).unwrap().notes(), set.notes());
+        fs::create_dir(path.join("dog")).unwrap();
+        fs::write(path.join("cat/list.csv"), "").unwrap();
+        let found = notes(path);
+        assert!(found.contains("skipped 2 folders without images"), "{found}");
+        assert!(found.contains("list.csv, a file that does not end in"), "{found}");
+        // A single class folder is labelled; a flat folder is not.
+        fs::remove_dir_all(path.join("ape")).unwrap();
+        assert!(read(path).unwrap().has_labels());
+        assert!(!read(&path.join("cat")).unwrap().has_labels());
+        fs::remove_dir_all(path.join("cat")).unwrap();
+        refused(path, &["no PNG, JPEG or WebP"]);
+    }
+
+    #[test]
+    fn images_that_lie_deeper_are_refused_with_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        colour(path, "ape/0.png", 4, 1);
+        colour(path, "cat/2023/may/0.png", 4, 1);
+        refused(path, &["cat/2023: ", "0.png", "move them to", "name "]);
+        colour(path, "cat/1.png", 4, 1);
+        refused(path, &["cat/2023: ", "move them to"]);
+        fs::remove_file(path.join("cat/2023/may/0.png")).unwrap();
+        assert_eq!(read(path).unwrap().len(), 2);
+        // An empty folder beside images is allowed.
+        colour(path, "ape/empty/0.png", 4, 1);
+        refused(&path.join("ape"), &["both images and folders", "empty"]);
+        fs::remove_file(path.join("ape/empty/0.png")).unwrap();
+        assert!(notes(&path.join("ape")).contains("a folder without images"));
+    }
+
+    #[test]
+    fn names_in_other_cases_are_noted_and_control_characters_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for name in ["Cat/0.png", "cat/0.PNG", "a\tb/0.png"] {
+            fs::create_dir_all(path.join(name).parent().unwrap()).unwrap();
+            let image = RgbImage::from_pixel(2, 2, Rgb([1; 3]));
+            image.save_with_format(path.join(name), image::ImageFormat::Png).unwrap();
+        }
+        // Some file systems ignore case.
+        if read(path).unwrap().n_classes() == 3 {
+            assert_eq!(notes(path), "the classes 'Cat' and 'cat' differ in case alone");
+        }
+        assert!(read(path).unwrap().class_names().contains(&"a\tb".to_owned()));
+        fs::write(path.join("a\tb/0.png"), "").unwrap();
+        refused(path, &["a\\tb/0.png: it is empty"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_pipes_neither_hang_nor_repeat() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        colour(path, "cat/0.png", 4, 1);
+        symlink(".", path.join("self")).unwrap();
+        symlink("..", path.join("cat/up")).unwrap();
+        symlink("loop", path.join("loop")).unwrap();
+        symlink("nowhere", path.join("dangling")).unwrap();
+        let set = read(path).unwrap();
+        assert_eq!((set.len(), set.n_classes()), (1, 1));
+        assert!(set.notes()[0].contains("skipped 2 links to an enclosing folder"));
+        assert!(set.notes()[1].contains("2 files that do not end in"));
+        for (name, words) in
+            [("1.png", "a link to a file that is not there"), ("2.png", "cannot read it")]
+        {
+            let link = path.join("cat").join(name);
+            symlink(if name == "1.png" { "nowhere" } else { name }, &link).unwrap();
+            refused(path, &[name, words]);
+            fs::remove_file(link).unwrap();
+        }
+        crate::file::tests::pipe(&path.join("cat/3.png"));
+        refused(path, &["3.png", "not a regular file"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_equal_as_text_are_refused() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for name in [b"a\xfe", b"a\xff"] {
+            let class = path.join(OsStr::from_bytes(name));
+            // Not all file systems have such names.
+            if fs::create_dir(&class).is_err() {
+                return;
+            }
+            RgbImage::from_pixel(2, 2, Rgb([1; 3])).save(class.join("0.png")).unwrap();
+        }
+        refused(path, &["a\\xfe", "a\\xff", "rename one"]);
+    }
+}

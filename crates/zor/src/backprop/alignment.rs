@@ -1,0 +1,131 @@
+//! How much of backpropagation is in what a network learns: the cosine between the two.
+//!
+//! What counts is what the rule hands to the optimizer, a parameter's correlation, beside the gradient that burn's autodiff finds for the same
+//! weights and the same batch. An optimizer that goes by directions alone (Muon, Adam) can bring both closer together, or apart.
+
+use zor_core::burn::tensor::Tensor;
+use zor_core::{Network, Optimizer, OptimizerState, Parameter, Target, Workspace};
+
+use super::autodiff;
+use crate::error::Result;
+use crate::settings::Settings;
+use crate::tasks::{Data, in_batches};
+
+/// Training examples that a run's cosines are taken on, at most.
+const EXAMPLES: usize = 100;
+
+/// At and above this a rule's updates are called backpropagation's.
+pub const COINCIDES: f64 = 0.99;
+
+/// Keeps what each parameter would learn in the place of an optimizer's state, and changes nothing.
+#[derive(Debug)]
+struct Recorder;
+
+impl Optimizer for Recorder {
+    fn name(&self) -> &str {
+        "recorder"
+    }
+
+    fn check(&self) -> zor_core::Result<()> {
+        Ok(())
+    }
+
+    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
+        parameter.update(|value, state, _| {
+            state.tensors = vec![correlation];
+            value
+        });
+    }
+}
+
+/// What a network would learn from a batch, in the order of its parameters; nothing of those that do not learn.
+///
+/// # Errors
+/// When the batch does not fit the network.
+pub fn updates(
+    network: &Network,
+    input: Tensor<2>,
+    target: impl Into<Target>,
+) -> Result<Vec<Option<Tensor<2>>>> {
+    let mut network = network.clone();
+    for parameter in network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut()) {
+        parameter.set_state(OptimizerState::default(), 0)?;
+    }
+    network.train_batch(&Recorder, input, target)?;
+    let parameters = network.layers().iter().flat_map(|layer| layer.parameters());
+    Ok(parameters.map(|parameter| parameter.state().tensors.first().cloned()).collect())
+}
+
+/// For every matrix of weights that learns, from the bottom up, the cosine of the rule's update with backpropagation's.
+///
+/// # Errors
+/// When the batch does not fit the network, or a layer has no counterpart under autodiff.
+pub fn cosines(network: &Network, input: Tensor<2>, target: impl Into<Target>) -> Result<Vec<f64>> {
+    let target = target.into();
+    let gradients = autodiff::parameter_gradients(network, input.clone(), target.clone())?;
+    let updates = updates(network, input, target)?;
+    let pairs = updates.into_iter().zip(gradients).filter_map(|(update, gradient)| {
+        let (update, gradient) = (update?, gradient?);
+        let is_matrix = update.dims().iter().all(|&size| size > 1);
+        is_matrix.then(|| cosine(&update, &gradient.neg()))
+    });
+    Ok(pairs.collect())
+}
+
+/// [`cosines`] of a run's network on the first examples that it learns from, without augmentation.
+///
+/// # Errors
+/// As [`cosines`].
+pub fn of_run(network: &Network, settings: &Settings, data: &Data) -> Result<Vec<f64>> {
+    let first: Vec<usize> = (0..EXAMPLES.min(data.train.len())).collect();
+    let set = data.train.subset(&first)?;
+    let batch = in_batches(&*set, EXAMPLES).next().unwrap_or_default();
+    let (input, target) = settings.task.pair(&batch, settings, network.device())?;
+    cosines(network, input, target)
+}
+
+/// The mean of cosines.
+pub fn mean(cosines: &[f64]) -> f64 {
+    cosines.iter().sum::<f64>() / cosines.len() as f64
+}
+
+/// The cosine of the angle between two updates of one shape.
+pub fn cosine(a: &Tensor<2>, b: &Tensor<2>) -> f64 {
+    let values = |tensor: &Tensor<2>| tensor.to_data().iter::<f64>().collect::<Vec<_>>();
+    let (a, b) = (values(a), values(b));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()
+}
+
+#[cfg(test)]
+#[cfg(feature = "flex")]
+mod tests {
+    use super::*;
+    use crate::tasks::parts::networks;
+    use zor_core::burn::tensor::Device;
+    use zor_core::{Random, Rule};
+
+    fn found(rule: Rule) -> Vec<f64> {
+        let device = Device::flex();
+        let network = networks::airbench_of(&[32, 32, 3], [8, 8, 8], 10).rule(rule);
+        let network = network.build(&device).unwrap();
+        let mut random = Random::seeded(3);
+        let input = Parameter::normal("input", [8, 3072], 1.0, &mut random, &device).value();
+        let classes: Vec<usize> = (0..8).collect();
+        let before: Vec<f32> = network.predict(input.clone()).unwrap().into_data().iter().collect();
+        let cosines = cosines(&network, input.clone(), classes).unwrap();
+        let after: Vec<f32> = network.predict(input).unwrap().into_data().iter().collect();
+        assert_eq!(before, after, "nothing is learned");
+        cosines
+    }
+
+    #[test]
+    fn backprop_coincides_and_the_default_rule_does_not() {
+        // Six convolutions and the head learn.
+        let backprop = found(Rule::backprop());
+        assert_eq!(backprop.len(), 7);
+        assert!(backprop.iter().all(|cosine| *cosine > 0.999), "{backprop:?}");
+        let default = mean(&found(Rule::default()));
+        assert!(default > 0.1 && default < COINCIDES, "{default}");
+    }
+}

@@ -1,0 +1,163 @@
+//! What backpropagation makes of the same batches: a network of the same size under burn's autodiff and Adam.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::nn::loss::{MseLoss, Reduction};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{AdamConfig, GradientsParams};
+use burn::tensor::{Device, Tensor, activation};
+use zor_core::Deviation;
+use zor_core::ops::ErrorSums;
+
+use crate::error::Result;
+use crate::settings::Settings;
+use crate::tasks::{Data, in_batches};
+use crate::training::evaluate::EVALUATION_BATCH;
+use crate::training::{self, matrix};
+
+/// How often a baseline is evaluated; its best counts.
+const EVALUATIONS: u64 = 100;
+/// Steps that a baseline is given at least: on ten images its best comes after 100 to 400.
+const MIN_STEPS: u64 = 500;
+/// Adam's usual learning rate.
+const LEARNING_RATE: f64 = 1e-3;
+
+/// The output of a baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// In (0, 1).
+    Sigmoid,
+    /// As it is.
+    Linear,
+}
+
+impl Output {
+    /// A name for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sigmoid => "MLP, sigmoid",
+            Self::Linear => "MLP, linear",
+        }
+    }
+}
+
+/// Steps that a baseline is trained for, beside a network with these settings.
+pub fn steps(settings: &Settings) -> u64 {
+    settings.steps.max(MIN_STEPS)
+}
+
+/// A baseline's best evaluation.
+#[derive(Debug)]
+pub struct Baseline {
+    /// Its output function.
+    pub output: Output,
+    /// How far the evaluation images were off at its best.
+    pub best: Deviation,
+    /// The step of its best.
+    pub best_step: u64,
+    /// Seconds of training, evaluations not counted.
+    pub train_seconds: f64,
+    /// Its evaluations: (step, deviation).
+    pub curve: Vec<(u64, Deviation)>,
+    network: Mlp,
+}
+
+impl Baseline {
+    /// Reconstructions by the network at its best.
+    ///
+    /// # Shapes
+    /// `[batch, pixels]` -> the same.
+    pub fn predict(&self, input: Tensor<2>) -> Tensor<2> {
+        self.network.forward(input, self.output)
+    }
+}
+
+#[derive(Module, Debug)]
+struct Mlp {
+    encoder: Linear,
+    decoder: Linear,
+}
+
+impl Mlp {
+    fn new(pixels: usize, hidden: usize, device: &Device) -> Self {
+        Self {
+            encoder: LinearConfig::new(pixels, hidden).init(device),
+            decoder: LinearConfig::new(hidden, pixels).init(device),
+        }
+    }
+
+    fn forward(&self, input: Tensor<2>, output: Output) -> Tensor<2> {
+        let hidden = activation::relu(self.encoder.forward(input));
+        let values = self.decoder.forward(hidden);
+        match output {
+            Output::Sigmoid => activation::sigmoid(values),
+            Output::Linear => values,
+        }
+    }
+}
+
+/// Trains a network of the same size on the same batches for as many steps, or 500 if those are more, and keeps it at its best.
+///
+/// # Errors
+/// When the settings make no batches.
+pub fn train(
+    settings: &Settings,
+    data: &Data,
+    output: Output,
+    device: &Device,
+    on_step: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<Baseline> {
+    let training_device = device.clone().autodiff();
+    training_device.seed(settings.seed);
+    let pixels = data.train.input_shape().iter().product();
+    let mut network = Mlp::new(pixels, settings.hidden, &training_device);
+    let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+    let loss = MseLoss::new();
+    let batches = training::batches(settings, data)?;
+    let mut batch = zor_data::Batch::default();
+    let evaluation = in_batches(&*data.evaluation, EVALUATION_BATCH)
+        .map(|batch| matrix(batch.inputs.numbers(), batch.rows, device))
+        .collect::<Result<Vec<_>>>()?;
+    let steps = steps(settings);
+    let every = (steps / EVALUATIONS).max(1);
+    let mut best: Option<(Deviation, u64, Mlp)> = None;
+    let (mut curve, mut train_seconds) = (Vec::new(), 0.0);
+    for step in 1..=steps {
+        let start = Instant::now();
+        batches.fill(step - 1, &mut batch);
+        let input = matrix(batch.inputs.numbers(), batch.rows, &training_device)?;
+        let predicted = network.forward(input.clone(), output);
+        let gradients = loss.forward(predicted, input, Reduction::Mean).backward();
+        let gradients = GradientsParams::from_grads(gradients, &network);
+        network = optimizer.step(LEARNING_RATE, network, gradients);
+        train_seconds += start.elapsed().as_secs_f64();
+        let stop = on_step(step).is_break();
+        if step % every == 0 || step == steps || stop {
+            let plain = network.clone().valid();
+            let deviation = evaluate(&plain, output, &evaluation);
+            curve.push((step, deviation));
+            if best.as_ref().is_none_or(|(b, ..)| deviation.sums.squared < b.sums.squared) {
+                best = Some((deviation, step, plain));
+            }
+        }
+        if stop {
+            break;
+        }
+    }
+    let (best, best_step, network) =
+        best.unwrap_or_else(|| (Deviation::default(), 0, network.valid()));
+    Ok(Baseline { output, best, best_step, train_seconds, curve, network })
+}
+
+fn evaluate(network: &Mlp, output: Output, batches: &[Tensor<2>]) -> Deviation {
+    let mut total = Deviation::default();
+    for input in batches {
+        let predicted = network.forward(input.clone(), output);
+        let [rows, columns] = predicted.dims();
+        let (_, sums): (_, ErrorSums) = zor_core::ops::error_signal(input.clone(), predicted);
+        total += Deviation { sums, elements: rows * columns };
+    }
+    total
+}

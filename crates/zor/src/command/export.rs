@@ -1,0 +1,99 @@
+//! `zor export`: a model as a program for small devices, with the accuracy that it loses by that.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::arguments::{ExportArguments, ExportFormat};
+use super::{outputs, results};
+use crate::export::{self, DType};
+use crate::model::Model;
+use crate::settings::Settings;
+use crate::tasks::Place;
+use crate::training::evaluate::evaluate;
+use crate::training::run_folder;
+use crate::{Error, Result, shown};
+
+pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
+    let ExportFormat::Edge = arguments.format;
+    let device = crate::device("auto")?;
+    let path = run_folder::model_file(&arguments.model)?;
+    let out = arguments.out.clone().unwrap_or_else(|| outputs::image_of(&path));
+    let inputs = [Some(&path), arguments.data.as_ref(), arguments.data_dir.as_ref()];
+    outputs::check(&out, inputs.into_iter().flatten().map(PathBuf::as_path))?;
+    if out.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("zore")) {
+        return Err(Error::in_file(
+            &out,
+            "a program for small devices is known by its ending; give a name that ends in .zore",
+        ));
+    }
+    let model = Model::load(&path, &device).map_err(|error| {
+        error.with_advice("zor::io::edge::export makes a program with samples of another task")
+    })?;
+    let place = Place { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
+    let (data, remarks) = model.settings.task.load_for(&model, &place)?;
+    remarks.iter().for_each(|remark| tell!("warning: {remark}"));
+    let dtype = if arguments.int8 { DType::Int8 } else { DType::F32 };
+    let image = export::export(&model, &data, dtype, &device)?;
+    image.save(&out)?;
+
+    // The program sees each input once.
+    let settings =
+        Settings { test_time_flip: false, test_time_shift: false, ..model.settings.clone() };
+    let score = evaluate(&model.network, &settings, &*data.evaluation, &device)?;
+    let measured = export::evaluate(&image, &model, &data, &device)?;
+    let small = image.network()?;
+    let headline = |score: &crate::training::score::Score| {
+        score.headline().map_or_else(String::new, ToString::to_string)
+    };
+    let type_name = if arguments.int8 { "int8" } else { "f32" };
+    let mut text = format!(
+        "{:<16}{:>12}\n{:<16}{:>12}   on {} {}: {}\n\n{:<8}{:>16}{:>12}{:>14}{:>14}\n",
+        "model",
+        headline(&score),
+        format!("program, {type_name}"),
+        headline(&measured.score),
+        data.evaluation.len(),
+        data.unit,
+        data.evaluation_name,
+        "layer",
+        "output",
+        "gate",
+        "input active",
+        "output active",
+    );
+    for (index, (layer, shape)) in measured.layers.iter().zip(small.layers()).enumerate() {
+        let output = shape.geometry.output().map(|size| size.to_string()).join("x");
+        let gate = shape.threshold.map_or("".to_owned(), |threshold| format!("> {threshold:.3}"));
+        let (inputs, outputs) = (100.0 * layer.inputs, 100.0 * layer.outputs);
+        let _ = writeln!(text, "{index:<8}{output:>16}{gate:>12}{inputs:>12.1} %{outputs:>12.1} %");
+    }
+    let (bytes, scratch) = (image.bytes().len(), small.scratch_len());
+    let _ = write!(
+        text,
+        "\n{}: {bytes} bytes; it runs in scratch memory of {scratch} numbers ({} bytes) and a few kilobytes of stack",
+        shown(&out),
+        4 * scratch
+    );
+    if !arguments.json {
+        say!("{text}");
+        return Ok(());
+    }
+    tell!("{text}");
+    let gates = measured.layers.iter().filter(|layer| layer.has_gate);
+    let mut object = json!({
+        "task": model.settings.task.name(),
+        "format": "edge",
+        "dtype": type_name,
+        "file": out.to_string_lossy(),
+        "bytes": bytes,
+        "scratch_bytes": 4 * scratch,
+        "eval_samples": data.evaluation.len(),
+        "spike_rates": gates.map(|layer| layer.outputs).collect::<Vec<_>>(),
+        "model_metrics": score.to_json(),
+    });
+    results::add(&mut object, measured.score.to_json());
+    say!("{object}");
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The results of a training: the table and the JSON object.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::report::{Report, Row};
+use crate::settings::Settings;
+use crate::tasks::Data;
+use crate::training::Training;
+use crate::training::score::{Figure, to_json};
+use crate::{escaped, shown};
+
+/// A training that ended, and its report.
+pub(super) struct Results<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) data: &'a Data,
+    pub(super) trained: &'a Training,
+    pub(super) report: &'a Report,
+    pub(super) device: &'a str,
+    pub(super) folder: &'a Path,
+    pub(super) identity: &'a str,
+}
+
+impl Results<'_> {
+    /// Prints the table for people; on standard error when standard output is for JSON.
+    pub(super) fn print_table(&self, to_stderr: bool) {
+        let text = self.table();
+        if to_stderr { tell!("{text}") } else { say!("{text}") }
+    }
+
+    fn table(&self) -> String {
+        let trained = self.trained;
+        let mut text = format!("\n{}", rows(&self.report.rows));
+        for line in &self.report.lines {
+            let _ = writeln!(text, "{line}");
+        }
+        let rates: Vec<String> = trained
+            .network
+            .spike_rates()
+            .iter()
+            .map(|(layer, rate)| format!("layer {layer}: {:.1} %", 100.0 * rate))
+            .collect();
+        let _ = write!(
+            text,
+            "{} steps of {}, {} parameters, rule {}, seed {}\nspike rates: {}\nwritten to {}",
+            trained.steps,
+            trained.samples_seen / trained.steps.max(1),
+            trained.network.n_parameters(),
+            self.settings.rule,
+            self.settings.seed,
+            if rates.is_empty() { "no layer spikes".to_owned() } else { rates.join(", ") },
+            shown(self.folder)
+        );
+        text
+    }
+
+    /// Prints one JSON object, the last line of standard output.
+    pub(super) fn print_json(&self) {
+        let (settings, trained) = (self.settings, self.trained);
+        let rates: Vec<f32> =
+            trained.network.spike_rates().into_iter().map(|(_, rate)| rate).collect();
+        let mut object = json!({
+            "task": settings.task.name(),
+            "rule": settings.rule,
+            "model": settings.network,
+            "device": self.device,
+            "seed": settings.seed,
+            "parameters": trained.network.n_parameters(),
+            "train_samples": self.data.train.len(),
+            "eval_samples": self.data.evaluation.len(),
+            "steps": trained.steps,
+            "samples_seen": trained.samples_seen,
+            "train_seconds": trained.train_seconds,
+            "spike_rates": rates,
+            "optimizer": settings.optimizer,
+            "run": self.folder.to_string_lossy(),
+            "identity": self.identity,
+        });
+        let mut rows = self.report.rows.iter();
+        if let Some(row) = rows.next() {
+            add(&mut object, to_json(&row.figures));
+        }
+        add(&mut object, self.report.json.clone());
+        let baselines: Map<String, Value> = rows
+            .map(|row| {
+                let mut found = to_json(&row.figures);
+                if let Some(step) = row.best_step {
+                    found.insert("best_step".to_owned(), step.into());
+                }
+                if let Some(seconds) = row.seconds {
+                    found.insert("train_seconds".to_owned(), seconds.into());
+                }
+                (row.key.clone(), found.into())
+            })
+            .collect();
+        if !baselines.is_empty() {
+            object["baselines"] = baselines.into();
+        }
+        say!("{object}");
+    }
+}
+
+/// A table of rows: a column for each figure of the first row, and for the time and the step where a row has one.
+fn rows(rows: &[Row]) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let has_seconds = rows.iter().any(|row| row.seconds.is_some());
+    let has_step = rows.iter().any(|row| row.best_step.is_some());
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max(20) + 2;
+    let mut text = format!("{:<width$}", "");
+    first.figures.iter().for_each(|figure| text += &format!("{:>12}", figure.label));
+    if has_seconds {
+        text += &format!("{:>12}", "time");
+    }
+    if has_step {
+        text += &format!("{:>12}", "best at");
+    }
+    text.push('\n');
+    for row in rows {
+        text += &format!("{:<width$}", escaped(&row.name));
+        for column in &first.figures {
+            let figure = row.figures.iter().find(|figure| figure.name == column.name);
+            text += &format!("{:>12}", figure.map_or_else(String::new, Figure::to_string));
+        }
+        if has_seconds {
+            let seconds = row.seconds.map_or_else(String::new, |time| format!("{time:.2} s"));
+            text += &format!("{seconds:>12}");
+        }
+        if has_step {
+            let at = row.best_step.map_or("the end".to_owned(), |step| format!("step {step}"));
+            text += &format!("{at:>12}");
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+/// Puts the keys of one object into another.
+pub(super) fn add(object: &mut Value, more: Map<String, Value>) {
+    if let Value::Object(object) = object {
+        object.extend(more);
+    }
+}

@@ -1,0 +1,476 @@
+//! `zor train`: a task from settings to a run's folder with the model, its figures and pictures.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zor_core::burn::tensor::Device;
+
+use super::arguments::TrainArguments;
+use super::out_of_memory::{Purpose, set_purpose};
+use super::progress::{Progress, Shown};
+use super::results::Results;
+use super::{absolute, confusion_svg, image_grid, interrupt, learning_curve_svg, outputs};
+use crate::report::{Outcome, Picture, Report, Row};
+use crate::settings::{Options, Settings};
+use crate::tasks::Data;
+use crate::tasks::parts::comparison::{curve, headline};
+use crate::training::checkpoint::{self, Checkpoint, Provenance};
+use crate::training::memory;
+use crate::training::run_folder::{
+    self as run, CURVE, Destination, MODEL, RunFolder, RunRecord, RunState,
+};
+use crate::training::warnings::warnings;
+use crate::training::{Method, Training};
+use crate::{Error, ErrorKind, Result, shown};
+
+/// Pauses between attempts to save a network that was learned, in seconds.
+const PAUSES: [u64; 4] = [1, 4, 10, 15];
+
+pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
+    interrupt::watch()?;
+    let resumed = arguments.resume.as_deref().map(Resumed::find).transpose()?;
+    let others = match (&resumed, &arguments.config) {
+        (Some(resumed), _) => resumed.options.clone(),
+        (None, Some(path)) => read_config(path)?,
+        (None, None) => Options::default(),
+    };
+    let settings = arguments.options()?.or(others).resolve()?;
+    let destination = destination(arguments, &settings, resumed.as_ref())?;
+    destination.check()?;
+    set_threads(settings.threads)?;
+    settings.precision.set();
+    let (device_name, device) = crate::named_device(&settings.device)?;
+    crate::check_precision(&device_name, &device, settings.precision)?;
+    set_purpose(Purpose::Data);
+    let data = settings.task.load(&settings, &mut |line| tell!("{line}"));
+    let data = data.map_err(|error| match (&resumed, &settings.data) {
+        (Some(_), Some(_)) => {
+            error.with_advice("--data PATH gives another place of the data learned from")
+        }
+        _ => error,
+    })?;
+    set_purpose(Purpose::Network);
+    let mut provenance = Provenance::new(&settings, &data)?;
+    let start = match &resumed {
+        None => Training::start(&settings, &data, &device)?,
+        Some(resumed) => {
+            let checkpoint = Checkpoint::load(&resumed.checkpoint, &device)?;
+            checkpoint.check(&settings, &provenance)?;
+            if let (true, Some(run)) = (resumed.continues_in(&destination), &checkpoint.run) {
+                provenance = provenance.continued(run);
+            }
+            checkpoint.training
+        }
+    };
+    memory::check_batches(&settings, &data, &start.network)?;
+    set_purpose(Purpose::Training);
+    for warning in warnings(&settings, &data, &start.network) {
+        tell!("warning: {warning}");
+    }
+    if let Some(every) = arguments.checkpoint_every.filter(|every| *every > settings.steps) {
+        tell!(
+            "warning: no checkpoint will be kept: --checkpoint-every {every} is more than all {} steps",
+            settings.steps
+        );
+    }
+    let mut work = Work {
+        folder: destination.open()?,
+        settings,
+        data,
+        provenance,
+        device,
+        every: arguments.checkpoint_every,
+        keep: arguments.keep,
+    };
+    let record = RunRecord::start(
+        work.provenance.run(),
+        work.settings.task.name(),
+        start.steps,
+        work.settings.steps,
+    );
+    let text = work.settings.to_toml()?;
+    work.folder.begin(record, &text, &start)?;
+    note(work.folder.name_latest());
+    interrupt::note_in(work.folder.path());
+    interrupt::save_first();
+    if let Some(resumed) = &resumed {
+        tell!("continuing from {}", shown(&resumed.checkpoint));
+    }
+    let about = format!(
+        "{} steps, learning from {} ({}), evaluated on {}",
+        work.settings.steps,
+        count(&work.data),
+        work.data.source,
+        work.data.evaluation_name,
+    );
+    let trained = match work.train(start, &about) {
+        Ok(trained) => trained,
+        Err(error) => {
+            let state = match error.kind() {
+                ErrorKind::Interrupted => RunState::Stopped,
+                _ => RunState::Failed,
+            };
+            note(work.folder.finish(state, None, Some(error.to_string())));
+            return Err(error);
+        }
+    };
+    note(work.folder.finish(RunState::Done, Some(&trained), None));
+    work.report(trained, &device_name, arguments.json)
+}
+
+/// The checkpoint that a training continues from.
+struct Resumed {
+    checkpoint: PathBuf,
+    step: u64,
+    run: Option<String>,
+    options: Options,
+}
+
+impl Resumed {
+    /// A checkpoint, or the newest sound one of a run's folder or of a task's last run.
+    fn find(path: &Path) -> Result<Self> {
+        let path = run::run_folder(path)?;
+        let checkpoint = if path.is_dir() {
+            let (checkpoint, damaged) = checkpoint::newest(&path)?;
+            for error in damaged {
+                tell!("warning: {error}; an older checkpoint is used");
+            }
+            checkpoint
+        } else {
+            path
+        };
+        let header = zor_io::info(&checkpoint)?;
+        let step = header.progress.as_ref().map_or(0, |progress| progress.step);
+        let options = checkpoint::options_of(&header, &checkpoint)?;
+        Ok(Self { checkpoint, step, run: header.notes.get("run").cloned(), options })
+    }
+
+    /// The folder of the checkpoint.
+    fn folder(&self) -> PathBuf {
+        let folder = self.checkpoint.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new(".")).to_path_buf()
+    }
+
+    fn continues_in(&self, destination: &Destination) -> bool {
+        matches!(destination, Destination::Resumed { path, .. } if *path == self.folder())
+    }
+}
+
+/// Where a run is going to be written, after a look at what would be lost there.
+fn destination(
+    arguments: &TrainArguments,
+    settings: &Settings,
+    resumed: Option<&Resumed>,
+) -> Result<Destination> {
+    if arguments.overwrite && arguments.out.is_none() && resumed.is_none() {
+        return Err(Error::input(
+            "--overwrite has no effect here: every run gets a new folder; give the one to replace with --out",
+        ));
+    }
+    let inputs = [&arguments.config, &settings.data];
+    let inputs = || inputs.iter().filter_map(|path| path.as_deref());
+    if let Some(out) = &arguments.out {
+        outputs::check(out, inputs())?;
+        if arguments.overwrite {
+            outputs::check(&out.join(run::SETTINGS), inputs())?;
+        }
+    }
+    let Some(resumed) = resumed else {
+        return Ok(match &arguments.out {
+            Some(path) => {
+                Destination::Folder { path: path.clone(), overwrite: arguments.overwrite }
+            }
+            None => Destination::New(Path::new("runs").join(settings.task.name())),
+        });
+    };
+    let folder = resumed.folder();
+    let is_other = |out: &PathBuf| {
+        let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        whole(out) != whole(&folder)
+    };
+    if let Some(path) = arguments.out.clone().filter(is_other) {
+        return Ok(Destination::Folder { path, overwrite: arguments.overwrite });
+    }
+    let record = RunRecord::read(&folder).unwrap_or_else(|error| {
+        tell!("warning: {error}; it is written anew");
+        None
+    });
+    if let (Some(record), Some(run)) = (record, &resumed.run)
+        && *run != record.run
+    {
+        return Err(Error::in_file(
+            &resumed.checkpoint,
+            "the folder that it lies in is another run's; give a folder for the run with --out",
+        ));
+    }
+    // Steps that were learned after this checkpoint, with other settings, would be lost one by one.
+    let is_repetition =
+        resumed.options.resolve().is_ok_and(|before| before.steps == settings.steps);
+    let later = checkpoint::later(&folder, resumed.step)?.filter(|_| !is_repetition);
+    if let Some(later) = later.filter(|_| !arguments.overwrite) {
+        return Err(Error::in_file(
+            &folder,
+            format!(
+                "it has a checkpoint of step {later}, after the one to continue from; continue from that one, give a new folder with --out, or remove later ones with --overwrite"
+            ),
+        ));
+    }
+    let overwrite = arguments.overwrite;
+    Ok(Destination::Resumed { path: folder, step: resumed.step, overwrite })
+}
+
+/// A training and its folder.
+struct Work {
+    folder: RunFolder,
+    settings: Settings,
+    data: Data,
+    provenance: Provenance,
+    device: Device,
+    /// Steps from one checkpoint to the next, if there are to be any.
+    every: Option<u64>,
+    /// The number of last checkpoints that stay.
+    keep: usize,
+}
+
+impl Work {
+    /// Trains and saves. A stop by the user leaves a checkpoint.
+    fn train(&mut self, start: Training, about: &str) -> Result<Training> {
+        let mut progress = Progress::start("zor", self.settings.steps, about);
+        let (folder, settings, provenance) = (&mut self.folder, &self.settings, &self.provenance);
+        let path = folder.path().to_path_buf();
+        let (every, keep) = (self.every, self.keep);
+        let mut left = None;
+        let mut log_failed = false;
+        let trained = start.run(settings, &self.data, Method::LocalRule, &mut |training| {
+            progress.show(training.steps, || headline(training));
+            // The learning is worth more than its files: what cannot be written now is written later.
+            let failed = folder.log(training).err();
+            if let Some(error) = failed.as_ref().filter(|_| !log_failed) {
+                progress.remark(format_args!("warning: {error}; the training continues"));
+            }
+            log_failed = failed.is_some();
+            let next = next();
+            let due = every.is_some_and(|every| training.steps.is_multiple_of(every));
+            let has_ended = training.steps == settings.steps;
+            let mut save = || checkpoint::save(training, settings, provenance, &path);
+            if next.is_break() && !has_ended {
+                left = Some(save().or_else(|error| {
+                    keep_elsewhere(error, |path| {
+                        checkpoint::save(training, settings, provenance, path)
+                    })
+                }));
+            } else if due {
+                let kept =
+                    save().and_then(|_| checkpoint::prune(&path, provenance, keep, training));
+                if let Err(error) = kept {
+                    progress.remark(format_args!("warning: {error}; the training continues"));
+                }
+            }
+            next
+        });
+        let trained = trained.map_err(|error| with_checkpoint(error, &path))?;
+        progress.finish(trained.steps, &headline(&trained));
+        if trained.stopped {
+            let place = left.transpose()?.unwrap_or_default();
+            let message = format!(
+                "after step {}; `zor train --resume {}` continues",
+                trained.steps,
+                shown(&place)
+            );
+            return Err(Error::new(ErrorKind::Interrupted, message));
+        }
+        let notes = self.provenance.notes(&trained);
+        save_for_certain(&path.join(MODEL), &|path| {
+            Ok(zor_io::save(&trained.network, &notes, path)?)
+        })?;
+        note(self.folder.log(&trained));
+        Ok(trained)
+    }
+
+    /// Compares, draws and prints. Each part is done even if one before it failed; the first failure is returned at the end.
+    fn report(self, trained: Training, device_name: &str, json: bool) -> Result<()> {
+        let Self { folder, settings, data, provenance, device, .. } = self;
+        let (folder, identity) = (folder.path(), provenance.run());
+        let outcome = Outcome {
+            settings: &settings,
+            data: &data,
+            trained: &trained,
+            device: &device,
+            folder,
+        };
+        let own = Row {
+            name: "Zor".to_owned(),
+            figures: trained.evaluation().figures,
+            seconds: Some(trained.train_seconds),
+            curve: curve(&trained),
+            ..Row::default()
+        };
+        let mut report = Report { rows: vec![own], axis: axis(&trained), ..Report::default() };
+        settings.task.report(&outcome, &mut Shown::default(), &mut report);
+        let drawn = learning_curve_svg::draw(&report, &folder.join(CURVE), identity);
+        report.keep(drawn);
+        for picture in std::mem::take(&mut report.pictures) {
+            let drawn = draw(&picture, folder, identity);
+            report.keep(drawn);
+        }
+        report.failures.iter().for_each(|error| tell!("warning: {error}"));
+        let results = Results {
+            settings: &settings,
+            data: &data,
+            trained: &trained,
+            report: &report,
+            device: device_name,
+            folder,
+            identity,
+        };
+        results.print_table(json);
+        if json {
+            results.print_json();
+        }
+        match report.failures.into_iter().next() {
+            None if interrupt::asked() => {
+                let message = "after the training, whose files are complete; the comparison is not";
+                Err(Error::new(ErrorKind::Interrupted, message))
+            }
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// The label of the learning curve's axis where the task gives none.
+fn axis(trained: &Training) -> String {
+    let evaluation = trained.evaluation();
+    evaluation.headline().map_or_else(String::new, |figure| {
+        let (label, symbol) = (&figure.label, figure.symbol());
+        let unit = if symbol.is_empty() { String::new() } else { format!(", {symbol}") };
+        format!("{label} of unseen examples{unit}")
+    })
+}
+
+/// Writes a picture of a report to the run's folder.
+fn draw(picture: &Picture, folder: &Path, identity: &str) -> Result<()> {
+    match picture {
+        Picture::Grid { file, rows, shape } => {
+            image_grid::first_of(rows, *shape, &folder.join(file), &[("run", identity)])
+        }
+        Picture::Confusion { file, confusion, names } => {
+            confusion_svg::draw(confusion, names, &folder.join(file), identity)
+        }
+        Picture::File { file, bytes } => Ok(zor_io::atomic::write(&folder.join(file), bytes)?),
+    }
+}
+
+/// Says an error that costs nothing that was learned.
+fn note(result: Result<()>) {
+    if let Err(error) = result {
+        tell!("warning: {error}");
+    }
+}
+
+/// Saves, again and again for half a minute if the disk refuses, then in the system's folder for temporary files.
+fn save_for_certain(path: &Path, save: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
+    let mut result = save(path);
+    for pause in PAUSES {
+        match &result {
+            Err(error) if error.kind() == ErrorKind::FileSystem && !interrupt::asked() => {
+                tell!("warning: {error}; trying again in {pause} s, Ctrl-C ends the attempts");
+            }
+            _ => break,
+        }
+        let end = std::time::Instant::now() + Duration::from_secs(pause);
+        while std::time::Instant::now() < end && !interrupt::asked() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        result = save(path);
+    }
+    let name = path.file_name().unwrap_or_default().to_owned();
+    result.or_else(|error| {
+        let saved =
+            keep_elsewhere(error, |folder| save(&folder.join(&name)).map(|()| folder.join(&name)));
+        let saved = saved?;
+        let message =
+            format!("the model could not be saved in its folder; it is {}", shown(&saved));
+        Err(Error::new(ErrorKind::FileSystem, message))
+    })
+}
+
+/// Saves in a new folder for temporary files, after an error elsewhere.
+fn keep_elsewhere(error: Error, save: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("zor-{}", std::process::id()));
+    let made =
+        fs::create_dir_all(&folder).map_err(|e| Error::file_system(&folder, "make the folder", &e));
+    match made.and_then(|()| save(&folder)) {
+        Ok(path) => {
+            tell!("warning: {error}; saved in {} instead", shown(&folder));
+            Ok(path)
+        }
+        Err(second) => Err(error.with_advice(format_args!("and {second}"))),
+    }
+}
+
+/// An error of a device with the way to continue: the weights cannot be read any more, but the last checkpoint can.
+fn with_checkpoint(error: Error, folder: &Path) -> Error {
+    if !matches!(error.kind(), ErrorKind::Device | ErrorKind::Diverged) {
+        return error;
+    }
+    match checkpoint::latest(folder) {
+        Ok(path) => error.with_advice(format_args!(
+            "`zor train --resume {}` continues from the last checkpoint",
+            shown(&path)
+        )),
+        Err(_) => error.with_advice("no checkpoint was kept; --checkpoint-every N keeps some"),
+    }
+}
+
+/// Whether the training continues.
+fn next() -> ControlFlow<()> {
+    if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// Sets the number of threads of the whole process; `None` is one for each core.
+pub(super) fn set_threads(threads: Option<usize>) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+    pool.build_global()
+        .map_err(|error| Error::new(ErrorKind::Device, format!("cannot start threads: {error}")))
+}
+
+/// The number of training examples in words.
+fn count(data: &Data) -> String {
+    let n = data.train.len();
+    let unit = if n == 1 { data.unit.strip_suffix('s').unwrap_or(data.unit) } else { data.unit };
+    format!("{n} {unit}")
+}
+
+/// Reads a file of settings. Relative paths in it start at its folder.
+fn read_config(path: &Path) -> Result<Options> {
+    let text = match fs::metadata(path) {
+        Ok(about) if about.is_file() => fs::read_to_string(path),
+        Ok(_) => {
+            return Err(Error::in_file(
+                path,
+                "it is not a regular file (a folder, a pipe or a device)",
+            ));
+        }
+        Err(error) => Err(error),
+    };
+    let text = text.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::in_file(path, "there is no such file"),
+        std::io::ErrorKind::InvalidData => Error::in_file(path, "it is not text in UTF-8"),
+        _ => Error::file_system(path, "read it", &error),
+    })?;
+    let mut options =
+        Options::parse(&text).map_err(|error| Error::input(format!("{}, {error}", shown(path))))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for key in ["data", "data_dir"] {
+        let Some(place) = options.get::<PathBuf>(key) else { continue };
+        if place.as_os_str().is_empty() {
+            let message = format!("{key} is empty; give a path, or leave it out");
+            return Err(Error::in_file(path, message));
+        }
+        options.set(key, absolute(&folder.join(place))?.to_string_lossy().into_owned())?;
+    }
+    Ok(options)
+}

@@ -1,0 +1,262 @@
+//! Devices by name: which there are, and what is missing for the others.
+
+pub mod step_time;
+#[cfg(feature = "flex")]
+pub mod verify;
+#[cfg(feature = "vulkan")]
+mod vulkan;
+
+use zor_core::burn::tensor::Device;
+#[cfg(any(feature = "flex", feature = "ndarray", feature = "cube"))]
+use zor_core::burn::tensor::DeviceType;
+
+use zor_core::ops::Precision;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A kind of device, best first.
+struct Kind {
+    /// Its name, which is that of the cargo feature too.
+    name: &'static str,
+    /// The devices found; none if Zor was built without them.
+    find: Option<fn() -> Vec<Device>>,
+    /// What a machine without such a device lacks.
+    missing: &'static str,
+}
+
+macro_rules! kind {
+    ($name:literal, $variant:ident, $missing:literal) => {{
+        #[cfg(feature = $name)]
+        #[allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")]
+        let find = Some((|| Device::enumerate(DeviceType::$variant).into_vec()) as fn() -> _);
+        #[cfg(not(feature = $name))]
+        let find = None;
+        Kind { name: $name, find, missing: $missing }
+    }};
+}
+
+fn kinds() -> [Kind; 7] {
+    [
+        kind!(
+            "cuda",
+            Cuda,
+            "no NVIDIA GPU was found; see whether `nvidia-smi` lists one, and install NVIDIA's driver and the CUDA libraries (nvrtc) if not"
+        ),
+        kind!(
+            "rocm",
+            Rocm,
+            "no AMD GPU was found; see whether `rocminfo` lists one, and install ROCm if not"
+        ),
+        kind!("metal", Metal, "no GPU with Metal was found; it is there on macOS alone"),
+        kind!(
+            "vulkan",
+            Vulkan,
+            "no device with Vulkan was found; install the GPU's driver, or software Vulkan (on Debian mesa-vulkan-drivers)"
+        ),
+        kind!(
+            "wgpu",
+            Wgpu,
+            "no device was found; install the GPU's driver, or software Vulkan (on Debian mesa-vulkan-drivers)"
+        ),
+        kind!("flex", Flex, "no CPU was found"),
+        kind!("ndarray", NdArray, "no CPU was found"),
+    ]
+}
+
+/// What there is to say about a device, or about a kind of which there is none.
+#[derive(Clone, Debug)]
+pub struct DeviceLine {
+    /// What [`device`] takes, such as `cuda:1`.
+    pub name: String,
+    /// The device, if it is there.
+    pub device: Option<Device>,
+    /// What it is, or what is missing.
+    pub what: String,
+    /// Whether it is a card, not a processor or its stand-in for one.
+    pub is_card: bool,
+}
+
+impl DeviceLine {
+    fn found(name: String, device: Device) -> Self {
+        let (what, is_card) = describe(&device);
+        Self { name, device: Some(device), what, is_card }
+    }
+}
+
+/// The line of one device, named as [`device`] takes it. Opens no other.
+///
+/// # Errors
+/// When the name is unknown, Zor was built without such a device, or this machine has none.
+pub fn device_line(name: &str) -> Result<DeviceLine> {
+    named_device(name).map(|(name, device)| DeviceLine::found(name, device))
+}
+
+/// Every device that Zor can name, best first, and for each kind without one what is missing. Opens all of them.
+pub fn devices() -> Vec<DeviceLine> {
+    let mut lines = Vec::new();
+    for kind in kinds() {
+        let (found, refused) = usable(&kind);
+        if found.is_empty() {
+            let what = refused.unwrap_or_else(|| absent(&kind));
+            lines.push(DeviceLine { name: kind.name.into(), device: None, what, is_card: false });
+        }
+        for (index, device) in found.into_iter().enumerate() {
+            let name = if index == 0 { kind.name.into() } else { format!("{}:{index}", kind.name) };
+            lines.push(DeviceLine::found(name, device));
+        }
+    }
+    lines
+}
+
+/// The device of a name: `auto`, or one that [`devices`] lists, such as `flex`, `wgpu`, `cuda` or `cuda:1`.
+///
+/// `auto` is the first card, or the CPU where there is none.
+///
+/// # Errors
+/// When the name is unknown, Zor was built without such a device, or this machine has none.
+pub fn device(name: &str) -> Result<Device> {
+    named_device(name).map(|(_, device)| device)
+}
+
+/// The same with the device's own name, which says what `auto` is here.
+///
+/// # Errors
+/// The same.
+pub fn named_device(name: &str) -> Result<(String, Device)> {
+    if name == "auto" {
+        return best();
+    }
+    let (base, number) = name.split_once(':').unwrap_or((name, "0"));
+    let kinds = kinds();
+    let Some(kind) = kinds.iter().find(|kind| kind.name == base) else {
+        let names: Vec<&str> = kinds.iter().rev().map(|kind| kind.name).collect();
+        return Err(Error::input(format!(
+            "there is no device '{name}'; choose from auto, {}, with a number behind it (cuda:1) where there are several",
+            names.join(", ")
+        )));
+    };
+    let index: usize = number.parse().map_err(|_| {
+        Error::input(format!("'{number}' in the device '{name}' is no number; write {base}:0"))
+    })?;
+    let (mut found, refused) = usable(kind);
+    if index < found.len() {
+        return Ok((name.to_owned(), found.swap_remove(index)));
+    }
+    let message = match found.len() {
+        0 => format!("device '{name}': {}", refused.unwrap_or_else(|| absent(kind))),
+        n => format!("there is no device '{name}'; the last one here is {base}:{}", n - 1),
+    };
+    Err(Error::new(ErrorKind::Device, message))
+}
+
+/// Refuses a precision of products that a GPU does not have. CPUs multiply f32 whatever is asked for.
+///
+/// # Errors
+/// When the device has no numbers of this precision.
+pub fn check_precision(name: &str, device: &Device, precision: Precision) -> Result<()> {
+    #[cfg(feature = "cube")]
+    if precision == Precision::Bf16
+        && device.identity().is_some()
+        && !device.supports_dtype(zor_core::burn::tensor::DType::BF16)
+    {
+        return Err(Error::new(
+            ErrorKind::Device,
+            format!("{name} has no bf16 numbers; choose --precision f32 or tf32"),
+        ));
+    }
+    let _ = (name, device, precision);
+    Ok(())
+}
+
+/// The first card, else the CPU, else what stands in a card's place.
+fn best() -> Result<(String, Device)> {
+    // Without a backend for cards there is nothing to open and compare.
+    if !cfg!(feature = "cube")
+        && let Ok(found) = named_device("flex")
+    {
+        return Ok(found);
+    }
+    let mut all = devices();
+    let is_cpu = |line: &DeviceLine| ["flex", "ndarray"].contains(&line.name.as_str());
+    let there = |line: &DeviceLine| line.device.is_some();
+    let place = all
+        .iter()
+        .position(|line| there(line) && line.is_card)
+        .or_else(|| all.iter().position(|line| there(line) && is_cpu(line)))
+        .or_else(|| all.iter().position(there));
+    let found = place.map(|place| all.swap_remove(place));
+    found.and_then(|line| Some((line.name, line.device?))).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Device,
+            "this Zor was built without any device; build it with --features flex",
+        )
+    })
+}
+
+/// The devices of a kind, without those that would crash, and why the last of those is left out.
+fn usable(kind: &Kind) -> (Vec<Device>, Option<String>) {
+    let found = kind.find.map_or_else(Vec::new, |find| find());
+    #[cfg(feature = "vulkan")]
+    if ["vulkan", "wgpu"].contains(&kind.name) {
+        let name_of = |device: &Device| device.identity().map(|identity| identity.name);
+        // In software, kernels do without shared memory.
+        let crashes = |device: &Device| {
+            describe(device).1 && name_of(device).is_some_and(|name| vulkan::lacks_extension(&name))
+        };
+        let (crashing, usable): (Vec<_>, Vec<_>) = found.into_iter().partition(crashes);
+        let refused = crashing.last().and_then(name_of).map(|name| {
+            format!(
+                "the driver of {name} lacks {}, without which kernels compiled for Vulkan crash it; use a newer driver, or build with --features wgpu and without vulkan",
+                vulkan::EXTENSION.to_string_lossy()
+            )
+        });
+        return (usable, refused);
+    }
+    (found, None)
+}
+
+fn absent(kind: &Kind) -> String {
+    match kind.find {
+        Some(_) => kind.missing.to_owned(),
+        None => format!("this Zor was built without it; build it with --features {}", kind.name),
+    }
+}
+
+/// What a device is, and whether it is a card.
+fn describe(device: &Device) -> (String, bool) {
+    #[cfg(feature = "cube")]
+    if let Some(identity) = device.identity() {
+        let is_card = identity.physical.is_some();
+        let kind = if is_card { "" } else { ", in software" };
+        return (format!("{}{kind}", identity.name), is_card);
+    }
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let _ = device;
+    (format!("CPU of {threads} threads"), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_listed_can_be_named_and_the_rest_says_what_is_missing() {
+        let lines = devices();
+        for name in kinds().map(|kind| kind.name) {
+            assert!(lines.iter().any(|line| line.name == name), "{name}");
+        }
+        for line in lines {
+            assert!(!line.what.is_empty(), "{}", line.name);
+            assert_eq!(device(&line.name).is_ok(), line.device.is_some(), "{}", line.name);
+        }
+        assert!(device("auto").is_ok());
+    }
+
+    #[test]
+    fn wrong_names_are_refused_with_those_that_there_are() {
+        let refused = |name: &str| device(name).expect_err(name).to_string();
+        assert!(refused("gpu").contains("flex"));
+        assert!(refused("flex:one").contains("flex:0"));
+        assert!(refused("flex:7").contains("flex:0"));
+    }
+}

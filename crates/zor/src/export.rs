@@ -1,0 +1,94 @@
+//! Export of models as programs for small devices, and their evaluation.
+
+use zor_core::burn::tensor::Device;
+use zor_io::edge::{self, Image};
+pub use zor_io::edge::{DType, Path, Values};
+
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::tasks::{Data, in_batches};
+use crate::training::evaluate::{Evaluation, Score};
+use crate::training::matrix;
+
+/// Training examples that the steps of 8 bits are chosen by.
+const CALIBRATION: usize = 1000;
+
+/// Exports a model, in int8 with steps chosen by the first 1,000 training examples.
+///
+/// # Errors
+/// When the format has no form for one of its layers, or the training examples do not fit it.
+pub fn export(model: &Model, data: &Data, dtype: DType, device: &Device) -> Result<Image> {
+    let first: Vec<usize> = (0..CALIBRATION.min(data.train.len())).collect();
+    let some = data.train.subset(&first)?;
+    let mut samples = Vec::new();
+    for batch in in_batches(&*some, CALIBRATION) {
+        let (input, _) = model.settings.task.pair(&batch, &model.settings, device)?;
+        samples = zor_core::ops::read(input)?;
+    }
+    Ok(edge::export(&model.network, dtype, &samples)?)
+}
+
+/// The evaluation of an exported model, and the work of its layers.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The score.
+    pub score: Score,
+    /// For every layer, from the input up.
+    pub layers: Vec<Activity>,
+}
+
+/// The work of a layer of an exported model, over all samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Activity {
+    /// Share of its inputs that are not zero.
+    pub inputs: f64,
+    /// Share of its outputs that are not zero.
+    pub outputs: f64,
+    /// Share of samples for which it looked for events.
+    pub events: f64,
+    /// Whether it has a gate.
+    pub has_gate: bool,
+}
+
+/// Evaluates an exported model on the evaluation examples.
+///
+/// # Errors
+/// When the examples do not fit it.
+pub fn evaluate(image: &Image, model: &Model, data: &Data, device: &Device) -> Result<Measured> {
+    let network = image.network()?;
+    let values = |shape: [usize; 3]| shape.iter().product::<usize>();
+    let (inputs, outputs) = (values(network.input_shape()), values(network.output_shape()));
+    let mut scratch = vec![0.0; network.scratch_len()];
+    let share = |values: Values<'_>| values.active() as f64 / values.len() as f64;
+    let gate = |layer: zor_io::edge::LayerShape| layer.threshold.is_some();
+    let mut layers: Vec<Activity> = network
+        .layers()
+        .map(|layer| Activity { has_gate: gate(layer), ..Activity::default() })
+        .collect();
+    let evaluation = Evaluation { settings: &model.settings, examples: &*data.evaluation, device };
+    let score = model.settings.task.evaluate(&evaluation, &mut |input| {
+        let samples = zor_core::ops::read(input)?;
+        let rows = samples.len() / inputs;
+        let mut all = vec![0.0; rows * outputs];
+        for (input, output) in samples.chunks_exact(inputs).zip(all.chunks_exact_mut(outputs)) {
+            let told = network.run_and_tell(input, output, &mut scratch, |activity| {
+                let layer = &mut layers[activity.layer];
+                layer.inputs += share(activity.input);
+                layer.outputs += share(activity.output);
+                layer.events += f64::from(u8::from(activity.path == Some(Path::Events)));
+            });
+            told.map_err(|error| Error::input(error.to_string()))?;
+        }
+        matrix(&all, rows, device)
+    })?;
+    let n = data.evaluation.len().max(1) as f64;
+    for layer in &mut layers {
+        *layer = Activity {
+            inputs: layer.inputs / n,
+            outputs: layer.outputs / n,
+            events: layer.events / n,
+            ..*layer
+        };
+    }
+    Ok(Measured { score, layers })
+}

@@ -1,0 +1,199 @@
+//! Values of settings by name, as in TOML files and flags.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// `did you mean 'NAME'? ` with the known name that is closest to a mistyped one; empty if none is close.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    /// Jaro-Winkler similarity, from 0 to 1, of a likely typing error.
+    const CLOSE: f64 = 0.8;
+    let rated = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let closest = rated.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(rate, _)| *rate > CLOSE);
+    closest.map_or(String::new(), |(_, known)| format!("did you mean '{known}'? "))
+}
+
+/// Names a value of an enum as in TOML files and flags.
+macro_rules! named {
+    ($type:ident { $($variant:ident = $name:literal $(| $synonym:literal)*),+ $(,)? }) => {
+        impl $type {
+            /// All values.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// All names, as in TOML files and flags.
+            pub const NAMES: &[&str] = &[$($name),+];
+
+            /// The name, as in TOML files and flags.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = Error;
+
+            fn from_str(name: &str) -> Result<Self> {
+                match name {
+                    $($name $(| $synonym)* => Ok(Self::$variant),)+
+                    _ => Err(Error::input(format!(
+                        "'{name}' is not known here; {}choose from {}",
+                        did_you_mean(name, Self::NAMES.iter().copied()),
+                        Self::NAMES.join(", ")
+                    ))),
+                }
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+                to.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// A preset of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleName {
+    /// [`zor_core::Rule::classic`].
+    Classic,
+    /// [`zor_core::Rule::default`], as the task tunes it.
+    Default,
+    /// The default without normalisation, which makes it backpropagation.
+    Backprop,
+}
+named!(RuleName { Classic = "classic", Default = "default", Backprop = "backprop" });
+
+/// An optimizer by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptimizerName {
+    /// AdamW.
+    AdamW,
+    /// Adam without weight decay.
+    Adam,
+    /// Muon.
+    Muon,
+    /// Gradient descent with momentum.
+    Sgd,
+}
+named!(OptimizerName { AdamW = "adamw", Adam = "adam", Muon = "muon", Sgd = "sgd" });
+
+impl OptimizerName {
+    /// Learning rate, weight decay, and momentum if it has one, where a task has none for it.
+    pub(crate) fn usual(self) -> (f32, f32, Option<f32>) {
+        match self {
+            Self::AdamW => (1e-3, 0.01, None),
+            Self::Adam => (1e-3, 0.0, None),
+            Self::Muon => (0.02, 0.0, Some(0.9)),
+            Self::Sgd => (1e-3, 0.0, Some(0.9)),
+        }
+    }
+}
+
+/// A learning-rate schedule by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleName {
+    /// One rate for all steps.
+    Constant,
+    /// Half a cosine to zero.
+    Cosine,
+    /// A straight line to zero.
+    Linear,
+}
+named!(ScheduleName { Constant = "constant", Cosine = "cosine", Linear = "linear" });
+
+/// Which examples are taken where not all are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// The first of the set.
+    First,
+    /// Drawn with the seed.
+    Random,
+}
+named!(Selection { First = "first", Random = "random" });
+
+/// Number of examples that a training learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrainingSize {
+    /// A number of each class.
+    PerClass(usize),
+    /// A number of the whole set.
+    Total(usize),
+    /// All.
+    All,
+}
+
+/// `all` or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// All.
+    All,
+    /// A number.
+    Number(usize),
+}
+
+impl std::str::FromStr for Count {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "all" => Ok(Self::All),
+            _ => text.parse().map(Self::Number).map_err(|_| {
+                Error::input(format!("'{text}' is not a number of samples; give one, or 'all'"))
+            }),
+        }
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::All => to.serialize_str("all"),
+            Self::Number(n) => to.serialize_u64(*n as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(usize),
+            Word(String),
+        }
+        match Either::deserialize(from)? {
+            Either::Number(n) => Ok(Self::Number(n)),
+            Either::Word(word) => word.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_name_is_suggested() {
+        let known = ["cifar-classification", "fashion-classification", "fashion-reconstruction"];
+        let suggested = |name| did_you_mean(name, known);
+        assert_eq!(suggested("fashion-reconstrution"), "did you mean 'fashion-reconstruction'? ");
+        assert_eq!(suggested("cifar-clasification"), "did you mean 'cifar-classification'? ");
+        assert_eq!(suggested("knitting"), "");
+        assert_eq!(did_you_mean("x", []), "");
+    }
+}

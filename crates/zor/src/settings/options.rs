@@ -1,0 +1,243 @@
+//! Settings that a user gives, as a table of keys and values: a TOML file, flags, or both merged.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use super::Settings;
+use super::names::{Count, OptimizerName, RuleName, TrainingSize, did_you_mean};
+use crate::error::{Error, Result};
+
+/// Keys at the top that are short for keys of a table.
+const SHORT: [(&str, &str); 2] =
+    [("threshold", "rule_settings"), ("target_spike_rate", "rule_settings")];
+
+/// Keys of which a value given later replaces the others: ways to give one thing.
+pub(super) const EXCLUSIVE: [[&str; 2]; 2] =
+    [["train_samples", "samples_per_class"], ["data", "data_dir"]];
+
+/// Settings that a user gives; all others are the task's.
+///
+/// ```
+/// use zor::settings::Options;
+/// let file = Options::parse("task = 'fashion-reconstruction'\nsteps = 5\nseed = 1")?;
+/// let flags = Options::parse("steps = 7")?;
+/// let settings = flags.or(file).resolve()?;
+/// assert_eq!((settings.steps, settings.seed), (7, 1));
+/// # Ok::<(), zor::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options(Table);
+
+impl Options {
+    /// The settings in a text of TOML.
+    ///
+    /// # Errors
+    /// When the text is no TOML, a key is unknown, or a value does not suit its key. The message names the line.
+    pub fn parse(text: &str) -> Result<Self> {
+        let line = |at: usize| text[..at].matches('\n').count() + 1;
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let at = error.span().map_or(1, |span| line(span.start));
+            Error::input(format!("line {at}: {}", one_line(error.message())))
+        })?;
+        for (key, value) in &table {
+            check(key, value).map_err(|error| {
+                let at = position(text, key, &error.to_string()).map_or(1, line);
+                error.at(format_args!("line {at}"))
+            })?;
+        }
+        Ok(Self(spelled_out(table)))
+    }
+
+    /// The settings in a table.
+    ///
+    /// # Errors
+    /// When a key is unknown, with the closest known one, or a value does not suit its key.
+    pub fn from_table(table: Table) -> Result<Self> {
+        for (key, value) in &table {
+            check(key, value)?;
+        }
+        Ok(Self(spelled_out(table)))
+    }
+
+    /// The settings in the JSON object of a model or checkpoint file. Names of earlier versions are understood.
+    ///
+    /// # Errors
+    /// Those of [`Options::from_table`].
+    pub fn from_json(object: serde_json::Value) -> Result<Self> {
+        let mut table = Table::try_from(without_null(object))
+            .map_err(|error| Error::input(format!("they are no settings: {error}")))?;
+        for (earlier, now) in [("model", "network"), ("images", "data")] {
+            if let Some(value) = table.remove(earlier) {
+                table.insert(now.to_owned(), value);
+            }
+        }
+        Self::from_table(table)
+    }
+
+    /// These settings, and the others where these have none.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        let mut table = others.0;
+        merge(&mut table, self.0);
+        Self(table)
+    }
+
+    /// Gives a setting.
+    ///
+    /// # Errors
+    /// When the key is unknown, or the value does not suit it.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> Result<()> {
+        let table = Table::from_iter([(key.to_owned(), value.into())]);
+        merge_tables(&mut self.0, Self::from_table(table)?.0);
+        Ok(())
+    }
+
+    /// Takes a setting back.
+    pub fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
+    /// Whether a setting is given.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// A setting that is given.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.0.get(key)?.clone().try_into().ok()
+    }
+
+    /// The rule that is given, or the default.
+    pub fn rule(&self) -> RuleName {
+        self.get("rule").unwrap_or(RuleName::Default)
+    }
+
+    /// The network that is given.
+    pub fn network(&self) -> Option<String> {
+        self.get("network").map(super::network_name)
+    }
+
+    /// The optimizer that is given.
+    pub fn optimizer(&self) -> Option<OptimizerName> {
+        self.get("optimizer")
+    }
+
+    /// Whether a target spike rate is given.
+    pub fn is_sparse(&self) -> bool {
+        let rule = self.get::<Table>("rule_settings");
+        rule.is_some_and(|rule| rule.contains_key("target_spike_rate"))
+    }
+
+    /// The number of training examples that is given.
+    pub fn training_size(&self) -> Option<TrainingSize> {
+        match (self.get("samples_per_class"), self.get("train_samples")) {
+            (Some(n), _) => Some(TrainingSize::PerClass(n)),
+            (None, Some(Count::Number(n))) => Some(TrainingSize::Total(n)),
+            (None, Some(Count::All)) => Some(TrainingSize::All),
+            (None, None) => None,
+        }
+    }
+
+    /// The settings of a training: the task's, with those that are given in their place.
+    ///
+    /// # Errors
+    /// When no task is named, a value cannot be used, or a setting that is given has no effect.
+    pub fn resolve(&self) -> Result<Settings> {
+        Settings::resolve(self)
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.0
+    }
+}
+
+/// Adds the keys of a table to another; where both have one, the table that is added wins.
+pub(super) fn merge(table: &mut Table, added: Table) {
+    for keys in EXCLUSIVE {
+        if keys.iter().any(|key| added.contains_key(*key)) {
+            keys.iter().for_each(|key| drop(table.remove(*key)));
+        }
+    }
+    merge_tables(table, added);
+}
+
+fn merge_tables(table: &mut Table, added: Table) {
+    for (key, value) in added {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(added)) => merge_tables(inner, added),
+            (_, value) => drop(table.insert(key, value)),
+        }
+    }
+}
+
+/// Moves short keys to their tables.
+fn spelled_out(mut table: Table) -> Table {
+    for (key, inside) in SHORT {
+        if let Some(value) = table.remove(key) {
+            let table = table.entry(inside).or_insert_with(|| Value::Table(Table::new()));
+            if let Some(table) = table.as_table_mut() {
+                table.insert(key.to_owned(), value);
+            }
+        }
+    }
+    table
+}
+
+/// Refuses a key that is unknown, and a value that does not suit its key.
+fn check(key: &str, value: &Value) -> Result<()> {
+    let table = spelled_out(Table::from_iter([(key.to_owned(), value.clone())]));
+    match Settings::deserialize(table) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = explained(error.message());
+            let is_of_key = message.starts_with("there is no setting");
+            Err(Error::input(if is_of_key { message } else { format!("{key}: {message}") }))
+        }
+    }
+}
+
+/// The place of a key in a text, or of the key inside its table that a message quotes first.
+fn position(text: &str, key: &str, message: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?.into_inner();
+    let (found, value) = table.iter().find(|(name, _)| name.get_ref() == key)?;
+    let quoted = message.split('\'').nth(1);
+    if let (DeValue::Table(inner), Some(quoted)) = (value.get_ref(), quoted)
+        && let Some((inner, _)) = inner.iter().find(|(name, _)| name.get_ref() == quoted)
+    {
+        return Some(inner.span().start);
+    }
+    Some(found.span().start)
+}
+
+/// A parser's message in one line; for an unknown key with the closest of the keys that the message lists.
+fn explained(message: &str) -> String {
+    let line = one_line(message);
+    let mut quoted = line.split('`').skip(1).step_by(2);
+    match quoted.next() {
+        Some(unknown) if line.starts_with("unknown field") => {
+            let short = SHORT.iter().map(|(key, _)| *key);
+            let suggestion = did_you_mean(unknown, quoted.chain(short));
+            let known = line.split_once(", ").map_or("", |(_, known)| known);
+            format!("there is no setting '{unknown}'; {suggestion}{}", known.replace('`', ""))
+        }
+        _ => line,
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join(" ")
+}
+
+/// JSON without keys whose value is null, which TOML has not.
+fn without_null(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(object) => object
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_null(value)))
+            .collect(),
+        value => value,
+    }
+}

@@ -1,0 +1,162 @@
+//! Classification: a network learns to tell classes of images apart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use zor_core::burn::tensor::Tensor;
+use zor_core::{Network, NetworkBuilder, Workspace};
+use zor_data::Examples;
+
+use super::parts::comparison::{self, train_with_autodiff};
+use super::parts::images::{self, Subject};
+use super::parts::presets::idle_for_images;
+use super::parts::test_time_augmentation::Views;
+use super::parts::whitening;
+use super::{Data, EvaluationSet, Place, Task, fashion_classification};
+use crate::backprop::alignment;
+use crate::error::Result;
+use crate::model::Model;
+use crate::report::{Outcome, Picture, Report, Watch};
+use crate::settings::{Options, Settings};
+use crate::training::checkpoint;
+use crate::training::run_folder::CONFUSION;
+
+/// Classification of a user's own images.
+pub static CLASSIFICATION: Classification = Classification {
+    name: "classification",
+    about: "Learn to tell the classes of your own images apart, a folder for each class",
+    networks: &["conv", "dense"],
+    subject: Subject::OWN,
+    preset: fashion_classification::preset,
+    network: fashion_classification::network,
+};
+
+/// A task of classification, with the part that differs between data sets.
+#[derive(Debug)]
+pub struct Classification {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) networks: &'static [&'static str],
+    pub(crate) subject: Subject,
+    pub(crate) preset: fn(&Options) -> Settings,
+    pub(crate) network: fn(&Settings, &[usize], usize) -> NetworkBuilder,
+}
+
+impl Task for Classification {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn networks(&self) -> &'static [&'static str] {
+        self.networks
+    }
+
+    fn commands(&self) -> &'static [&'static str] {
+        &["classify"]
+    }
+
+    fn preset(&self, given: &Options) -> Settings {
+        (self.preset)(given)
+    }
+
+    fn without_effect(&self, settings: &Settings) -> Vec<(&'static str, String)> {
+        let is_dense = settings.network == "dense";
+        let has_target = settings.rule_settings.target_spike_rate.is_some();
+        idle_for_images(settings, true, false, is_dense, !is_dense && !has_target)
+    }
+
+    fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
+        self.subject.load(settings, tell)
+    }
+
+    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+        self.subject.load_for(model, place, None)
+    }
+
+    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+        self.subject.evaluation_sets(model, place, None)
+    }
+
+    fn network(
+        &self,
+        settings: &Settings,
+        input: &[usize],
+        outputs: usize,
+    ) -> Result<NetworkBuilder> {
+        Ok((self.network)(settings, input, outputs))
+    }
+
+    fn prepare(&self, network: &mut Network, _: &Settings, data: &Data) -> Result<()> {
+        whitening::whiten(network, images::of(&*data.train)?)
+    }
+
+    fn before_step(&self, network: &mut Network, settings: &Settings, step: u64) {
+        whitening::freeze_shift_after(network, step, settings.steps);
+    }
+
+    fn learned_from(&self, data: &Data, settings: &Settings) -> Result<Arc<dyn Examples>> {
+        images::learned_from(data, settings)
+    }
+
+    fn predict(
+        &self,
+        network: &Network,
+        settings: &Settings,
+        input: Tensor<2>,
+        workspace: &mut Workspace,
+    ) -> Result<Tensor<2>> {
+        let views = Views { flip: settings.test_time_flip, shift: settings.test_time_shift };
+        views.predict(network, input, workspace)
+    }
+
+    fn notes(&self, data: &Data) -> BTreeMap<String, String> {
+        let names = serde_json::json!(data.class_names).to_string();
+        BTreeMap::from([(checkpoint::CLASSES.to_owned(), names)])
+    }
+
+    fn warnings(&self, _: &Settings, data: &Data) -> Vec<String> {
+        images::of(&*data.train).map_or_else(|_| Vec::new(), images::class_warnings)
+    }
+
+    fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
+        report.axis = "top-1 of unseen images, %".to_owned();
+        let Outcome { settings, data, trained, device, .. } = *outcome;
+        if settings.baseline && !watch.is_stopped() {
+            let found = train_with_autodiff(settings, data, device, watch);
+            if let Some(trained) = report.keep(found).flatten() {
+                report.rows.push(comparison::row(&trained));
+            }
+        }
+        let Some(confusion) = trained.evaluation().confusion else { return };
+        let names = &data.class_names;
+        let shares = names.iter().zip(confusion.per_class());
+        let shares: Vec<(&String, f64)> =
+            shares.filter_map(|(name, share)| Some((name, share?))).collect();
+        let listed: Vec<String> = shares
+            .iter()
+            .map(|(name, share)| format!("{} {:.1} %", crate::escaped(name), 100.0 * share))
+            .collect();
+        report.lines.push(format!("by class: {}", listed.join(", ")));
+        let shares = shares.into_iter().map(|(name, share)| (name.clone(), share.into()));
+        report.json.insert("per_class".to_owned(), Value::Object(shares.collect()));
+        if !watch.is_stopped() {
+            let found = alignment::of_run(&trained.network, settings, data);
+            let cosine = report.keep(found).map_or(f64::NAN, |found| alignment::mean(&found));
+            if cosine.is_finite() {
+                let remark =
+                    if cosine >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
+                report.lines.push(format!(
+                    "cosine of updates with backprop's gradient: {cosine:.2}{remark}"
+                ));
+                report.json.insert("cosine".to_owned(), cosine.into());
+            }
+        }
+        let (file, names) = (CONFUSION, names.clone());
+        report.pictures.push(Picture::Confusion { file, confusion, names });
+    }
+}

@@ -1,0 +1,163 @@
+//! Colorization: a network learns the colours of images from their luminance.
+
+use std::sync::Arc;
+
+use zor_core::burn::tensor::{Device, Tensor};
+use zor_core::{NetworkBuilder, Target};
+use zor_data::{Batch, Examples};
+
+use super::parts::color::luminance;
+use super::parts::colorization_baselines;
+use super::parts::comparison::{self, BACKPROP, train_with_autodiff};
+use super::parts::images::{self, Subject};
+use super::parts::networks;
+use super::parts::presets::idle_for_images;
+use super::reconstruction::{shown, shown_rows};
+use super::{Data, EvaluationSet, Place, Predict, Task, cifar_colorization};
+use crate::error::Result;
+use crate::model::Model;
+use crate::report::{Outcome, Picture, Report, Row, Watch};
+use crate::settings::{Options, Settings};
+use crate::training::evaluate::{Evaluation, Score, evaluate_with};
+use crate::training::matrix;
+use crate::training::run_folder::COLORIZATION as PICTURE;
+use crate::training::score::{Figure, Unit};
+
+/// Colorization of a user's own images.
+pub static COLORIZATION: Colorization = Colorization {
+    name: "colorization",
+    about: "Learn to give colour to your own photographs",
+    subject: Subject { check: cifar_colorization::check_size, ..Subject::OWN },
+    preset: cifar_colorization::preset,
+};
+
+/// A task of colorization, with the part that differs between data sets.
+#[derive(Debug)]
+pub struct Colorization {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) subject: Subject,
+    pub(crate) preset: fn(&Options) -> Settings,
+}
+
+impl Task for Colorization {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn networks(&self) -> &'static [&'static str] {
+        &["conv"]
+    }
+
+    fn commands(&self) -> &'static [&'static str] {
+        &["colorize"]
+    }
+
+    fn preset(&self, given: &Options) -> Settings {
+        (self.preset)(given)
+    }
+
+    fn without_effect(&self, settings: &Settings) -> Vec<(&'static str, String)> {
+        let has_target = settings.rule_settings.target_spike_rate.is_some();
+        idle_for_images(settings, false, false, false, !has_target)
+    }
+
+    fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
+        self.subject.load(settings, tell)
+    }
+
+    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+        self.subject.load_for(model, place, Some(3))
+    }
+
+    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+        self.subject.evaluation_sets(model, place, Some(3))
+    }
+
+    fn network(&self, _: &Settings, input: &[usize], _: usize) -> Result<NetworkBuilder> {
+        Ok(networks::colorizer(input[0], input[1]))
+    }
+
+    fn learned_from(&self, data: &Data, settings: &Settings) -> Result<Arc<dyn Examples>> {
+        images::learned_from(data, settings)
+    }
+
+    fn pair(&self, batch: &Batch, _: &Settings, device: &Device) -> Result<(Tensor<2>, Target)> {
+        let images = matrix(batch.inputs.numbers(), batch.rows, device)?;
+        let target = Target::Values(images.clone());
+        Ok((luminance(images), target))
+    }
+
+    fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
+        let score = evaluate_with(self, of, predict)?;
+        Ok(Score::of_images(score.deviation, score.samples))
+    }
+
+    fn warnings(&self, settings: &Settings, data: &Data) -> Vec<String> {
+        images::few_without_classes(settings, data)
+    }
+
+    fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
+        report.axis = "PSNR of unseen images, dB".to_owned();
+        let Outcome { settings, data, trained, device, .. } = *outcome;
+        let mut networks = vec![("Zor", &trained.network)];
+        let mut backprop = None;
+        if settings.baseline && !watch.is_stopped() {
+            let found = train_with_autodiff(settings, data, device, watch);
+            backprop = report.keep(found).flatten();
+        }
+        networks.extend(backprop.iter().map(|trained| (BACKPROP, &trained.network)));
+        if !watch.is_stopped() {
+            let found = colorization_baselines::compare(data, &networks, device);
+            for colours in report.keep(found).unwrap_or_default() {
+                let difference =
+                    Figure::new("ciede2000", "CIEDE2000", colours.difference, Unit::Number);
+                let difference = difference.smaller_is_better();
+                let (psnr, mae) =
+                    (Figure::psnr(&colours.deviation), Figure::mae(&colours.deviation));
+                match (colours.name, &backprop) {
+                    ("Zor", _) => {
+                        report.rows.iter_mut().take(1).for_each(|row| {
+                            row.figures.push(difference.clone());
+                        });
+                    }
+                    (BACKPROP, Some(trained)) => {
+                        let mut row = comparison::row(trained);
+                        row.figures = vec![psnr, mae, difference];
+                        report.rows.push(row);
+                    }
+                    (name, _) => report.rows.push(Row {
+                        name: name.to_owned(),
+                        key: name.to_owned(),
+                        figures: vec![psnr, mae, difference],
+                        ..Row::default()
+                    }),
+                }
+            }
+        }
+        let picture = picture(outcome, &networks);
+        report.keep(picture).into_iter().for_each(|picture| report.pictures.push(picture));
+    }
+}
+
+/// Rows of luminance, of the colours that each network gives, and of the true colours.
+fn picture(
+    outcome: &Outcome<'_>,
+    networks: &[(&'static str, &zor_core::Network)],
+) -> Result<Picture> {
+    let data = outcome.data;
+    let truth = shown(data)?;
+    let grey = luminance(matrix(&truth, shown_rows(data), outcome.device)?);
+    let values = zor_core::ops::read(grey.clone())?;
+    let mut rows = vec![values.into_iter().flat_map(|value| [value; 3]).collect()];
+    for (_, network) in networks {
+        rows.push(zor_core::ops::read(network.predict(grey.clone())?)?);
+    }
+    rows.push(truth);
+    let shape = images::of(&*data.evaluation)?.shape();
+    Ok(Picture::Grid { file: PICTURE, rows, shape })
+}

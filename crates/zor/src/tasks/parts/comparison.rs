@@ -1,0 +1,65 @@
+//! Backpropagation on the batches of a training, for comparison.
+
+use std::ops::ControlFlow;
+
+use zor_core::burn::tensor::Device;
+
+use crate::error::Result;
+use crate::report::{Row, Watch};
+use crate::settings::Settings;
+use crate::tasks::Data;
+use crate::training::{self, Method, Training};
+
+/// The name of the network under backpropagation in tables.
+pub const BACKPROP: &str = "backprop, same network";
+
+/// Trains the network of a training under burn's autodiff, with its optimizer, batches and steps; none if the user stops it.
+///
+/// # Errors
+/// When a layer has no counterpart under autodiff, or the training fails.
+pub fn train_with_autodiff(
+    settings: &Settings,
+    data: &Data,
+    device: &Device,
+    watch: &mut dyn Watch,
+) -> Result<Option<Training>> {
+    watch.start(
+        "backprop",
+        settings.steps,
+        &format!("{} steps of the same network", settings.steps),
+    );
+    let trained = training::run(settings, data, device, Method::Autodiff, &mut |training| {
+        watch.step(training.steps, &mut || headline(training));
+        if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    watch.finish(trained.steps, &headline(&trained));
+    Ok((!trained.stopped).then_some(trained))
+}
+
+/// The row of a training under autodiff.
+pub fn row(trained: &Training) -> Row {
+    Row {
+        name: BACKPROP.to_owned(),
+        key: "backprop".to_owned(),
+        figures: trained.evaluation().figures,
+        seconds: Some(trained.train_seconds),
+        curve: curve(trained),
+        ..Row::default()
+    }
+}
+
+/// The learning curve of a training: steps, and the most important figure as it is shown.
+pub fn curve(trained: &Training) -> Vec<(f64, f64)> {
+    let points = trained.curve.iter();
+    let point = |point: &training::Point| {
+        let figure = point.evaluation.headline()?;
+        Some((point.step as f64, figure.shown_value()))
+    };
+    points.filter_map(point).collect()
+}
+
+/// The most important figure of the last evaluation, for people.
+pub fn headline(training: &Training) -> String {
+    let evaluation = training.evaluation();
+    evaluation.headline().map_or_else(String::new, ToString::to_string)
+}

@@ -1,0 +1,479 @@
+//! Images of a task: a named data set or a user's own, and the part of them that a training learns from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use zor_core::Random;
+use zor_data::{
+    Augmented, Cifar10, ClassMatch, Examples, FashionMnist, ImageShape, Images, Locations, Source,
+    npy,
+};
+
+use super::data_sets::DataSet;
+use super::selection;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::settings::{Selection, Settings, TrainingSize};
+use crate::tasks::{Data, EvaluationSet, Place};
+use crate::training::warnings::list;
+
+/// Separates the selection of images from other uses of a seed.
+const SELECTION_STREAM: u64 = 0x0063_686f_6963_6531;
+
+/// Of a user's own images, one of each this many is evaluated on.
+const OWN_EVALUATED: usize = 10;
+
+/// A whole data set.
+#[derive(Clone, Debug)]
+pub struct LoadedSet {
+    /// Training images.
+    pub train: Images,
+    /// Test images, if they are there.
+    pub test: Option<Images>,
+    /// The place that they came from.
+    pub source: Source,
+    /// Whether they are a user's own.
+    pub own: bool,
+}
+
+impl From<FashionMnist> for LoadedSet {
+    fn from(set: FashionMnist) -> Self {
+        Self { train: set.train, test: set.test, source: set.source, own: false }
+    }
+}
+
+impl From<Cifar10> for LoadedSet {
+    fn from(set: Cifar10) -> Self {
+        Self { train: set.train, test: Some(set.test), source: set.source, own: false }
+    }
+}
+
+impl LoadedSet {
+    /// A user's own images, from a folder ([`zor_data::folder`]; with the feature `images`) or an array ([`zor_data::npy`]). Every
+    /// tenth is kept for evaluation.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are fewer than two.
+    pub fn own(path: &Path) -> Result<Self> {
+        let all = read(path)?;
+        let evaluated = |i: usize| (i + 1).is_multiple_of(OWN_EVALUATED.min(all.len()));
+        let (test, train): (Vec<_>, Vec<_>) = (0..all.len()).partition(|&i| evaluated(i));
+        if test.is_empty() || train.is_empty() {
+            return Err(Error::input(format!(
+                "{}: it has {} image; one more is needed, because every tenth (of fewer, the last) is evaluated on and not learned from",
+                path.display(),
+                all.len()
+            )));
+        }
+        let (train, test) = (all.select(&train)?, Some(all.select(&test)?));
+        Ok(Self { train, test, source: Source::Folder(path.to_path_buf()), own: true })
+    }
+}
+
+/// A user's own images, all of them.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read(path: &Path) -> Result<Images> {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
+        return Ok(npy::read(path)?);
+    }
+    if path.exists() && !path.is_dir() {
+        return Err(Error::in_file(
+            path,
+            "it is neither a folder of images nor a .npy file; give the folder that has the images",
+        ));
+    }
+    #[cfg(feature = "images")]
+    return Ok(zor_data::folder::read(path)?);
+    #[cfg(not(feature = "images"))]
+    Err(Error::input(format!(
+        "{}: it is no .npy file, and folders of images need the feature 'images'",
+        path.display()
+    )))
+}
+
+/// The images inside examples of an image task.
+///
+/// # Errors
+/// When the examples are no images.
+pub fn of(examples: &dyn Examples) -> Result<&Images> {
+    let examples: &dyn std::any::Any = examples;
+    examples.downcast_ref().ok_or_else(|| Error::input("the examples are no images"))
+}
+
+/// The part of an image task that differs between its data sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// The data set; none where the user's own images are learned from.
+    pub set: Option<&'static dyn DataSet>,
+    /// Number of test images that are evaluated on; all where there is none.
+    pub evaluated: Option<usize>,
+    /// Refuses images that no network can be made for, with the remedy.
+    pub check: fn(&Settings, ImageShape) -> Option<&'static str>,
+}
+
+impl Subject {
+    /// The user's own images, of any size.
+    pub const OWN: Self = Self { set: None, evaluated: None, check: |_, _| None };
+
+    /// The images that settings ask for. A set that is missing, and that no sample stands for, is fetched first if possible.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    pub fn load_set(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<LoadedSet> {
+        if let Some(path) = &settings.data {
+            return LoadedSet::own(path);
+        }
+        let set = self.named_set(settings)?;
+        let locations = Locations::from_environment(settings.data_dir.clone());
+        let sample_is_enough = set.has_sample_for(settings.training_size());
+        if !sample_is_enough && set.find(&locations)?.is_none() {
+            tell(&format!("fetching {}, {} ...", set.name(), set.download_size()));
+            if let Err(error) = set.fetch_if_possible(&locations) {
+                tell(&error.to_string());
+            }
+        }
+        let loaded = set.load(&locations)?;
+        if loaded.source == Source::Sample && !sample_is_enough {
+            tell(&format!("{} is not here: learning from {}", set.name(), loaded.source));
+        }
+        Ok(loaded)
+    }
+
+    fn named_set(&self, settings: &Settings) -> Result<&'static dyn DataSet> {
+        self.set.ok_or_else(|| {
+            Error::input(format!(
+                "{} learns from your own images; give a folder of them, or a .npy file, with --data",
+                settings.task.name()
+            ))
+        })
+    }
+
+    /// The images of a training.
+    ///
+    /// # Errors
+    /// When there are fewer images than asked for, or they do not suit the network.
+    pub fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
+        self.split(self.load_set(settings, tell)?, settings)
+    }
+
+    /// Splits a set into images to learn from and images to evaluate on.
+    ///
+    /// # Errors
+    /// When there are fewer images than asked for, or they do not suit the network.
+    pub fn split(&self, data: LoadedSet, settings: &Settings) -> Result<Data> {
+        let LoadedSet { train: whole, test, source, own } = data;
+        let mut random = Random::stream(settings.seed, SELECTION_STREAM);
+        let few = matches!(settings.training_size(), TrainingSize::PerClass(_));
+        let validation = self.set.and_then(|set| set.validation());
+        let test = test.filter(|_| own || !(few && validation.is_some()));
+        let (pool, evaluation, evaluation_name) = match (settings.hold_out, test, validation) {
+            (Some(n), ..) => {
+                let labels: Vec<u32> = whole.labels().iter().map(|&label| label.into()).collect();
+                let (rest, held_out) = selection::hold_out(&labels, n, "images")?;
+                let name = format!("{n} training images, which are not learned from");
+                (whole.select(&rest)?, whole.select(&held_out)?, name)
+            }
+            (None, Some(test), _) if own => {
+                (whole, test, "every tenth of them, which are not learned from".to_owned())
+            }
+            (None, Some(test), _) => {
+                let (evaluation, name) = self.tested(test)?;
+                (whole, evaluation, name)
+            }
+            (None, None, Some(validation)) => {
+                let outside: Vec<usize> =
+                    (0..whole.len()).filter(|i| !validation.contains(i)).collect();
+                let name = format!("{}, which are not learned from", in_words(&validation));
+                (whole.select(&outside)?, whole.range(validation)?, name)
+            }
+            (None, None, None) => {
+                return Err(Error::input(format!(
+                    "{}: it has no test images; hold some out with --hold-out",
+                    whole.name()
+                )));
+            }
+        };
+        let train = match (settings.training_size(), settings.samples) {
+            (TrainingSize::PerClass(n), Selection::First) => pool.first_per_class(n)?,
+            (TrainingSize::PerClass(n), Selection::Random) => {
+                pool.random_per_class(n, &mut random)?
+            }
+            (TrainingSize::Total(n), Selection::First) => pool.first(n)?,
+            (TrainingSize::Total(n), Selection::Random) => pool.random(n, &mut random)?,
+            (TrainingSize::All, _) => pool,
+        };
+        if train.is_empty() {
+            return Err(Error::input("there are no images to learn from"));
+        }
+        if let Some(remedy) = (self.check)(settings, train.shape()) {
+            let ImageShape { height, width, .. } = train.shape();
+            let (name, task) = (train.name(), settings.task.name());
+            return Err(Error::input(format!(
+                "{name}: images of {width}x{height} for {task}: {remedy}"
+            )));
+        }
+        Ok(Data {
+            outputs: train.n_classes(),
+            class_names: train.class_names().to_vec(),
+            train: Arc::new(train),
+            evaluation: Arc::new(evaluation),
+            evaluation_name,
+            source: source.to_string(),
+            unit: "images",
+        })
+    }
+
+    /// The test images that are evaluated on, and a description of them.
+    fn tested(&self, test: Images) -> Result<(Images, String)> {
+        Ok(match self.evaluated {
+            Some(n) => (test.first(n.min(test.len()))?, format!("the first {n} test images")),
+            None => (test, "the test set".to_owned()),
+        })
+    }
+
+    /// The sets that a saved model is evaluated on: the user's own images, or those that the task is known by.
+    ///
+    /// # Errors
+    /// When there are none, or they do not suit the model.
+    pub fn evaluation_sets(
+        &self,
+        model: &Model,
+        place: &Place,
+        channels: Option<usize>,
+    ) -> Result<Vec<EvaluationSet>> {
+        let mut sets = Vec::new();
+        if let Some(path) = &place.data {
+            sets.push(("your own images".to_owned(), read(path)?));
+        } else {
+            let set = self.named_set(&model.settings)?;
+            let loaded = set.load(&Locations::from_environment(place.data_dir.clone()))?;
+            let few = matches!(
+                crate::settings::Settings::of(model.settings.task).training_size(),
+                TrainingSize::PerClass(_)
+            );
+            if let Some(validation) = set.validation().filter(|_| few || loaded.test.is_none()) {
+                sets.push((in_words(&validation), loaded.train.range(validation)?));
+            }
+            if let Some(test) = loaded.test {
+                let (images, name) = self.tested(test)?;
+                sets.push((name, images));
+            }
+        }
+        let suited = |(name, images): (String, Images)| {
+            let mut remarks = images.notes().to_vec();
+            let (images, classes) = for_model(images, model, channels)?;
+            remarks.extend(self::remarks(&classes));
+            let examples = Arc::new(images);
+            Ok(EvaluationSet {
+                name,
+                examples,
+                remarks,
+                left_out: classes.left_out,
+                unit: "images",
+            })
+        };
+        sets.into_iter().map(suited).collect()
+    }
+
+    /// The images of a training for a model that was trained, with the model's classes.
+    ///
+    /// # Errors
+    /// When there are none, or they do not suit the model.
+    pub fn load_for(
+        &self,
+        model: &Model,
+        place: &Place,
+        channels: Option<usize>,
+    ) -> Result<(Data, Vec<String>)> {
+        let settings = place.settings(&model.settings);
+        let mut all = match &place.data {
+            Some(path) => LoadedSet::own(path)?,
+            None => {
+                let locations = Locations::from_environment(place.data_dir.clone());
+                self.named_set(&settings)?.load(&locations)?
+            }
+        };
+        let (train, mut found) = for_model(all.train, model, channels)?;
+        all.train = train;
+        if let Some(test) = all.test.take() {
+            let (test, of_test) = for_model(test, model, channels)?;
+            found.missing.retain(|class| of_test.missing.contains(class));
+            found.left_out += of_test.left_out;
+            all.test = Some(test);
+        }
+        Ok((self.split(all, &settings)?, remarks(&found)))
+    }
+}
+
+/// A range of training images in words.
+fn in_words(range: &std::ops::Range<usize>) -> String {
+    format!("training images {} to {}", range.start, range.end - 1)
+}
+
+/// The images of a training as they are learned from: augmented, if the settings say so.
+///
+/// # Errors
+/// When the settings of the augmentation cannot be used.
+pub fn learned_from(data: &Data, settings: &Settings) -> Result<Arc<dyn Examples>> {
+    Ok(match settings.augmentation() {
+        Some(augment) => Arc::new(Augmented::new(of(&*data.train)?.clone(), augment.clone())?),
+        None => data.train.clone(),
+    })
+}
+
+/// A user's images with the classes of a model, by name, in the order of its outputs. Images of other classes are left out.
+/// `channels` is the number of channels of images where it is not that of the network's input.
+fn for_model(
+    images: Images,
+    model: &Model,
+    channels: Option<usize>,
+) -> Result<(Images, ClassMatch)> {
+    if let &[height, width, inputs] = model.network.input_shape() {
+        let taken = ImageShape { height, width, channels: channels.unwrap_or(inputs) };
+        let found = images.shape();
+        if taken != found {
+            let readable = |shape: ImageShape| {
+                let kind = if shape.channels == 1 { "grey" } else { "in colour" };
+                format!("{}x{} and {kind}", shape.width, shape.height)
+            };
+            return Err(Error::input(format!(
+                "{}: its images are {}, the model takes {}; resize or convert them",
+                images.name(),
+                readable(found),
+                readable(taken)
+            )));
+        }
+    }
+    let Some(classes) = model.classes() else {
+        return Ok((images, ClassMatch::default()));
+    };
+    if !images.has_labels() {
+        return Err(Error::input(format!(
+            "{}: its images have no classes, so that there is nothing to compare with; put them into a folder for each class, or name them with `zor classify`",
+            images.name()
+        )));
+    }
+    Ok(images.with_classes_of(&classes)?)
+}
+
+/// The warning that images of each class are asked for, and they have no classes.
+pub(crate) fn few_without_classes(settings: &Settings, data: &Data) -> Vec<String> {
+    let is_per_class = matches!(settings.training_size(), TrainingSize::PerClass(_));
+    match of(&*data.train) {
+        Ok(images) if is_per_class && !images.has_labels() => {
+            vec!["the images have no classes: samples_per_class counts all of them".to_owned()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Faults of the classes of images to learn from, as sentences with the remedy.
+pub(crate) fn class_warnings(train: &Images) -> Vec<String> {
+    let mut counts = vec![0usize; train.n_classes()];
+    train.labels().iter().for_each(|&label| counts[usize::from(label)] += 1);
+    let of = |has: bool| -> Vec<&str> {
+        let names = train.class_names().iter().zip(&counts);
+        names.filter(|(_, n)| (**n > 0) == has).map(|(name, _)| name.as_str()).collect()
+    };
+    let (learned, never) = (of(true), of(false));
+    if !train.has_labels() {
+        return vec![
+            "the images have no classes: put them into a folder for each class".to_owned(),
+        ];
+    }
+    let mut found = Vec::new();
+    if learned.len() == 1 {
+        found.push(format!(
+            "all images are of one class, {}: there is nothing to tell apart",
+            list(&learned)
+        ));
+    }
+    if !never.is_empty() {
+        found.push(format!("no image of these classes is learned from: {}", list(&never)));
+    }
+    found
+}
+
+/// Differences between the classes of a set and of a model, as sentences.
+fn remarks(found: &ClassMatch) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !found.unknown.is_empty() {
+        remarks.push(format!(
+            "{} images are left out, of classes that the model does not have: {}",
+            found.left_out,
+            list(&found.unknown)
+        ));
+    }
+    if !found.missing.is_empty() {
+        remarks.push(format!("there are no images of these classes: {}", list(&found.missing)));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::fashion_reconstruction::FASHION_RECONSTRUCTION;
+
+    /// Images of a training: to learn from, and to evaluate on.
+    fn split(set: LoadedSet, more: &str) -> Result<(Images, Images)> {
+        let settings = Settings::parse(&format!("task = 'fashion-reconstruction'\n{more}"))?;
+        let data = FASHION_RECONSTRUCTION.subject.split(set, &settings)?;
+        Ok((of(&*data.train)?.clone(), of(&*data.evaluation)?.clone()))
+    }
+
+    fn sample() -> LoadedSet {
+        FashionMnist::sample().unwrap().into()
+    }
+
+    #[test]
+    fn few_images_are_one_of_each_class_and_evaluated_on_others() {
+        let (train, evaluation) = split(sample(), "").unwrap();
+        assert_eq!(train.labels(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(evaluation.len(), 1000);
+        let draw =
+            |seed: u64| split(sample(), &format!("samples = 'random'\nseed = {seed}")).unwrap().0;
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        for seed in 0..50 {
+            let train = draw(seed);
+            let seen = |i: usize| (0..1000).any(|j| evaluation.image(j) == train.image(i));
+            assert!((0..10).all(|i| !seen(i)), "seed {seed} learns from an evaluation image");
+        }
+    }
+
+    #[test]
+    fn every_tenth_of_a_users_own_images_is_evaluated_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own.npy");
+        let write = |n: u8| {
+            let header =
+                format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({n}, 1, 1)}}\n");
+            let length = (header.len() as u16).to_le_bytes();
+            let values: Vec<u8> = (0..n).collect();
+            let parts = [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), &values];
+            std::fs::write(&path, parts.concat()).unwrap();
+        };
+        write(25);
+        let (train, evaluation) = split(LoadedSet::own(&path).unwrap(), "").unwrap();
+        assert_eq!((train.len(), evaluation.len()), (1, 2));
+        assert_eq!((evaluation.image(0), evaluation.image(1)), (&[9][..], &[19][..]));
+        write(2);
+        let few = LoadedSet::own(&path).unwrap();
+        assert_eq!((few.train.len(), few.test.map(|test| test.len())), (1, Some(1)));
+        write(1);
+        assert!(LoadedSet::own(&path).unwrap_err().to_string().contains("one more is needed"));
+        write(0);
+        assert!(LoadedSet::own(&path).is_err());
+    }
+
+    #[test]
+    fn the_sample_has_no_test_set_and_keeps_its_validation_images_apart() {
+        let (train, evaluation) = split(sample(), "train_samples = 'all'").unwrap();
+        assert_eq!((train.len(), evaluation.len()), (2000, 1000));
+        let error = split(sample(), "train_samples = 2001").unwrap_err();
+        assert!(error.to_string().contains("2001 samples"));
+    }
+}

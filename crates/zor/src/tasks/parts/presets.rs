@@ -1,0 +1,74 @@
+//! Parts of presets that tasks share.
+//!
+//! Presets were chosen on training images that were held out (10,000 to 20,000, for classification 50,000 to 60,000), never on images
+//! that a reported figure is measured on.
+
+use zor_core::{Rule, Sparsity};
+use zor_data::{Augment, Border};
+
+use crate::settings::{RuleName, Settings};
+
+/// A rule for shuffled images: charges belong to rows of a batch, and would mix them.
+pub(crate) fn stateless(rule: RuleName) -> Rule {
+    match rule {
+        RuleName::Default | RuleName::Backprop => Rule::default(),
+        RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
+    }
+}
+
+/// The rule of classifiers with a target spike rate: it normalises nothing.
+pub(crate) fn inhibited(rule: Rule) -> Rule {
+    Rule {
+        sparsity: Sparsity::Inhibition,
+        normalize_signal: false,
+        normalize_presynaptic: false,
+        ..rule
+    }
+}
+
+/// Changes of photographs for networks that learn from few of them: moved, stretched and mirrored, with a border that mirrors the
+/// image.
+pub(crate) fn photographs() -> Augment {
+    Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) }
+}
+
+/// Settings of image tasks that have no effect beside the others, each with the reason.
+pub(crate) fn idle_for_images(
+    settings: &Settings,
+    has_labels: bool,
+    has_output_gate: bool,
+    has_hidden: bool,
+    has_early_crop: bool,
+) -> Vec<(&'static str, String)> {
+    let (task, network) = (settings.task.name(), &settings.network);
+    let mut idle = vec![
+        ("target", "it is a column of a table; give data that are a table".to_owned()),
+        ("target_kind", "it is for columns of a table".to_owned()),
+        ("ignore", "it names columns of a table".to_owned()),
+    ];
+    if !has_labels {
+        idle.push(("label_smoothing", format!("the task is {task}, which has no labels")));
+        for key in ["test_time_flip", "test_time_shift"] {
+            idle.push((key, format!("it is for classification; the task is {task}")));
+        }
+    }
+    if !has_hidden {
+        idle.push(("hidden", format!("the sizes of the network '{network}' of {task} are fixed")));
+    }
+    if !has_output_gate {
+        idle.push((
+            "output_activation",
+            format!(
+                "the network '{network}' of {task} has no output gate; dense networks of reconstruction have one"
+            ),
+        ));
+    }
+    if !has_early_crop {
+        idle.push((
+            "early_crop",
+            "it is for convolutional networks of classification and colorization without target_spike_rate"
+                .to_owned(),
+        ));
+    }
+    idle
+}

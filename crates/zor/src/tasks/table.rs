@@ -1,0 +1,307 @@
+//! Tables: a network learns to predict a column of a table from its other columns.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use zor_core::Workspace;
+use zor_core::burn::tensor::Device;
+use zor_core::burn::tensor::activation::softmax;
+use zor_core::{BiasConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Random, Rule};
+
+use zor_data::table::{Rows, Schema, Table, WithTarget};
+
+use super::parts::comparison::{self, train_with_autodiff};
+use super::parts::presets::stateless;
+use super::parts::selection;
+use super::{Data, EvaluationSet, Place, Predict, Task, in_batches};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::report::{Outcome, Picture, Report, Watch};
+use crate::settings::{OptimizerName, Options, ScheduleName, Settings};
+use crate::training::checkpoint;
+use crate::training::evaluate::{EVALUATION_BATCH, Evaluation, Score, evaluate_with};
+use crate::training::matrix;
+use crate::training::run_folder::CONFUSION;
+use crate::training::score::{Figure, Unit};
+use crate::training::warnings::list;
+
+/// The task `table`.
+pub static TABLE: TablePrediction = TablePrediction;
+
+/// The key of a model's note with its [`Schema`], a JSON object.
+const SCHEMA: &str = "schema";
+/// Separates the selection of rows from other uses of a seed.
+const SELECTION_STREAM: u64 = 0x7461_626c_6573;
+/// Of the rows of each class, one of each this many is evaluated on.
+const EVALUATED: usize = 5;
+
+/// Prediction of a column of a table: of classes, or of numbers.
+#[derive(Debug)]
+pub struct TablePrediction;
+
+impl Task for TablePrediction {
+    fn name(&self) -> &'static str {
+        "table"
+    }
+
+    fn about(&self) -> &'static str {
+        "Learn to predict a column of your own table (--data FILE.csv --target COLUMN)"
+    }
+
+    fn networks(&self) -> &'static [&'static str] {
+        &["dense"]
+    }
+
+    fn commands(&self) -> &'static [&'static str] {
+        &["predict"]
+    }
+
+    fn preset(&self, given: &Options) -> Settings {
+        Settings {
+            rule_settings: Rule {
+                normalize_signal: false,
+                normalize_presynaptic: false,
+                ..stateless(given.rule())
+            },
+            steps: 1000,
+            batch: 64,
+            optimizer: OptimizerName::AdamW,
+            learning_rate: 3e-3,
+            schedule: ScheduleName::Linear,
+            weight_decay: 0.01,
+            hidden: 100,
+            ..Settings::default()
+        }
+    }
+
+    fn without_effect(&self, _: &Settings) -> Vec<(&'static str, String)> {
+        let images = ["augment", "early_crop", "test_time_flip", "test_time_shift"];
+        let mut idle: Vec<_> =
+            images.map(|key| (key, "it is for images; the data are a table".to_owned())).into();
+        idle.push(("output_activation", "the outputs of the network are linear".to_owned()));
+        idle.push(("data_dir", "the data are your own; give them with --data".to_owned()));
+        idle
+    }
+
+    fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
+        let path = settings.data.as_deref().ok_or_else(|| {
+            Error::input("table learns from your own table; give a .csv file with --data")
+        })?;
+        let table = read(path)?;
+        let Some(target) = settings.target.as_deref() else {
+            return Err(Error::in_file(
+                path,
+                format!(
+                    "give the column to predict with --target; the columns are {}",
+                    list(table.columns())
+                ),
+            ));
+        };
+        // Classes are needed before the training rows are known, and means and deviations are those of the training rows.
+        let all: Vec<usize> = (0..table.len()).collect();
+        let fit = |rows: &[usize]| -> Result<Schema> {
+            Ok(Schema::fit(&table, rows, target, settings.target_kind, &settings.ignore)?)
+        };
+        let whole = fit(&all)?.encode(&table, WithTarget::Required)?;
+        let (train, evaluation, name) = split(&whole, settings)?;
+        let schema = fit(&train)?;
+        schema.notes().iter().for_each(|note| tell(&format!("note: {note}")));
+        let rows = schema.encode(&table, WithTarget::Required)?;
+        Ok(data(&rows.select(&train)?, rows.select(&evaluation)?, name, path))
+    }
+
+    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+        let rows = read_for(model, place, WithTarget::Required)?;
+        let (train, evaluation, name) = split(&rows, &place.settings(&model.settings))?;
+        let path = place.data.as_deref().unwrap_or(Path::new(""));
+        let data = data(&rows.select(&train)?, rows.select(&evaluation)?, name, path);
+        Ok((data, Vec::new()))
+    }
+
+    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+        let rows = read_for(model, place, WithTarget::Required)?;
+        let (name, remarks) = (rows.name().to_owned(), Vec::new());
+        Ok(vec![EvaluationSet {
+            name,
+            examples: Arc::new(rows),
+            remarks,
+            left_out: 0,
+            unit: "rows",
+        }])
+    }
+
+    fn network(
+        &self,
+        settings: &Settings,
+        input: &[usize],
+        outputs: usize,
+    ) -> Result<NetworkBuilder> {
+        let network = Network::builder(input)
+            .layer(DenseConfig::new(settings.hidden))
+            .layer(BiasConfig::default())
+            .layer(GateConfig::default());
+        Ok(network.layer(DenseConfig::new(outputs)).layer(BiasConfig::default()))
+    }
+
+    fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
+        let mut score = evaluate_with(self, of, predict)?;
+        let examples: &dyn std::any::Any = of.examples;
+        let rows = examples.downcast_ref::<Rows>();
+        if let Some(rows) = rows
+            && let (Some(deviation), Some(numbers)) = (rows.schema().deviation(), rows.numbers())
+        {
+            score.figures = regression(&score, numbers, f64::from(deviation));
+        }
+        Ok(score)
+    }
+
+    fn notes(&self, data: &Data) -> BTreeMap<String, String> {
+        let mut notes = BTreeMap::new();
+        let examples: &dyn std::any::Any = &*data.train;
+        if let Some(rows) = examples.downcast_ref::<Rows>()
+            && let Ok(schema) = serde_json::to_string(rows.schema())
+        {
+            notes.insert(SCHEMA.to_owned(), schema);
+        }
+        if !data.class_names.is_empty() {
+            let names = serde_json::json!(data.class_names).to_string();
+            notes.insert(checkpoint::CLASSES.to_owned(), names);
+        }
+        notes
+    }
+
+    fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
+        let Outcome { settings, data, trained, device, .. } = *outcome;
+        if settings.baseline && !watch.is_stopped() {
+            let found = train_with_autodiff(settings, data, device, watch);
+            if let Some(trained) = report.keep(found).flatten() {
+                report.rows.push(comparison::row(&trained));
+            }
+        }
+        if let Some(confusion) = trained.evaluation().confusion {
+            let (file, names) = (CONFUSION, data.class_names.clone());
+            report.pictures.push(Picture::Confusion { file, confusion, names });
+        }
+    }
+}
+
+/// R², and errors in the unit of the target.
+fn regression(score: &Score, targets: &[f32], deviation: f64) -> Vec<Figure> {
+    let n = targets.len().max(1) as f64;
+    let mean = targets.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
+    let total: f64 = targets.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum();
+    let squared = score.deviation.sums.squared;
+    vec![
+        Figure::new("r2", "R²", 1.0 - squared / total, Unit::Number),
+        Figure::new("mae", "MAE", deviation * score.deviation.mae(), Unit::Number)
+            .smaller_is_better(),
+        Figure::new("rmse", "RMSE", deviation * (squared / n).sqrt(), Unit::Number)
+            .smaller_is_better(),
+    ]
+}
+
+/// Rows to learn from, and rows to evaluate on with a description.
+fn split(rows: &Rows, settings: &Settings) -> Result<(Vec<usize>, Vec<usize>, String)> {
+    let none = vec![0; rows.len()];
+    let labels = rows.labels().unwrap_or(&none);
+    let (pool, evaluation, name) = match settings.hold_out {
+        Some(n) => {
+            let (pool, evaluation) = selection::hold_out(labels, n, "rows")?;
+            (pool, evaluation, format!("{n} rows, which are not learned from"))
+        }
+        None => {
+            let (pool, evaluation) = selection::every(labels, EVALUATED);
+            (pool, evaluation, "every fifth row, which are not learned from".to_owned())
+        }
+    };
+    if pool.is_empty() || evaluation.is_empty() {
+        return Err(Error::input(format!(
+            "{}: it has {} rows; at least {EVALUATED} are needed, one of which is evaluated on",
+            rows.name(),
+            rows.len()
+        )));
+    }
+    let mut random = Random::stream(settings.seed, SELECTION_STREAM);
+    let train = selection::learned_from(pool, rows.labels(), settings, &mut random, "rows")?;
+    Ok((train, evaluation, name))
+}
+
+fn data(train: &Rows, evaluation: Rows, evaluation_name: String, path: &Path) -> Data {
+    Data {
+        outputs: train.schema().outputs(),
+        class_names: train.class_names().to_vec(),
+        evaluation_name,
+        source: crate::shown(path),
+        unit: "rows",
+        ..Data::new(train.clone(), evaluation, 0)
+    }
+}
+
+/// Reads a table.
+fn read(path: &Path) -> Result<Table> {
+    Ok(Table::read(path)?)
+}
+
+/// The schema of a model.
+///
+/// # Errors
+/// When the model has none, or it is damaged.
+pub(crate) fn schema(model: &Model) -> Result<Schema> {
+    let text = model.notes.get(SCHEMA).ok_or_else(|| {
+        Error::in_file(&model.path, "it has no schema of a table; train it again")
+    })?;
+    serde_json::from_str(text).map_err(|error| {
+        Error::in_file(&model.path, format!("its schema of a table is damaged: {error}"))
+    })
+}
+
+/// Reads the table that a user gives for a model.
+fn read_for(model: &Model, place: &Place, target: WithTarget) -> Result<Rows> {
+    let path = place.data.as_deref().ok_or_else(|| {
+        Error::input("a model of a table needs a table; give a .csv file with --data")
+    })?;
+    Ok(schema(model)?.encode(&read(path)?, target)?)
+}
+
+/// The prediction for a row of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prediction {
+    /// A class, and the probability that the network gives it.
+    Class {
+        /// The name of the class.
+        name: String,
+        /// The probability, in [0, 1].
+        probability: f32,
+    },
+    /// A number, in the unit of the target.
+    Number(f32),
+}
+
+/// Predicts the target of each row of a table. The table has the columns that the model reads, in any order.
+///
+/// # Errors
+/// When a column is missing, or a cell is not of its column's kind. The message names file, line and column.
+pub fn predict(model: &Model, table: &Table, device: &Device) -> Result<Vec<Prediction>> {
+    let schema = schema(model)?;
+    let rows = schema.encode(table, WithTarget::IfPresent)?;
+    let mut workspace = Workspace::new(device);
+    let mut predictions = Vec::with_capacity(rows.len());
+    for batch in in_batches(&rows, EVALUATION_BATCH) {
+        let input = matrix(batch.inputs.numbers(), batch.rows, device)?;
+        let output = model.network.predict_with(input, &mut workspace)?;
+        let n_outputs = output.dims()[1];
+        let output = match schema.classes() {
+            Some(_) => zor_core::ops::read(softmax(output, 1))?,
+            None => zor_core::ops::read(output)?,
+        };
+        predictions.extend(output.chunks_exact(n_outputs).map(|row| match schema.classes() {
+            Some(classes) => {
+                let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+                Prediction::Class { name: classes[best].clone(), probability: row[best] }
+            }
+            None => Prediction::Number(schema.denormalize(row[0])),
+        }));
+    }
+    Ok(predictions)
+}

@@ -1,0 +1,391 @@
+//! Trainings that continue later as if they had never stopped.
+//!
+//! A checkpoint is a model file ([`zor_io::save_checkpoint`]) whose [`Progress`] holds the settings and the curve. Batches depend on seed and step
+//! alone, so that the number of steps is their generator and their place in the data.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zor_core::burn::tensor::Device;
+use zor_io::{Header, Progress};
+
+use super::run_folder::RunRecord;
+use super::{Point, Training};
+use crate::error::{Error, Result, shown};
+use crate::settings::{Options, Settings};
+use crate::tasks::Data;
+use crate::training::score::Unit;
+
+/// The key of the digest of the examples learned from.
+const DATA: &str = "data";
+/// The key of the names of classes, a JSON array.
+pub const CLASSES: &str = "classes";
+/// The key of the number of steps done.
+const STEPS: &str = "steps";
+/// The key of a run's identity.
+const RUN: &str = "run";
+/// The key of the settings, a JSON object of [`Settings`].
+const SETTINGS: &str = "settings";
+
+/// The origin of a network: notes for its files.
+#[derive(Clone, Debug)]
+pub struct Provenance(BTreeMap<String, String>);
+
+impl Provenance {
+    /// The origin of a network that learns with these settings from these examples.
+    ///
+    /// # Errors
+    /// When the settings have no form in JSON.
+    pub fn new(settings: &Settings, data: &Data) -> Result<Self> {
+        let notes = [
+            ("task", settings.task.name().to_owned()),
+            ("rule", settings.rule.to_string()),
+            ("optimizer", settings.optimizer.to_string()),
+            ("seed", settings.seed.to_string()),
+            (DATA, digest(data)),
+            ("zor", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        let mut notes = BTreeMap::from(notes.map(|(key, value)| (key.to_owned(), value)));
+        notes.extend(settings.task.notes(data));
+        let mut settings = to_json(settings)?;
+        // Places and machines differ from user to user, and change no bit.
+        if let Some(settings) = settings.as_object_mut() {
+            for key in ["threads", "data_dir", "data", "baseline"] {
+                settings.remove(key);
+            }
+        }
+        let settings = settings.to_string();
+        let mut hasher = Sha256::new();
+        for text in [&settings, &notes[DATA], &notes["zor"]] {
+            hasher.update(text);
+            hasher.update([0]);
+        }
+        let identity = hasher.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        notes.insert(SETTINGS.to_owned(), settings);
+        notes.insert(RUN.to_owned(), identity);
+        Ok(Self(notes))
+    }
+
+    /// The run's identity: 16 hexadecimal digits of a digest of its settings, the examples learned from and the version of Zor. On one
+    /// machine two runs of one identity compute the same values.
+    pub fn run(&self) -> &str {
+        &self.0[RUN]
+    }
+
+    /// The origin of a run that continues under its identity, whatever its settings are now.
+    #[must_use]
+    pub fn continued(mut self, run: &str) -> Self {
+        self.0.insert(RUN.to_owned(), run.to_owned());
+        self
+    }
+
+    /// The notes, with the number of steps and the figure of the last evaluation.
+    pub fn notes(&self, training: &Training) -> BTreeMap<String, String> {
+        let mut notes = self.0.clone();
+        notes.insert(STEPS.to_owned(), training.steps.to_string());
+        let evaluation = training.evaluation();
+        if let Some(figure) = evaluation.headline() {
+            let digits = if figure.unit == Unit::Decibel { 3 } else { 4 };
+            notes.insert(figure.name.clone(), format!("{:.digits$}", figure.value));
+        }
+        notes
+    }
+
+    /// Whether notes are of this run, at whatever step.
+    fn is_of(&self, notes: &BTreeMap<String, String>) -> bool {
+        notes.get(RUN).map(String::as_str) == Some(self.run())
+    }
+}
+
+/// What a training keeps in a checkpoint beside its network.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    options: serde_json::Value,
+    curve: Vec<Point>,
+    samples_seen: u64,
+    train_seconds: f64,
+}
+
+/// A training that was read from a file.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The training.
+    pub training: Training,
+    /// The identity of its run; `None` in a file of an older Zor.
+    pub run: Option<String>,
+    data: String,
+    /// The user's own data that it learned from.
+    place: Option<PathBuf>,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged, or is a model and no checkpoint.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        let (network, header) = zor_io::load(path, device)?;
+        let (progress, mut kept) = read(&header, path)?;
+        for point in &mut kept.curve {
+            point.evaluation = std::mem::take(&mut point.evaluation).completed();
+        }
+        let place = Options::from_json(kept.options)?.get("data");
+        let mut training =
+            Training::at(network, kept.curve, progress.step, kept.samples_seen, kept.train_seconds);
+        training.stopped = true;
+        let data = header.notes.get(DATA).cloned().unwrap_or_default();
+        let run = header.notes.get(RUN).cloned();
+        Ok(Self { training, run, data, place })
+    }
+
+    /// Refuses to continue with other examples, or past the end.
+    ///
+    /// # Errors
+    /// When the examples learned from were others, or all steps are done.
+    pub fn check(&self, settings: &Settings, provenance: &Provenance) -> Result<()> {
+        let found = &provenance.0[DATA];
+        if *found != self.data {
+            let remedy = match &self.place {
+                Some(path) => format!(
+                    "it learned from {}; give the place of those data with --data",
+                    shown(path)
+                ),
+                None => "give the folder of its data set with --data-dir".to_owned(),
+            };
+            return Err(Error::input(format!(
+                "the checkpoint was trained on other data ({}) than are found now ({found}); {remedy}",
+                self.data
+            )));
+        }
+        if self.training.steps >= settings.steps {
+            return Err(Error::input(format!(
+                "the checkpoint has done {} steps and the training ends at {}; give more with --steps",
+                self.training.steps, settings.steps
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The settings in the notes of a model, if it is from `zor train`.
+pub fn settings_of(notes: &BTreeMap<String, String>) -> Option<Options> {
+    Options::from_json(serde_json::from_str(notes.get(SETTINGS)?).ok()?).ok()
+}
+
+/// The identity of the run in the notes of a model; empty if there is none.
+pub fn run_of(notes: &BTreeMap<String, String>) -> &str {
+    notes.get(RUN).map_or("", String::as_str)
+}
+
+/// The digest of the examples that are learned from.
+fn digest(data: &Data) -> String {
+    format!("sha256 {} of {} {}", data.train.digest(), data.train.len(), data.unit)
+}
+
+fn to_json(settings: &Settings) -> Result<serde_json::Value> {
+    serde_json::to_value(settings)
+        .map_err(|error| Error::input(format!("the settings cannot be written: {error}")))
+}
+
+/// The names of the classes that a model tells apart, in the order of its outputs; `None` if its notes have none.
+pub fn classes_of(notes: &BTreeMap<String, String>) -> Option<Vec<String>> {
+    serde_json::from_str(notes.get(CLASSES)?).ok()
+}
+
+/// The settings of a checkpoint's training.
+///
+/// # Errors
+/// When the file cannot be read, is damaged, or is a model and no checkpoint.
+pub fn options(path: &Path) -> Result<Options> {
+    options_of(&zor_io::info(path)?, path)
+}
+
+/// The settings in a checkpoint's header. `path` is its place, for messages.
+///
+/// # Errors
+/// When it is a model and no checkpoint.
+pub fn options_of(header: &Header, path: &Path) -> Result<Options> {
+    Options::from_json(read(header, path)?.1.options).map_err(|error| error.at(shown(path)))
+}
+
+fn read<'a>(header: &'a Header, path: &Path) -> Result<(&'a Progress, Kept)> {
+    let in_file = |message: &str| Error::in_file(path, message);
+    let progress = header.progress.as_ref().ok_or_else(|| {
+        in_file("this is a model, whose training ended; give a checkpoint to continue from")
+    })?;
+    let kept = serde_json::from_str(&progress.state)
+        .map_err(|error| in_file(&format!("it is not a checkpoint of `zor train`: {error}")))?;
+    Ok((progress, kept))
+}
+
+/// Saves a training in a folder, as `checkpoint-STEPS.zor`. Returns the file's place.
+///
+/// # Errors
+/// When the network cannot be saved, or the file system refuses.
+pub fn save(
+    training: &mut Training,
+    settings: &Settings,
+    provenance: &Provenance,
+    folder: &Path,
+) -> Result<PathBuf> {
+    training.synchronize()?;
+    let kept = Kept {
+        options: to_json(settings)?,
+        curve: training.curve.clone(),
+        samples_seen: training.samples_seen,
+        train_seconds: training.train_seconds,
+    };
+    let state = serde_json::to_string(&kept).map_err(|error| Error::input(error.to_string()))?;
+    let progress = Progress {
+        step: training.steps,
+        optimizer: settings.optimizer.to_string(),
+        counts: Vec::new(),
+        state,
+    };
+    let path = folder.join(format!("{PREFIX}{:08}{SUFFIX}", training.steps));
+    zor_io::save_checkpoint(&training.network, &provenance.notes(training), progress, &path)?;
+    Ok(path)
+}
+
+const PREFIX: &str = "checkpoint-";
+const SUFFIX: &str = ".zor";
+
+/// The newest sound checkpoint of the run in a folder, and the errors of newer ones that are damaged.
+///
+/// # Errors
+/// When the folder cannot be read, or has no sound checkpoint.
+pub fn newest(folder: &Path) -> Result<(PathBuf, Vec<Error>)> {
+    // Where the record is damaged, the checkpoints speak for themselves.
+    let run = RunRecord::read(folder).ok().flatten().map(|record| record.run);
+    let mut damaged = Vec::new();
+    for path in all(folder)?.into_iter().rev() {
+        match zor_io::info(&path) {
+            // A file that another run left here, or that was copied here, does not belong to this run.
+            Ok(header)
+                if run.is_none()
+                    || header.notes.get(RUN).is_none_or(|of| run.as_ref() == Some(of)) =>
+            {
+                return Ok((path, damaged));
+            }
+            Ok(_) => {}
+            Err(error) => damaged.push(error.into()),
+        }
+    }
+    let found: Vec<String> = damaged.iter().map(Error::to_string).collect();
+    Err(Error::in_file(
+        folder,
+        if found.is_empty() {
+            format!("there is no {PREFIX}STEPS{SUFFIX} in it")
+        } else {
+            format!("there is no sound checkpoint in it: {}", found.join("; "))
+        },
+    ))
+}
+
+/// The newest sound checkpoint of the run in a folder.
+///
+/// # Errors
+/// Those of [`newest`].
+pub fn latest(folder: &Path) -> Result<PathBuf> {
+    newest(folder).map(|(path, _)| path)
+}
+
+/// The steps of the last sound checkpoint in a folder beyond a step, if there are any.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn later(folder: &Path, step: u64) -> Result<Option<u64>> {
+    let steps = |path: &PathBuf| step_of(path.file_name()?.to_str()?).filter(|found| *found > step);
+    let sound = all(folder)?
+        .into_iter()
+        .rev()
+        .find(|path| steps(path).is_some() && zor_io::info(path).is_ok());
+    Ok(sound.as_ref().and_then(steps))
+}
+
+/// Removes the checkpoints in a folder that are beyond a step.
+///
+/// # Errors
+/// When the folder cannot be read, or a file cannot be removed.
+pub fn remove_later(folder: &Path, step: u64) -> Result<()> {
+    for path in all(folder)? {
+        let steps = path.file_name().and_then(|name| step_of(name.to_str()?));
+        if steps.is_some_and(|steps| steps > step) {
+            fs::remove_file(&path)
+                .map_err(|error| Error::file_system(&path, "remove it", &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes checkpoints of a run from a folder, but for the last `keep` up to the training's step and the one with the best figure. Later
+/// ones stay.
+///
+/// # Errors
+/// When the folder cannot be read, or a file cannot be removed.
+pub fn prune(
+    folder: &Path,
+    provenance: &Provenance,
+    keep: usize,
+    training: &Training,
+) -> Result<()> {
+    let evaluation = training.evaluation();
+    let name = evaluation.headline().map_or("", |figure| &figure.name);
+    let sign = match evaluation.headline() {
+        Some(figure) if !figure.larger_is_better => -1.0,
+        _ => 1.0,
+    };
+    let mut found = Vec::new();
+    for path in all(folder)? {
+        let steps = path.file_name().and_then(|name| step_of(name.to_str()?));
+        // A damaged file may be of another run.
+        if steps.is_some_and(|steps| steps <= training.steps)
+            && let Ok(header) = zor_io::info(&path)
+            && provenance.is_of(&header.notes)
+        {
+            let figure = header.notes.get(name).and_then(|figure| figure.parse::<f64>().ok());
+            let figure = figure.filter(|figure| !figure.is_nan()).map(|figure| sign * figure);
+            found.push((path, figure.unwrap_or(f64::NEG_INFINITY)));
+        }
+    }
+    let best = found.iter().enumerate().max_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b));
+    let best = best.map(|(index, _)| index);
+    let old = found.len().saturating_sub(keep.max(1));
+    for (index, (path, _)) in found.iter().enumerate().take(old) {
+        if Some(index) != best {
+            fs::remove_file(path).map_err(|error| Error::file_system(path, "remove it", &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The steps in the name of a checkpoint's file; `None` of another name.
+pub(crate) fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
+}
+
+/// Checkpoints in a folder, by steps.
+fn all(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::in_file(folder, "there is no such folder"),
+        _ => Error::file_system(folder, "read it", &error),
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let steps = path.file_name().and_then(|name| step_of(name.to_str()?));
+        if let Some(steps) = steps.filter(|_| path.is_file()) {
+            found.push((steps, path));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}

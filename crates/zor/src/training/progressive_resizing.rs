@@ -1,0 +1,173 @@
+//! Progressive resizing: the first 3/8 of the steps train on a centre crop of the images, with the weights that whole images get.
+//!
+//! Augmentation moves images first, so the crop shows another part each time. The remaining steps at full size undo the train-test
+//! resolution discrepancy (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+
+use std::mem::swap;
+
+use zor_core::Network;
+use zor_data::Values;
+
+use super::build_network;
+use crate::settings::Settings;
+
+/// Share of a training's steps on smaller images.
+const SHARE: f64 = 3.0 / 8.0;
+
+/// A network for the centre of images, which borrows its weights.
+pub(crate) struct SmallerImages {
+    network: Network,
+    whole: [usize; 3],
+    middle: [usize; 3],
+}
+
+impl SmallerImages {
+    /// The network that the settings ask for; none where they ask for whole images, or where weights depend on the size of images.
+    pub(crate) fn new(settings: &Settings, input: &[usize], network: &Network) -> Option<Self> {
+        let &[height, width, channels] = input else { return None };
+        let share = f64::from(settings.early_crop);
+        let side = |whole: usize| (share * whole as f64).round() as usize;
+        let (whole, middle) = (input, [side(height), side(width), channels]);
+        // Gates that have a target would move in the small network.
+        if middle == whole || settings.rule_settings.target_spike_rate.is_some() {
+            return None;
+        }
+        let outputs = network.output_shape().iter().product();
+        let small = build_network(settings, &middle, outputs, network.device()).ok()?;
+        let whole = [height, width, channels];
+        (shapes(&small) == shapes(network)).then_some(Self { network: small, whole, middle })
+    }
+
+    /// Whether the step after `steps` steps trains on smaller images.
+    pub(crate) fn is_active_at(steps: u64, of: u64) -> bool {
+        (steps as f64) < SHARE * of as f64
+    }
+
+    /// Crops every image to its centre.
+    pub(crate) fn crop(&self, images: &mut Values) {
+        let [height, width, channels] = self.whole;
+        let [rows, columns, _] = self.middle;
+        let (top, left) = ((height - rows) / 2, (width - columns) / 2);
+        let lines = images.numbers().chunks_exact(width * channels).enumerate();
+        let lines = lines.filter(|(line, _)| (top..top + rows).contains(&(line % height)));
+        let part = left * channels..(left + columns) * channels;
+        let middle: Vec<f32> = lines.flat_map(|(_, line)| &line[part.clone()]).copied().collect();
+        *images = Values::Numbers(middle);
+    }
+
+    /// Calls a function with the small network, which has the weights of the other for that time.
+    pub(crate) fn with_weights_of<T>(
+        &mut self,
+        network: &mut Network,
+        call: impl FnOnce(&mut Network) -> T,
+    ) -> T {
+        swap_tensors(network, &mut self.network);
+        let result = call(&mut self.network);
+        swap_tensors(network, &mut self.network);
+        result
+    }
+}
+
+/// The shapes of all saved tensors of a network.
+fn shapes(network: &Network) -> Vec<[usize; 2]> {
+    let all = network.layers().iter();
+    all.flat_map(|layer| [layer.parameters(), layer.buffers()])
+        .flatten()
+        .map(|parameter| parameter.shape())
+        .collect()
+}
+
+/// Exchanges weights, optimizer states, running means and histories.
+fn swap_tensors(a: &mut Network, b: &mut Network) {
+    for (a, b) in a.layers_mut().iter_mut().zip(b.layers_mut()) {
+        a.parameters_mut().into_iter().zip(b.parameters_mut()).for_each(|(a, b)| swap(a, b));
+        a.buffers_mut().into_iter().zip(b.buffers_mut()).for_each(|(a, b)| swap(a, b));
+    }
+    let history = a.history().to_vec();
+    a.set_history(b.history().to_vec());
+    b.set_history(history);
+}
+
+#[cfg(test)]
+#[cfg(feature = "flex")]
+mod tests {
+    use super::*;
+    use crate::tasks::Data;
+    use crate::training::{Method, Training};
+    use std::ops::ControlFlow;
+    use zor_core::burn::tensor::Device;
+    use zor_data::{ImageShape, Images};
+
+    const TASK: &str = "task = 'cifar-classification'\nsteps = 4\nbatch = 2";
+
+    fn settings(more: &str) -> Settings {
+        Settings::parse(&format!("{TASK}\n{more}")).unwrap()
+    }
+
+    fn data(side: usize) -> Data {
+        let shape = ImageShape { height: side, width: side, channels: 3 };
+        let mut random = zor_core::Random::seeded(1);
+        let pixels = (0..10 * shape.len()).map(|_| (255.0 * random.uniform()) as u8).collect();
+        let set = Images::new("noise", shape, pixels, (0..10).collect(), 10).unwrap();
+        let evaluation = set.first(2).unwrap();
+        Data::new(set, evaluation, 10)
+    }
+
+    fn trained(settings: &Settings, data: &Data, cut: Option<u64>) -> Vec<f32> {
+        let start = Training::start(settings, data, &Device::flex()).unwrap();
+        let run = |training: Training, until: Option<u64>| {
+            let mut on_step = |now: &mut Training| match until {
+                Some(step) if now.steps == step => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            };
+            training.run(settings, data, Method::LocalRule, &mut on_step).unwrap()
+        };
+        let mut training = if cut.is_some() { run(start, cut) } else { start };
+        // As from a checkpoint, which has nothing of the small network.
+        training = run(training, None);
+        assert_eq!((training.steps, training.network.history().len()), (4, 4));
+        assert_eq!(training.network.input_shape(), [32, 32, 3]);
+        let parameters = training.network.layers().iter().flat_map(|layer| layer.parameters());
+        parameters
+            .flat_map(|one| one.value().into_data().iter::<f32>().collect::<Vec<_>>())
+            .collect()
+    }
+
+    #[test]
+    fn weights_learn_from_the_middle_and_can_be_cut_anywhere() {
+        let (settings, data) = (settings("early_crop = 0.875"), data(32));
+        let through = trained(&settings, &data, None);
+        for step in [1, 2, 3] {
+            assert_eq!(through, trained(&settings, &data, Some(step)), "cut after step {step}");
+        }
+        let whole = Settings { early_crop: 1.0, ..settings };
+        assert_ne!(through, trained(&whole, &data, None));
+    }
+
+    #[test]
+    fn the_middle_is_the_middle() {
+        let (settings, data) = (settings("early_crop = 0.9"), data(30));
+        let training = Training::start(&settings, &data, &Device::flex()).unwrap();
+        let early =
+            SmallerImages::new(&settings, &data.train.input_shape(), &training.network).unwrap();
+        assert_eq!((early.middle[0], early.middle[1]), (27, 27));
+        let images: Vec<f32> = (0..2 * 30 * 30 * 3).map(|at| at as f32).collect();
+        let mut middle = Values::Numbers(images);
+        early.crop(&mut middle);
+        let middle = middle.numbers();
+        assert_eq!(middle.len(), 2 * 27 * 27 * 3);
+        let first = |image: usize, row: usize| middle[(image * 27 + row) * 27 * 3];
+        assert_eq!(first(0, 0), ((30 + 1) * 3) as f32);
+        assert_eq!(first(1, 26), ((30 * 30 + 27 * 30 + 1) * 3) as f32);
+    }
+
+    #[test]
+    fn whole_images_where_smaller_ones_need_other_weights() {
+        for (side, share) in [(32, 1.0), (32, 0.5), (64, 0.7)] {
+            let (settings, data) = (settings(&format!("early_crop = {share}")), data(side));
+            let training = Training::start(&settings, &data, &Device::flex()).unwrap();
+            let early = SmallerImages::new(&settings, &data.train.input_shape(), &training.network);
+            assert!(early.is_none(), "{share} of {side}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The examples of trainings.
+
+use zor::settings::{Selection, Settings, TrainingSize};
+use zor::tasks::Data;
+
+use crate::paths::text;
+
+/// Loads the examples of trainings from the usual places, and keeps those of the last one: many
+/// trainings in a row ask for equal ones.
+#[derive(Default)]
+pub(crate) struct Loader(Option<(Examples, Data)>);
+
+/// The settings that examples depend on.
+#[derive(PartialEq)]
+struct Examples {
+    task: &'static str,
+    size: TrainingSize,
+    samples: Selection,
+    /// None where the seed selects nothing.
+    seed: Option<u64>,
+    hold_out: Option<usize>,
+}
+
+impl Loader {
+    /// The examples of a training. A data set that is missing is fetched if possible.
+    pub(crate) fn load(&mut self, settings: &Settings) -> Result<Data, String> {
+        let asked = Examples {
+            task: settings.task.name(),
+            size: settings.training_size(),
+            samples: settings.samples,
+            seed: (settings.samples == Selection::Random).then_some(settings.seed),
+            hold_out: settings.hold_out,
+        };
+        if let Some((kept, data)) = &self.0
+            && *kept == asked
+        {
+            return Ok(data.clone());
+        }
+        // Two sets at once would take twice the memory.
+        self.0 = None;
+        let data = settings.task.load(settings, &mut |line| println!("{line}")).map_err(text)?;
+        self.0 = Some((asked, data.clone()));
+        Ok(data)
+    }
+}
