@@ -1,9 +1,9 @@
-//! A layer of one's own: units that learn their thresholds.
+//! A layer from outside: units that learn their thresholds.
 //!
 //! Forward `spike = x > threshold; y = (x - threshold) * spike`. With the signal `s` at the output,
 //! `s * spike` goes on down, and every threshold moves along `-sum(s * spike)` over the batch.
 //! Where a unit does not sit on its threshold, both are the gradient.
-use zor::core::{Fill, Learning, Memory, Mode, Parameter, Result, Signal, Workspace};
+use zor::core::{Fill, LearnPass, Mode, Parameter, Pass, Result, Signal, Visitor, VisitorMut};
 use zor::prelude::*;
 
 #[derive(Debug)]
@@ -12,14 +12,13 @@ struct LearnedThresholdConfig;
 #[derive(Clone, Debug)]
 struct LearnedThreshold {
     threshold: Parameter,
-    shape: [usize; 1],
 }
 
 impl LayerConfig for LearnedThresholdConfig {
     fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let units = shape.iter().product();
         let threshold = context.parameter("threshold", [1, units], Fill::Constant(0.0))?;
-        Ok(Box::new(LearnedThreshold { threshold, shape: [units] }))
+        Ok(Box::new(LearnedThreshold { threshold }))
     }
 }
 
@@ -28,49 +27,33 @@ impl Layer for LearnedThreshold {
         "learned_threshold"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(vec![input.iter().product()])
     }
 
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        _: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let above = input - self.threshold.value();
         let spike = above.clone().greater_elem(0.0).float();
-        if mode == Mode::Train {
-            memory.keep("spike", spike.clone());
+        if pass.mode == Mode::Train {
+            pass.memory.keep("spike", spike.clone());
         }
         above * spike
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let Some(spike) = memory.take("spike") else { return signal };
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let Some(spike) = pass.memory.take("spike") else { return signal };
         let signal = signal.map(|values| values * spike.clone());
-        let learned_from = signal.gated.as_ref().unwrap_or(&signal.values).clone();
-        let correlation = learned_from.sum_dim(0).neg();
-        learning.optimizer.step(&mut self.threshold, correlation, learning.workspace);
+        let correlation = signal.learned_from().clone().sum_dim(0).neg();
+        pass.optimizer.step(&mut self.threshold, correlation, pass.workspace);
         signal
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.threshold]
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.threshold);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.threshold]
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.threshold);
     }
 }
 

@@ -73,7 +73,7 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
 /// A network with one layer of every kind.
 fn maps() -> NetworkBuilder {
     let sequence =
-        SequenceConfig::new().layer(Conv2dConfig::same(1, 3)).layer(BatchNormConfig::default());
+        SequentialConfig::new().layer(Conv2dConfig::same(1, 3)).layer(BatchNormConfig::default());
     let block = BranchConfig::residual().layer(sequence).layer(GateConfig::default());
     let skip = BranchConfig::concatenate()
         .layer(Pool2dConfig::max(2))

@@ -1,94 +1,98 @@
-//! Requirements that a network has of its layers before it runs them: tensors that can all be changed, and sizes that fit.
+//! Requirements that a network has of its layers before it runs them: tensors that can all be changed, and shapes that fit.
 
 use std::ptr;
 
 use burn::tensor::Device;
 
 use crate::error::{Error, Result};
-use crate::layer::Layer;
+use crate::layer::{Layer, Visitor, VisitorMut};
 use crate::parameter::Parameter;
 
-/// Whether a layer shows the same tensors in every way, which saving, loading and training rely on.
-///
-/// # Errors
-/// Names the layer, and the method to implement.
-pub(crate) fn check_tensors(layer: &mut dyn Layer) -> Result<()> {
-    check_children(layer)?;
-    let kind = layer.kind();
-    let compare = |shown: &[*const Parameter], changed: &[*const Parameter], name: &str| {
-        if shown == changed {
-            return Ok(());
-        }
-        let found = match (shown.len(), changed.len()) {
-            (a, b) if a == b => "others, or in another order".to_owned(),
-            (_, b) => b.to_string(),
-        };
-        Err(Error::setting(format!(
-            "{name} of a layer of kind '{kind}' gives {} and {name}_mut gives {found}; implement {name} and {name}_mut so that \
-             they return the same tensors in the same order",
-            shown.len()
-        )))
-    };
-    let shown = addresses(layer.parameters());
-    let changed: Vec<_> = layer.parameters_mut().into_iter().map(|p| ptr::from_ref(p)).collect();
-    compare(&shown, &changed, "parameters")?;
-    let shown = addresses(layer.buffers());
-    let changed: Vec<_> = layer.buffers_mut().into_iter().map(|p| ptr::from_ref(p)).collect();
-    compare(&shown, &changed, "buffers")
+/// Values in a sample are fewer; arithmetic on shapes below it does not overflow.
+const MAX_VALUES: usize = 1 << 40;
+
+/// Refuses shapes without values, and those with more than any memory has.
+pub(crate) fn check_shape(shape: &[usize]) -> Result<()> {
+    let values = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+    match values {
+        Some(1..MAX_VALUES) if !shape.is_empty() => Ok(()),
+        Some(0) => Err(Error::shape(format!("a shape of {shape:?} is empty"))),
+        _ => Err(Error::shape(format!("a shape of {shape:?} is not one of a sample"))),
+    }
 }
 
-/// Whether a layer made of others has their tensors and no more: names of tensors are those of the children.
-fn check_children(layer: &dyn Layer) -> Result<()> {
-    let children = layer.children();
-    if children.is_empty() {
+/// One thing that a layer shows a visitor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Parameter(*const Parameter),
+    Buffer(*const Parameter),
+    Child(*const ()),
+}
+
+/// All that a layer shows, the contents of layers inside it included.
+#[derive(Default)]
+struct List(Vec<Shown>);
+
+impl<'a> Visitor<'a> for List {
+    fn parameter(&mut self, parameter: &'a Parameter) {
+        self.0.push(Shown::Parameter(ptr::from_ref(parameter)));
+    }
+
+    fn buffer(&mut self, buffer: &'a Parameter) {
+        self.0.push(Shown::Buffer(ptr::from_ref(buffer)));
+    }
+
+    fn child(&mut self, layer: &'a dyn Layer) {
+        self.0.push(Shown::Child(ptr::from_ref(layer).cast()));
+        layer.visit(self);
+    }
+}
+
+impl<'a> VisitorMut<'a> for List {
+    fn parameter(&mut self, parameter: &'a mut Parameter) {
+        self.0.push(Shown::Parameter(ptr::from_ref(parameter)));
+    }
+
+    fn buffer(&mut self, buffer: &'a mut Parameter) {
+        self.0.push(Shown::Buffer(ptr::from_ref(buffer)));
+    }
+
+    fn child(&mut self, layer: &'a mut dyn Layer) {
+        self.0.push(Shown::Child(ptr::from_ref::<dyn Layer>(layer).cast()));
+        layer.visit_mut(self);
+    }
+}
+
+/// Refuses a layer whose two visits differ: training would change other tensors than saving and loading see.
+///
+/// # Errors
+/// Names the kind of the layer, and what the visits show.
+pub(crate) fn check_visits(layer: &mut dyn Layer) -> Result<()> {
+    let (mut shown, mut changed) = (List::default(), List::default());
+    layer.visit(&mut shown);
+    layer.visit_mut(&mut changed);
+    if shown.0 == changed.0 {
         return Ok(());
     }
-    type Tensors = fn(&dyn Layer) -> Vec<&Parameter>;
-    let all: [(&str, Tensors); 2] =
-        [("parameters", |layer| layer.parameters()), ("buffers", |layer| layer.buffers())];
-    for (name, tensors) in all {
-        let of_children = children.iter().flat_map(|child| tensors(*child)).collect();
-        let (own, of_children) = (addresses(tensors(layer)), addresses(of_children));
-        if own != of_children {
-            return Err(Error::setting(format!(
-                "{name} of a layer of kind '{}' gives {}, and its children have {}; {name} must return those of children() in their \
-                 order and no others: put a tensor of the layer itself into a child",
-                layer.kind(),
-                own.len(),
-                of_children.len()
-            )));
-        }
-    }
-    children.into_iter().try_for_each(check_children)
-}
-
-fn addresses(tensors: Vec<&Parameter>) -> Vec<*const Parameter> {
-    tensors.into_iter().map(ptr::from_ref).collect()
-}
-
-/// Whether every layer takes as many values as the one below it gives, as far as it says so.
-///
-/// # Errors
-/// Names the layer by position and kind, and both sizes.
-pub(crate) fn check_sizes(input_shape: &[usize], layers: &[Box<dyn Layer>]) -> Result<()> {
-    let mut below = input_shape;
-    for (position, layer) in layers.iter().enumerate() {
-        let given: usize = below.iter().product();
-        if let Some(taken) = layer.input_size()
-            && taken != given
-        {
-            let from = match position.checked_sub(1) {
-                Some(below) => format!("layer {below}"),
-                None => "the input".to_owned(),
-            };
-            return Err(Error::shape(format!(
-                "layer {position} ({}) takes {taken} values of a sample; {from} gives {given}, of shape {below:?}",
-                layer.kind()
-            )));
-        }
-        below = layer.output_shape();
-    }
-    Ok(())
+    let told = |list: &[Shown]| {
+        let count = |is: fn(&Shown) -> bool| list.iter().filter(|one| is(one)).count();
+        format!(
+            "{} parameters, {} buffers and {} layers",
+            count(|one| matches!(one, Shown::Parameter(_))),
+            count(|one| matches!(one, Shown::Buffer(_))),
+            count(|one| matches!(one, Shown::Child(_)))
+        )
+    };
+    let (shown, changed) = (told(&shown.0), told(&changed.0));
+    let difference = if shown == changed {
+        format!("{shown}, and visit_mut others or in another order")
+    } else {
+        format!("{shown}, and visit_mut {changed}")
+    };
+    Err(Error::setting(format!(
+        "visit of a layer of kind '{}' shows {difference}; implement both so that they show the same parts in the same order",
+        layer.kind()
+    )))
 }
 
 /// Whether all tensors of a layer are on a device.

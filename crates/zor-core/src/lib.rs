@@ -10,7 +10,9 @@ mod contract;
 mod error;
 mod layer;
 mod layers;
+mod memory;
 mod network;
+mod optimizer;
 mod parameter;
 mod rule;
 mod snapshot;
@@ -21,17 +23,22 @@ pub use backend::ZorBackend;
 pub use build::{BuildContext, Fill, Weights};
 pub use burn;
 pub use error::{Error, ErrorKind, Result};
-pub use layer::{Layer, LayerConfig, Learning, Mode, Signal};
+pub use layer::{CloneLayer, Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
     Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GroupNorm, GroupNormConfig, Join,
-    Place, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Scale, ScaleConfig, Sequence,
-    SequenceConfig, Upsample, UpsampleConfig,
+    Place, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Scale, ScaleConfig, Sequential,
+    SequentialConfig, Upsample, UpsampleConfig,
 };
+pub use memory::{Memory, Mode};
 pub use network::{Network, NetworkBuilder, Summary};
-pub use parameter::{Optimizer, OptimizerState, Parameter, StepNumber};
+pub use optimizer::Optimizer;
+pub use parameter::{OptimizerState, Parameter, StepNumber};
 pub use rule::{Rule, SignalGate, Sparsity};
-pub use snapshot::{Remembered, Role};
+pub use snapshot::{CarriedState, Role};
 pub use step::{Deviation, State, Target, Unread};
-pub use workspace::{Memory, Workspace};
+pub use workspace::Workspace;
 pub use zor_random::Random;
+
+#[cfg(any(test, feature = "verify"))]
+pub use backend::cases;

@@ -6,16 +6,19 @@ use burn::tensor::{Device, Tensor};
 
 use crate::activation::Activation;
 use crate::build::{BuildContext, Weights};
-use crate::contract::{check_device, check_sizes, check_tensors};
+use crate::contract::{check_device, check_shape, check_visits};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Layer, LayerConfig, Mode};
+use crate::layer::{Layer, LayerConfig};
 use crate::layers::gate::{CHARGE, SPIKES};
-use crate::layers::{DenseConfig, GateConfig, Place};
+use crate::layers::sequential::Chain;
+use crate::layers::{DenseConfig, GateConfig, Place, Sequential};
+use crate::memory::{Memory, Mode};
 use crate::ops;
-use crate::parameter::{Optimizer, Parameter};
+use crate::optimizer::Optimizer;
+use crate::parameter::Parameter;
 use crate::rule::Rule;
 use crate::step::{self, Deviation, State, Target, Unread};
-use crate::workspace::{Memory, Workspace};
+use crate::workspace::Workspace;
 
 /// Layers in a row, with their state and the history of their training.
 ///
@@ -32,8 +35,9 @@ use crate::workspace::{Memory, Workspace};
 #[derive(Debug)]
 pub struct Network {
     input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
     rule: Rule,
-    layers: Vec<Box<dyn Layer>>,
+    layers: Sequential,
     state: State,
     history: Vec<f32>,
 }
@@ -116,37 +120,21 @@ impl NetworkBuilder {
             ));
         }
         check_shape(&self.input_shape)?;
-        let mut shape = self.input_shape.clone();
-        let mut layers: Vec<Box<dyn Layer>> = Vec::with_capacity(self.layers.len());
-        for (position, config) in self.layers.iter().enumerate() {
-            let built = context.child(position, |context| config.build(&shape, context));
-            let layer = built.and_then(|mut layer| {
-                check_shape(layer.output_shape())?;
-                check_tensors(layer.as_mut()).map(|()| layer)
-            });
-            let layer = layer.map_err(|error| {
-                let name = config.name();
-                error.at(format_args!("layer {position} ({name}, input {shape:?})"))
-            })?;
-            shape = layer.output_shape().to_vec();
-            layers.push(layer);
+        if self.layers.is_empty() {
+            return Err(Error::setting(NO_LAYER));
         }
-        Network::from_layers(self.input_shape, self.rule, layers, context.device())
+        let chain = Chain::build(&self.layers, "", 0, &self.input_shape, context)?;
+        for (position, layer) in chain.layers.iter().enumerate() {
+            check_device(layer.as_ref(), context.device())
+                .map_err(|error| error.at(format_args!("layer {position} ({})", layer.kind())))?;
+        }
+        let output_shape = chain.output_shape(&self.input_shape)?;
+        let layers = Sequential::new(chain);
+        Ok(Network::checked(self.input_shape, output_shape, self.rule, layers, context.device()))
     }
 }
 
-/// Refuses shapes without values, and those with more than any memory has.
-pub(crate) fn check_shape(shape: &[usize]) -> Result<()> {
-    let values = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
-    match values {
-        Some(1..MOST_VALUES) if !shape.is_empty() => Ok(()),
-        Some(0) => Err(Error::shape(format!("a shape of {shape:?} is empty"))),
-        _ => Err(Error::shape(format!("a shape of {shape:?} is not one of a sample"))),
-    }
-}
-
-/// Values in a sample; arithmetic on shapes below it does not overflow.
-const MOST_VALUES: usize = 1 << 40;
+const NO_LAYER: &str = "a network needs at least one layer";
 
 impl Network {
     /// Starts a network for samples of this shape, channels last.
@@ -195,9 +183,8 @@ impl Network {
     /// A network of layers that exist already, such as those of another network.
     ///
     /// # Errors
-    /// When there is no layer, a layer takes another number of values than the one below gives ([`Layer::input_size`]), is on another
-    /// device, or does not show all its tensors in every way ([`Layer::parameters_mut`], [`Layer::children`]). Names the layer by
-    /// position and kind.
+    /// When there is no layer, a layer does not take the output of the one below ([`Layer::output_shape`]), is on another device, or
+    /// its two visits differ ([`Layer::visit_mut`]). Names the layer by position and kind.
     pub fn from_layers(
         input_shape: Vec<usize>,
         rule: Rule,
@@ -207,28 +194,29 @@ impl Network {
         rule.check()?;
         check_shape(&input_shape)?;
         if layers.is_empty() {
-            return Err(Error::setting("a network needs at least one layer"));
+            return Err(Error::setting(NO_LAYER));
         }
         for (position, layer) in layers.iter_mut().enumerate() {
-            let checked = check_tensors(layer.as_mut())
-                .and_then(|()| check_shape(layer.output_shape()))
-                .and_then(|()| check_device(layer.as_ref(), device));
+            let checked =
+                check_visits(layer.as_mut()).and_then(|()| check_device(&**layer, device));
             checked
                 .map_err(|error| error.at(format_args!("layer {position} ({})", layer.kind())))?;
         }
-        check_sizes(&input_shape, &layers)?;
-        Ok(Self::checked(input_shape, rule, layers, device))
+        let chain = Chain::of(layers, &input_shape)?;
+        let output_shape = chain.output_shape(&input_shape)?;
+        Ok(Self::checked(input_shape, output_shape, rule, Sequential::new(chain), device))
     }
 
-    /// Of layers that were checked.
+    /// A network of layers that were checked.
     fn checked(
         input_shape: Vec<usize>,
+        output_shape: Vec<usize>,
         rule: Rule,
-        layers: Vec<Box<dyn Layer>>,
+        layers: Sequential,
         device: &Device,
     ) -> Self {
-        let state = State::new(layers.len(), device);
-        Self { input_shape, rule, layers, state, history: Vec::new() }
+        let state = State::new(device);
+        Self { input_shape, output_shape, rule, layers, state, history: Vec::new() }
     }
 
     /// Learns from one batch. Returns how far the outputs were off before learning.
@@ -248,8 +236,9 @@ impl Network {
     ) -> Result<Deviation> {
         optimizer.check()?;
         self.check_input(&input)?;
-        let deviation =
-            step::train(&mut self.layers, input, target.into(), optimizer, &mut self.state)?;
+        self.refresh()?;
+        let Self { layers, input_shape, state, .. } = self;
+        let deviation = step::train(layers, input, input_shape, target.into(), optimizer, state)?;
         self.record(&deviation);
         Ok(deviation)
     }
@@ -273,7 +262,9 @@ impl Network {
         } else {
             self.check_input(&input)?;
         }
-        step::train_unread(&mut self.layers, input, target.into(), optimizer, &mut self.state)
+        self.refresh()?;
+        let Self { layers, input_shape, state, .. } = self;
+        step::train_unread(layers, input, input_shape, target.into(), optimizer, state)
     }
 
     /// Counts a training step in the history.
@@ -299,9 +290,9 @@ impl Network {
     pub fn predict_with(&self, input: Tensor<2>, workspace: &mut Workspace) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let buffers = std::mem::replace(workspace, Workspace::new(self.device()));
-        let mut state =
-            State { workspace: buffers, ..State::new(self.layers.len(), self.device()) };
-        let output = step::forward(&self.layers, input, &mut state, Mode::Evaluate);
+        let mut state = State { workspace: buffers, memory: Memory::default() };
+        let output =
+            step::forward(&self.layers, input, &self.input_shape, &mut state, Mode::Evaluate);
         *workspace = state.workspace;
         Ok(output)
     }
@@ -313,7 +304,7 @@ impl Network {
     pub fn evaluate(&self, input: Tensor<2>, target: impl Into<Target>) -> Result<Deviation> {
         let output = self.predict(input)?;
         let found = step::top_signal(target.into(), output).map(|(_, deviation)| deviation);
-        found.map_err(|error| match step::broken_weight(&self.layers) {
+        found.map_err(|error| match step::broken_weight(self.layers.layers()) {
             Some(broken) if error.kind() == ErrorKind::NotFinite => Error::not_finite(format!(
                 "{broken}; load an earlier checkpoint or build the network again"
             )),
@@ -328,7 +319,8 @@ impl Network {
     /// When the input does not fit.
     pub fn predict_stateful(&mut self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
-        Ok(step::forward(&self.layers, input, &mut self.state, Mode::Evaluate))
+        let Self { layers, input_shape, state, .. } = self;
+        Ok(step::forward(layers, input, input_shape, state, Mode::Evaluate))
     }
 
     /// The outputs that [`Network::train_batch`] would compare with its target, output gate and charges included; nothing changes.
@@ -337,9 +329,9 @@ impl Network {
     /// When the input does not fit.
     pub fn preview(&self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
-        let mut state = State::new(self.layers.len(), self.device());
-        state.memories.clone_from(&self.state.memories);
-        Ok(step::forward(&self.layers, input, &mut state, Mode::Train))
+        let mut state = State::new(self.device());
+        state.memory.clone_from(&self.state.memory);
+        Ok(step::forward(&self.layers, input, &self.input_shape, &mut state, Mode::Train))
     }
 
     /// The mean absolute error of every training step so far, each from before the step.
@@ -367,15 +359,10 @@ impl Network {
     fn kept(&self, name: &str) -> Vec<(usize, Tensor<2>)> {
         fn visit(memory: &Memory, name: &str, found: &mut Vec<Tensor<2>>) {
             found.extend(memory.get(name).cloned());
-            for index in 0.. {
-                match memory.get_child(index) {
-                    Some(child) => visit(child, name, found),
-                    None => break,
-                }
-            }
+            memory.children().iter().for_each(|child| visit(child, name, found));
         }
         let mut all = Vec::new();
-        for (position, memory) in self.state.memories.iter().enumerate() {
+        for (position, memory) in self.state.memory.children().iter().enumerate() {
             let mut found = Vec::new();
             visit(memory, name, &mut found);
             all.extend(found.into_iter().map(|tensor| (position, tensor)));
@@ -385,7 +372,7 @@ impl Network {
 
     /// Forgets charges and spikes, as before the first batch.
     pub fn reset(&mut self) {
-        self.state = State::new(self.layers.len(), &self.device().clone());
+        self.state = State::new(&self.device().clone());
     }
 
     /// Begins a phase of training: the schedule of the optimizer starts again at the next step, while weights and moments stay.
@@ -393,14 +380,14 @@ impl Network {
     /// An optimizer of another kind, or with another peak or decay, starts its schedule without this call. A phase with the same peak
     /// and decay as the one before needs it: its schedule would otherwise continue where the last one ended.
     pub fn begin_phase(&mut self) {
-        for layer in &mut self.layers {
+        for layer in self.layers.layers_mut() {
             layer.parameters_mut().into_iter().for_each(Parameter::restart_schedule);
         }
     }
 
     /// Number of trainable values.
     pub fn n_parameters(&self) -> usize {
-        self.layers.iter().map(|layer| count(layer.as_ref())).sum()
+        count(&self.layers)
     }
 
     /// The shape of one input sample.
@@ -410,7 +397,7 @@ impl Network {
 
     /// The shape of one output sample.
     pub fn output_shape(&self) -> &[usize] {
-        self.layers.last().map_or(&self.input_shape, |layer| layer.output_shape())
+        &self.output_shape
     }
 
     /// The rule it was built with.
@@ -420,12 +407,58 @@ impl Network {
 
     /// Its layers, from the input up.
     pub fn layers(&self) -> &[Box<dyn Layer>] {
+        self.layers.layers()
+    }
+
+    /// Its layers as one.
+    pub fn sequential(&self) -> &Sequential {
         &self.layers
     }
 
-    /// The same, to be changed. A layer that is replaced must keep its sizes, or the next batch is refused.
+    /// Its layers, to be changed. A layer that is replaced must keep its sizes, or the next batch is refused.
     pub fn layers_mut(&mut self) -> &mut [Box<dyn Layer>] {
-        &mut self.layers
+        // Other layers may give other shapes.
+        self.layers.set_shapes(Vec::new());
+        self.layers.layers_mut()
+    }
+
+    /// The shape of a sample at the input, and behind each layer.
+    ///
+    /// # Errors
+    /// When a layer that was put in later does not take the output of the one below it.
+    pub fn shapes(&self) -> Result<Vec<Vec<usize>>> {
+        self.layers.shapes(&self.input_shape)
+    }
+
+    /// The shape of an output sample for inputs of a shape.
+    ///
+    /// # Errors
+    /// When a layer does not take the output of the one below it.
+    pub fn output_shape_for(&self, input: &[usize]) -> Result<Vec<usize>> {
+        check_shape(input)?;
+        Ok(self.layers.shapes(input)?.pop().unwrap_or_default())
+    }
+
+    /// Takes inputs of another shape from now on, such as smaller images for a convolutional network.
+    ///
+    /// # Errors
+    /// When a layer does not take the output of the one below it; the network is as before then.
+    pub fn set_input_shape(&mut self, shape: &[usize]) -> Result<()> {
+        check_shape(shape)?;
+        let shapes = self.layers.shapes(shape)?;
+        self.output_shape = shapes.last().cloned().unwrap_or_default();
+        self.input_shape = shape.to_vec();
+        self.layers.set_shapes(shapes);
+        Ok(())
+    }
+
+    /// Finds the shapes of layers that were changed.
+    fn refresh(&mut self) -> Result<()> {
+        if self.layers.has_shapes() {
+            return Ok(());
+        }
+        let shape = self.input_shape.clone();
+        self.set_input_shape(&shape)
     }
 
     /// Where it runs.
@@ -472,7 +505,9 @@ impl Network {
             )));
         }
         // Layers may have been replaced since they were checked.
-        check_sizes(&self.input_shape, &self.layers)?;
+        if !self.layers.has_shapes() {
+            self.layers.shapes(&self.input_shape)?;
+        }
         let expected: usize = self.input_shape.iter().product();
         match input.dims() {
             [0, _] => Err(Error::shape("the batch has no rows")),
@@ -491,11 +526,14 @@ fn count(layer: &dyn Layer) -> usize {
 impl Clone for Network {
     /// The same weights and history, with a state of its own.
     fn clone(&self) -> Self {
-        let layers = self.layers.iter().map(|layer| layer.boxed_clone()).collect();
-        let mut clone =
-            Self::checked(self.input_shape.clone(), self.rule.clone(), layers, self.device());
-        clone.history = self.history.clone();
-        clone
+        Self {
+            input_shape: self.input_shape.clone(),
+            output_shape: self.output_shape.clone(),
+            rule: self.rule.clone(),
+            layers: self.layers.clone(),
+            state: State::new(self.device()),
+            history: self.history.clone(),
+        }
     }
 }
 
@@ -506,20 +544,32 @@ pub struct Summary<'a>(&'a Network);
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let network = self.0;
-        row(f, "input", &network.input_shape, 0, 0)?;
-        for layer in &network.layers {
-            layer_rows(f, layer.as_ref(), 0)?;
-        }
-        let adds = network.layers.iter().map(|layer| layer.multiply_adds()).sum();
+        let shape = network.input_shape();
+        row(f, "input", shape, 0, 0)?;
+        layers_rows(f, &(&network.layers as &dyn Layer).children(), shape, 0)?;
+        let adds = network.layers.multiply_adds(shape);
         row(f, "total", network.output_shape(), network.n_parameters(), adds)
     }
 }
 
-/// A layer's row, and below it, further in, those of the layers it is made of.
-fn layer_rows(f: &mut fmt::Formatter<'_>, layer: &dyn Layer, depth: usize) -> fmt::Result {
-    let name = format!("{:width$}{}", "", layer.kind(), width = 2 * depth);
-    row(f, &name, layer.output_shape(), count(layer), layer.multiply_adds())?;
-    layer.children().into_iter().try_for_each(|child| layer_rows(f, child, depth + 1))
+/// The rows of layers one after another, and below each, further in, those of the layers it is made of.
+fn layers_rows(
+    f: &mut fmt::Formatter<'_>,
+    layers: &[&dyn Layer],
+    input: &[usize],
+    depth: usize,
+) -> fmt::Result {
+    let mut input = input.to_vec();
+    for layer in layers {
+        let name = format!("{:width$}{}", "", layer.kind(), width = 2 * depth);
+        let output = layer.output_shape(&input).unwrap_or_default();
+        row(f, &name, &output, count(*layer), layer.multiply_adds(&input))?;
+        for path in layer.paths() {
+            layers_rows(f, &path, &input, depth + 1)?;
+        }
+        input = output;
+    }
+    Ok(())
 }
 
 fn row(

@@ -13,7 +13,6 @@ pub use crate::backend::{
     AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Precision, Side, Transposed, Window,
 };
 use crate::error::{Error, Result};
-use crate::workspace::Workspace;
 
 /// Zeros. On the CPU they are made where they stay; a backend's own are made twice, and what is freed in between stays with the process.
 pub fn zeros(shape: [usize; 2], device: &Device) -> Tensor<2> {
@@ -29,16 +28,9 @@ pub(crate) fn unshared(tensor: Tensor<2>) -> std::result::Result<Tensor<2>, Tens
     if is_unshared { Ok(tensor) } else { Err(tensor) }
 }
 
-/// The tensor itself if nobody else holds its memory, else a copy in a buffer of the workspace: what follows can change it in place.
-pub fn exclusive(tensor: Tensor<2>, workspace: &mut Workspace) -> Tensor<2> {
-    let shape = tensor.dims();
-    match unshared(tensor) {
-        Ok(tensor) => tensor,
-        Err(tensor) => {
-            let buffer = workspace.take(shape).into_dispatch();
-            Tensor::from_dispatch(Dispatch::copy(tensor.into_dispatch(), buffer))
-        }
-    }
+/// The values of a tensor in the memory of a buffer.
+pub(crate) fn copy(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::copy(tensor.into_dispatch(), buffer.into_dispatch()))
 }
 
 /// A tensor of the backend that is chosen at run time.

@@ -1,15 +1,12 @@
 //! A weight, the state of the optimizer that serves it, and what core asks of an optimizer.
 
 use std::any::Any;
-use std::fmt;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use zor_random::Random;
 
 use crate::error::{Error, Result};
-use crate::ops::{self, Transposed};
-use crate::workspace::Workspace;
 
 /// A trainable matrix with its optimizer's state.
 ///
@@ -221,35 +218,3 @@ impl Parameter {
 
 /// The value is away only inside `update`, which has the parameter to itself and puts it back.
 const VALUE_IS_THERE: &str = "a parameter has its value outside of update";
-
-/// What a layer needs of an optimizer. It holds settings alone: its state lies with each parameter.
-pub trait Optimizer: fmt::Debug + Send + Sync {
-    /// A short name for summaries, such as `adamw`.
-    fn name(&self) -> &str;
-
-    /// Refuses settings that cannot be trained with.
-    ///
-    /// # Errors
-    /// Names the setting and what it must be.
-    fn check(&self) -> Result<()>;
-
-    /// Moves the parameter along `correlation`, the direction in which the error falls, of the parameter's shape.
-    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace);
-
-    /// The same step for a correlation `presynaptic^T signal` that is not multiplied out; an optimizer that can go by the factors overrides it.
-    ///
-    /// # Shapes
-    /// `[batch, rows]` and `[batch, columns]` of a parameter `[rows, columns]`.
-    fn step_in_factors(
-        &self,
-        parameter: &mut Parameter,
-        presynaptic: &Tensor<2>,
-        signal: &Tensor<2>,
-        workspace: &mut Workspace,
-    ) {
-        let buffer = workspace.take(parameter.shape());
-        let (presynaptic, signal) = (presynaptic.clone(), signal.clone());
-        let correlation = ops::product(presynaptic, signal, buffer, Transposed::Left);
-        self.step(parameter, correlation, workspace);
-    }
-}

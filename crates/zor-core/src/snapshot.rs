@@ -1,4 +1,4 @@
-//! A network as what a file keeps of it: its tensors by name, and what layers remember from step to step.
+//! The parts of a network that a file keeps: its tensors by name, and the state that layers carry from step to step.
 //!
 //! A name is the positions of a layer, from the network's down, and the tensor's name in it: `0.weight`, or `4.1.kernel` for the second layer inside
 //! the fifth.
@@ -6,143 +6,174 @@
 use burn::tensor::Tensor;
 
 use crate::build::parameter_name;
-use crate::contract::check_tensors;
+use crate::contract::check_visits;
 use crate::error::{Error, Result};
-use crate::layer::Layer;
+use crate::layer::{Layer, Visitor, VisitorMut};
+use crate::memory::Memory;
 use crate::network::Network;
 use crate::parameter::Parameter;
-use crate::workspace::Memory;
 
-/// What layers remember from step to step: charges, and how often random numbers were drawn.
+/// State that layers carry from step to step: charges, and the number of times that random numbers were drawn.
 #[derive(Clone, Debug, Default)]
-pub struct Remembered {
+pub struct CarriedState {
     /// Tensors by name, such as `1.charge`: `[batch, units]`.
     pub tensors: Vec<(String, Tensor<2>)>,
     /// Training passes of each layer that counts them, by its positions, such as `4.1`.
     pub counts: Vec<(String, u64)>,
 }
 
-/// What a tensor is to its layer.
+/// The role of a tensor in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It is trained.
     Trained,
-    /// It is kept beside what is trained, such as a running mean.
+    /// It is kept beside the trained tensors, such as a running mean.
     Buffer,
 }
 
 impl Network {
-    /// All parameters and buffers by name, in a fixed order.
+    /// All parameters and buffers by name, in a fixed order: layer by layer, parameters first.
     pub fn tensors(&self) -> Vec<(String, Role, &Parameter)> {
         let mut all = Vec::new();
         for (position, layer) in self.layers().iter().enumerate() {
-            for role in [Role::Trained, Role::Buffer] {
-                let names = names(layer.as_ref(), position, role);
-                let tensors = tensors(layer.as_ref(), role);
-                let named = names.into_iter().zip(tensors);
-                all.extend(named.map(|(name, tensor)| (name, role, tensor)));
-            }
+            let mut names = Names { path: vec![(position, 0)], trained: vec![], buffers: vec![] };
+            layer.visit(&mut names);
+            let named = |role| move |(name, tensor)| (name, role, tensor);
+            all.extend(names.trained.into_iter().map(named(Role::Trained)));
+            all.extend(names.buffers.into_iter().map(named(Role::Buffer)));
         }
         all
     }
 
-    /// Changes all parameters and buffers, in the same order.
+    /// Changes all parameters and buffers, in the order of [`Network::tensors`].
     ///
     /// # Errors
-    /// When a layer that was put in later does not show all its tensors in every way, as [`Network::from_layers`] asks; nothing has
-    /// changed then.
+    /// When the two visits of a layer that was put in later differ ([`Layer::visit_mut`]); nothing has changed then.
     pub fn for_each_tensor(&mut self, mut change: impl FnMut(&str, &mut Parameter)) -> Result<()> {
         for (position, layer) in self.layers_mut().iter_mut().enumerate() {
-            let checked = check_tensors(layer.as_mut());
+            let checked = check_visits(layer.as_mut());
             checked.map_err(|e| e.at(format_args!("layer {position} ({})", layer.kind())))?;
         }
         for (position, layer) in self.layers_mut().iter_mut().enumerate() {
-            for role in [Role::Trained, Role::Buffer] {
-                let names = names(layer.as_ref(), position, role);
-                let tensors = match role {
-                    Role::Trained => layer.parameters_mut(),
-                    Role::Buffer => layer.buffers_mut(),
-                };
-                for (name, tensor) in names.iter().zip(tensors) {
-                    change(name, tensor);
-                }
+            let mut names =
+                NamesMut { path: vec![(position, 0)], trained: vec![], buffers: vec![] };
+            layer.visit_mut(&mut names);
+            for (name, tensor) in names.trained.into_iter().chain(names.buffers) {
+                change(&name, tensor);
             }
         }
         Ok(())
     }
 
-    /// What layers remember from step to step.
-    pub fn remembered(&self) -> Remembered {
-        let mut found = Remembered::default();
+    /// The state that layers carry from step to step.
+    pub fn carried_state(&self) -> CarriedState {
+        let mut found = CarriedState::default();
         for (position, layer) in self.layers().iter().enumerate() {
-            let memory = &self.state().memories[position];
-            collect(layer.as_ref(), memory, &mut vec![position], &mut found);
+            if let Some(memory) = self.state().memory.get_child(position) {
+                collect(layer.as_ref(), memory, &mut vec![position], &mut found);
+            }
         }
         found
     }
 
-    /// Has layers remember what others of the same network did.
+    /// Gives layers the state that others of an equal network carried.
     ///
     /// # Errors
-    /// When no layer of this network remembers something of such a name; the network is as before then.
-    pub fn set_remembered(&mut self, remembered: Remembered) -> Result<()> {
-        let mut memories = vec![Memory::default(); self.layers().len()];
-        let (mut tensors, mut counts) = (remembered.tensors, remembered.counts);
+    /// When no layer of this network carries something of such a name; the network is as before then.
+    pub fn set_carried_state(&mut self, carried: CarriedState) -> Result<()> {
+        let mut memory = Memory::default();
+        let (mut tensors, mut counts) = (carried.tensors, carried.counts);
         for (position, layer) in self.layers().iter().enumerate() {
-            let path = &mut vec![position];
-            restore(layer.as_ref(), &mut memories[position], path, &mut tensors, &mut counts);
+            let (layer, path) = (layer.as_ref(), &mut vec![position]);
+            restore(layer, memory.child(position), path, &mut tensors, &mut counts);
         }
         let unknown = tensors.into_iter().map(|(name, _)| name);
         let unknown: Vec<_> = unknown.chain(counts.into_iter().map(|(name, _)| name)).collect();
         if !unknown.is_empty() {
             return Err(Error::setting(format!(
-                "no layer of this network remembers {}",
+                "no layer of this network carries {}",
                 unknown.join(", ")
             )));
         }
-        self.state_mut().memories = memories;
+        self.state_mut().memory = memory;
         Ok(())
     }
 }
 
-fn tensors(layer: &dyn Layer, role: Role) -> Vec<&Parameter> {
-    match role {
-        Role::Trained => layer.parameters(),
-        Role::Buffer => layer.buffers(),
+/// Names of tensors: positions of the layer, and the tensor's own name.
+struct Names<'a> {
+    /// Positions of the layer that is visited, each with the number of layers inside it that were visited.
+    path: Vec<(usize, usize)>,
+    trained: Vec<(String, &'a Parameter)>,
+    buffers: Vec<(String, &'a Parameter)>,
+}
+
+/// [`Names`] of tensors that may be changed.
+struct NamesMut<'a> {
+    path: Vec<(usize, usize)>,
+    trained: Vec<(String, &'a mut Parameter)>,
+    buffers: Vec<(String, &'a mut Parameter)>,
+}
+
+/// The name of a tensor of the layer at the end of a path.
+fn name(path: &[(usize, usize)], tensor: &Parameter) -> String {
+    let path: Vec<usize> = path.iter().map(|(position, _)| *position).collect();
+    parameter_name(&path, tensor.name())
+}
+
+/// Enters the next layer inside the last of a path.
+fn enter(path: &mut Vec<(usize, usize)>) {
+    let index = path.last_mut().map_or(0, |(_, visited)| {
+        *visited += 1;
+        *visited - 1
+    });
+    path.push((index, 0));
+}
+
+impl<'a> Visitor<'a> for Names<'a> {
+    fn parameter(&mut self, parameter: &'a Parameter) {
+        self.trained.push((name(&self.path, parameter), parameter));
+    }
+
+    fn buffer(&mut self, buffer: &'a Parameter) {
+        self.buffers.push((name(&self.path, buffer), buffer));
+    }
+
+    fn child(&mut self, layer: &'a dyn Layer) {
+        enter(&mut self.path);
+        layer.visit(self);
+        self.path.pop();
     }
 }
 
-/// Names of a layer's tensors, in its order.
-fn names(layer: &dyn Layer, position: usize, role: Role) -> Vec<String> {
-    fn visit(layer: &dyn Layer, role: Role, path: &mut Vec<usize>, names: &mut Vec<String>) {
-        let children = layer.children();
-        if children.is_empty() {
-            let own = tensors(layer, role).into_iter();
-            names.extend(own.map(|tensor| parameter_name(path, tensor.name())));
-        }
-        for (index, child) in children.into_iter().enumerate() {
-            path.push(index);
-            visit(child, role, path, names);
-            path.pop();
-        }
+impl<'a> VisitorMut<'a> for NamesMut<'a> {
+    fn parameter(&mut self, parameter: &'a mut Parameter) {
+        self.trained.push((name(&self.path, parameter), parameter));
     }
-    let mut found = Vec::new();
-    visit(layer, role, &mut vec![position], &mut found);
-    found
+
+    fn buffer(&mut self, buffer: &'a mut Parameter) {
+        self.buffers.push((name(&self.path, buffer), buffer));
+    }
+
+    fn child(&mut self, layer: &'a mut dyn Layer) {
+        enter(&mut self.path);
+        layer.visit_mut(self);
+        self.path.pop();
+    }
 }
 
 fn positions(path: &[usize]) -> String {
     path.iter().map(usize::to_string).collect::<Vec<_>>().join(".")
 }
 
-fn collect(layer: &dyn Layer, memory: &Memory, path: &mut Vec<usize>, found: &mut Remembered) {
-    for slot in layer.remembers() {
+fn collect(layer: &dyn Layer, memory: &Memory, path: &mut Vec<usize>, found: &mut CarriedState) {
+    for slot in layer.carried() {
         if let Some(tensor) = memory.get(slot) {
             found.tensors.push((parameter_name(path, slot), tensor.clone()));
         }
     }
-    if memory.counted() > 0 {
-        found.counts.push((positions(path), memory.counted()));
+    if memory.passes() > 0 {
+        found.counts.push((positions(path), memory.passes()));
     }
     for (index, child) in layer.children().into_iter().enumerate() {
         if let Some(memory) = memory.get_child(index) {
@@ -160,7 +191,7 @@ fn restore(
     tensors: &mut Vec<(String, Tensor<2>)>,
     counts: &mut Vec<(String, u64)>,
 ) {
-    for slot in layer.remembers() {
+    for slot in layer.carried() {
         let name = parameter_name(path, slot);
         if let Some(at) = tensors.iter().position(|(known, _)| *known == name) {
             memory.keep(slot, tensors.swap_remove(at).1);
@@ -168,7 +199,7 @@ fn restore(
     }
     let place = positions(path);
     if let Some(at) = counts.iter().position(|(known, _)| *known == place) {
-        memory.set_counted(counts.swap_remove(at).1);
+        memory.set_passes(counts.swap_remove(at).1);
     }
     for (index, child) in layer.children().into_iter().enumerate() {
         path.push(index);
@@ -184,7 +215,7 @@ mod tests {
     use crate::step::Target;
     use crate::{
         BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig, GateConfig,
-        Optimizer, Random, Rule, SequenceConfig, Workspace,
+        Optimizer, Random, Rule, SequentialConfig, Workspace,
     };
     use burn::tensor::Device;
 
@@ -206,7 +237,7 @@ mod tests {
     }
 
     fn network() -> Network {
-        let inner = SequenceConfig::new().layer(Conv2dConfig::same(2, 3));
+        let inner = SequentialConfig::new().layer(Conv2dConfig::same(2, 3));
         let inner = inner.layer(BatchNormConfig::default()).layer(DropoutConfig::new(0.5));
         let block = BranchConfig::residual().layer(inner).layer(GateConfig::default());
         Network::builder(&[3, 3, 2])
@@ -250,7 +281,7 @@ mod tests {
                 Ok(Tensor::zeros(shape, &Device::flex()))
             }
         }
-        let inner = SequenceConfig::new().layer(Conv2dConfig::same(2, 3));
+        let inner = SequentialConfig::new().layer(Conv2dConfig::same(2, 3));
         let inner = inner.layer(BatchNormConfig::default());
         let block = BranchConfig::residual().layer(inner).shortcut(Conv2dConfig::new(2, 1));
         let builder = Network::builder(&[3, 3, 2]).layer(block).layer(DenseConfig::new(4));
@@ -264,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn training_goes_on_from_what_was_remembered() {
+    fn training_goes_on_from_what_was_carried_state() {
         let mut random = Random::seeded(1);
         let mut input = || Parameter::normal("x", [5, 18], 1.0, &mut random, &Device::flex());
         let batches = [input().value(), input().value()];
@@ -276,23 +307,24 @@ mod tests {
         };
         train(&mut first, &batches[0]);
         let (mut second, mut forgetful) = (first.clone(), first.clone());
-        second.set_remembered(first.remembered()).unwrap();
+        second.set_carried_state(first.carried_state()).unwrap();
         let expected = train(&mut first, &batches[1]);
         assert_eq!(train(&mut second, &batches[1]), expected);
         assert_ne!(train(&mut forgetful, &batches[1]), expected, "charges and dropout matter");
-        let remembered = first.remembered();
+        let remembered = first.carried_state();
         let names: Vec<&str> = remembered.tensors.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["0.1.charge", "1.charge"]);
         assert_eq!(remembered.counts, [("0.0.2".to_owned(), 2)]);
     }
 
     #[test]
-    fn what_no_layer_remembers_is_named() {
+    fn state_that_no_layer_carries_is_named() {
         let mut network = network();
-        let before = network.remembered().counts;
+        let before = network.carried_state().counts;
         let counts = vec![("7.1".to_owned(), 3)];
-        let error = network.set_remembered(Remembered { tensors: Vec::new(), counts }).unwrap_err();
+        let error =
+            network.set_carried_state(CarriedState { tensors: Vec::new(), counts }).unwrap_err();
         assert!(error.to_string().contains("7.1"), "{error}");
-        assert_eq!(network.remembered().counts, before);
+        assert_eq!(network.carried_state().counts, before);
     }
 }

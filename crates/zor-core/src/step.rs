@@ -6,24 +6,26 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::layer::{Layer, Learning, Mode, Signal};
+use crate::layer::{Layer, LearnPass, Pass, Signal};
+use crate::layers::Sequential;
+use crate::memory::{Memory, Mode};
 use crate::ops::{self, ErrorSums};
-use crate::parameter::Optimizer;
-use crate::workspace::{Memory, Workspace};
+use crate::optimizer::Optimizer;
+use crate::workspace::Workspace;
 
-/// What lies beside the weights of a network: each layer's memory, and buffers.
+/// The state of a network beside its weights: the memory of each layer, and buffers.
 #[derive(Debug)]
 pub struct State {
-    /// One memory for each layer.
-    pub memories: Vec<Memory>,
+    /// The memory of the layers: child `i` belongs to layer `i`.
+    pub memory: Memory,
     /// Buffers shared by all layers.
     pub workspace: Workspace,
 }
 
 impl State {
-    /// The state of a network of so many layers that has not seen anything.
-    pub fn new(n_layers: usize, device: &Device) -> Self {
-        Self { memories: vec![Memory::default(); n_layers], workspace: Workspace::new(device) }
+    /// The state of a network that has seen no batch.
+    pub fn new(device: &Device) -> Self {
+        Self { memory: Memory::default(), workspace: Workspace::new(device) }
     }
 }
 
@@ -43,10 +45,19 @@ pub enum Target {
         /// From 0 to 1.
         smoothing: f32,
     },
+    /// Smoothed classes with a weight for each row: the signal is `weight * (target - softmax(output))`.
+    WeightedClasses {
+        /// The class of each row.
+        classes: Vec<usize>,
+        /// From 0 to 1.
+        smoothing: f32,
+        /// The weight of each row, finite and at least 0.
+        weights: Vec<f32>,
+    },
 }
 
 impl Target {
-    /// What the target asks of an output of this shape; for classes, their probabilities.
+    /// The values that an output of this shape is compared with; for classes, their probabilities, times the weights of rows.
     ///
     /// # Errors
     /// When it does not fit.
@@ -58,7 +69,28 @@ impl Target {
             Self::SmoothedClasses { classes, smoothing } => {
                 probabilities(&classes, smoothing, dims, device)
             }
+            Self::WeightedClasses { classes, smoothing, weights } => {
+                probabilities(&classes, smoothing, dims, device) * column(&weights, device)
+            }
         })
+    }
+
+    /// The weight of each row, `[rows, 1]`; none where all rows count alike.
+    pub fn weights(&self, device: &Device) -> Option<Tensor<2>> {
+        match self {
+            Self::WeightedClasses { weights, .. } => Some(column(weights, device)),
+            _ => None,
+        }
+    }
+
+    /// The class of each row; none where the target is values.
+    pub fn classes(&self) -> Option<&[usize]> {
+        match self {
+            Self::Values(_) => None,
+            Self::Classes(classes)
+            | Self::SmoothedClasses { classes, .. }
+            | Self::WeightedClasses { classes, .. } => Some(classes),
+        }
     }
 
     /// Whether the target fits an output of this shape, found without computing anything. Values may still be NaN.
@@ -82,6 +114,23 @@ impl Target {
             Self::Values(_) => return Ok(()),
             Self::Classes(classes) => (classes, 0.0),
             Self::SmoothedClasses { classes, smoothing } => (classes, *smoothing),
+            Self::WeightedClasses { classes, smoothing, weights } => {
+                if weights.len() != classes.len() {
+                    return Err(Error::shape(format!(
+                        "{} weights for {} classes",
+                        weights.len(),
+                        classes.len()
+                    )));
+                }
+                let is_weight = |weight: &f32| weight.is_finite() && *weight >= 0.0;
+                if let Some(row) = weights.iter().position(|weight| !is_weight(weight)) {
+                    return Err(Error::setting(format!(
+                        "row {row} has the weight {}; it must be finite and at least 0",
+                        weights[row]
+                    )));
+                }
+                (classes, *smoothing)
+            }
         };
         let [rows, columns] = dims;
         if classes.len() != rows {
@@ -251,110 +300,97 @@ pub(crate) fn broken_weight(layers: &[Box<dyn Layer>]) -> Option<String> {
     })
 }
 
-/// Whether a target fits the output of layers for a batch of `rows` rows.
-fn check_target(
-    layers: &[Box<dyn Layer>],
-    input: &Tensor<2>,
-    target: &Target,
-    device: &Device,
-) -> Result<()> {
-    let [rows, columns] = input.dims();
-    let outputs = layers.last().map_or(columns, |layer| layer.output_shape().iter().product());
-    target.check([rows, outputs], device)
-}
-
-/// The output of a batch.
+/// The output of a batch of inputs of a shape.
 ///
 /// # Shapes
 /// `[batch, inputs]` -> `[batch, outputs]`.
 pub fn forward(
-    layers: &[Box<dyn Layer>],
+    layers: &Sequential,
     input: Tensor<2>,
+    shape: &[usize],
     state: &mut State,
     mode: Mode,
 ) -> Tensor<2> {
-    layers.iter().zip(&mut state.memories).fold(input, |activity, (layer, memory)| {
-        layer.forward(activity, memory, &mut state.workspace, mode)
-    })
+    layers.forward(input, &mut Pass::new(&mut state.memory, &mut state.workspace, mode, shape))
 }
 
 /// Sends a signal down from the output; every layer learns as it passes.
 ///
-/// [`forward`] in [`Mode::Train`] comes before, with the same state. The signal ends at the lowest layer that learns: those below are left
-/// as they are, running means included.
+/// [`forward`] in [`Mode::Train`] comes before, with the same state and shape. The signal ends at the lowest layer that learns: those below
+/// are left as they are, running means included.
 pub fn learn(
-    layers: &mut [Box<dyn Layer>],
+    layers: &mut Sequential,
     signal: Tensor<2>,
+    shape: &[usize],
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) {
-    let Some(lowest) = lowest_learning(layers) else {
-        return;
-    };
-    let mut signal = Signal::new(signal);
-    for (index, layer) in layers.iter_mut().enumerate().skip(lowest).rev() {
-        let mut learning = Learning {
-            optimizer,
-            workspace: &mut state.workspace,
-            signal_is_wanted: index > lowest,
-        };
-        signal = layer.learn(signal, &mut state.memories[index], &mut learning);
-    }
+    let mut pass = LearnPass::new(&mut state.memory, &mut state.workspace, optimizer, shape);
+    pass.signal_is_wanted = false;
+    let signal = layers.learn(Signal::new(signal), &mut pass);
     state.workspace.give(signal.values);
 }
 
-/// The lowest layer with a parameter that is not frozen.
-pub(crate) fn lowest_learning(layers: &[Box<dyn Layer>]) -> Option<usize> {
-    let learns = |layer: &dyn Layer| layer.parameters().iter().any(|one| !one.is_frozen());
-    layers.iter().position(|layer| learns(layer.as_ref()))
-}
-
-/// Forward, signal, learning: one step of training. Returns how far the outputs were off before the step.
+/// One step of training: forward, signal, learning. Returns the error of the outputs before the step.
 ///
 /// # Errors
 /// When the target does not fit the output: layers and state are as before then. When an error is not finite: no weight has changed
 /// then, while charges and counts in the state have moved.
 pub fn train(
-    layers: &mut [Box<dyn Layer>],
+    layers: &mut Sequential,
     input: Tensor<2>,
+    shape: &[usize],
     target: Target,
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) -> Result<Deviation> {
-    check_target(layers, &input, &target, state.workspace.device())?;
-    let output = forward(layers, input, state, Mode::Train);
+    check_target(layers, &input, shape, &target, state.workspace.device())?;
+    let output = forward(layers, input, shape, state, Mode::Train);
     let (signal, deviation) = top_signal(target, output).map_err(|error| match error.kind() {
-        ErrorKind::NotFinite => not_finite(layers),
+        ErrorKind::NotFinite => not_finite(layers.layers()),
         _ => error,
     })?;
-    learn(layers, signal, optimizer, state);
+    learn(layers, signal, shape, optimizer, state);
     Ok(deviation)
 }
 
 /// [`train`] without waiting for the device, if it is one that has a queue ([`ops::runs_ahead`]).
 ///
-/// There an error that is not finite comes to light when the result is read. Weights that such a batch says nothing finite about stay; others
-/// move by what their optimizer remembers.
+/// On such a device a non-finite error is reported when the result is read. Weights whose update is not finite keep their value; the
+/// others may still move by momentum.
 ///
 /// # Errors
 /// When the target does not fit the output; on other devices those of [`train`].
 pub fn train_unread(
-    layers: &mut [Box<dyn Layer>],
+    layers: &mut Sequential,
     input: Tensor<2>,
+    shape: &[usize],
     target: Target,
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) -> Result<Unread> {
     if !ops::runs_ahead(state.workspace.device()) {
-        return train(layers, input, target, optimizer, state).map(Unread::from);
+        return train(layers, input, shape, target, optimizer, state).map(Unread::from);
     }
-    check_target(layers, &input, &target, state.workspace.device())?;
-    let output = forward(layers, input, state, Mode::Train);
+    check_target(layers, &input, shape, &target, state.workspace.device())?;
+    let output = forward(layers, input, shape, state, Mode::Train);
     let (target, output) = compared(target, output)?;
     let elements = output.dims().iter().product();
     let (signal, sums) = ops::error_signal_unread(target, output);
-    learn(layers, signal, optimizer, state);
+    learn(layers, signal, shape, optimizer, state);
     Ok(Unread { sums: Sums::OnDevice(sums), elements })
+}
+
+/// Whether a target fits the output of layers for a batch.
+fn check_target(
+    layers: &Sequential,
+    input: &Tensor<2>,
+    shape: &[usize],
+    target: &Target,
+    device: &Device,
+) -> Result<()> {
+    let outputs = layers.output_shape(shape)?.iter().product();
+    target.check([input.dims()[0], outputs], device)
 }
 
 /// The signal at the top of a network, in place of its output, and how large it is.
@@ -378,9 +414,20 @@ pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Devia
 
 /// A target's values and what they are compared with: for classes, probabilities.
 fn compared(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>)> {
+    let device = output.device();
     let output = if target.is_classes() { activation::softmax(output, 1) } else { output };
-    let target = target.into_values(output.dims(), &output.device())?;
+    let weights = target.weights(&device);
+    let target = target.into_values(output.dims(), &device)?;
+    let output = match weights {
+        Some(weights) => output * weights,
+        None => output,
+    };
     Ok((target, output))
+}
+
+/// Numbers as a column `[n, 1]`.
+fn column(values: &[f32], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), device)
 }
 
 /// Of classes that fit.

@@ -1,8 +1,7 @@
-//! What a step keeps outside the weights: buffers that are used again, and what each layer remembers.
+//! Buffers that are used again from step to step.
 
 use burn::tensor::{Device, Tensor};
 
-use crate::layer::Mode;
 use crate::ops;
 
 /// Buffers that are given back and taken again, so that a steady training loop allocates none.
@@ -73,77 +72,15 @@ impl Workspace {
             shelf.free.push(buffer);
         }
     }
-}
 
-/// What one layer remembers: state that lasts from step to step (charges), and the trace of the last forward pass
-/// that its learning needs. Layers made of layers keep one child for each.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    slots: Vec<(&'static str, Tensor<2>)>,
-    children: Vec<Memory>,
-    counted: u64,
-}
-
-impl Memory {
-    /// Takes a tensor out, leaving its place empty.
-    pub fn take(&mut self, name: &'static str) -> Option<Tensor<2>> {
-        let index = self.slots.iter().position(|(slot, _)| *slot == name)?;
-        Some(self.slots.swap_remove(index).1)
-    }
-
-    /// Keeps a tensor under a name and returns the one that was there.
-    pub fn keep(&mut self, name: &'static str, tensor: Tensor<2>) -> Option<Tensor<2>> {
-        let before = self.take(name);
-        self.slots.push((name, tensor));
-        before
-    }
-
-    /// Keeps a tensor under a name if learning follows; what is not kept, or was there before, goes to the workspace.
-    pub fn keep_to_learn(
-        &mut self,
-        name: &'static str,
-        tensor: Tensor<2>,
-        mode: Mode,
-        workspace: &mut Workspace,
-    ) {
-        let unused = match mode {
-            Mode::Train => self.keep(name, tensor),
-            Mode::Evaluate => Some(tensor),
-        };
-        unused.into_iter().for_each(|unused| workspace.give(unused));
-    }
-
-    /// A look at a tensor.
-    pub fn get(&self, name: &str) -> Option<&Tensor<2>> {
-        self.slots.iter().find(|(slot, _)| *slot == name).map(|(_, tensor)| tensor)
-    }
-
-    /// The memory of a layer inside this one, made when first asked for.
-    pub fn child(&mut self, index: usize) -> &mut Memory {
-        if self.children.len() <= index {
-            self.children.resize_with(index + 1, Memory::default);
+    /// A tensor whose memory nobody else holds: the tensor itself, or a copy in a buffer.
+    pub fn exclusive(&mut self, tensor: Tensor<2>) -> Tensor<2> {
+        match ops::unshared(tensor) {
+            Ok(tensor) => tensor,
+            Err(tensor) => {
+                let buffer = self.take(tensor.dims());
+                ops::copy(tensor, buffer)
+            }
         }
-        &mut self.children[index]
-    }
-
-    /// The same, only to be looked at; none if that layer never asked for it.
-    pub fn get_child(&self, index: usize) -> Option<&Memory> {
-        self.children.get(index)
-    }
-
-    /// How often [`Memory::count`] was asked.
-    pub fn counted(&self) -> u64 {
-        self.counted
-    }
-
-    /// As if it had been asked so often.
-    pub fn set_counted(&mut self, counted: u64) {
-        self.counted = counted;
-    }
-
-    /// How often this was asked before: the number of a training pass, for layers that draw random numbers.
-    pub fn count(&mut self) -> u64 {
-        self.counted += 1;
-        self.counted - 1
     }
 }

@@ -6,11 +6,10 @@
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::ops::{self, Transposed};
 use zor_core::{
-    Activation, BatchNormConfig, BiasConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig,
-    Deviation, DropoutConfig, Error, ErrorKind, Fill, GateConfig, GroupNormConfig, Layer,
-    LayerConfig, Learning, Memory, Mode, Network, Optimizer, Parameter, Place, Pool2dConfig,
-    Random, ReshapeConfig, Result, Rule, SequenceConfig, Signal, Sparsity, Target, UpsampleConfig,
-    Workspace,
+    Activation, BatchNormConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig, Deviation,
+    Error, ErrorKind, Fill, GateConfig, GroupNormConfig, Layer, LayerConfig, LearnPass, Mode,
+    Network, Optimizer, Parameter, Pass, Place, Pool2dConfig, Pooling, Random, ReshapeConfig,
+    Result, Rule, SequentialConfig, Signal, Sparsity, Target, Visitor, VisitorMut, Workspace,
 };
 
 /// The plainest optimizer: a step along the correlation.
@@ -324,7 +323,6 @@ fn any_number_of_threads_gives_the_same_bits() {
 #[derive(Clone, Debug)]
 struct Scale {
     scale: Parameter,
-    shape: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -334,7 +332,7 @@ impl LayerConfig for ScaleConfig {
     fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let n = shape.iter().product();
         let scale = context.parameter("scale", [1, n], Fill::Constant(1.0))?;
-        Ok(Box::new(Scale { scale, shape: shape.to_vec() }))
+        Ok(Box::new(Scale { scale }))
     }
 }
 
@@ -343,47 +341,32 @@ impl Layer for Scale {
         "scale"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(input.to_vec())
     }
 
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        _: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
-        if mode == Mode::Train {
-            memory.keep("input", input.clone());
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        if pass.mode == Mode::Train {
+            pass.memory.keep("input", input.clone());
         }
         input * self.scale.value()
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
         let below = signal.values.clone() * self.scale.value();
-        if let Some(input) = memory.take("input") {
+        if let Some(input) = pass.memory.take("input") {
             let correlation = (input * signal.values).sum_dim(0);
-            learning.optimizer.step(&mut self.scale, correlation, learning.workspace);
+            pass.optimizer.step(&mut self.scale, correlation, pass.workspace);
         }
         Signal::new(below)
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.scale]
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.scale);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.scale]
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.scale);
     }
 }
 
@@ -409,17 +392,18 @@ fn a_layer_from_outside_learns_in_a_network() {
     assert!(error.to_string().contains("scale"));
 }
 
-/// The fault in the tensors of a [`Flawed`] layer.
+/// The fault in the visits of a [`Flawed`] layer.
 #[derive(Clone, Copy, Debug)]
 enum Flaw {
     NoParametersMut,
     NoBuffersMut,
     OtherOrder,
-    OwnBesideChildren,
+    OtherRole,
+    NoChildMut,
     Nothing,
 }
 
-/// A layer whose methods do not agree.
+/// A layer whose visits do not agree, with parameters of its own beside a layer inside it.
 #[derive(Clone, Debug)]
 struct Flawed {
     flaw: Flaw,
@@ -431,8 +415,10 @@ impl LayerConfig for Flaw {
     fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let units = shape.iter().product();
         let mut own = || context.parameter("own", [1, units], Fill::Constant(1.0));
-        let (own, scale) = ([own()?, own()?], own()?);
-        Ok(Box::new(Flawed { flaw: *self, own, child: Scale { scale, shape: shape.to_vec() } }))
+        let own = [own()?, own()?];
+        let scale = context
+            .child(0, |context| context.parameter("scale", [1, units], Fill::Constant(1.0)))?;
+        Ok(Box::new(Flawed { flaw: *self, own, child: Scale { scale } }))
     }
 }
 
@@ -441,66 +427,65 @@ impl Layer for Flawed {
         "flawed"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.child.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(input.to_vec())
     }
 
-    fn forward(&self, input: Tensor<2>, _: &mut Memory, _: &mut Workspace, _: Mode) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, _: &mut Pass<'_>) -> Tensor<2> {
         input
     }
 
-    fn learn(&mut self, signal: Signal, _: &mut Memory, _: &mut Learning<'_>) -> Signal {
+    fn learn(&mut self, signal: Signal, _: &mut LearnPass<'_>) -> Signal {
         signal
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        match self.flaw {
-            Flaw::NoBuffersMut => Vec::new(),
-            _ => self.own.iter().collect(),
-        }
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.own[0]);
+        visitor.buffer(&self.own[1]);
+        visitor.child(&self.child);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        let [first, second] = &mut self.own;
         match self.flaw {
-            Flaw::NoParametersMut | Flaw::NoBuffersMut => Vec::new(),
-            Flaw::OtherOrder => self.own.iter_mut().rev().collect(),
-            Flaw::OwnBesideChildren | Flaw::Nothing => self.own.iter_mut().collect(),
+            Flaw::NoParametersMut => visitor.buffer(second),
+            Flaw::NoBuffersMut => visitor.parameter(first),
+            Flaw::OtherOrder => {
+                visitor.buffer(second);
+                visitor.parameter(first);
+            }
+            Flaw::OtherRole => {
+                visitor.parameter(first);
+                visitor.parameter(second);
+            }
+            Flaw::NoChildMut | Flaw::Nothing => {
+                visitor.parameter(first);
+                visitor.buffer(second);
+            }
         }
-    }
-
-    fn buffers(&self) -> Vec<&Parameter> {
-        match self.flaw {
-            Flaw::NoBuffersMut => self.own.iter().collect(),
-            _ => Vec::new(),
+        if !matches!(self.flaw, Flaw::NoChildMut) {
+            visitor.child(&mut self.child);
         }
-    }
-
-    fn children(&self) -> Vec<&dyn Layer> {
-        match self.flaw {
-            Flaw::OwnBesideChildren => vec![&self.child],
-            _ => Vec::new(),
-        }
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
     }
 }
 
 #[test]
-fn a_layer_that_does_not_show_all_its_tensors_is_refused_by_position_kind_and_method() {
+fn a_layer_whose_two_visits_differ_is_refused_by_position_and_kind() {
     let device = Device::flex();
+    let shows = "shows 2 parameters, 1 buffers and 1 layers";
     let cases = [
-        (Flaw::NoParametersMut, ["gives 2 and parameters_mut gives 0", "implement parameters"]),
-        (Flaw::NoBuffersMut, ["gives 2 and buffers_mut gives 0", "implement buffers"]),
-        (Flaw::OtherOrder, ["another order", "parameters_mut"]),
-        (Flaw::OwnBesideChildren, ["gives 2", "children have 1"]),
+        (Flaw::NoParametersMut, "visit_mut 1 parameters, 1 buffers and 1 layers"),
+        (Flaw::NoBuffersMut, "visit_mut 2 parameters, 0 buffers and 1 layers"),
+        (Flaw::OtherOrder, "visit_mut others or in another order"),
+        (Flaw::OtherRole, "visit_mut 3 parameters, 0 buffers and 1 layers"),
+        (Flaw::NoChildMut, "visit_mut 1 parameters, 1 buffers and 0 layers"),
     ];
-    for (flaw, words) in cases {
+    for (flaw, word) in cases {
+        let words = [shows, word];
         let dense = || Network::builder(&[6]).layer(DenseConfig::new(6));
         let all = [&["layer 1", "'flawed'"][..], &words].concat();
         refused(dense().layer(flaw).build(&device), ErrorKind::Setting, &all);
-        let inside = SequenceConfig::new().layer(DenseConfig::new(6)).layer(flaw);
+        let inside = SequentialConfig::new().layer(DenseConfig::new(6)).layer(flaw);
         let all = [&["layer 1", "sequence layer 1"][..], &words].concat();
         refused(dense().layer(inside).build(&device), ErrorKind::Setting, &all);
         let mut network = dense().layer(DenseConfig::new(6)).build(&device).unwrap();
@@ -515,8 +500,70 @@ fn a_layer_that_does_not_show_all_its_tensors_is_refused_by_position_kind_and_me
         refused(network.for_each_tensor(|_, _| changed += 1), ErrorKind::Setting, &words);
         assert_eq!(changed, 0);
     }
+    // Tensors of a layer itself and those of a layer inside it have names of their own.
     let sound = Network::builder(&[6]).layer(Flaw::Nothing).layer(ScaleConfig).build(&device);
-    assert_eq!(sound.unwrap().tensors().len(), 3);
+    let sound = sound.unwrap();
+    let names: Vec<String> = sound.tensors().into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["0.own", "0.0.scale", "0.own", "1.scale"]);
+}
+
+#[test]
+fn a_convolutional_network_takes_inputs_of_another_size() {
+    let device = Device::flex();
+    let build = |side: usize| {
+        let network = Network::builder(&[side, side, 2])
+            .layer(Conv2dConfig::same(4, 3).with_max_pool(2))
+            .layer(BranchConfig::concatenate().layer(Conv2dConfig::same(4, 3)))
+            .layer(BatchNormConfig::default())
+            .layer(GateConfig::default())
+            .layer(Pool2dConfig::global(Pooling::Average))
+            .layer(ReshapeConfig::flatten())
+            .layer(DenseConfig::new(3));
+        network.build(&device).unwrap()
+    };
+    let mut network = build(8);
+    let train = |network: &mut Network, side: usize| {
+        let input = random([5, side * side * 2], 1);
+        network.train_batch(&Step(0.1), input, vec![0, 1, 2, 0, 1]).unwrap();
+    };
+    network.set_input_shape(&[6, 6, 2]).unwrap();
+    train(&mut network, 6);
+    let mut small = build(6);
+    train(&mut small, 6);
+    assert_eq!(weights(&network), weights(&small));
+    network.set_input_shape(&[8, 8, 2]).unwrap();
+    train(&mut network, 8);
+    assert_eq!((network.input_shape(), network.output_shape()), (&[8, 8, 2][..], &[3][..]));
+    let refused_shape = network.set_input_shape(&[8, 8, 3]);
+    refused(refused_shape, ErrorKind::Shape, &["layer 0 (conv2d", "kernel"]);
+    assert_eq!(network.input_shape(), [8, 8, 2]);
+    train(&mut network, 8);
+}
+
+#[test]
+fn rows_with_weights_count_as_often() {
+    let device = Device::flex();
+    let build = || Network::dense(&[6, 4, 3]).rule(Rule::backprop()).build(&device).unwrap();
+    let input = random([2, 6], 1);
+    let (mut weighted, mut repeated) = (build(), build());
+    let target =
+        Target::WeightedClasses { classes: vec![2, 0], smoothing: 0.1, weights: vec![2.0, 1.0] };
+    weighted.train_batch(&Step(0.1), input.clone(), target).unwrap();
+    let rows = Tensor::cat(vec![input.clone().slice([0..1, 0..6]), input.clone()], 0);
+    let target = Target::SmoothedClasses { classes: vec![2, 2, 0], smoothing: 0.1 };
+    repeated.train_batch(&Step(0.1), rows, target).unwrap();
+    for (a, b) in weights(&weighted).concat().into_iter().zip(weights(&repeated).concat()) {
+        assert!((a - b).abs() < 1e-6, "{a} and {b}");
+    }
+    let wrong = |weights: Vec<f32>, word: &str| {
+        let classes = vec![2, 0];
+        let target = Target::WeightedClasses { classes, smoothing: 0.0, weights };
+        let error = build().train_batch(&Step(0.1), input.clone(), target).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    };
+    wrong(vec![1.0], "1 weights for 2 classes");
+    wrong(vec![1.0, -1.0], "row 1 has the weight -1");
+    wrong(vec![f32::NAN, 1.0], "row 0 has the weight NaN");
 }
 
 #[test]
@@ -529,12 +576,12 @@ fn layers_that_do_not_fit_are_an_error_and_no_panic() {
         Network::from_layers(shape.to_vec(), Rule::default(), layers, &device)
     };
     let small = build(&[6, 3, 6]);
-    refused(from(&[5], layers(&small)), Shape, &["layer 0 (gate)", "takes 6", "gives 5"]);
+    refused(from(&[5], layers(&small)), Shape, &["layer 1 (dense", "takes 6", "[5] has 5"]);
     refused(from(&[0], layers(&small)), Shape, &["empty"]);
     refused(from(&[6], Vec::new()), Setting, &["at least one layer"]);
     let mut mixed: Vec<Box<dyn Layer>> = layers(&small);
     mixed.swap(1, 3);
-    refused(from(&[6], mixed), Shape, &["layer 1 (dense)", "takes 3", "layer 0", "gives 6"]);
+    refused(from(&[6], mixed), Shape, &["layer 1 (dense", "takes 3", "[6] has 6"]);
     let same = from(&[6], layers(&small)).unwrap();
     let input = random([4, 6], 1);
     let answer = |n: &Network| numbers(n.predict(input.clone()).unwrap());
@@ -542,33 +589,8 @@ fn layers_that_do_not_fit_are_an_error_and_no_panic() {
     // A layer that was replaced is found in the next batch.
     let mut replaced = small.clone();
     replaced.layers_mut()[3] = build(&[5, 6]).layers()[1].boxed_clone();
-    refused(replaced.predict(input.clone()), Shape, &["layer 3 (dense)", "takes 5", "gives 3"]);
-    refused(replaced.train_batch(&Step(0.1), input.clone(), input), Shape, &["layer 3 (dense)"]);
-}
-
-#[test]
-fn every_layer_says_how_many_values_it_takes() {
-    let maps = Network::builder(&[4, 4, 2])
-        .layer(Conv2dConfig::same(4, 3))
-        .layer(BatchNormConfig::default())
-        .layer(GroupNormConfig::new(2))
-        .layer(GateConfig::default())
-        .layer(BiasConfig::default())
-        .layer(zor_core::ScaleConfig::new(2.0))
-        .layer(DropoutConfig::new(0.1))
-        .layer(Pool2dConfig::max(2))
-        .layer(UpsampleConfig::new(2))
-        .layer(Conv2dConfig::up(3, 2))
-        .layer(BranchConfig::residual().layer(Conv2dConfig::same(3, 3)))
-        .layer(SequenceConfig::new().layer(ReshapeConfig::flatten()))
-        .layer(DenseConfig::new(3))
-        .build(&Device::flex())
-        .unwrap();
-    let mut given: usize = maps.input_shape().iter().product();
-    for layer in maps.layers() {
-        assert_eq!(layer.input_size(), Some(given), "{}", layer.kind());
-        given = layer.output_shape().iter().product();
-    }
+    refused(replaced.predict(input.clone()), Shape, &["layer 3 (dense", "takes 5", "[3] has 3"]);
+    refused(replaced.train_batch(&Step(0.1), input.clone(), input), Shape, &["layer 3 (dense"]);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum Order {
     Sequential,
     /// All examples in every batch, in the order of the set.
     Full,
+    /// The classes in turn, and the examples of each class in an order that depends on the seed and the epoch of the class.
+    Balanced,
 }
 
 /// A plan of batches.
@@ -34,13 +36,15 @@ pub struct Batches {
     rows: usize,
     order: Order,
     seed: u64,
+    /// The examples of each class, where the order is balanced.
+    classes: Arc<[Vec<usize>]>,
 }
 
 impl Batches {
     /// Batches of `rows` examples (all of them when the order is full).
     ///
     /// # Errors
-    /// When a batch or the set is empty, or a batch is larger than 1 TiB.
+    /// When a batch or the set is empty, a batch is larger than 1 TiB, or the order is balanced and there are no classes.
     pub fn new(
         set: impl Into<Arc<dyn Examples>>,
         rows: usize,
@@ -64,7 +68,8 @@ impl Batches {
                 in_words(MAX_BYTES)
             )));
         }
-        Ok(Self { set, rows, order, seed })
+        let classes = if order == Order::Balanced { by_class(&*set)? } else { Vec::new() };
+        Ok(Self { set, rows, order, seed, classes: classes.into() })
     }
 
     /// Number of examples in a batch.
@@ -90,11 +95,25 @@ impl Batches {
                 Order::Sequential => (number % self.set.len() as u64) as usize,
                 Order::Full => row,
                 Order::Shuffled => scratch.shuffled(self, number),
+                Order::Balanced => scratch.balanced(self, number),
             }
         }));
+        batch.weights.clear();
         self.set.fill(&Draw { indices: &indices, first, seed: self.seed }, batch);
         scratch.indices = indices;
     }
+}
+
+/// The examples of each class that has some.
+fn by_class(set: &dyn Examples) -> Result<Vec<Vec<usize>>> {
+    let labels = set
+        .labels()
+        .ok_or_else(|| Error::input(format!("{}: there are no classes to balance", set.name())))?;
+    let n_classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
+    let mut classes = vec![Vec::new(); n_classes];
+    labels.iter().enumerate().for_each(|(index, &label)| classes[label as usize].push(index));
+    classes.retain(|class| !class.is_empty());
+    Ok(classes)
 }
 
 /// Memory that is used from batch to batch.
@@ -103,6 +122,8 @@ pub(crate) struct Scratch {
     indices: Vec<usize>,
     epoch: Option<u64>,
     order: Vec<usize>,
+    /// Epoch and order of each class.
+    classes: Vec<(Option<u64>, Vec<usize>)>,
 }
 
 impl Scratch {
@@ -118,11 +139,33 @@ impl Scratch {
         }
         self.order[(number % n) as usize]
     }
+
+    /// The example with a number where classes take turns.
+    fn balanced(&mut self, plan: &Batches, number: u64) -> usize {
+        /// Separates the orders of classes from other uses of a seed.
+        const CLASS_STREAM: u64 = 1 << 60;
+        let n_classes = plan.classes.len() as u64;
+        let class = (number % n_classes) as usize;
+        let members = &plan.classes[class];
+        let occurrence = number / n_classes;
+        let epoch = occurrence / members.len() as u64;
+        self.classes.resize(plan.classes.len(), (None, Vec::new()));
+        let (known, order) = &mut self.classes[class];
+        if *known != Some(epoch) {
+            order.clone_from(members);
+            let stream = ORDER_STREAM | CLASS_STREAM ^ ((class as u64) << 36) ^ epoch;
+            Random::stream(plan.seed, stream).shuffle(order);
+            *known = Some(epoch);
+        }
+        order[(occurrence % members.len() as u64) as usize]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples::Values;
+    use crate::in_memory::InMemory;
     use crate::prefetch::Prefetch;
     use crate::vision::images::tests::numbered;
     use crate::vision::{Augment, Augmented, Images};
@@ -165,6 +208,25 @@ mod tests {
         }
         let larger = plan(16, Order::Shuffled, None);
         assert_eq!(indices(&larger, 0).len(), 16);
+    }
+
+    #[test]
+    fn balanced_classes_take_turns_and_each_shows_all_its_examples() {
+        let labels = Values::Integers(vec![0, 0, 0, 0, 0, 2]);
+        let set = InMemory::new("t", &[1], (0..6).map(|i| i as f32).collect(), labels).unwrap();
+        let plan = Batches::new(set, 10, Order::Balanced, 5).unwrap();
+        let mut batch = Batch::default();
+        plan.fill(0, &mut batch);
+        assert_eq!(batch.targets.integers(), [0, 2, 0, 2, 0, 2, 0, 2, 0, 2]);
+        let mut first: Vec<f32> = batch.inputs.numbers().iter().copied().step_by(2).collect();
+        plan.fill(1, &mut batch);
+        let second: Vec<f32> = batch.inputs.numbers().iter().copied().step_by(2).collect();
+        assert_ne!(first, second, "another epoch has another order");
+        first.sort_by(f32::total_cmp);
+        assert_eq!(first, [0.0, 1.0, 2.0, 3.0, 4.0]);
+        let without = InMemory::new("t", &[1], vec![0.0], Values::default()).unwrap();
+        let error = Batches::new(without, 1, Order::Balanced, 5).unwrap_err();
+        assert!(error.to_string().contains("no classes to balance"), "{error}");
     }
 
     #[test]
@@ -228,7 +290,9 @@ mod tests {
 
     #[test]
     fn steps_may_have_any_number() {
-        for order in [Order::Shuffled, Order::Random, Order::Sequential, Order::Full] {
+        for order in
+            [Order::Shuffled, Order::Random, Order::Sequential, Order::Full, Order::Balanced]
+        {
             let plan =
                 plan(12, order, Some(Augment { alternate: true, ..Augment::shifts_and_flips(1) }));
             let mut batch = Batch::default();

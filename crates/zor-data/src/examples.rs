@@ -154,6 +154,8 @@ pub struct Batch {
     pub inputs: Values,
     /// Targets: a class for each row of labelled images, or `[rows, outputs]` numbers.
     pub targets: Values,
+    /// The weight of each row in the error; none where all rows count alike.
+    pub weights: Vec<f32>,
 }
 
 #[cfg(test)]

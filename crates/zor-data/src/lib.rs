@@ -11,6 +11,7 @@ mod file;
 mod hexadecimal;
 mod in_memory;
 mod prefetch;
+mod weighted;
 
 pub use batches::{Batches, Order};
 pub use error::{Error, ErrorKind, Result};
@@ -20,7 +21,8 @@ pub use in_memory::InMemory;
 pub use prefetch::Prefetch;
 pub use vision::{
     Augment, Augmented, Border, Canvas, Cifar10, ClassMatch, FashionMnist, ImageShape, Images,
-    cifar10, fashion_mnist, idx, npy,
+    Reading, Size, cifar10, fashion_mnist, idx, npy,
 };
 #[cfg(feature = "images")]
 pub use vision::{Picture, folder};
+pub use weighted::ClassWeighted;

@@ -93,7 +93,8 @@ impl Image {
 /// Names the layer that images have no form for, or whose values are too large for one, or what calibration lacks.
 pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Image> {
     let map = map_of(network.input_shape())?;
-    let mut export = Export { stages: Vec::new(), map, origin: String::new() };
+    let shape = network.input_shape().to_vec();
+    let mut export = Export { stages: Vec::new(), shape, map, origin: String::new() };
     let input = export.map;
     for (position, layer) in network.layers().iter().enumerate() {
         export.origin = format!("layer {position} ({})", layer.kind());
@@ -362,7 +363,9 @@ type Found<T = ()> = std::result::Result<T, String>;
 
 struct Export {
     stages: Vec<Stage>,
-    /// The output's shape so far.
+    /// The shape of a sample so far.
+    shape: Vec<usize>,
+    /// The shape of a sample so far, as a map.
     map: [usize; 3],
     /// The layer that is added, for messages.
     origin: String,
@@ -370,8 +373,11 @@ struct Export {
 
 impl Export {
     fn layer(&mut self, layer: &dyn Layer) -> Found {
+        if layer.kind() == "sequence" {
+            return layer.children().into_iter().try_for_each(|child| self.layer(child));
+        }
+        let output = layer.output_shape(&self.shape).map_err(|error| error.to_string())?;
         match layer.kind() {
-            "sequence" => layer.children().into_iter().try_for_each(|child| self.layer(child))?,
             "dropout" | "reshape" => {}
             "dense" => {
                 let weights = only(layer.parameters())?;
@@ -421,13 +427,14 @@ impl Export {
             }
             "scale" => {
                 let config: ScaleConfig = config(layer)?;
-                let channels = layer.output_shape().last().copied().unwrap_or(1);
+                let channels = output.last().copied().unwrap_or(1);
                 self.affine(&vec![config.factor; channels], &vec![0.0; channels])?;
             }
             "gate" => self.gate(layer)?,
             kind => return Err(format!("layers of kind '{kind}' have no form in an image")),
         }
-        self.map = map_of(layer.output_shape()).map_err(|error| error.to_string())?;
+        self.map = map_of(&output).map_err(|error| error.to_string())?;
+        self.shape = output;
         Ok(())
     }
 
@@ -545,7 +552,7 @@ mod tests {
     use zor_core::burn::tensor::{Device, Tensor, TensorData};
     use zor_core::{
         BiasConfig, BranchConfig, DenseConfig, DropoutConfig, NetworkBuilder, Random,
-        ReshapeConfig, Rule, SequenceConfig,
+        ReshapeConfig, Rule, SequentialConfig,
     };
 
     use super::*;
@@ -586,7 +593,7 @@ mod tests {
 
     fn networks() -> Vec<NetworkBuilder> {
         let activation = |activation| GateConfig { activation, ..GateConfig::at(Place::Output) };
-        let block = SequenceConfig::new()
+        let block = SequentialConfig::new()
             .layer(Conv2dConfig::same(6, 3).with_max_pool(2))
             .layer(BatchNormConfig::default())
             .layer(GateConfig { threshold: Some(0.1), inhibition: 0.2, ..GateConfig::default() });

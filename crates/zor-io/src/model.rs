@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use zor_core::burn::tensor::{self, Bytes, Device, Tensor, TensorData};
-use zor_core::{Network, OptimizerState, Parameter, Remembered, Role, Weights};
+use zor_core::{CarriedState, Network, OptimizerState, Parameter, Role, Weights};
 
 use crate::container::{self, ALIGNMENT, File};
 use crate::description::{Header, Progress, Purpose, TensorRecord};
@@ -246,7 +246,7 @@ pub(crate) fn encode_checkpoint(
             push(&mut header, &mut tensors, (name, Purpose::Optimizer, full), kept)?;
         }
     }
-    let Remembered { tensors: kept, mut counts } = network.remembered();
+    let CarriedState { tensors: kept, mut counts } = network.carried_state();
     counts.extend(owners);
     for (name, tensor) in kept {
         push(&mut header, &mut tensors, (name, Purpose::Remembered, full), &tensor)?;
@@ -468,5 +468,5 @@ fn continue_training(
     let counts = progress.map(|progress| progress.counts.iter());
     let counts = counts.into_iter().flatten().filter(|count| !Ownership::is(count)).cloned();
     let counts = counts.collect();
-    network.set_remembered(Remembered { tensors, counts }).map_err(|error| error.to_string())
+    network.set_carried_state(CarriedState { tensors, counts }).map_err(|error| error.to_string())
 }

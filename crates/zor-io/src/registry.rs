@@ -9,7 +9,7 @@ use serde_json::Value;
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
     GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, ScaleConfig,
-    SequenceConfig, UpsampleConfig,
+    SequentialConfig, UpsampleConfig,
 };
 
 use crate::description::LayerRecord;
@@ -123,7 +123,7 @@ fn read_sequence(registry: &Registry, config: Value) -> Result<Box<dyn LayerConf
     let record: SequenceRecord =
         serde_json::from_value(config).map_err(|error| error.to_string())?;
     let layers = registry.read_all(record.layers)?;
-    Ok(Box::new(layers.into_iter().fold(SequenceConfig::new(), SequenceConfig::boxed_layer)))
+    Ok(Box::new(layers.into_iter().fold(SequentialConfig::new(), SequentialConfig::boxed_layer)))
 }
 
 fn read_branch(
@@ -152,7 +152,7 @@ impl Default for Registry {
             .own::<Pool2dConfig>("pool2d")
             .own::<ReshapeConfig>("reshape")
             .own::<UpsampleConfig>("upsample");
-        registry.add::<SequenceConfig>("sequence", true, read_sequence);
+        registry.add::<SequentialConfig>("sequence", true, read_sequence);
         registry
             .add::<BranchConfig>("residual", true, |all, value| read_branch(all, value, Join::Add));
         registry.add::<BranchConfig>("concatenate", true, |all, value| {

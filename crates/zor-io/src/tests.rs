@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 use zor_core::burn::tensor::{Device, Distribution, Tensor};
 use zor_core::{
-    BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
-    GateConfig, GroupNormConfig, Network, Optimizer, OptimizerState, Parameter, Pool2dConfig,
-    Random, Remembered, ReshapeConfig, Rule, ScaleConfig, SequenceConfig, UpsampleConfig,
+    BatchNormConfig, BiasConfig, BranchConfig, CarriedState, Conv2dConfig, DenseConfig,
+    DropoutConfig, GateConfig, GroupNormConfig, Network, Optimizer, OptimizerState, Parameter,
+    Pool2dConfig, Random, ReshapeConfig, Rule, ScaleConfig, SequentialConfig, UpsampleConfig,
     Workspace,
 };
 
@@ -49,7 +49,7 @@ fn dense() -> Network {
 /// One of every layer.
 fn all_layers() -> Network {
     let sequence =
-        SequenceConfig::new().layer(Conv2dConfig::same(3, 3)).layer(BatchNormConfig::default());
+        SequentialConfig::new().layer(Conv2dConfig::same(3, 3)).layer(BatchNormConfig::default());
     let block = BranchConfig::residual().layer(sequence).layer(GateConfig::default());
     let skip = BranchConfig::concatenate()
         .layer(Pool2dConfig::max(2))
@@ -240,11 +240,11 @@ fn leaving_any_part_of_a_checkpoint_out_is_noticed() {
         }),
         ("the generators of dropout", &|network| {
             let counts = Vec::new();
-            network.set_remembered(Remembered { counts, ..network.remembered() }).unwrap();
+            network.set_carried_state(CarriedState { counts, ..network.carried_state() }).unwrap();
         }),
         ("charges", &|network| {
             let tensors = Vec::new();
-            network.set_remembered(Remembered { tensors, ..network.remembered() }).unwrap();
+            network.set_carried_state(CarriedState { tensors, ..network.carried_state() }).unwrap();
         }),
     ];
     for (what, forget) in forgotten {

@@ -9,6 +9,8 @@ pub mod model;
 pub mod prelude;
 pub mod report;
 pub mod settings;
+#[cfg(feature = "command")]
+pub mod svg;
 pub mod tasks;
 pub mod training;
 

@@ -5,7 +5,7 @@ pub use zor_core::{
     Activation, BatchNormConfig, BiasConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig,
     Deviation, DropoutConfig, GateConfig, GroupNormConfig, Layer, LayerConfig, Network,
     NetworkBuilder, Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
-    ScaleConfig, SequenceConfig, Target, UpsampleConfig,
+    ScaleConfig, SequentialConfig, Target, UpsampleConfig,
 };
 pub use zor_data::{
     Augment, Augmented, Batch, Batches, Border, Cifar10, Examples, FashionMnist, Images, Locations,

@@ -26,6 +26,10 @@ pub(super) fn classes(batch: &Batch) -> Vec<usize> {
 
 /// Normally distributed values.
 pub(crate) fn noise(shape: [usize; 2]) -> Tensor<2> {
-    let mut random = Random::seeded(1);
-    Parameter::normal("noise", shape, 1.0, &mut random, &Device::flex()).value()
+    noise_on(&Device::flex(), shape)
+}
+
+/// The same on another device.
+pub(super) fn noise_on(device: &Device, shape: [usize; 2]) -> Tensor<2> {
+    Parameter::normal("noise", shape, 1.0, &mut Random::seeded(1), device).value()
 }

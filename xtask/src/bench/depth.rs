@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use zor::backprop::alignment::{self, cosine, updates};
-use zor::core::{Learning, Memory, Mode, Signal, SignalGate, Workspace};
+use zor::core::{LearnPass, Pass, Signal, SignalGate};
 use zor::prelude::*;
 use zor::settings::Settings;
 use zor::tasks;
@@ -76,8 +76,8 @@ impl Kind {
         }
     }
 
-    fn hidden(self, gate: GateConfig) -> SequenceConfig {
-        let layers = SequenceConfig::new().layer(BatchNormConfig::default()).layer(gate);
+    fn hidden(self, gate: GateConfig) -> SequentialConfig {
+        let layers = SequentialConfig::new().layer(BatchNormConfig::default()).layer(gate);
         match self {
             Self::Dense => {
                 layers.layer(DenseConfig { initial_scale: Some(2.0), ..DenseConfig::new(16) })
@@ -403,7 +403,6 @@ impl Norms {
 /// A layer that changes nothing and notes the norm of the signal that passes.
 #[derive(Clone, Debug)]
 struct Probe {
-    shape: Vec<usize>,
     norms: Norms,
 }
 
@@ -411,12 +410,8 @@ struct Probe {
 struct ProbeConfig(Norms);
 
 impl LayerConfig for ProbeConfig {
-    fn build(
-        &self,
-        shape: &[usize],
-        _: &mut BuildContext<'_>,
-    ) -> zor::core::Result<Box<dyn Layer>> {
-        Ok(Box::new(Probe { shape: shape.to_vec(), norms: self.0.clone() }))
+    fn build(&self, _: &[usize], _: &mut BuildContext<'_>) -> zor::core::Result<Box<dyn Layer>> {
+        Ok(Box::new(Probe { norms: self.0.clone() }))
     }
 }
 
@@ -425,15 +420,15 @@ impl Layer for Probe {
         "probe"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> zor::core::Result<Vec<usize>> {
+        Ok(input.to_vec())
     }
 
-    fn forward(&self, input: Tensor<2>, _: &mut Memory, _: &mut Workspace, _: Mode) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, _: &mut Pass<'_>) -> Tensor<2> {
         input
     }
 
-    fn learn(&mut self, signal: Signal, _: &mut Memory, _: &mut Learning<'_>) -> Signal {
+    fn learn(&mut self, signal: Signal, _: &mut LearnPass<'_>) -> Signal {
         if let Ok(mut norms) = self.norms.0.lock()
             && norms.0
         {
@@ -442,9 +437,5 @@ impl Layer for Probe {
             norms.1.push(mean.sqrt());
         }
         signal
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
     }
 }

@@ -95,11 +95,13 @@ pub(super) fn command(script: &str) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The interpreter of the virtual environment in the target folder: one for PyTorch, one for ONNX Runtime, whose scripts begin so.
+/// The interpreter of the virtual environment in the target folder: one each for PyTorch, ONNX Runtime and scikit-learn, by the
+/// beginning of a script's name.
 fn python(script: &str) -> Result<PathBuf, String> {
-    let (name, what) = match script.starts_with("onnx") {
-        true => ("-onnx", "ONNX Runtime"),
-        false => ("", "PyTorch"),
+    let (name, what) = match script {
+        script if script.starts_with("onnx") => ("-onnx", "ONNX Runtime"),
+        script if script.starts_with("sklearn") => ("-sklearn", "scikit-learn"),
+        _ => ("", "PyTorch"),
     };
     let folder = root().join(format!("target/peers{name}"));
     let python = folder.join("bin/python");

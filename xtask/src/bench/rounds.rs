@@ -44,6 +44,11 @@ impl Times {
         Spread::of_ratios(self.raw(of), self.raw(by))
     }
 
+    /// Takes out the times of all contenders from this one on.
+    pub(crate) fn split_off(&mut self, first: usize) -> Self {
+        Self { unit: self.unit, all: self.all.split_off(first) }
+    }
+
     fn raw(&self, name: &str) -> &[f64] {
         self.all.iter().find(|(other, _)| other == name).map_or(&[], |(_, times)| times)
     }

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 use zor::settings::{OptimizerName, Settings};
+use zor::svg::{Anchor, Lettering, Paint, Svg};
 use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::training::Method;
 
@@ -211,18 +212,13 @@ pub(crate) fn picture(raw: &Value) -> String {
     let tasks = tasks();
     let block = line * Variant::STUDIED.len() as f64 + gap;
     let height = block * tasks.len() as f64 + 40.0;
-    let mut text = format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {} {height}' font-family='sans-serif' font-size='12'>\n\
-         <rect width='100%' height='100%' fill='white'/>\n",
-        left + width + 40.0
-    );
+    let mut svg = Svg::new(left + width + 40.0, height);
+    let (start, end) = (Lettering::new(Anchor::Start), Lettering::new(Anchor::End));
     let colours = ["#64748b", "#c2410c"];
     for (index, (optimizer, colour)) in OPTIMIZERS.iter().zip(colours).enumerate() {
         let x = left + 110.0 * index as f64;
-        text += &format!(
-            "<circle cx='{x}' cy='18' r='5' fill='{colour}'/><text x='{}' y='22'>{optimizer}</text>\n",
-            x + 10.0
-        );
+        svg.circle([x, 18.0], 5.0, Paint::fill(colour));
+        svg.text([x + 10.0, 22.0], &optimizer.to_string(), start);
     }
     for (index, short) in tasks.iter().enumerate() {
         let top = 40.0 + block * index as f64;
@@ -235,35 +231,21 @@ pub(crate) fn picture(raw: &Value) -> String {
         let Spread { lowest, highest, .. } = Spread::of(&every);
         let unit = all(Variant::Gated, OPTIMIZERS[0]).1;
         let at = |score: f64| left + width * (score - lowest) / (highest - lowest).max(1e-9);
-        text += &format!(
-            "<text x='{left}' y='{}' font-weight='bold'>{}</text>\n\
-             <text x='{}' y='{}' text-anchor='end' fill='#64748b'>{lowest:.1} to {highest:.1} {unit}</text>\n",
-            top + 12.0,
-            short.task,
-            left + width,
-            top + 12.0
-        );
+        svg.text([left, top + 12.0], short.task, start.bold());
+        let range = format!("{lowest:.1} to {highest:.1} {unit}");
+        svg.text([left + width, top + 12.0], &range, end.fill("#64748b"));
         for (row, variant) in Variant::STUDIED.into_iter().enumerate() {
             let y = top + 30.0 + line * row as f64;
-            text += &format!(
-                "<text x='{}' y='{}' text-anchor='end'>{}</text>\
-                 <path d='M{left} {y}H{}' stroke='#e2e8f0'/>\n",
-                left - 10.0,
-                y + 4.0,
-                variant.name(),
-                left + width
-            );
+            svg.text([left - 10.0, y + 4.0], variant.name(), end);
+            svg.line(&[[left, y], [left + width, y]], Paint::stroke("#e2e8f0", 1.0));
             for (optimizer, colour) in OPTIMIZERS.into_iter().zip(colours) {
                 for score in all(variant, optimizer).0 {
-                    text += &format!(
-                        "<circle cx='{:.1}' cy='{y}' r='5' fill='{colour}' fill-opacity='0.6'/>\n",
-                        at(score)
-                    );
+                    svg.circle([at(score), y], 5.0, Paint::fill(colour).opacity(0.6));
                 }
             }
         }
     }
-    text + "</svg>\n"
+    svg.finish()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //!
 //! Everything is measured by the runtime for small devices on the whole test set.
 
-use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use serde_json::{Map, Value, json};
@@ -11,6 +10,7 @@ use zor::export::{self, DType};
 use zor::model::Model;
 use zor::prelude::*;
 use zor::settings::Settings;
+use zor::svg::{Anchor, Lettering, Paint, Svg};
 use zor::tasks::Data;
 use zor::tasks::parts::data_sets::FashionMnistSet;
 use zor::tasks::parts::images;
@@ -249,8 +249,11 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
 /// The trade-off as a picture: quality against spike rate, a panel a task.
 pub(crate) fn picture(raw: &Value) -> String {
     let (width, height) = (760.0, 300.0);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"Quality against spike rate\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n"
+    let mut svg = Svg::new(width, height).labelled("Quality against spike rate");
+    let (start, middle, end) = (
+        Lettering::new(Anchor::Start),
+        Lettering::new(Anchor::Middle),
+        Lettering::new(Anchor::End),
     );
     let panels = [("PSNR, dB", [14.0, 22.0]), ("top-1, %", [80.0, 92.0])];
     for (panel, (task, (label, [low, high]))) in TASKS.into_iter().zip(panels).enumerate() {
@@ -258,33 +261,16 @@ pub(crate) fn picture(raw: &Value) -> String {
         // Rates from 0.02 to 1, each factor as wide as the next.
         let x = |rate: f64| left + wide * (rate.max(0.02) / 0.02).ln() / 50f64.ln();
         let y = |score: f64| top + tall * (high - score) / (high - low);
-        let _ = writeln!(svg, "<text x=\"{left}\" y=\"{:.0}\">{task}: {label}</text>", top - 10.0);
-        let _ = writeln!(
-            svg,
-            "<rect x=\"{left}\" y=\"{top}\" width=\"{wide}\" height=\"{tall}\" fill=\"none\" stroke=\"#999\"/>"
-        );
+        svg.text([left, top - 10.0], &format!("{task}: {label}"), start);
+        svg.rect([left, top], [wide, tall], Paint::stroke("#999", 1.0));
         for rate in [0.02, 0.05, 0.1, 0.2, 0.5, 1.0] {
-            let x = x(rate);
-            let _ = writeln!(
-                svg,
-                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top}\" y2=\"{:.0}\" stroke=\"#eee\"/>",
-                top + tall
-            );
-            let _ = writeln!(
-                svg,
-                "<text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{:.0} %</text>",
-                top + tall + 16.0,
-                100.0 * rate
-            );
+            let (x, bottom) = (x(rate), top + tall);
+            svg.line(&[[x, top], [x, bottom]], Paint::stroke("#eee", 1.0));
+            svg.text([x, bottom + 16.0], &format!("{:.0} %", 100.0 * rate), middle);
         }
         for step in 0..=4 {
             let score = low + (high - low) * f64::from(step) / 4.0;
-            let _ = writeln!(
-                svg,
-                "<text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{score:.0}</text>",
-                left - 6.0,
-                y(score) + 4.0
-            );
+            svg.text([left - 6.0, y(score) + 4.0], &format!("{score:.0}"), end);
         }
         let mut points: Vec<(f64, f64, bool)> = Vec::new();
         for target in TARGETS {
@@ -294,32 +280,20 @@ pub(crate) fn picture(raw: &Value) -> String {
             }
         }
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let line: Vec<String> = points
-            .iter()
-            .map(|(rate, score, _)| format!("{:.1},{:.1}", x(*rate), y(*score)))
-            .collect();
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"#d8a020\" stroke-width=\"1.5\"/>",
-            line.join(" ")
-        );
+        let line: Vec<[f64; 2]> =
+            points.iter().map(|(rate, score, _)| [x(*rate), y(*score)]).collect();
+        svg.line(&line, Paint::stroke("#d8a020", 1.5));
         for (rate, score, plain) in points {
             let fill = if plain { "#fff" } else { "#d8a020" };
-            let _ = writeln!(
-                svg,
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{fill}\" stroke=\"#d8a020\" stroke-width=\"1.5\"/>",
-                x(rate),
-                y(score)
-            );
+            svg.circle([x(rate), y(score)], 4.0, Paint::fill(fill).outlined("#d8a020", 1.5));
         }
     }
-    let _ = writeln!(
-        svg,
-        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\" fill=\"#555\">share of the liveliest hidden layer's values that fire, test set; open circles: gates as they come</text>\n</svg>",
-        width / 2.0,
-        height - 12.0
+    svg.text(
+        [width / 2.0, height - 12.0],
+        "share of the liveliest hidden layer's values that fire, test set; open circles: gates as they come",
+        middle.fill("#555"),
     );
-    svg
+    svg.finish()
 }
 
 #[cfg(test)]

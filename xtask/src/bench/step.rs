@@ -1,4 +1,5 @@
-//! A training step of dense networks beside PyTorch's and burn's, and the share of matrix products.
+//! A training step of dense networks beside PyTorch's and burn's, on any devices, and the share of
+//! matrix products.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -6,15 +7,16 @@ use std::time::Instant;
 use gemm::Parallelism;
 use serde_json::{Map, Value, json};
 use zor::core::ops::{self, Transposed};
-use zor::core::{Network, Rule};
+use zor::core::{Network, Rule, Unread};
 use zor::prelude::*;
 use zor::training::Method;
 
-use super::common::{noise, threads};
+use super::common::{noise, noise_on, threads};
+use super::devices::Devices;
 use super::peers::Peer;
 use super::rounds::{self, Contender};
 use super::spread::Spread;
-use super::suite::Suite;
+use super::suite::{Choice, FLEX, Suite};
 use crate::paths::text;
 use crate::table::Table;
 
@@ -22,7 +24,7 @@ use crate::table::Table;
 pub(crate) const SUITE: Suite = Suite {
     name: "step",
     data: None,
-    run: |choice, _| run(choice.torch),
+    run: |choice, _| run(choice),
     figures,
     remarks: include_str!("../../../docs/remarks/step.md"),
 };
@@ -46,6 +48,8 @@ const CASES: [Case; 3] = [
     Case { sizes: [784, 64, 784], batch: 48, steps: 100, least: [8.0, 5.0, 1.0] },
     Case { sizes: [3072, 728, 3072], batch: 512, steps: 2, least: [1.8, 1.0, 1.0] },
 ];
+/// Zor's own rows, which are measured on any device.
+const OWN: [&str; 2] = ["Zor, classic rule", "Zor, default rule, AdamW"];
 const PEERS: [&str; 3] = ["the same rule in PyTorch", "PyTorch's perceptron", "burn's autodiff"];
 /// Of the time of a step of the largest network.
 const PRODUCTS: f64 = 0.85;
@@ -59,36 +63,76 @@ impl Case {
     }
 }
 
-pub(crate) fn run(torch: bool) -> Result<Value, String> {
+pub(crate) fn run(choice: &Choice) -> Result<Value, String> {
     let threads = threads();
-    let peer = torch.then(|| Peer::start("step.py", &[threads.to_string()])).transpose()?;
+    let names: Vec<&str> = choice.devices.iter().map(String::as_str).collect();
+    let mut devices = Devices::find(&names);
+    let asks_peer = choice.torch && choice.is_on_flex();
+    let peer = asks_peer.then(|| Peer::start("step.py", &[threads.to_string()])).transpose()?;
     let peer = peer.map(RefCell::new);
     let mut cases = Map::new();
     for case in &CASES {
-        cases.insert(case.name(), measure(case, peer.as_ref())?);
+        if let Some(measured) = measure(case, &mut devices, peer.as_ref())? {
+            cases.insert(case.name(), measured);
+        }
     }
-    Ok(json!({ "suite": "step", "threads": threads, "cases": cases, "products": products()? }))
+    let mut raw = json!({ "suite": "step", "threads": threads });
+    if choice.is_on_flex() {
+        raw["cases"] = cases.into();
+        raw["products"] = products()?;
+    }
+    if !choice.other_devices().is_empty() {
+        devices.print(&format!("a training step, ms, {ROUNDS} rounds"));
+        raw["devices"] = devices.json();
+    }
+    Ok(raw)
 }
 
-/// Milliseconds a step of everybody.
-fn measure(case: &Case, peer: Option<&RefCell<Peer>>) -> Result<Value, String> {
-    let mut classic = Own::new(case, Rule::classic(), Method::LocalRule)?;
-    let mut default = Own::new(case, Rule::default(), Method::LocalRule)?;
-    let mut autodiff = Own::new(case, Rule::backprop(), Method::Autodiff)?;
-    let mut contenders: Vec<Contender<'_>> = vec![
-        ("Zor, classic rule", Box::new(|| classic.milliseconds())),
-        ("Zor, default rule, AdamW", Box::new(|| default.milliseconds())),
-        (PEERS[2], Box::new(|| autodiff.milliseconds())),
-    ];
-    if let Some(peer) = peer {
+/// Measures milliseconds a step: Zor's own rows on every device and, where that is flex, everybody
+/// beside them. Returns what was measured on flex.
+fn measure(
+    case: &Case,
+    devices: &mut Devices,
+    peer: Option<&RefCell<Peer>>,
+) -> Result<Option<Value>, String> {
+    let mut networks = Vec::new();
+    for column in devices.columns() {
+        let mut rows = vec![(OWN[0], Rule::classic(), Method::LocalRule)];
+        rows.push((OWN[1], Rule::default(), Method::LocalRule));
+        if column.name == FLEX {
+            rows.push((PEERS[2], Rule::backprop(), Method::Autodiff));
+        }
+        let built = rows.into_iter().map(|(row, rule, method)| {
+            let network = Own::new(case, rule, method, &column.device);
+            network.map(|network| (row, network)).map_err(|e| format!("{}: {e}", column.name))
+        });
+        networks.push(built.collect::<Result<Vec<_>, String>>()?);
+    }
+    let (mut contenders, mut firsts): (Vec<Contender<'_>>, _) = (Vec::new(), Vec::new());
+    for (column, networks) in devices.columns().iter().zip(&mut networks) {
+        firsts.push(contenders.len());
+        for (row, network) in networks {
+            contenders.push((row, Box::new(|| network.milliseconds())));
+        }
+        let Some(peer) = peer.filter(|_| column.name == FLEX) else { continue };
         for (name, kind) in PEERS.into_iter().zip(["classic", "mlp"]) {
             let question = json!({ "kind": kind, "sizes": case.sizes, "batch": case.batch, "steps": case.steps });
             let question = question.to_string();
             contenders.push((name, Box::new(move || peer.borrow_mut().number(&question))));
         }
     }
-    let times = rounds::run(ROUNDS, "ms", contenders)?;
-    Ok(times.report(&format!("a training step of {}", case.name())))
+    let mut times = rounds::run(ROUNDS, "ms", contenders)?;
+    let (mut rows, mut on_flex) = (Vec::new(), None);
+    for (column, first) in devices.columns().iter().zip(firsts).rev() {
+        let times = times.split_off(first);
+        rows.push(OWN.map(|row| (row, times.of(row))).into());
+        if column.name == FLEX {
+            on_flex = Some(times.report(&format!("a training step of {}", case.name())));
+        }
+    }
+    rows.reverse();
+    devices.add(&case.name(), rows);
+    Ok(on_flex)
 }
 
 /// A network that is trained on noise.
@@ -97,23 +141,33 @@ struct Own {
     input: Tensor<2>,
     steps: usize,
     method: Method,
+    runs_ahead: bool,
 }
 
 impl Own {
-    fn new(case: &Case, rule: Rule, method: Method) -> Result<Self, String> {
+    fn new(case: &Case, rule: Rule, method: Method, device: &Device) -> Result<Self, String> {
         let network = Network::dense(&case.sizes).rule(rule);
-        let network = network.build(&Device::flex()).map_err(text)?;
-        let input = noise([case.batch, case.sizes[0]]);
-        Ok(Self { network, input, steps: case.steps, method })
+        let network = network.build(device).map_err(text)?;
+        let input = noise_on(device, [case.batch, case.sizes[0]]);
+        let runs_ahead = ops::runs_ahead(device);
+        Ok(Self { network, input, steps: case.steps, method, runs_ahead })
     }
 
+    /// The mean of a round. A device with a queue is waited for at its end, as in a training.
     fn milliseconds(&mut self) -> Result<f64, String> {
         let optimizer = AdamW::default();
+        let mut unread: Option<Unread> = None;
         let start = Instant::now();
         for _ in 0..self.steps {
             let (input, target) = (self.input.clone(), self.input.clone());
+            if self.runs_ahead {
+                let last = self.network.train_batch_unread(&optimizer, input, target);
+                unread = Some(last.map_err(text)?);
+                continue;
+            }
             self.method.train_batch(&mut self.network, &optimizer, input, target).map_err(text)?;
         }
+        unread.map_or(Ok(()), |last| last.read().map(drop)).map_err(text)?;
         Ok(start.elapsed().as_secs_f64() * 1e3 / self.steps as f64)
     }
 }
@@ -132,7 +186,7 @@ fn products() -> Result<Value, String> {
         (inputs, batch, hidden, Transposed::Left),
     ];
     let mut all: Vec<Product> = shapes.map(|(m, k, n, how)| Product::new([m, k, n], how)).into();
-    let mut step = Own::new(case, Rule::classic(), Method::LocalRule)?;
+    let mut step = Own::new(case, Rule::classic(), Method::LocalRule, &Device::flex())?;
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let ours: f64 = all.iter_mut().map(Product::milliseconds).sum();

@@ -117,7 +117,7 @@ fn tasks_are_listed_with_their_settings() {
     }
     for arguments in [&["tasks", "table"][..], &["train", "table", "--help"]] {
         let (text, _) = done(at, arguments);
-        assert!(text.contains("hidden = 100") && text.contains("[rule_settings]"), "{text}");
+        assert!(text.contains("hidden = 256") && text.contains("[rule_settings]"), "{text}");
         assert!(!text.contains("early_crop ="), "a setting of images: {text}");
     }
     refused(at, &["tasks", "tables"], 2, &["did you mean 'table'"]);

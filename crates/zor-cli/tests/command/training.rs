@@ -74,7 +74,7 @@ fn contents(path: &Path) -> Vec<(String, Vec<f32>)> {
             all.push((format!("{name} moment"), numbers(tensor.clone())));
         }
     }
-    let remembered = network.remembered().tensors.into_iter();
+    let remembered = network.carried_state().tensors.into_iter();
     all.extend(remembered.map(|(name, tensor)| (name, numbers(tensor))));
     all
 }

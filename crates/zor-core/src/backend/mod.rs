@@ -13,6 +13,7 @@
     allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")
 )]
 
+pub mod cases;
 #[cfg(all(feature = "cube", not(feature = "fusion")))]
 mod cube;
 #[cfg(feature = "flex")]
@@ -94,7 +95,8 @@ pub struct ErrorSums {
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
-    Cube: cfg(feature = "cube")
+    Cube: cfg(feature = "cube"),
+    Autodiff: cfg(all(test, feature = "flex"))
 )]
 pub trait ZorBackend: Backend {
     /// The analog-spike gate; see [`crate::ops::spike_gate`]. Returns output, spikes and charge.
@@ -141,7 +143,7 @@ pub trait ZorBackend: Backend {
         Self::float_mul(tensor, by)
     }
 
-    /// The same values in the buffer's memory; see [`crate::ops::exclusive`].
+    /// The same values in the buffer's memory; see [`crate::Workspace::exclusive`].
     fn copy(tensor: FloatTensor<Self>, buffer: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::copy::<Self>(tensor, buffer)
     }

@@ -10,13 +10,13 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{by_channel, by_sample, channels};
+use super::{by_channel, by_sample, channels, same_channels};
 use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::memory::Mode;
 use crate::ops;
 use crate::parameter::Parameter;
-use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`BatchNorm`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,6 @@ pub struct BatchNorm {
     shift: Parameter,
     mean: Parameter,
     variance: Parameter,
-    shape: Vec<usize>,
     config: BatchNormConfig,
 }
 
@@ -57,100 +56,79 @@ impl Layer for BatchNorm {
         "batch_norm"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        same_channels(input, &self.scale)
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.shape.iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let rows = input.dims()[0];
-        let channels = channels(&self.shape);
+        let channels = channels(pass.shape);
         let (scale, shift) = (self.scale.value(), self.shift.value());
-        if mode == Mode::Evaluate {
+        if pass.mode == Mode::Evaluate {
             let scale = scale / (self.variance.value() + self.config.epsilon).sqrt();
             let shift = shift - self.mean.value() * scale.clone();
-            let input = by_channel(ops::exclusive(input, workspace), channels);
+            let input = by_channel(pass.workspace.exclusive(input), channels);
             return by_sample(ops::scale_shift(input, scale, shift), rows);
         }
-        let buffer = by_channel(workspace.take(input.dims()), channels);
+        let buffer = by_channel(pass.workspace.take(input.dims()), channels);
         let view = by_channel(input.clone(), channels);
         let (output, statistics) =
             ops::batch_normalize(view, scale, shift, buffer, self.config.epsilon);
-        memory.keep(STATISTICS, statistics);
-        if let Some(unused) = memory.keep(INPUT, input) {
-            workspace.give(unused);
-        }
+        pass.memory.keep(STATISTICS, statistics);
+        pass.keep_to_learn(INPUT, input);
         by_sample(output, rows)
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let (Some(input), Some(statistics)) = (memory.take(INPUT), memory.take(STATISTICS)) else {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let kept = (pass.memory.take(INPUT), pass.memory.take(STATISTICS));
+        let (Some(input), Some(statistics)) = kept else {
             return signal;
         };
         let rows = input.dims()[0];
-        let channels = channels(&self.shape);
+        let channels = channels(pass.shape);
         let view = by_channel(input.clone(), channels);
         let scale = self.scale.value();
-        let mut correlations = None;
-        // Where there is a gated signal, it comes last, and the parameters learn from it.
-        let signal = signal.map(|values| {
-            let values = by_channel(values, channels);
-            let (below, found) = ops::batch_normalize_signal(
-                values,
+        let down = |values: Tensor<2>| {
+            let (below, correlations) = ops::batch_normalize_signal(
+                by_channel(values, channels),
                 view.clone(),
                 statistics.clone(),
                 scale.clone(),
             );
-            correlations = Some(found);
-            by_sample(below, rows)
-        });
+            (by_sample(below, rows), correlations)
+        };
+        let Signal { values, gated } = signal;
+        let (values, of_values) = down(values);
+        // The parameters learn from the gated signal, where there is one.
+        let (gated, correlations) = match gated.map(down) {
+            Some((gated, of_gated)) => (Some(gated), of_gated),
+            None => (None, of_values),
+        };
         drop((view, scale));
-        self.follow(statistics, (rows * self.shape.iter().product::<usize>() / channels) as f32);
-        learning.workspace.give(input);
-        if let Some(correlations) = correlations {
-            let row = |r: usize| correlations.clone().narrow(0, r, 1);
-            learning.optimizer.step(&mut self.scale, row(0), learning.workspace);
-            learning.optimizer.step(&mut self.shift, row(1), learning.workspace);
-        }
-        signal
+        self.follow(statistics, (rows * pass.shape.iter().product::<usize>() / channels) as f32);
+        pass.workspace.give(input);
+        let row = |r: usize| correlations.clone().narrow(0, r, 1);
+        pass.optimizer.step(&mut self.scale, row(0), pass.workspace);
+        pass.optimizer.step(&mut self.shift, row(1), pass.workspace);
+        Signal { values, gated }
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.scale, &self.shift]
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.scale);
+        visitor.parameter(&self.shift);
+        visitor.buffer(&self.mean);
+        visitor.buffer(&self.variance);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.scale, &mut self.shift]
-    }
-
-    fn buffers(&self) -> Vec<&Parameter> {
-        vec![&self.mean, &self.variance]
-    }
-
-    fn buffers_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.mean, &mut self.variance]
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.scale);
+        visitor.parameter(&mut self.shift);
+        visitor.buffer(&mut self.mean);
+        visitor.buffer(&mut self.variance);
     }
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
     }
 }
 
@@ -197,7 +175,6 @@ impl LayerConfig for BatchNormConfig {
             shift: context.parameter("shift", shape, Fill::Constant(0.0))?,
             mean: context.parameter("mean", shape, Fill::Constant(0.0))?,
             variance: context.parameter("variance", shape, Fill::Constant(1.0))?,
-            shape: input_shape.to_vec(),
             config: *self,
         }))
     }

@@ -4,13 +4,12 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{by_channel, by_sample, channels};
+use super::{by_channel, by_sample, channels, same_channels};
 use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops;
 use crate::parameter::Parameter;
-use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Bias`] layer: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +20,6 @@ pub struct BiasConfig {}
 #[derive(Clone, Debug)]
 pub struct Bias {
     offset: Parameter,
-    shape: Vec<usize>,
 }
 
 impl Layer for Bias {
@@ -29,53 +27,34 @@ impl Layer for Bias {
         "bias"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        same_channels(input, &self.offset)
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.shape.iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        _memory: &mut Memory,
-        workspace: &mut Workspace,
-        _mode: Mode,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let rows = input.dims()[0];
-        let input = by_channel(ops::exclusive(input, workspace), channels(&self.shape));
+        let input = by_channel(pass.workspace.exclusive(input), channels(pass.shape));
         let offset = self.offset.value();
         by_sample(ops::scale_shift(input, offset.ones_like(), offset), rows)
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        _memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let above = signal.gated.as_ref().unwrap_or(&signal.values).clone();
-        let correlation = by_channel(above, channels(&self.shape)).sum_dim(0);
-        learning.optimizer.step(&mut self.offset, correlation, learning.workspace);
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let above = signal.learned_from().clone();
+        let correlation = by_channel(above, channels(pass.shape)).sum_dim(0);
+        pass.optimizer.step(&mut self.offset, correlation, pass.workspace);
         signal
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.offset]
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.offset);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.offset]
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.offset);
     }
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(BiasConfig {}).map_err(|e| Error::setting(e.to_string()))
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
     }
 }
 
@@ -87,6 +66,6 @@ impl LayerConfig for BiasConfig {
     ) -> Result<Box<dyn Layer>> {
         let shape = [1, channels(input_shape)];
         let offset = context.parameter("offset", shape, Fill::Constant(0.0))?;
-        Ok(Box::new(Bias { offset, shape: input_shape.to_vec() }))
+        Ok(Box::new(Bias { offset }))
     }
 }

@@ -10,15 +10,14 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::sequence::Chain;
+use super::sequential::Chain;
 use super::{by_channel, by_sample, channels};
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops;
-use crate::parameter::Parameter;
 use crate::rule::Rule;
-use crate::workspace::{Memory, Workspace};
+use crate::workspace::Workspace;
 
 /// How the two paths meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,9 +86,8 @@ pub struct Branch {
     join: Join,
     layers: Chain,
     shortcut: Chain,
-    output_shape: Vec<usize>,
-    /// Channels of the shortcut's output.
-    shortcut_channels: usize,
+    /// Channels at the end of the branch, and of the shortcut.
+    channels: [usize; 2],
 }
 
 impl Branch {
@@ -98,22 +96,18 @@ impl Branch {
         self.join
     }
 
-    fn all(&self) -> impl Iterator<Item = &dyn Layer> {
-        self.layers.layers.iter().chain(&self.shortcut.layers).map(|layer| layer.as_ref())
-    }
-
     /// The signal at the output as those of the branch and of the shortcut.
     fn split(&self, signal: Signal, workspace: &mut Workspace) -> (Signal, Signal) {
         let Signal { values, gated } = signal;
         if self.join == Join::Add {
             // The branch changes its signal in place; the shortcut's is the original.
-            let copy = ops::exclusive(values.clone(), workspace);
-            let gated_copy = gated.as_ref().map(|gated| ops::exclusive(gated.clone(), workspace));
+            let copy = workspace.exclusive(values.clone());
+            let gated_copy = gated.as_ref().map(|gated| workspace.exclusive(gated.clone()));
             return (Signal { values: copy, gated: gated_copy }, Signal { values, gated });
         }
-        let width = self.shortcut_channels;
+        let [beside, width] = self.channels;
         let rows = values.dims()[0];
-        let total = channels(&self.output_shape);
+        let total = beside + width;
         let part = |tensor: &Tensor<2>, from: usize, width: usize| {
             let part = by_channel(tensor.clone(), total).narrow(1, from, width);
             // A copy, row after row.
@@ -135,80 +129,56 @@ impl Layer for Branch {
         }
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.output_shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        joined(self.join, self.layers.output_shape(input)?, self.shortcut.output_shape(input)?)
     }
 
-    fn input_size(&self) -> Option<usize> {
-        self.layers.input_size().or_else(|| self.shortcut.input_size())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let rows = input.dims()[0];
-        let beside = self.layers.forward(input.clone(), memory, workspace, mode);
-        let past = self.shortcut.forward(input, memory, workspace, mode);
+        let beside = self.layers.forward(input.clone(), pass);
+        let past = self.shortcut.forward(input, pass);
         match self.join {
             Join::Add => {
-                let sum = ops::exclusive(beside, workspace);
+                let sum = pass.workspace.exclusive(beside);
                 ops::move_weight(sum, past, 1.0, 1.0, f32::INFINITY)
             }
             Join::Concatenate => {
-                let total = channels(&self.output_shape);
-                let past = by_channel(past, self.shortcut_channels);
-                let beside = by_channel(beside, total - self.shortcut_channels);
+                let past = by_channel(past, self.channels[1]);
+                let beside = by_channel(beside, self.channels[0]);
                 by_sample(Tensor::cat(vec![past, beside], 1), rows)
             }
         }
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let (beside, past) = self.split(signal, learning.workspace);
-        let below = self.layers.learn(beside, memory, learning).values;
-        let past = self.shortcut.learn(past, memory, learning).values;
-        if !learning.signal_is_wanted {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let (beside, past) = self.split(signal, pass.workspace);
+        let below = self.layers.learn(beside, pass).values;
+        let past = self.shortcut.learn(past, pass).values;
+        if !pass.signal_is_wanted {
             return Signal::new(below);
         }
-        let below = ops::exclusive(below, learning.workspace);
+        let below = pass.workspace.exclusive(below);
         let sum = ops::move_weight(below, past.clone(), 1.0, 1.0, f32::INFINITY);
-        learning.workspace.give(past);
+        pass.workspace.give(past);
         Signal::new(sum)
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        self.all().flat_map(|layer| layer.parameters()).collect()
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        self.layers.visit(visitor);
+        self.shortcut.visit(visitor);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        let layers = self.layers.layers.iter_mut().chain(&mut self.shortcut.layers);
-        layers.flat_map(|layer| layer.parameters_mut()).collect()
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        self.layers.visit_mut(visitor);
+        self.shortcut.visit_mut(visitor);
     }
 
-    fn buffers(&self) -> Vec<&Parameter> {
-        self.all().flat_map(|layer| layer.buffers()).collect()
+    fn path_lengths(&self) -> Vec<usize> {
+        vec![self.layers.layers.len(), self.shortcut.layers.len()]
     }
 
-    fn buffers_mut(&mut self) -> Vec<&mut Parameter> {
-        let layers = self.layers.layers.iter_mut().chain(&mut self.shortcut.layers);
-        layers.flat_map(|layer| layer.buffers_mut()).collect()
-    }
-
-    fn children(&self) -> Vec<&dyn Layer> {
-        self.all().collect()
-    }
-
-    fn multiply_adds(&self) -> u64 {
-        self.all().map(|layer| layer.multiply_adds()).sum()
+    fn multiply_adds(&self, input: &[usize]) -> u64 {
+        self.layers.multiply_adds(input) + self.shortcut.multiply_adds(input)
     }
 
     fn config(&self) -> Result<serde_json::Value> {
@@ -216,10 +186,6 @@ impl Layer for Branch {
             "layers": self.layers.config()?,
             "shortcut": self.shortcut.config()?,
         }))
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
     }
 }
 
@@ -235,30 +201,36 @@ impl LayerConfig for BranchConfig {
         // Signals of both paths add up where the paths part: their sizes have to be comparable.
         let rule = Rule { keep_signal_norm: true, ..context.rule().clone() };
         let (layers, shortcut) = context.with_rule(rule, |context| {
-            let layers = Chain::build(&self.layers, "branch", 0, input_shape, context)?;
+            let layers = Chain::build(&self.layers, "branch ", 0, input_shape, context)?;
             let first = layers.layers.len();
-            let shortcut = Chain::build(&self.shortcut, "shortcut", first, input_shape, context)?;
+            let shortcut = Chain::build(&self.shortcut, "shortcut ", first, input_shape, context)?;
             Ok::<_, Error>((layers, shortcut))
         })?;
-        let (beside, past) = (layers.output_shape(input_shape), shortcut.output_shape(input_shape));
-        let fits = match self.join {
-            Join::Add => beside == past,
-            Join::Concatenate => beside.split_last().map(|x| x.1) == past.split_last().map(|x| x.1),
-        };
-        if !fits {
-            return Err(Error::shape(format!(
-                "the branch ends with shape {beside:?} and its shortcut with {past:?}, which cannot be {}",
-                match self.join {
-                    Join::Add => "added",
-                    Join::Concatenate => "concatenated along channels",
-                }
-            )));
-        }
-        let shortcut_channels = channels(&past);
-        let mut output_shape = past;
-        if let (Join::Concatenate, Some(last)) = (self.join, output_shape.last_mut()) {
-            *last += channels(&beside);
-        }
-        Ok(Box::new(Branch { join: self.join, layers, shortcut, output_shape, shortcut_channels }))
+        let (beside, past) =
+            (layers.output_shape(input_shape)?, shortcut.output_shape(input_shape)?);
+        let ends = [channels(&beside), channels(&past)];
+        joined(self.join, beside, past)?;
+        Ok(Box::new(Branch { join: self.join, layers, shortcut, channels: ends }))
     }
+}
+
+/// The shape at the end of both paths.
+fn joined(join: Join, beside: Vec<usize>, mut past: Vec<usize>) -> Result<Vec<usize>> {
+    let fits = match join {
+        Join::Add => beside == past,
+        Join::Concatenate => beside.split_last().map(|x| x.1) == past.split_last().map(|x| x.1),
+    };
+    if !fits {
+        return Err(Error::shape(format!(
+            "the branch ends with shape {beside:?} and its shortcut with {past:?}, which cannot be {}",
+            match join {
+                Join::Add => "added",
+                Join::Concatenate => "concatenated along channels",
+            }
+        )));
+    }
+    if let (Join::Concatenate, Some(last)) = (join, past.last_mut()) {
+        *last += channels(&beside);
+    }
+    Ok(past)
 }

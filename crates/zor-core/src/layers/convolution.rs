@@ -14,10 +14,9 @@ use super::pool::{WINNERS, route_to_winners};
 use super::{by_channel, map_shape};
 use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops::{self, Geometry, Window};
 use crate::parameter::Parameter;
-use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Conv2d`] layer. What is not set comes from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,10 +170,6 @@ impl Conv2dConfig {
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     kernel: Parameter,
-    geometry: Geometry,
-    /// What follows the convolution in one pass with it.
-    pool: Option<Geometry>,
-    output_shape: [usize; 3],
     config: Conv2dConfig,
     normalize_presynaptic: bool,
 }
@@ -189,9 +184,20 @@ impl Conv2d {
         &self.kernel
     }
 
-    /// The convolution's geometry; of a transposed one, that of its adjoint.
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
+    /// The convolution's geometry on maps of a shape, and that of the pool behind it; of a transposed convolution, the geometry of its
+    /// adjoint.
+    ///
+    /// # Errors
+    /// When the window does not fit the map, or the kernel was made for other channels.
+    pub fn geometry(&self, input: &[usize]) -> Result<(Geometry, Option<Geometry>)> {
+        let geometry = self.config.geometry(map_shape("conv2d", input)?)?;
+        let (needed, found) = (geometry.kernel_shape(), self.kernel.shape());
+        if needed != found {
+            return Err(Error::shape(format!(
+                "its kernel has shape {found:?}; an input of {input:?} needs {needed:?}"
+            )));
+        }
+        Ok((geometry, self.config.pool(geometry.output())?))
     }
 }
 
@@ -200,73 +206,71 @@ impl Layer for Conv2d {
         "conv2d"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.output_shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        let (geometry, pool) = self.geometry(input)?;
+        let output = match pool {
+            Some(pool) => pool.output(),
+            None if self.config.transposed => geometry.input,
+            None => geometry.output(),
+        };
+        Ok(output.to_vec())
     }
 
-    fn input_size(&self) -> Option<usize> {
-        let map = if self.config.transposed { self.geometry.output() } else { self.geometry.input };
-        Some(map.iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
-        let shape = [input.dims()[0], self.output_shape.iter().product()];
-        let (buffer, kernel) = (workspace.take(shape), self.kernel.value());
-        let output = match self.pool {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let Ok((geometry, pool)) = self.geometry(pass.shape) else { return input };
+        let output = match pool {
+            Some(pool) => pool.output(),
+            None if self.config.transposed => geometry.input,
+            None => geometry.output(),
+        };
+        let shape = [input.dims()[0], output.iter().product()];
+        let (buffer, kernel) = (pass.workspace.take(shape), self.kernel.value());
+        let output = match pool {
             Some(pool) => {
-                let buffers = (buffer, workspace.take(shape));
-                let geometries = (self.geometry, pool);
+                let buffers = (buffer, pass.workspace.take(shape));
+                let geometries = (geometry, pool);
                 let (output, winners) =
                     ops::convolve_pooled(input.clone(), kernel, buffers, geometries);
-                memory.keep_to_learn(WINNERS, winners, mode, workspace);
+                pass.keep_to_learn(WINNERS, winners);
                 output
             }
             None if self.config.transposed => {
-                ops::convolve_adjoint(input.clone(), kernel, buffer, self.geometry)
+                ops::convolve_adjoint(input.clone(), kernel, buffer, geometry)
             }
-            None => ops::convolve(input.clone(), kernel, buffer, self.geometry),
+            None => ops::convolve(input.clone(), kernel, buffer, geometry),
         };
-        memory.keep_to_learn(PRESYNAPTIC, input, mode, workspace);
+        pass.keep_to_learn(PRESYNAPTIC, input);
         output
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let Some(presynaptic) = memory.take(PRESYNAPTIC) else {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let (Some(presynaptic), Ok((geometry, pool))) =
+            (pass.memory.take(PRESYNAPTIC), self.geometry(pass.shape))
+        else {
             return signal;
         };
-        let mut pooled = self.pool.zip(memory.take(WINNERS));
+        let mut pooled = pool.zip(pass.memory.take(WINNERS));
         // Both passes down at once, or the pool by itself and then the convolution.
-        let fuses = !self.kernel.is_frozen() && signal.gated.is_none() && learning.signal_is_wanted;
+        let fuses = !self.kernel.is_frozen() && signal.gated.is_none() && pass.signal_is_wanted;
         let signal = match pooled.take_if(|_| !fuses) {
-            Some((pool, winners)) => route_to_winners(signal, pool, winners, learning.workspace),
+            Some((pool, winners)) => route_to_winners(signal, pool, winners, pass.workspace),
             None => signal,
         };
         let Signal { values, gated } = signal;
-        let (geometry, kernel) = (self.geometry, self.kernel.value());
+        let kernel = self.kernel.value();
         let back = if self.config.transposed { ops::convolve } else { ops::convolve_adjoint };
         if self.kernel.is_frozen() {
-            gated.into_iter().for_each(|gated| learning.workspace.give(gated));
-            if !learning.signal_is_wanted {
-                learning.workspace.give(presynaptic);
+            gated.into_iter().for_each(|gated| pass.workspace.give(gated));
+            if !pass.signal_is_wanted {
+                pass.workspace.give(presynaptic);
                 return Signal::new(values);
             }
             let below = back(values.clone(), kernel, presynaptic, geometry);
-            learning.workspace.give(values);
+            pass.workspace.give(values);
             return Signal::new(below);
         }
-        let buffer = learning.workspace.take(self.kernel.shape());
-        let below = learning.signal_is_wanted.then(|| learning.workspace.take(presynaptic.dims()));
+        let buffer = pass.workspace.take(self.kernel.shape());
+        let below = pass.signal_is_wanted.then(|| pass.workspace.take(presynaptic.dims()));
         let (mut correlation, below) = match (below, &gated) {
             (Some(below), None) if !self.config.transposed => {
                 let (input, buffers) = (presynaptic.clone(), (buffer, below));
@@ -276,7 +280,7 @@ impl Layer for Conv2d {
                         let geometries = (geometry, pool);
                         let learned =
                             ops::convolve_pooled_learn(input, above, kernel, buffers, geometries);
-                        learning.workspace.give(winners);
+                        pass.workspace.give(winners);
                         learned
                     }
                     None => ops::convolve_learn(input, values.clone(), kernel, buffers, geometry),
@@ -295,54 +299,55 @@ impl Layer for Conv2d {
             }
         };
         if self.normalize_presynaptic {
-            correlation = self.normalize(correlation, presynaptic.clone());
+            correlation = self.normalize(correlation, presynaptic.clone(), geometry);
         }
-        learning.workspace.give(presynaptic);
+        pass.workspace.give(presynaptic);
         if let Some(gated) = gated {
-            learning.workspace.give(gated);
+            pass.workspace.give(gated);
         }
         let below = match below {
             Some(below) => {
-                learning.workspace.give(values);
+                pass.workspace.give(values);
                 below
             }
             None => values,
         };
-        learning.optimizer.step(&mut self.kernel, correlation, learning.workspace);
+        pass.optimizer.step(&mut self.kernel, correlation, pass.workspace);
         Signal::new(below)
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.kernel]
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.kernel);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.kernel]
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.kernel);
     }
 
-    fn multiply_adds(&self) -> u64 {
-        self.geometry.multiply_adds()
+    fn multiply_adds(&self, input: &[usize]) -> u64 {
+        self.geometry(input).map_or(0, |(geometry, _)| geometry.multiply_adds())
     }
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(&self.config).map_err(|e| Error::setting(e.to_string()))
     }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
-    }
 }
 
 impl Conv2d {
     /// Divides the correlation of every input channel by that channel's norm.
-    fn normalize(&self, correlation: Tensor<2>, presynaptic: Tensor<2>) -> Tensor<2> {
+    fn normalize(
+        &self,
+        correlation: Tensor<2>,
+        presynaptic: Tensor<2>,
+        geometry: Geometry,
+    ) -> Tensor<2> {
         let channels = match self.config.transposed {
-            false => self.geometry.input[2],
-            true => self.geometry.channels,
+            false => geometry.input[2],
+            true => geometry.channels,
         };
         let presynaptic = by_channel(presynaptic, channels);
         if !self.config.transposed {
-            return ops::normalize_presynaptic(correlation, presynaptic, self.geometry.groups);
+            return ops::normalize_presynaptic(correlation, presynaptic, geometry.groups);
         }
         // Inputs of a transposed convolution are the columns of its kernel.
         let norms = presynaptic.powf_scalar(2.0).sum_dim(0).sqrt() + ops::NORM_EPSILON;
@@ -386,20 +391,12 @@ impl LayerConfig for Conv2dConfig {
             },
             false => Fill::Normal(deviation),
         };
-        let pool = self.pool(geometry.output())?;
-        let output_shape = match pool {
-            Some(pool) => pool.output(),
-            None if self.transposed => geometry.input,
-            None => geometry.output(),
-        };
+        self.pool(geometry.output())?;
         let kernel = context.parameter("kernel", shape, fill)?;
         let mut kernel = kernel.with_limit(limit);
         kernel.set_frozen(self.frozen);
         Ok(Box::new(Conv2d {
             kernel,
-            geometry,
-            pool,
-            output_shape,
             // Text formats have no infinity; the largest number limits nothing either.
             config: Self {
                 normalize_presynaptic: Some(normalize_presynaptic),

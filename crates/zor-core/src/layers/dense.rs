@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops::{self, Transposed};
 use crate::parameter::Parameter;
-use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Dense`] layer. What is not set comes from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +40,6 @@ impl DenseConfig {
 #[derive(Clone, Debug)]
 pub struct Dense {
     weight: Parameter,
-    output_shape: [usize; 1],
     normalize_presynaptic: bool,
     initial_scale: f32,
 }
@@ -61,51 +59,42 @@ impl Layer for Dense {
         "dense"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.output_shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        let [inputs, units] = self.weight.shape();
+        match input.iter().product::<usize>() {
+            given if given == inputs => Ok(vec![units]),
+            given => Err(Error::shape(format!(
+                "it takes {inputs} values of a sample; {input:?} has {given}"
+            ))),
+        }
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.weight.shape()[0])
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let [rows, _] = input.dims();
-        let buffer = workspace.take([rows, self.output_shape[0]]);
+        let buffer = pass.workspace.take([rows, self.weight.shape()[1]]);
         let output = ops::product(input.clone(), self.weight.value(), buffer, Transposed::Neither);
-        memory.keep_to_learn(PRESYNAPTIC, input, mode, workspace);
+        pass.keep_to_learn(PRESYNAPTIC, input);
         output
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let Some(presynaptic) = memory.take(PRESYNAPTIC) else {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let Some(presynaptic) = pass.memory.take(PRESYNAPTIC) else {
             return signal;
         };
         let Signal { values, gated } = signal;
         let presynaptic = if self.normalize_presynaptic {
-            let own = ops::exclusive(presynaptic, learning.workspace);
+            let own = pass.workspace.exclusive(presynaptic);
             ops::unit_normalize(own, ops::NORM_EPSILON)
         } else {
             presynaptic
         };
-        let Learning { optimizer, workspace, signal_is_wanted } = learning;
-        let below = signal_is_wanted.then(|| {
+        let workspace = &mut *pass.workspace;
+        let below = pass.signal_is_wanted.then(|| {
             let buffer = workspace.take(presynaptic.dims());
             ops::product(values.clone(), self.weight.value(), buffer, Transposed::Right)
         });
         let above = gated.as_ref().unwrap_or(&values);
-        optimizer.step_in_factors(&mut self.weight, &presynaptic, above, workspace);
+        pass.optimizer.step_in_factors(&mut self.weight, &presynaptic, above, workspace);
         workspace.give(presynaptic);
         gated.into_iter().for_each(|gated| workspace.give(gated));
         match below {
@@ -117,32 +106,28 @@ impl Layer for Dense {
         }
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.weight]
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.weight);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.weight]
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.weight);
     }
 
-    fn multiply_adds(&self) -> u64 {
+    fn multiply_adds(&self, _: &[usize]) -> u64 {
         let [inputs, units] = self.weight.shape();
         inputs as u64 * units as u64
     }
 
     fn config(&self) -> Result<serde_json::Value> {
         let config = DenseConfig {
-            units: self.output_shape[0],
+            units: self.weight.shape()[1],
             normalize_presynaptic: Some(self.normalize_presynaptic),
             // Text formats have no infinity; the largest number limits nothing either.
             weight_limit: Some(self.weight.limit().min(f32::MAX)),
             initial_scale: Some(self.initial_scale),
         };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
     }
 }
 
@@ -165,7 +150,6 @@ impl LayerConfig for DenseConfig {
         let shape = [inputs, self.units];
         Ok(Box::new(Dense {
             weight: context.parameter("weight", shape, Fill::Normal(deviation))?.with_limit(limit),
-            output_shape: [self.units],
             normalize_presynaptic: self
                 .normalize_presynaptic
                 .unwrap_or(context.rule().normalize_presynaptic),

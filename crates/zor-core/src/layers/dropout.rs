@@ -7,9 +7,9 @@ use zor_random::Random;
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
+use crate::memory::Mode;
 use crate::ops;
-use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`Dropout`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,6 @@ impl DropoutConfig {
 /// Silences values at random, the same at the same step of the same seed.
 #[derive(Clone, Debug)]
 pub struct Dropout {
-    shape: Vec<usize>,
     probability: f32,
     seed: u64,
 }
@@ -45,42 +44,27 @@ impl Layer for Dropout {
         "dropout"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(input.to_vec())
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.shape.iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
-        if mode == Mode::Evaluate || self.probability == 0.0 {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        if pass.mode == Mode::Evaluate || self.probability == 0.0 {
             return input;
         }
         let shape = input.dims();
-        let mut random = Random::stream(self.seed, memory.count());
+        let mut random = Random::stream(self.seed, pass.memory.next_pass());
         let kept = 1.0 / (1.0 - self.probability);
         let mask: Vec<f32> = (0..shape[0] * shape[1])
             .map(|_| if random.chance(self.probability) { 0.0 } else { kept })
             .collect();
-        let mask = Tensor::from_data(TensorData::new(mask, shape), workspace.device());
-        memory.keep(MASK, mask.clone());
-        ops::multiply(ops::exclusive(input, workspace), mask)
+        let mask = Tensor::from_data(TensorData::new(mask, shape), pass.workspace.device());
+        pass.memory.keep(MASK, mask.clone());
+        ops::multiply(pass.workspace.exclusive(input), mask)
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        _learning: &mut Learning<'_>,
-    ) -> Signal {
-        match memory.take(MASK) {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        match pass.memory.take(MASK) {
             Some(mask) => signal.map(|values| ops::multiply(values, mask.clone())),
             None => signal,
         }
@@ -90,18 +74,10 @@ impl Layer for Dropout {
         let config = DropoutConfig { probability: self.probability, seed: Some(self.seed) };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
     }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
-    }
 }
 
 impl LayerConfig for DropoutConfig {
-    fn build(
-        &self,
-        input_shape: &[usize],
-        context: &mut BuildContext<'_>,
-    ) -> Result<Box<dyn Layer>> {
+    fn build(&self, _: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         if !(0.0..1.0).contains(&self.probability) {
             return Err(Error::setting(format!(
                 "probability is {}; it must be at least 0 and below 1",
@@ -109,7 +85,6 @@ impl LayerConfig for DropoutConfig {
             )));
         }
         Ok(Box::new(Dropout {
-            shape: input_shape.to_vec(),
             probability: self.probability,
             seed: self.seed.unwrap_or_else(|| context.random().below(1 << 48) as u64),
         }))

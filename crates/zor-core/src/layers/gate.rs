@@ -19,10 +19,11 @@ use super::{by_channel, by_sample, channels};
 use crate::activation::Activation;
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
+use crate::memory::{Memory, Mode};
 use crate::ops::{self, GateSettings};
 use crate::rule::{Rule, SignalGate, Sparsity};
-use crate::workspace::{Memory, Workspace};
+use crate::workspace::Workspace;
 
 /// Where in the network a gate stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +85,6 @@ impl GateConfig {
 /// Units that spike.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    shape: Vec<usize>,
     place: Place,
     spikes: bool,
     settings: GateSettings,
@@ -99,7 +99,7 @@ pub struct Gate {
 
 /// Above zero where a unit fired in the last training pass: `[batch, units]`, spikes or, if they are as good, outputs.
 pub(crate) const SPIKES: &str = "spikes";
-/// What the target share of the last training batch's inputs was above: `[1, 1]`.
+/// The number that the target share of the last training batch's inputs was above.
 const QUANTILE: &str = "quantile";
 /// Inputs that it is found among, at most.
 const SAMPLE: usize = 1 << 14;
@@ -122,7 +122,7 @@ impl Gate {
     }
 
     /// What the target share of inputs is above, for a gate that has a target. Reads the device.
-    fn quantile(&self, inputs: &Tensor<2>) -> Option<Tensor<2>> {
+    fn quantile(&self, inputs: &Tensor<2>) -> Option<f32> {
         // All may fire: nothing to move.
         let target = self.target_spike_rate.filter(|target| *target < 1.0)?;
         let share = MARGIN * target;
@@ -134,7 +134,7 @@ impl Gate {
         let above = (share * values.len() as f32) as usize;
         let at = values.len().checked_sub(1 + above)?;
         let (_, quantile, _) = values.select_nth_unstable_by(at, f32::total_cmp);
-        quantile.is_finite().then(|| Tensor::full([1, 1], *quantile, &inputs.device()))
+        quantile.is_finite().then_some(*quantile)
     }
 
     /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes beside them.
@@ -164,21 +164,12 @@ impl Layer for Gate {
         "gate"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(input.to_vec())
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.shape.iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let mode = pass.mode;
         let bare = self.place == Place::Output && mode == Mode::Evaluate;
         if !self.spikes || bare {
             return self.activation.apply(input);
@@ -187,52 +178,47 @@ impl Layer for Gate {
         if mode == Mode::Train
             && let Some(quantile) = self.quantile(&input)
         {
-            memory.keep(QUANTILE, quantile);
+            pass.memory.set_number(QUANTILE, quantile);
         }
         let input = match self.inhibition {
-            0.0 => ops::exclusive(input, workspace),
-            inhibition => ops::exclusive(input, workspace).sub_scalar(inhibition),
+            0.0 => pass.workspace.exclusive(input),
+            inhibition => pass.workspace.exclusive(input).sub_scalar(inhibition),
         };
         if mode == Mode::Evaluate && !self.settings.stateful {
             // Nobody asks what fired, and nothing is left.
             return self.activation.apply(ops::silence(input, self.settings.threshold));
         }
-        let charge = self.charge(memory, workspace, shape);
+        let charge = self.charge(pass.memory, pass.workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
         if mode == Mode::Train
-            && let Some(last) = memory.take(SPIKES)
+            && let Some(last) = pass.memory.take(SPIKES)
         {
-            workspace.give(last);
+            pass.workspace.give(last);
         }
-        let buffer = workspace.take(shape);
+        let buffer = pass.workspace.take(shape);
         let (output, spikes, charge) = ops::spike_gate(input, charge, buffer, self.settings);
         if self.settings.stateful {
-            memory.keep(CHARGE, charge);
+            pass.memory.keep(CHARGE, charge);
         } else {
-            workspace.give(charge);
+            pass.workspace.give(charge);
         }
         match mode {
-            Mode::Train if !self.outputs_show_spikes() => drop(memory.keep(SPIKES, spikes)),
+            Mode::Train if !self.outputs_show_spikes() => drop(pass.memory.keep(SPIKES, spikes)),
             Mode::Train => {
-                memory.keep(SPIKES, output.clone());
-                workspace.give(spikes);
+                pass.memory.keep(SPIKES, output.clone());
+                pass.workspace.give(spikes);
             }
-            Mode::Evaluate => workspace.give(spikes),
+            Mode::Evaluate => pass.workspace.give(spikes),
         }
         self.activation.apply(output)
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
         let Signal { mut values, .. } = signal;
-        let kept = memory.get(SPIKES).filter(|_| self.spikes);
+        let kept = pass.memory.get(SPIKES).filter(|_| self.spikes);
         let spikes = kept.map(|kept| {
             if self.outputs_show_spikes() {
-                let buffer = learning.workspace.take(kept.dims());
+                let buffer = pass.workspace.take(kept.dims());
                 ops::positive(kept.clone(), buffer)
             } else {
                 kept.clone()
@@ -242,7 +228,7 @@ impl Layer for Gate {
             values = ops::multiply(values, spikes.clone());
         }
         let [rows, _] = values.dims();
-        let channels = channels(&self.shape);
+        let channels = channels(pass.shape);
         if self.normalize_signal {
             let view = by_channel(values, channels);
             let even = if self.keep_signal_norm {
@@ -254,7 +240,7 @@ impl Layer for Gate {
         }
         let gated = match (&spikes, self.signal_gate) {
             (Some(spikes), SignalGate::InCorrelation) => {
-                let buffer = learning.workspace.take(values.dims());
+                let buffer = pass.workspace.take(values.dims());
                 let view = |tensor| by_channel(tensor, channels);
                 let (signal, spikes) = (view(values.clone()), view(spikes.clone()));
                 Some(by_sample(ops::gate_signal(signal, spikes, view(buffer)), rows))
@@ -262,10 +248,10 @@ impl Layer for Gate {
             _ => None,
         };
         if let Some(spikes) = spikes {
-            learning.workspace.give(spikes);
+            pass.workspace.give(spikes);
         }
-        if let Some(quantile) = memory.take(QUANTILE).and_then(|kept| ops::read(kept).ok()) {
-            let missing = quantile[0] - self.settings.threshold - self.inhibition;
+        if let Some(quantile) = pass.memory.take_number(QUANTILE) {
+            let missing = quantile - self.settings.threshold - self.inhibition;
             let moves = match self.sparsity {
                 Sparsity::Threshold => &mut self.settings.threshold,
                 Sparsity::Inhibition => &mut self.inhibition,
@@ -275,7 +261,7 @@ impl Layer for Gate {
         Signal { values, gated }
     }
 
-    fn remembers(&self) -> &'static [&'static str] {
+    fn carried(&self) -> &'static [&'static str] {
         if self.spikes && self.settings.stateful { &[CHARGE] } else { &[] }
     }
 
@@ -303,18 +289,10 @@ impl Layer for Gate {
         };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
     }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
-    }
 }
 
 impl LayerConfig for GateConfig {
-    fn build(
-        &self,
-        input_shape: &[usize],
-        context: &mut BuildContext<'_>,
-    ) -> Result<Box<dyn Layer>> {
+    fn build(&self, _: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let rule = context.rule();
         let threshold = self.threshold.unwrap_or(rule.threshold);
         if threshold.is_nan() || !self.inhibition.is_finite() {
@@ -330,7 +308,6 @@ impl LayerConfig for GateConfig {
         let stateful = self.stateful.unwrap_or(rule.stateful);
         Rule { target_spike_rate, stateful, ..Rule::default() }.check()?;
         Ok(Box::new(Gate {
-            shape: input_shape.to_vec(),
             place: self.place,
             spikes,
             settings: GateSettings {

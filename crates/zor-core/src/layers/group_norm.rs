@@ -6,13 +6,13 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{by_channel, by_sample, channels};
+use super::{by_channel, by_sample, channels, same_channels};
 use crate::build::{BuildContext, Fill};
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::memory::Mode;
 use crate::ops;
 use crate::parameter::Parameter;
-use crate::workspace::{Memory, Workspace};
 
 /// Settings of a [`GroupNorm`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,6 @@ impl GroupNormConfig {
 pub struct GroupNorm {
     scale: Parameter,
     shift: Parameter,
-    shape: Vec<usize>,
     config: GroupNormConfig,
 }
 
@@ -51,10 +50,14 @@ const NORMALIZED: &str = "normalized";
 const DEVIATION: &str = "deviation";
 
 impl GroupNorm {
+    fn channels(&self) -> usize {
+        self.scale.shape()[1]
+    }
+
     /// `[batch, positions, groups, channels of a group]`.
     fn grouped(&self, tensor: Tensor<2>) -> Tensor<4> {
         let [rows, values] = tensor.dims();
-        let channels = channels(&self.shape);
+        let channels = self.channels();
         let groups = self.config.groups;
         tensor.reshape([rows, values / channels, groups, channels / groups])
     }
@@ -70,82 +73,63 @@ impl Layer for GroupNorm {
         "group_norm"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        same_channels(input, &self.scale)
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.shape.iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let shape = input.dims();
         let grouped = self.grouped(input);
         let centred = grouped.clone() - Self::means(grouped);
         let variance = Self::means(centred.clone() * centred.clone());
         let deviation = (variance + self.config.epsilon).sqrt();
         let normalized = (centred / deviation.clone()).reshape(shape);
-        if mode == Mode::Train {
-            memory.keep(NORMALIZED, normalized.clone());
-            memory.keep(DEVIATION, deviation.reshape([shape[0], self.config.groups]));
+        if pass.mode == Mode::Train {
+            pass.memory.keep(NORMALIZED, normalized.clone());
+            pass.memory.keep(DEVIATION, deviation.reshape([shape[0], self.config.groups]));
         }
-        let normalized = by_channel(ops::exclusive(normalized, workspace), channels(&self.shape));
+        let normalized = by_channel(pass.workspace.exclusive(normalized), self.channels());
         by_sample(ops::scale_shift(normalized, self.scale.value(), self.shift.value()), shape[0])
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        let (Some(normalized), Some(deviation)) = (memory.take(NORMALIZED), memory.take(DEVIATION))
-        else {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let kept = (pass.memory.take(NORMALIZED), pass.memory.take(DEVIATION));
+        let (Some(normalized), Some(deviation)) = kept else {
             return signal;
         };
         let shape = normalized.dims();
-        let channels = channels(&self.shape);
+        let channels = self.channels();
         let deviation: Tensor<4> = deviation.reshape([shape[0], 1, self.config.groups, 1]);
         let grouped = self.grouped(normalized.clone());
         let scale = self.scale.value();
-        let mut correlations = None;
+        let learned_from = by_channel(signal.learned_from().clone(), channels);
+        let along = learned_from.clone() * by_channel(normalized, channels);
+        let (of_scale, of_shift) = (along.sum_dim(0), learned_from.sum_dim(0));
         let signal = signal.map(|values| {
-            let rows = by_channel(values, channels);
-            let along = rows.clone() * by_channel(normalized.clone(), channels);
-            correlations = Some((along.sum_dim(0), rows.clone().sum_dim(0)));
-            let values = self.grouped(by_sample(rows * scale.clone(), shape[0]));
+            let values = by_channel(values, channels) * scale.clone();
+            let values = self.grouped(by_sample(values, shape[0]));
             let along = grouped.clone() * Self::means(values.clone() * grouped.clone());
             let below = (values.clone() - Self::means(values) - along) / deviation.clone();
             below.reshape(shape)
         });
         drop(scale);
-        if let Some((of_scale, of_shift)) = correlations {
-            learning.optimizer.step(&mut self.scale, of_scale, learning.workspace);
-            learning.optimizer.step(&mut self.shift, of_shift, learning.workspace);
-        }
+        pass.optimizer.step(&mut self.scale, of_scale, pass.workspace);
+        pass.optimizer.step(&mut self.shift, of_shift, pass.workspace);
         signal
     }
 
-    fn parameters(&self) -> Vec<&Parameter> {
-        vec![&self.scale, &self.shift]
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.scale);
+        visitor.parameter(&self.shift);
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
-        vec![&mut self.scale, &mut self.shift]
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.scale);
+        visitor.parameter(&mut self.shift);
     }
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
     }
 }
 
@@ -171,7 +155,6 @@ impl LayerConfig for GroupNormConfig {
         Ok(Box::new(GroupNorm {
             scale: context.parameter("scale", [1, channels], Fill::Constant(1.0))?,
             shift: context.parameter("shift", [1, channels], Fill::Constant(0.0))?,
-            shape: input_shape.to_vec(),
             config: *self,
         }))
     }

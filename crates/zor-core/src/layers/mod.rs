@@ -9,9 +9,9 @@ mod dropout;
 pub(crate) mod gate;
 mod group_norm;
 mod pool;
+mod reshape;
 mod scale;
-mod sequence;
-mod shape;
+pub(crate) mod sequential;
 #[cfg(all(test, feature = "flex"))]
 #[allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 mod tests;
@@ -25,13 +25,14 @@ pub use dropout::{Dropout, DropoutConfig};
 pub use gate::{Gate, GateConfig, Place};
 pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use pool::{Pool2d, Pool2dConfig, Pooling, Upsample, UpsampleConfig};
+pub use reshape::{Reshape, ReshapeConfig};
 pub use scale::{Scale, ScaleConfig};
-pub use sequence::{Sequence, SequenceConfig};
-pub use shape::{Reshape, ReshapeConfig};
+pub use sequential::{Sequential, SequentialConfig};
 
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
+use crate::parameter::Parameter;
 
 /// The shape of a map, `[height, width, channels]`.
 fn map_shape(kind: &str, shape: &[usize]) -> Result<[usize; 3]> {
@@ -43,6 +44,16 @@ fn map_shape(kind: &str, shape: &[usize]) -> Result<[usize; 3]> {
 /// The channels of a shape: its last axis. A vector's values are channels of one position.
 fn channels(shape: &[usize]) -> usize {
     shape.last().copied().unwrap_or(1)
+}
+
+/// The shape of an input, if its channels are the columns of a parameter.
+fn same_channels(input: &[usize], parameter: &Parameter) -> Result<Vec<usize>> {
+    match (channels(input), parameter.shape()[1]) {
+        (given, taken) if given == taken => Ok(input.to_vec()),
+        (given, taken) => {
+            Err(Error::shape(format!("it takes {taken} channels; {input:?} has {given}")))
+        }
+    }
 }
 
 /// Rows of a channel's values: `[batch, positions * channels]` -> `[batch * positions, channels]`.

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::map_shape;
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::ops::{self, Geometry, Window};
-use crate::workspace::{Memory, Workspace};
+use crate::workspace::Workspace;
 
 /// What a window hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,9 +67,17 @@ impl Pool2dConfig {
 /// Windows that keep one value each.
 #[derive(Clone, Debug)]
 pub struct Pool2d {
-    geometry: Geometry,
-    output_shape: [usize; 3],
     config: Pool2dConfig,
+}
+
+impl Pool2d {
+    /// The windows over a map of a shape.
+    fn geometry(&self, shape: &[usize]) -> Result<Geometry> {
+        let [height, width, channels] = map_shape("pool2d", shape)?;
+        let whole = Window { kernel: [height, width], ..Window::square(1) };
+        let window = self.config.window.unwrap_or(whole);
+        Geometry::new([height, width, channels], channels, window, 1)
+    }
 }
 
 /// Which value of each window won.
@@ -97,50 +105,37 @@ impl Layer for Pool2d {
         "pool2d"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.output_shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(self.geometry(input)?.output().to_vec())
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.geometry.input.iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        memory: &mut Memory,
-        workspace: &mut Workspace,
-        mode: Mode,
-    ) -> Tensor<2> {
-        let shape = [input.dims()[0], self.output_shape.iter().product()];
-        let buffer = workspace.take(shape);
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let Ok(geometry) = self.geometry(pass.shape) else { return input };
+        let shape = [input.dims()[0], geometry.output().iter().product()];
+        let buffer = pass.workspace.take(shape);
         let output = match self.config.pooling {
-            Pooling::Average => ops::average_pool(input.clone(), buffer, self.geometry),
+            Pooling::Average => ops::average_pool(input.clone(), buffer, geometry),
             Pooling::Max => {
-                let buffers = (buffer, workspace.take(shape));
-                let (output, winners) = ops::max_pool(input.clone(), buffers, self.geometry);
-                memory.keep_to_learn(WINNERS, winners, mode, workspace);
+                let buffers = (buffer, pass.workspace.take(shape));
+                let (output, winners) = ops::max_pool(input.clone(), buffers, geometry);
+                pass.keep_to_learn(WINNERS, winners);
                 output
             }
         };
-        workspace.give(input);
+        pass.workspace.give(input);
         output
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
-        if let Some(winners) = memory.take(WINNERS) {
-            return route_to_winners(signal, self.geometry, winners, learning.workspace);
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let Ok(geometry) = self.geometry(pass.shape) else { return signal };
+        if let Some(winners) = pass.memory.take(WINNERS) {
+            return route_to_winners(signal, geometry, winners, pass.workspace);
         }
         signal.map(|values| {
-            let shape = [values.dims()[0], self.geometry.input.iter().product()];
-            let buffer = learning.workspace.take(shape);
-            let below = ops::average_pool_adjoint(values.clone(), buffer, self.geometry);
-            learning.workspace.give(values);
+            let shape = [values.dims()[0], geometry.input.iter().product()];
+            let buffer = pass.workspace.take(shape);
+            let below = ops::average_pool_adjoint(values.clone(), buffer, geometry);
+            pass.workspace.give(values);
             below
         })
     }
@@ -148,30 +143,20 @@ impl Layer for Pool2d {
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(&self.config).map_err(|e| Error::setting(e.to_string()))
     }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
-    }
 }
 
 impl LayerConfig for Pool2dConfig {
-    fn build(
-        &self,
-        input_shape: &[usize],
-        _context: &mut BuildContext<'_>,
-    ) -> Result<Box<dyn Layer>> {
-        let [height, width, channels] = map_shape("pool2d", input_shape)?;
-        let whole = Window { kernel: [height, width], ..Window::square(1) };
-        let window = self.window.unwrap_or(whole);
+    fn build(&self, input_shape: &[usize], _: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
+        let window = self.window.unwrap_or(Window::square(1));
         if self.pooling == Pooling::Average && window.dilation != [1, 1] {
             return Err(Error::setting(format!(
                 "average pooling has no dilation; here it is {:?}",
                 window.dilation
             )));
         }
-        let geometry = Geometry::new([height, width, channels], channels, window, 1)?;
-        let output_shape = geometry.output();
-        Ok(Box::new(Pool2d { geometry, output_shape, config: self.clone() }))
+        let pool = Pool2d { config: self.clone() };
+        pool.geometry(input_shape)?;
+        Ok(Box::new(pool))
     }
 }
 
@@ -193,12 +178,25 @@ impl UpsampleConfig {
 /// Repeats every value of a map: nearest-neighbour upsampling.
 #[derive(Clone, Debug)]
 pub struct Upsample {
-    /// Averages over the squares that values become.
-    geometry: Geometry,
     factor: usize,
 }
 
 impl Upsample {
+    /// Averages over the squares that values become.
+    fn geometry(&self, shape: &[usize]) -> Result<Geometry> {
+        let [height, width, channels] = map_shape("upsample", shape)?;
+        let times = |side: usize| {
+            side.checked_mul(self.factor).ok_or_else(|| {
+                Error::setting(format!(
+                    "{side} pixels times a factor of {} are too many",
+                    self.factor
+                ))
+            })
+        };
+        let large = [times(height)?, times(width)?, channels];
+        Geometry::new(large, channels, Window::tiling(self.factor), 1)
+    }
+
     /// Values of a square.
     fn copies(&self) -> f32 {
         (self.factor * self.factor) as f32
@@ -210,39 +208,26 @@ impl Layer for Upsample {
         "upsample"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.geometry.input
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(self.geometry(input)?.input.to_vec())
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.geometry.output().iter().product())
-    }
-
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        _memory: &mut Memory,
-        workspace: &mut Workspace,
-        _mode: Mode,
-    ) -> Tensor<2> {
-        let buffer = workspace.take([input.dims()[0], self.geometry.input.iter().product()]);
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let Ok(geometry) = self.geometry(pass.shape) else { return input };
+        let buffer = pass.workspace.take([input.dims()[0], geometry.input.iter().product()]);
         // The adjoint shares a value out among its copies; each is to have all of it.
-        let output = ops::average_pool_adjoint(input.clone(), buffer, self.geometry);
-        workspace.give(input);
+        let output = ops::average_pool_adjoint(input.clone(), buffer, geometry);
+        pass.workspace.give(input);
         output * self.copies()
     }
 
-    fn learn(
-        &mut self,
-        signal: Signal,
-        _memory: &mut Memory,
-        learning: &mut Learning<'_>,
-    ) -> Signal {
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let Ok(geometry) = self.geometry(pass.shape) else { return signal };
         signal.map(|values| {
-            let shape = [values.dims()[0], self.geometry.output().iter().product()];
-            let buffer = learning.workspace.take(shape);
-            let below = ops::average_pool(values.clone(), buffer, self.geometry);
-            learning.workspace.give(values);
+            let shape = [values.dims()[0], geometry.output().iter().product()];
+            let buffer = pass.workspace.take(shape);
+            let below = ops::average_pool(values.clone(), buffer, geometry);
+            pass.workspace.give(values);
             below * self.copies()
         })
     }
@@ -251,32 +236,15 @@ impl Layer for Upsample {
         serde_json::to_value(UpsampleConfig { factor: self.factor })
             .map_err(|e| Error::setting(e.to_string()))
     }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
-    }
 }
 
 impl LayerConfig for UpsampleConfig {
-    fn build(
-        &self,
-        input_shape: &[usize],
-        _context: &mut BuildContext<'_>,
-    ) -> Result<Box<dyn Layer>> {
-        let [height, width, channels] = map_shape("upsample", input_shape)?;
+    fn build(&self, input_shape: &[usize], _: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         if self.factor == 0 {
             return Err(Error::setting("the factor is zero; it must be at least 1"));
         }
-        let times = |side: usize| {
-            side.checked_mul(self.factor).ok_or_else(|| {
-                Error::setting(format!(
-                    "{side} pixels times a factor of {} are too many",
-                    self.factor
-                ))
-            })
-        };
-        let large = [times(height)?, times(width)?, channels];
-        let geometry = Geometry::new(large, channels, Window::tiling(self.factor), 1)?;
-        Ok(Box::new(Upsample { geometry, factor: self.factor }))
+        let upsample = Upsample { factor: self.factor };
+        upsample.geometry(input_shape)?;
+        Ok(Box::new(upsample))
     }
 }

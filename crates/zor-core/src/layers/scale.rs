@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
-use crate::ops;
-use crate::workspace::{Memory, Workspace};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 
 /// Settings of a [`Scale`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +27,6 @@ impl ScaleConfig {
 /// Multiplies by a number.
 #[derive(Clone, Debug)]
 pub struct Scale {
-    shape: Vec<usize>,
     config: ScaleConfig,
 }
 
@@ -38,45 +35,31 @@ impl Layer for Scale {
         "scale"
     }
 
-    fn output_shape(&self) -> &[usize] {
-        &self.shape
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        Ok(input.to_vec())
     }
 
-    fn input_size(&self) -> Option<usize> {
-        Some(self.shape.iter().product())
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        pass.workspace.exclusive(input) * self.config.factor
     }
 
-    fn forward(
-        &self,
-        input: Tensor<2>,
-        _memory: &mut Memory,
-        workspace: &mut Workspace,
-        _mode: Mode,
-    ) -> Tensor<2> {
-        ops::exclusive(input, workspace) * self.config.factor
-    }
-
-    fn learn(&mut self, signal: Signal, _: &mut Memory, _: &mut Learning<'_>) -> Signal {
+    fn learn(&mut self, signal: Signal, _: &mut LearnPass<'_>) -> Signal {
         signal.map(|values| values * self.config.factor)
     }
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
     }
-
-    fn boxed_clone(&self) -> Box<dyn Layer> {
-        Box::new(self.clone())
-    }
 }
 
 impl LayerConfig for ScaleConfig {
-    fn build(&self, input_shape: &[usize], _: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
+    fn build(&self, _: &[usize], _: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         if !self.factor.is_finite() || self.factor == 0.0 {
             return Err(Error::setting(format!(
                 "factor is {}; it must be a finite number other than 0",
                 self.factor
             )));
         }
-        Ok(Box::new(Scale { shape: input_shape.to_vec(), config: *self }))
+        Ok(Box::new(Scale { config: *self }))
     }
 }

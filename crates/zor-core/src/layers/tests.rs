@@ -6,10 +6,12 @@ use zor_random::Random;
 use super::*;
 
 use crate::build::BuildContext;
-use crate::layer::{Layer, LayerConfig, Learning, Mode, Signal};
-use crate::parameter::{Optimizer, Parameter};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
+use crate::memory::{Memory, Mode};
+use crate::optimizer::Optimizer;
+use crate::parameter::Parameter;
 use crate::rule::Rule;
-use crate::workspace::{Memory, Workspace};
+use crate::workspace::Workspace;
 use crate::{Network, ops};
 
 /// Puts the correlation in the place of the value.
@@ -65,18 +67,20 @@ fn is_gradient(config: impl LayerConfig, shape: &[usize], batch: usize) {
     let mut random = context.random().clone();
     let output = |layer: &dyn Layer, input: Tensor<2>| {
         let mut workspace = Workspace::new(&device);
-        layer.forward(input, &mut Memory::default(), &mut workspace, Mode::Train)
+        let mut memory = Memory::default();
+        layer.forward(input, &mut Pass::new(&mut memory, &mut workspace, Mode::Train, shape))
     };
     let input = normal([batch, shape.iter().product()], &mut random);
-    let signal = normal([batch, layer.output_shape().iter().product()], &mut random);
+    let outputs = layer.output_shape(shape).unwrap().iter().product();
+    let signal = normal([batch, outputs], &mut random);
 
     let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
     let mut learner = layer.boxed_clone();
-    learner.forward(input.clone(), &mut memory, &mut workspace, Mode::Train);
-    let mut learning =
-        Learning { optimizer: &Capture, workspace: &mut workspace, signal_is_wanted: true };
+    let mut pass = Pass::new(&mut memory, &mut workspace, Mode::Train, shape);
+    learner.forward(input.clone(), &mut pass);
+    let mut pass = LearnPass::new(&mut memory, &mut workspace, &Capture, shape);
     let copy = signal.clone() * 1.0;
-    let below = learner.learn(Signal::new(copy), &mut memory, &mut learning).values;
+    let below = learner.learn(Signal::new(copy), &mut pass).values;
 
     let name = format!("{config:?}");
     check(&format!("signal below {name}"), &input, &below, |input| {
@@ -119,19 +123,18 @@ fn a_pool_within_a_convolution_is_the_pool_behind_it() {
                 let mut random = Random::seeded(4);
                 let input = normal([3, 7 * 8 * 9], &mut random);
                 let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
-                let output = layer.forward(input, &mut memory, &mut workspace, Mode::Train);
+                let shape = &[7, 8, 9];
+                let mut pass = Pass::new(&mut memory, &mut workspace, Mode::Train, shape);
+                let output = layer.forward(input, &mut pass);
                 let values = normal(output.dims(), &mut random);
                 let gated = gated.then(|| normal(output.dims(), &mut random));
-                let mut learning = Learning {
-                    optimizer: &Capture,
-                    workspace: &mut workspace,
-                    signal_is_wanted: true,
-                };
-                let below = layer.learn(Signal { values, gated }, &mut memory, &mut learning);
+                let mut pass = LearnPass::new(&mut memory, &mut workspace, &Capture, shape);
+                let below = layer.learn(Signal { values, gated }, &mut pass);
                 [output, layer.parameters()[0].value(), below.values]
             };
             let found = run(&config.clone().with_max_pool(side));
-            let behind = SequenceConfig::new().layer(config.clone()).layer(Pool2dConfig::max(side));
+            let behind =
+                SequentialConfig::new().layer(config.clone()).layer(Pool2dConfig::max(side));
             let expected = run(&behind);
             for (found, expected) in found.into_iter().zip(expected) {
                 assert_eq!(found.dims(), expected.dims());
@@ -178,7 +181,7 @@ fn branches_send_down_the_gradient_of_both_paths() {
     is_gradient(branch, &[5, 4, 3], 2);
     let inner = layers(BranchConfig::residual());
     is_gradient(BranchConfig::concatenate().layer(inner), &[4, 4, 4], 2);
-    let sequence = SequenceConfig::new()
+    let sequence = SequentialConfig::new()
         .layer(Conv2dConfig::same(4, 3))
         .layer(layers(BranchConfig::residual()));
     is_gradient(sequence, &[5, 4, 3], 2);
@@ -194,15 +197,15 @@ fn presynaptic_activity_is_normalised_by_channel() {
             let mut layer = config.build(&[4, 4, 6], &mut context).unwrap();
             let mut random = Random::seeded(4);
             let input = normal([3, 96], &mut random);
-            let signal = normal([3, layer.output_shape().iter().product()], &mut random);
+            let shape = &[4, 4, 6];
+            let outputs = layer.output_shape(shape).unwrap().iter().product();
+            let signal = normal([3, outputs], &mut random);
             let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
-            layer.forward(input.clone(), &mut memory, &mut workspace, Mode::Train);
-            let mut learning = Learning {
-                optimizer: &Capture,
-                workspace: &mut workspace,
-                signal_is_wanted: false,
-            };
-            layer.learn(Signal::new(signal), &mut memory, &mut learning);
+            let mut pass = Pass::new(&mut memory, &mut workspace, Mode::Train, shape);
+            layer.forward(input.clone(), &mut pass);
+            let mut pass = LearnPass::new(&mut memory, &mut workspace, &Capture, shape);
+            pass.signal_is_wanted = false;
+            layer.learn(Signal::new(signal), &mut pass);
             (input, layer.parameters()[0].value())
         };
         let (input, plain) = learned(false);
@@ -375,7 +378,7 @@ fn what_does_not_fit_is_refused_with_its_place() {
     let places = ["layer 1 (Branch, input [5, 5, 3])", "branch layer 0 (Conv2d, input [5, 5, 3])"];
     refused(Box::new(branch), &[5, 5, 3], &[places[0], places[1], "larger than its input"]);
     refused(Box::new(BranchConfig::residual()), &[5], &["at least one layer"]);
-    refused(Box::new(SequenceConfig::new()), &[5], &["at least one layer"]);
+    refused(Box::new(SequentialConfig::new()), &[5], &["at least one layer"]);
 }
 
 #[test]

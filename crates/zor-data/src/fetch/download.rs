@@ -1,8 +1,9 @@
 //! Fetching a file over HTTP: from the first address that works, whole or not at all.
 //!
-//! Plain HTTP is enough, since nothing is trusted but the digest of what arrived. A download goes to a `.part` file beside its
-//! place, continues where an earlier one stopped, and gets its name when its digest is right. A lock on the folder
-//! keeps two processes from writing to one part.
+//! Plain HTTP is enough, since nothing is trusted but the digest of what arrived; HTTPS is for
+//! servers that insist on it, with the feature `https`. A download goes to a `.part` file beside
+//! its place, continues where an earlier one stopped, and gets its name when its digest is right.
+//! A lock on the folder keeps two processes from writing to one part.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -10,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::fetch::proxy::{self, Proxies};
+use crate::fetch::proxy::Proxies;
+use crate::fetch::request::{self, Answer};
 
 /// No file here is larger.
 const LARGEST: u64 = 256 << 20;
-const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(1800);
 /// Lock file of a folder that is fetched into. It is never removed: removing it would let two processes lock different files.
 const LOCK: &str = ".lock";
@@ -106,12 +107,8 @@ fn transfer(
         Err(_) => 0,
     };
     let until = Instant::now() + WHOLE;
-    let answer = match proxies.of(address) {
-        Ok(Some(proxy)) => proxy.get(address, have),
-        Ok(None) => get(address, have),
-        Err(reason) => Err(reason),
-    };
-    let proxy::Answer { status, said, length: expected, body } = match answer {
+    let answer = request::get(proxies, address, have, until);
+    let Answer { status, said, length: expected, body, .. } = match answer {
         Ok(answer) => answer,
         Err(reason) => return Ok(Err(reason)),
     };
@@ -137,26 +134,6 @@ fn transfer(
         }
         Ok(_) => Ok(()),
     })
-}
-
-/// Requests the bytes of an address from an offset on, without a proxy.
-fn get(address: &str, from: u64) -> std::result::Result<proxy::Answer, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(WHOLE))
-        .build()
-        .into();
-    let mut request = agent.get(address);
-    if from > 0 {
-        request = request.header("Range", format!("bytes={from}-"));
-    }
-    let response = request.call().map_err(|error| error.to_string())?;
-    let (status, said) = (response.status().as_u16(), response.status().to_string());
-    let length = response.headers().get("content-length");
-    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    Ok(proxy::Answer { status, said, length, body: Box::new(response.into_body().into_reader()) })
 }
 
 /// Copies until the end. The inner error is the sender's.
@@ -208,7 +185,7 @@ pub(crate) mod tests {
         let ranges = Arc::new(Mutex::new(Vec::new()));
         let seen = ranges.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming().take(8) {
+            for stream in listener.incoming().take(16) {
                 let mut stream = stream.unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 let head: Vec<String> =
@@ -340,7 +317,7 @@ pub(crate) mod tests {
         let heads = Arc::new(Mutex::new(Vec::new()));
         let seen = heads.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming().take(8) {
+            for stream in listener.incoming().take(16) {
                 let mut stream = stream.unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 let head: Vec<String> =
@@ -367,7 +344,7 @@ pub(crate) mod tests {
                 let _ = stream.write_all(&[head.as_bytes(), body].concat());
             }
         });
-        (Proxies { http: Some(address), except: String::new() }, heads)
+        (Proxies { http: Some(address), ..Proxies::default() }, heads)
     }
 
     #[test]
@@ -402,15 +379,22 @@ pub(crate) mod tests {
     #[test]
     fn redirections_that_lead_nowhere_end() {
         let (proxies, _) = proxy("");
-        for (address, words) in [
-            ("http://inside.invalid", "more than 5 times"),
-            ("http://secure.invalid", "https://data.invalid/, which is not plain HTTP"),
-        ] {
+        let proxies = Proxies { https: proxies.http.clone(), ..proxies };
+        let secure = match cfg!(feature = "https") {
+            true => "it redirects to https://data.invalid/: through the proxy 127.0.0.1:",
+            false => {
+                "it redirects to https://data.invalid/: this program was built without the feature \
+                 `https`"
+            }
+        };
+        for (address, words) in
+            [("http://inside.invalid", "more than 10 times"), ("http://secure.invalid", secure)]
+        {
             let error = attempt_through(&proxies, &[address], None).1.unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
             assert_eq!(error.kind(), ErrorKind::Network);
         }
-        let absent = Proxies { http: Some("127.0.0.1:9".to_owned()), except: String::new() };
+        let absent = Proxies { http: Some("127.0.0.1:9".to_owned()), ..Proxies::default() };
         let error = attempt_through(&absent, &["http://data.invalid"], None).1.unwrap_err();
         assert!(error.to_string().contains("the proxy 127.0.0.1:9: "), "{error}");
     }

@@ -6,5 +6,7 @@ pub(crate) mod download;
 pub(crate) mod locations;
 #[cfg(feature = "download")]
 mod proxy;
+#[cfg(feature = "download")]
+mod request;
 
 pub use locations::{Locations, Source};

@@ -1,25 +1,29 @@
-//! Plain HTTP through a proxy, as a request with the whole address (RFC 9112, section 3.2.2), which every proxy takes.
+//! Proxies, and plain HTTP through one, as a request with the whole address (RFC 9112, section
+//! 3.2.2), which every proxy takes.
 //!
-//! The HTTP client would ask for a tunnel instead, which proxies usually allow to port 443 only.
+//! The HTTP client would ask for a tunnel instead, which proxies usually allow to port 443 only;
+//! HTTPS, on that port, goes through such a tunnel.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use crate::error::shown;
+use crate::fetch::request::{Answer, CONNECT, Scheme};
 
-const CONNECT: Duration = Duration::from_secs(10);
 /// Longest wait for the next bytes.
 const SILENCE: Duration = Duration::from_secs(60);
-const MOST_REDIRECTS: usize = 5;
 /// Largest head of an answer, in bytes.
 const LONGEST_HEAD: u64 = 1 << 16;
 
 /// Which proxy is used for which address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
-    /// `http://user:password@host:port`; all parts but the host are optional.
+    /// Proxy of plain addresses, `http://user:password@host:port`; all parts but the host are
+    /// optional.
     pub(crate) http: Option<String>,
+    /// Proxy of `https` addresses, written alike.
+    pub(crate) https: Option<String>,
     /// Hosts and domains to reach directly, separated by commas.
     pub(crate) except: String,
 }
@@ -29,28 +33,20 @@ pub(crate) struct Proxies {
 pub(crate) struct Proxy {
     host: String,
     port: u16,
-    /// In base 64.
-    credentials: Option<String>,
-}
-
-/// An answer whose body is still to be read.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// The status in words.
-    pub(crate) said: String,
-    /// Promised length of the body.
-    pub(crate) length: Option<u64>,
-    pub(crate) body: Box<dyn Read>,
+    /// User and password, `user:password`.
+    credentials: Option<Vec<u8>>,
 }
 
 impl Proxies {
-    /// Settings from `http_proxy`, else `all_proxy`, and `no_proxy`, in lower or upper case.
+    /// Settings from `http_proxy` and `https_proxy`, else `all_proxy`, and `no_proxy`, in lower or
+    /// upper case.
     pub(crate) fn from_environment() -> Self {
         let first = |names: &[&str]| {
             names.iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty())
         };
         Self {
             http: first(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             except: first(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
         }
     }
@@ -60,9 +56,15 @@ impl Proxies {
     /// # Errors
     /// When the proxy's own address cannot be used.
     pub(crate) fn of(&self, address: &str) -> Result<Option<Proxy>, String> {
-        let host = address.strip_prefix("http://").map(|rest| host_and_port(authority(rest)).0);
-        match (&self.http, host) {
-            (Some(proxy), Some(host)) if !self.excepted(host) => Proxy::parse(proxy).map(Some),
+        let Some((scheme, rest)) = Scheme::of(address) else { return Ok(None) };
+        let (proxy, variable) = match scheme {
+            Scheme::Http => (&self.http, "http_proxy"),
+            Scheme::Https => (&self.https, "https_proxy"),
+        };
+        match proxy {
+            Some(proxy) if !self.excepted(host_and_port(authority(rest)).0) => {
+                Proxy::parse(proxy, variable).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -81,22 +83,23 @@ impl Proxies {
 }
 
 impl Proxy {
-    fn parse(address: &str) -> Result<Self, String> {
+    /// Parses an address; messages name the variable that it came from.
+    fn parse(address: &str, variable: &str) -> Result<Self, String> {
         let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(format!(
-                "proxies of kind {} cannot be used; name one of kind http in http_proxy",
+                "proxies of kind {} cannot be used; name one of kind http in {variable}",
                 shown(scheme)
             ));
         }
         let authority = authority(rest);
         let (credentials, place) = match authority.rsplit_once('@') {
-            Some((credentials, place)) => (Some(base64(&percent_decoded(credentials))), place),
+            Some((credentials, place)) => (Some(percent_decoded(credentials)), place),
             None => (None, authority),
         };
         match host_and_port(place) {
             ("", _) | (_, Some(Err(()))) => {
-                Err("the proxy's address in http_proxy is no http://host:port".to_owned())
+                Err(format!("the proxy's address in {variable} is no http://host:port"))
             }
             (host, port) => {
                 let port = port.and_then(Result::ok).unwrap_or(80);
@@ -105,55 +108,51 @@ impl Proxy {
         }
     }
 
-    /// Requests the bytes of an address from an offset on, and follows redirections.
+    /// Requests the bytes of a plain address from an offset on.
     ///
     /// # Errors
     /// When there is no answer; the message gives the reason.
     pub(crate) fn get(&self, address: &str, from: u64) -> Result<Answer, String> {
-        let mut address = address.to_owned();
-        for _ in 0..=MOST_REDIRECTS {
-            let (answer, location) = self
-                .ask(&address, from)
-                .map_err(|error| format!("the proxy {}: {error}", self.said()))?;
-            let location = match (answer.status, location) {
-                (301 | 302 | 303 | 307 | 308, Some(location)) => location,
-                _ => return Ok(answer),
-            };
-            address = match &location {
-                whole if whole.starts_with("http://") => location,
-                path if path.starts_with('/') && !path.starts_with("//") => {
-                    let host = authority(address.trim_start_matches("http://"));
-                    format!("http://{host}{path}")
-                }
-                _ => {
-                    return Err(format!(
-                        "it redirects to {}, which is not plain HTTP",
-                        shown(&location)
-                    ));
-                }
-            };
+        self.ask(address, from).map_err(|error| format!("the proxy {}: {error}", self.said()))
+    }
+
+    /// The proxy as the HTTP client takes it, for tunnels.
+    ///
+    /// # Errors
+    /// When the client does not take its name or password.
+    pub(crate) fn tunnel(&self) -> Result<ureq::Proxy, String> {
+        let refused = || format!("the proxy {}: its name or password is no text", self.said());
+        let host = match self.host.contains(':') {
+            true => format!("[{}]", self.host),
+            false => self.host.clone(),
+        };
+        let mut proxy = ureq::Proxy::builder(ureq::ProxyProtocol::Http).host(&host).port(self.port);
+        if let Some(credentials) = &self.credentials {
+            let credentials = std::str::from_utf8(credentials).map_err(|_| refused())?;
+            let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+            proxy = proxy.username(user).password(password);
         }
-        Err(format!("it redirects more than {MOST_REDIRECTS} times"))
+        proxy.build().map_err(|_| refused())
     }
 
     /// The proxy, for messages: without the password.
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         shown(format!("{}:{}", self.host, self.port))
     }
 
-    /// One request: the answer and its redirection.
-    fn ask(&self, address: &str, from: u64) -> std::io::Result<(Answer, Option<String>)> {
+    fn ask(&self, address: &str, from: u64) -> std::io::Result<Answer> {
         let damaged = || std::io::Error::other("its answer is not HTTP");
+        let rest = Scheme::of(address).map_or(address, |(_, rest)| rest);
         let mut stream = self.connect()?;
         let mut head = format!(
             "GET {address} HTTP/1.0\r\nHost: {}\r\nUser-Agent: zor\r\nAccept: */*\r\nConnection: close\r\n",
-            authority(address.trim_start_matches("http://"))
+            authority(rest)
         );
         if from > 0 {
             head += &format!("Range: bytes={from}-\r\n");
         }
         if let Some(credentials) = &self.credentials {
-            head += &format!("Proxy-Authorization: Basic {credentials}\r\n");
+            head += &format!("Proxy-Authorization: Basic {}\r\n", base64(credentials));
         }
         stream.write_all((head + "\r\n").as_bytes())?;
         let mut reader = BufReader::new(stream);
@@ -186,7 +185,7 @@ impl Proxy {
         let length = field("content-length").and_then(|length| length.parse().ok());
         let said = format!("{} through the proxy {}", shown(said), self.said());
         let body: Box<dyn Read> = Box::new(reader.take(length.unwrap_or(u64::MAX)));
-        Ok((Answer { status, said, length, body }, field("location")))
+        Ok(Answer { status, said, length, location: field("location"), body })
     }
 
     fn connect(&self) -> std::io::Result<TcpStream> {
@@ -206,7 +205,7 @@ impl Proxy {
 }
 
 /// The part of an address, without its scheme, before the path.
-fn authority(rest: &str) -> &str {
+pub(crate) fn authority(rest: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
@@ -258,14 +257,14 @@ mod tests {
 
     #[test]
     fn a_proxy_is_named_in_the_usual_ways() {
-        let proxy = |address: &str| Proxy::parse(address);
+        let proxy = |address: &str| Proxy::parse(address, "http_proxy");
         let at = |host: &str, port, credentials: Option<&str>| {
             Ok(Proxy { host: host.into(), port, credentials: credentials.map(Into::into) })
         };
         assert_eq!(proxy("http://squid:3128/"), at("squid", 3128, None));
         assert_eq!(proxy("squid"), at("squid", 80, None));
         assert_eq!(proxy("http://[::1]:8080"), at("::1", 8080, None));
-        let credentials = Some("QWxhZGRpbjpvcGVuIHNlc0BtZQ==");
+        let credentials = Some("Aladdin:open ses@me");
         assert_eq!(proxy("http://Aladdin:open%20ses%40me@squid:1"), at("squid", 1, credentials));
         assert!(proxy("socks5://squid:1080").unwrap_err().contains("kind socks5"));
         for wrong in ["http://", "http://squid:port", "http://user:secret@squid:99999"] {
@@ -276,9 +275,31 @@ mod tests {
     }
 
     #[test]
+    fn https_has_a_proxy_of_its_own() {
+        let (http, https) = (Some("plain:1".to_owned()), Some("socks5://safe:2".to_owned()));
+        let proxies = Proxies { http, https, ..Proxies::default() };
+        assert_eq!(proxies.of("http://data.org").unwrap().unwrap().host, "plain");
+        let message = proxies.of("https://data.org").unwrap_err();
+        assert!(message.contains("in https_proxy"), "{message}");
+        let proxies = Proxies { except: "data.org".to_owned(), ..proxies };
+        assert!(proxies.of("https://data.org/file").unwrap().is_none());
+    }
+
+    #[test]
+    fn tunnels_keep_name_and_password() {
+        let tunnel = |address| Proxy::parse(address, "https_proxy").unwrap().tunnel();
+        let found = tunnel("http://me:a%3Ab%2F@[::1]:8080").unwrap();
+        assert_eq!((found.host(), found.port()), ("[::1]", 8080));
+        assert_eq!((found.username(), found.password()), (Some("me"), Some("a:b/")));
+        assert_eq!(tunnel("squid").unwrap().username(), None);
+        assert!(tunnel("http://me:%ff@squid").unwrap_err().contains("no text"));
+    }
+
+    #[test]
     fn excepted_hosts_are_reached_without_it() {
         let through = |except: &str, address: &str| {
-            let proxies = Proxies { http: Some("squid:1".to_owned()), except: except.to_owned() };
+            let http = Some("squid:1".to_owned());
+            let proxies = Proxies { http, except: except.to_owned(), ..Proxies::default() };
             proxies.of(address).unwrap().is_some()
         };
         assert!(through("", "http://data.org/file"));

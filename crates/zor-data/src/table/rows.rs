@@ -237,8 +237,12 @@ mod tests {
         let mut batch = Batch::default();
         classed().fill(&Draw::of(&[2, 0]), &mut batch);
         let inputs = Values::Numbers(vec![2.0, 2.5, 0.0, 0.5]);
-        let expected =
-            Batch { rows: 2, inputs: inputs.clone(), targets: Values::Integers(vec![1, 1]) };
+        let expected = Batch {
+            rows: 2,
+            inputs: inputs.clone(),
+            targets: Values::Integers(vec![1, 1]),
+            ..Batch::default()
+        };
         assert_eq!(batch, expected);
         let numbered = rows(Values::Numbers(vec![7.0, 8.0, 9.0]), &[]);
         numbered.fill(&Draw::of(&[2, 0]), &mut batch);

@@ -305,6 +305,14 @@ impl Examples for Augmented {
         self.images.digest()
     }
 
+    fn class_names(&self) -> &[String] {
+        self.images.class_names()
+    }
+
+    fn labels(&self) -> Option<Vec<u32>> {
+        Examples::labels(&*self.images)
+    }
+
     fn notes(&self) -> &[String] {
         self.images.notes()
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, memory, shown};
 use crate::vision::images::{ImageShape, Images, MOST_CLASSES};
 use crate::vision::picture::Picture;
+use crate::vision::reading::Reading;
 
 /// Names that end like this are images.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -30,6 +31,15 @@ const LEAVINGS: [&str; 8] = [
 /// When there are none, one cannot be read ([`Picture::read`] says what can), they differ in size or in whether they have colour, or
 /// some lie deeper than the folders of classes. The message names the file.
 pub fn read(folder: &Path) -> Result<Images> {
+    read_with(folder, &Reading::default())
+}
+
+/// Reads a folder like [`read`], with pictures resized and cropped, and damaged ones skipped.
+///
+/// # Errors
+/// Those of [`read`] and [`Reading::apply`]; with [`Reading::skip_damaged`], damaged pictures only
+/// when there are no others.
+pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
     let mut passed = Passed::default();
     let top = list(folder, &mut passed)?;
     let (mut groups, mut classes) = (Vec::new(), Vec::new());
@@ -84,9 +94,18 @@ pub fn read(folder: &Path) -> Result<Images> {
     let names = names(folder, &classes, &mut passed)?;
     let count: usize = groups.iter().map(Vec::len).sum();
     let (mut first, mut values, mut labels) = (None, Vec::new(), Vec::new());
+    let mut damaged = Damaged::default();
     for (class, paths) in groups.iter().enumerate() {
+        let before = labels.len();
         for path in paths {
-            let picture = Picture::read(path)?;
+            let picture = match Picture::attempt(path)? {
+                Ok(picture) => reading.apply(picture, path)?,
+                Err(reason) if reading.skip_damaged => {
+                    damaged.add(path, reason);
+                    continue;
+                }
+                Err(reason) => return Err(Error::in_file(path, reason)),
+            };
             if first.is_none() {
                 let shape = picture.shape();
                 values = memory(count.saturating_mul(shape.len())).map_err(|error| {
@@ -112,12 +131,22 @@ pub fn read(folder: &Path) -> Result<Images> {
             values.extend_from_slice(picture.values());
             labels.push(class as u8);
         }
+        if labels.len() == before {
+            damaged.classes.extend(names.get(class).cloned());
+        }
     }
     let Some((shape, _)) = first else {
-        return Err(Error::in_file(folder, "there are no PNG, JPEG or WebP files in it"));
+        let message = match damaged.said() {
+            Some(damaged) => {
+                format!("there is nothing in it but {damaged}; fetch or copy the files again")
+            }
+            None => "there are no PNG, JPEG or WebP files in it".to_owned(),
+        };
+        return Err(Error::in_file(folder, message));
     };
     let set = Images::new(shown(folder), shape, values, labels, groups.len())?;
-    Ok(set.with_class_names(names).with_notes(passed.notes()))
+    let notes = passed.notes().into_iter().chain(damaged.notes()).collect();
+    Ok(set.with_class_names(names).with_notes(notes))
 }
 
 /// The names of class folders.
@@ -180,6 +209,42 @@ impl Passed {
             format!("the classes '{}' and '{}' differ in case alone", shown(one), shown(other))
         });
         kinds.into_iter().filter_map(said).chain(cases).collect()
+    }
+}
+
+/// Damaged pictures that reading skipped.
+#[derive(Debug, Default)]
+struct Damaged {
+    count: usize,
+    /// The first of them, and its reason.
+    first: Option<(PathBuf, String)>,
+    /// Classes without any other pictures.
+    classes: Vec<String>,
+}
+
+impl Damaged {
+    fn add(&mut self, path: &Path, reason: String) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| (path.to_path_buf(), reason));
+    }
+
+    /// The pictures in words, if there are any.
+    fn said(&self) -> Option<String> {
+        let (path, reason) = self.first.as_ref()?;
+        let path = shown(path);
+        Some(match self.count {
+            1 => format!("1 damaged picture, {path} ({reason})"),
+            count => format!("{count} damaged pictures, {path} the first ({reason})"),
+        })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let skipped = self.said().map(|pictures| format!("skipped {pictures}"));
+        let classes = self
+            .classes
+            .iter()
+            .map(|class| format!("the class '{}' has no pictures but damaged ones", shown(class)));
+        skipped.into_iter().chain(classes).collect()
     }
 }
 
@@ -414,6 +479,77 @@ mod tests {
         }
         crate::file::tests::pipe(&path.join("cat/3.png"));
         refused(path, &["3.png", "not a regular file"]);
+    }
+
+    #[test]
+    fn pictures_of_different_sizes_become_one_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for (name, size, value) in [("a.png", 5, 10), ("b.webp", 8, 20), ("c.png", 30, 30)] {
+            colour(path, name, size, value);
+        }
+        let (large, small) = (Some("6x4".parse().unwrap()), Some("5x3".parse().unwrap()));
+        for (resize, crop, length) in [(large, None, 72), (None, small, 45), (large, small, 45)] {
+            let set = read_with(path, &Reading { resize, crop, skip_damaged: false }).unwrap();
+            assert_eq!((set.len(), set.shape().len(), set.notes().len()), (3, length, 0));
+            for (index, value) in [10, 20, 30].into_iter().enumerate() {
+                assert!(set.image(index).iter().all(|&other| other == value));
+            }
+        }
+        let reading = Reading { crop: Some("9x5".parse().unwrap()), ..Reading::default() };
+        let message = read_with(path, &reading).unwrap_err().to_string();
+        assert!(message.contains("a.png: it is 5x5, smaller than the crop of 9x5"), "{message}");
+        let reading = Reading { resize: large, ..Reading::default() };
+        GrayImage::from_pixel(4, 4, Luma([1])).save(path.join("d.png")).unwrap();
+        let message = read_with(path, &reading).unwrap_err().to_string();
+        assert!(message.contains("d.png: it is 6x4 and grey"), "{message}");
+    }
+
+    #[test]
+    fn damaged_pictures_are_skipped_when_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for name in ["ape/1.png", "ape/2.png", "cat/1.png"] {
+            colour(path, name, 8, 1);
+        }
+        let reading = Reading { skip_damaged: true, ..Reading::default() };
+        let whole = read_with(path, &reading).unwrap();
+        assert_eq!((whole.digest(), whole.notes().len()), (read(path).unwrap().digest(), 0));
+        let bytes = fs::read(path.join("ape/2.png")).unwrap();
+        fs::write(path.join("ape/0.png"), "").unwrap();
+        refused(path, &["ape/0.png: it is empty"]);
+        let set = read_with(path, &reading).unwrap();
+        assert_eq!(set.digest(), whole.digest());
+        let note = &set.notes()[0];
+        assert!(note.starts_with("skipped 1 damaged picture, "), "{note}");
+        assert!(note.ends_with("0.png (it is empty; fetch or copy it again)"), "{note}");
+        fs::write(path.join("ape/2.png"), &bytes[..bytes.len() - 20]).unwrap();
+        fs::write(path.join("cat/1.png"), "GIF89a").unwrap();
+        let set = read_with(path, &reading).unwrap();
+        assert_eq!((set.labels(), set.n_classes()), (&[0][..], 2));
+        let notes = set.notes();
+        assert!(notes[0].starts_with("skipped 3 damaged pictures, "), "{notes:?}");
+        assert!(notes[0].contains("0.png the first (it is empty"), "{notes:?}");
+        assert_eq!(notes[1], "the class 'cat' has no pictures but damaged ones");
+        fs::write(path.join("ape/1.png"), "").unwrap();
+        let message = read_with(path, &reading).unwrap_err().to_string();
+        assert!(message.contains("nothing in it but 4 damaged pictures, "), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_that_cannot_be_read_are_not_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        colour(path, "0.png", 4, 1);
+        let reading = Reading { skip_damaged: true, ..Reading::default() };
+        std::os::unix::fs::symlink("nowhere", path.join("1.png")).unwrap();
+        let message = read_with(path, &reading).unwrap_err().to_string();
+        assert!(message.contains("1.png: it is a link to a file that is not there"), "{message}");
+        fs::remove_file(path.join("1.png")).unwrap();
+        crate::file::tests::pipe(&path.join("1.png"));
+        let message = read_with(path, &reading).unwrap_err().to_string();
+        assert!(message.contains("1.png: it is not a regular file"), "{message}");
     }
 
     #[cfg(target_os = "linux")]

@@ -12,6 +12,7 @@ mod jpeg;
 pub mod npy;
 #[cfg(feature = "images")]
 pub(crate) mod picture;
+pub(crate) mod reading;
 #[cfg(feature = "images")]
 mod webp;
 
@@ -21,3 +22,4 @@ pub use fashion_mnist::FashionMnist;
 pub use images::{ClassMatch, ImageShape, Images};
 #[cfg(feature = "images")]
 pub use picture::Picture;
+pub use reading::{Reading, Size};

@@ -7,6 +7,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::codecs::{jpeg::JpegDecoder, webp::WebPDecoder};
+use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, RgbImage};
 
@@ -14,6 +15,7 @@ use super::{jpeg, webp};
 use crate::error::{Error, Result, in_words, memory};
 use crate::file;
 use crate::vision::images::ImageShape;
+use crate::vision::reading::Size;
 
 /// What `convert -colorspace sRGB -depth 8 ...` and every image editor make.
 const REMEDY: &str = "convert it to 8-bit RGB or grey PNG";
@@ -23,6 +25,8 @@ const MOST_PIXELS: u64 = 1 << 28;
 const FREE_PIXELS: u64 = 1 << 24;
 /// Largest number of pixels per byte of larger pictures: deflate's highest ratio, twice that of JPEG.
 const PIXELS_PER_BYTE: u64 = 1032;
+/// Bytes of a pixel between the two passes of resizing: four numbers of 32 bits.
+const RESIZING_BYTES: u64 = 16;
 
 /// An image in memory, grey (one channel) or in colour (three).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +42,13 @@ impl Picture {
     /// When there is no such file, it is no PNG, JPEG or WebP, is damaged or cut short, has more pixels than memory can hold, or has
     /// 16 bits a value, CMYK, transparent pixels or several frames. The message names it.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = file::read(path)?;
-        Self::decode(&bytes).map_err(|message| Error::in_file(path, message))
+        Self::attempt(path)?.map_err(|reason| Error::in_file(path, reason))
+    }
+
+    /// Reads a file as [`Picture::read`] does. The inner error is the reason why the file is no
+    /// picture, the outer one that of the file system.
+    pub(crate) fn attempt(path: &Path) -> Result<std::result::Result<Self, String>> {
+        Ok(Self::decode(&file::read(path)?))
     }
 
     /// Its size and channels.
@@ -60,6 +69,49 @@ impl Picture {
         }
         let values = self.values.iter().flat_map(|&value| [value; 3]).collect();
         Self { shape: ImageShape { channels: 3, ..self.shape }, values }
+    }
+
+    /// Scales to a size by linear interpolation.
+    ///
+    /// # Errors
+    /// When the result has more pixels than pictures may have, or memory is short.
+    pub(crate) fn resized(self, size: Size) -> std::result::Result<Self, String> {
+        let ImageShape { width, height, channels } = self.shape;
+        if (width, height) == (size.width, size.height) {
+            return Ok(self);
+        }
+        let pixels = size.width as u64 * size.height as u64;
+        if pixels > MOST_PIXELS {
+            let needed = in_words(u128::from(pixels) * channels as u128);
+            return Err(format!(
+                "it would become {size}, which takes {needed} of memory; pictures have at most \
+                 {MOST_PIXELS} pixels: resize to a smaller size"
+            ));
+        }
+        // Rows change first. The library aborts when memory is short, so test for it here.
+        let between = (width as u64 * size.height as u64).saturating_mul(RESIZING_BYTES);
+        let needed = between.saturating_add(pixels * channels as u64);
+        memory::<u8>(usize::try_from(needed).unwrap_or(usize::MAX))
+            .map_err(|error| format!("resized to {size}: {error}; resize to a smaller size"))?;
+        let image = image(width as u32, height as u32, channels, self.values)?;
+        let image = image.resize_exact(size.width as u32, size.height as u32, FilterType::Triangle);
+        let shape = ImageShape { width: size.width, height: size.height, channels };
+        Ok(Self { shape, values: image.into_bytes() })
+    }
+
+    /// The centre, up to half a pixel. The size is at most that of the picture.
+    pub(crate) fn cropped(mut self, size: Size) -> Self {
+        let ImageShape { width, height, channels } = self.shape;
+        let (left, top) = ((width - size.width) / 2, (height - size.height) / 2);
+        let length = size.width * channels;
+        for row in 0..size.height {
+            let start = ((top + row) * width + left) * channels;
+            self.values.copy_within(start..start + length, row * length);
+        }
+        self.values.truncate(size.height * length);
+        self.values.shrink_to_fit();
+        self.shape = ImageShape { width: size.width, height: size.height, channels };
+        self
     }
 
     fn decode(bytes: &[u8]) -> std::result::Result<Self, String> {
@@ -151,15 +203,25 @@ impl Picture {
             });
         }
         let channels = channels - (channels + 1) % 2;
-        let image = match channels {
-            1 => GrayImage::from_raw(width, height, values).map(DynamicImage::ImageLuma8),
-            _ => RgbImage::from_raw(width, height, values).map(DynamicImage::ImageRgb8),
-        };
-        let mut image = image.ok_or("its pixels are not as many as its header promises")?;
+        let mut image = image(width, height, channels, values)?;
         image.apply_orientation(orientation);
         let (height, width) = (image.height() as usize, image.width() as usize);
         Ok(Self { shape: ImageShape { height, width, channels }, values: image.into_bytes() })
     }
+}
+
+/// An image of the library, grey or in colour.
+fn image(
+    width: u32,
+    height: u32,
+    channels: usize,
+    values: Vec<u8>,
+) -> std::result::Result<DynamicImage, String> {
+    let image = match channels {
+        1 => GrayImage::from_raw(width, height, values).map(DynamicImage::ImageLuma8),
+        _ => RgbImage::from_raw(width, height, values).map(DynamicImage::ImageRgb8),
+    };
+    image.ok_or_else(|| "its pixels are not as many as its header promises".to_owned())
 }
 
 fn unreadable(error: impl std::fmt::Display) -> String {

@@ -75,14 +75,20 @@ fn gradients(network: &Network, input: Tensor<2>, target: Target) -> Result<Grad
     let mut output = input.autodiff();
     for layer in network.layers() {
         output = graph.forward(layer.as_ref(), output, &shape)?;
-        shape = layer.output_shape().to_vec();
+        shape = layer.output_shape(&shape)?;
     }
     let [rows, columns] = output.dims();
     let is_classes = target.is_classes();
+    let weights = target.weights(network.device()).map(Tensor::autodiff);
     let target = target.into_values([rows, columns], network.device())?.autodiff();
     let (loss, error) = if is_classes {
         let loss = (target.clone() * activation::log_softmax(output.clone(), 1)).sum().neg();
-        (loss, target - activation::softmax(output, 1))
+        let probabilities = activation::softmax(output, 1);
+        let probabilities = match weights {
+            Some(weights) => probabilities * weights,
+            None => probabilities,
+        };
+        (loss, target - probabilities)
     } else {
         let error = target - output;
         ((error.clone() * error.clone()).sum() * 0.5, error)
@@ -221,17 +227,18 @@ impl Graph<'_> {
         let mut shape = shape.to_vec();
         for layer in layers {
             x = self.forward(*layer, x, &shape)?;
-            shape = layer.output_shape().to_vec();
+            shape = layer.output_shape(&shape)?;
         }
         Ok((x, shape.last().copied().unwrap_or(1)))
     }
 
     fn branch(&mut self, layer: &dyn Layer, x: Tensor<2>, shape: &[usize]) -> Result<Tensor<2>> {
-        let config = layer.config()?;
-        let beside = config["layers"].as_array().map_or(0, Vec::len);
-        let children = layer.children();
-        let mut along = |layers: &[&dyn Layer]| self.chain(layers, x.clone(), shape);
-        let (beside, past) = (along(&children[..beside])?, along(&children[beside..])?);
+        let paths = layer.paths();
+        let mut along = |path: usize| {
+            let layers = paths.get(path).map_or(&[][..], Vec::as_slice);
+            self.chain(layers, x.clone(), shape)
+        };
+        let (beside, past) = (along(0)?, along(1)?);
         if layer.kind() == "residual" {
             return Ok(beside.0 + past.0);
         }

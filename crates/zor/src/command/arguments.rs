@@ -7,11 +7,13 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
+use zor_data::Size;
 use zor_io::DType;
 
 use super::absolute;
 use crate::settings::{
-    Count, OptimizerName, Options, Precision, RuleName, ScheduleName, Selection, Settings,
+    ClassBalance, Count, OptimizerName, Options, Precision, RuleName, ScheduleName, Selection,
+    Settings,
 };
 use crate::tasks;
 use crate::{Error, Result};
@@ -133,6 +135,9 @@ struct SettingFlags {
     /// The optimizer: muon, adamw, adam or sgd
     #[arg(long)]
     optimizer: Option<OptimizerName>,
+    /// The way that classes of different sizes count alike: none, weights or sampling [default: none]
+    #[arg(long, value_name = "WAY")]
+    class_balance: Option<ClassBalance>,
     /// Units of a hidden layer
     #[arg(long, value_name = "N", value_parser = whole_size)]
     hidden: Option<usize>,
@@ -169,6 +174,12 @@ struct SettingFlags {
     /// Your own data: a folder of PNG, JPEG or WebP files of one size, a .npy file of bytes, or for tables a .csv file
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     data: Option<PathBuf>,
+    /// Scale your pictures to this size, such as 32x32; kept in the model
+    #[arg(long, value_name = "SIZE")]
+    resize: Option<Size>,
+    /// Cut the centre of this size out of your pictures, after they are scaled; kept in the model
+    #[arg(long, value_name = "SIZE")]
+    crop: Option<Size>,
     /// The column of a table that is predicted
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
@@ -196,6 +207,9 @@ pub(super) struct TrainArguments {
     no_augment: bool,
     #[command(flatten)]
     views: ViewArguments,
+    /// Skip damaged pictures among your own
+    #[arg(long)]
+    skip_damaged: bool,
     /// Train with backpropagation for comparison
     #[arg(long, conflicts_with = "no_baseline")]
     baseline: bool,
@@ -224,6 +238,9 @@ pub(super) struct TrainArguments {
         "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "set",
     ])]
     pub(super) resume: Option<PathBuf>,
+    /// Start with the weights of a model or checkpoint, and with its settings where no others are given
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["network", "rule", "hidden", "resume"])]
+    pub(super) from: Option<PathBuf>,
     /// Print one JSON object as the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -254,6 +271,7 @@ impl TrainArguments {
             ("baseline", self.baseline, self.no_baseline),
             ("test_time_flip", self.views.test_time_flip, false),
             ("test_time_shift", self.views.test_time_shift, false),
+            ("skip_damaged", self.skip_damaged, false),
         ];
         for (key, on, off) in switches {
             if on || off {

@@ -1,15 +1,15 @@
 //! The confusion matrix as SVG.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use crate::Result;
+use crate::svg::{Anchor, Lettering, Paint, Svg};
 use crate::tasks::parts::confusion::Confusion;
 
 /// Side of a cell.
-const CELL: usize = 44;
+const CELL: f64 = 44.0;
 /// Room for the names of classes, left and above.
-const NAMES: usize = 110;
+const NAMES: f64 = 110.0;
 /// Largest number of classes whose names and numbers a picture has room for.
 const MAX_NAMED: usize = 30;
 
@@ -26,65 +26,40 @@ pub(super) fn draw(
 
 fn svg(confusion: &Confusion, names: &[String], identity: &str) -> String {
     let n = confusion.n_classes();
-    let (cell, margin) = if n > MAX_NAMED { (CELL / 4, CELL) } else { (CELL, NAMES) };
-    let side = margin + n * cell + cell;
-    let mut text = format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {side} {side}' font-family='sans-serif' font-size='12'>\n\
-         <!-- run {identity} -->\n\
-         <rect width='100%' height='100%' fill='white'/>\n"
-    );
+    let is_named = n <= MAX_NAMED;
+    let (cell, margin) = if is_named { (CELL, NAMES) } else { (CELL / 4.0, CELL) };
+    let start = |index: usize| margin + index as f64 * cell;
+    let side = start(n) + cell;
+    let mut svg = Svg::new(side, side);
+    svg.comment(&format!("run {identity}"));
+    let middle = Lettering::new(Anchor::Middle);
     for (truth, row) in confusion.rows().enumerate() {
         let all = row.iter().sum::<u32>().max(1);
         for (answer, count) in row.iter().enumerate() {
             let share = f64::from(*count) / f64::from(all);
-            let (x, y) = (margin + answer * cell, margin + truth * cell);
+            let (x, y) = (start(answer), start(truth));
             // What is right is green, what is wrong orange; the root shows what is rare.
             let colour = if truth == answer { "#0f766e" } else { "#c2410c" };
-            let _ = writeln!(
-                text,
-                "<rect x='{x}' y='{y}' width='{cell}' height='{cell}' fill='{colour}' fill-opacity='{:.3}'/>",
-                share.sqrt()
-            );
-            if n <= MAX_NAMED && *count > 0 {
+            svg.rect([x, y], [cell, cell], Paint::fill(colour).opacity(share.sqrt()));
+            if is_named && *count > 0 {
                 let ink = if share > 0.3 { "white" } else { "#334155" };
-                let _ = writeln!(
-                    text,
-                    "<text x='{}' y='{}' text-anchor='middle' fill='{ink}'>{:.1}</text>",
-                    x + cell / 2,
-                    y + cell / 2 + 4,
-                    100.0 * share
-                );
+                let place = [x + cell / 2.0, y + cell / 2.0 + 4.0];
+                svg.text(place, &format!("{:.1}", 100.0 * share), middle.fill(ink));
             }
         }
-        if n <= MAX_NAMED {
+        if is_named {
             let name = names.get(truth).map_or("", String::as_str);
-            let at = margin + truth * cell + cell / 2;
-            let (edge, name) = (margin - 6, escaped(name));
-            let _ = writeln!(
-                text,
-                "<text x='{edge}' y='{}' text-anchor='end'>{name}</text>\n\
-                 <text transform='translate({} {edge}) rotate(-45)'>{name}</text>",
-                at + 4,
-                at + 4
-            );
+            let (at, edge) = (start(truth) + cell / 2.0 + 4.0, margin - 6.0);
+            svg.text([edge, at], name, Lettering::new(Anchor::End));
+            svg.text([at, edge], name, Lettering::new(Anchor::Start).turned(-45.0));
         }
     }
-    let _ = writeln!(
-        text,
-        "<text x='{}' y='{}' text-anchor='middle'>rows: true class; columns: predicted class; % of the row</text>\n</svg>",
-        margin + n * cell / 2,
-        side - cell / 2
+    svg.text(
+        [margin + n as f64 * cell / 2.0, side - cell / 2.0],
+        "rows: true class; columns: predicted class; % of the row",
+        middle,
     );
-    text
-}
-
-/// A name as text of SVG. Names of folders may have characters that XML has not.
-fn escaped(name: &str) -> String {
-    let name: String = name
-        .chars()
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
-    name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    svg.finish()
 }
 
 #[cfg(test)]
@@ -98,6 +73,7 @@ mod tests {
             confusion.add(truth, found);
         }
         let text = svg(&confusion, &["cat & dog".to_owned(), "b\u{1b}\n".to_owned()], "0123");
+        crate::svg::tests::assert_well_formed(&text);
         for part in
             [">75.0<", ">25.0<", ">100.0<", ">cat &amp; dog<", ">b\u{fffd}\u{fffd}<", "run 0123"]
         {

@@ -7,7 +7,7 @@ use image::RgbImage;
 use serde_json::json;
 use zor_core::Workspace;
 use zor_core::burn::tensor::activation::softmax;
-use zor_data::{ImageShape, Picture};
+use zor_data::{ImageShape, Picture, Reading};
 
 use super::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArguments};
 use super::image_grid::{grid, write_png};
@@ -36,8 +36,11 @@ pub(super) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let (network, header) = zor_io::load(&model, &device)?;
     let shape = image_shape(&network, &model)?;
     let mut inputs = Vec::new();
+    // A model that is no task's reads images of its own size.
+    let reading = Model::load(&model, &device)
+        .map_or_else(|_| Reading::default(), |model| model.settings.reading());
     for path in &arguments.images {
-        inputs.extend(read_image(path, shape)?);
+        inputs.extend(read_image(path, shape, &reading)?);
     }
     let n = arguments.images.len();
     let input = matrix(&inputs, n, &device)?;
@@ -74,8 +77,8 @@ fn image_shape(network: &Network, model: &Path) -> Result<ImageShape> {
 }
 
 /// An image file as values in [0, 1].
-fn read_image(path: &Path, shape: ImageShape) -> Result<Vec<f32>> {
-    let picture = Picture::read(path)?;
+fn read_image(path: &Path, shape: ImageShape, reading: &Reading) -> Result<Vec<f32>> {
+    let picture = reading.apply(Picture::read(path)?, path)?;
     let found = picture.shape();
     let remedy = match () {
         () if (found.height, found.width) != (shape.height, shape.width) => "resize it first",
@@ -101,8 +104,9 @@ pub(super) fn classify(arguments: &ClassifyArguments) -> Result<()> {
     };
     let shape = ImageShape { height, width, channels };
     let mut inputs = Vec::new();
+    let reading = model.settings.reading();
     for path in &arguments.images {
-        inputs.extend(read_image(path, shape)?);
+        inputs.extend(read_image(path, shape, &reading)?);
     }
     let input = matrix(&inputs, arguments.images.len(), &device)?;
     let mut workspace = Workspace::new(&device);

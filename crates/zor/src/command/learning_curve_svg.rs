@@ -1,10 +1,10 @@
 //! The learning curve of a run as SVG.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use crate::Result;
 use crate::report::Report;
+use crate::svg::{Anchor, Lettering, Paint, Svg};
 
 /// Colours of curves: the network's, and those of networks that it is compared with.
 const COLOURS: [&str; 3] = ["#c2410c", "#64748b", "#0f766e"];
@@ -48,70 +48,37 @@ fn svg(lines: &[Line<'_>], axis: &str, identity: &str) -> String {
     let place = |(x, y): (f64, f64)| {
         (left + (right - left) * x / last, bottom - (bottom - top) * (y - low) / (high - low))
     };
-    let mut text = format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>\n\
-         <!-- run {identity} -->\n\
-         <rect width='100%' height='100%' fill='white'/>\n"
-    );
+    let mut svg = Svg::new(width, height);
+    svg.comment(&format!("run {identity}"));
     for index in 0..=((high - low) / tick) as u32 {
         let y = low + tick * f64::from(index);
         let (_, at) = place((0.0, y));
-        let _ = writeln!(
-            text,
-            "<path d='M{left} {at:.1}H{right}' stroke='#e2e8f0'/><text x='{}' y='{:.1}' text-anchor='end'>{y}</text>",
-            left - 8.0,
-            at + 4.0
-        );
+        svg.line(&[[left, at], [right, at]], Paint::stroke("#e2e8f0", 1.0));
+        svg.text([left - 8.0, at + 4.0], &y.to_string(), Lettering::new(Anchor::End));
     }
+    let middle = Lettering::new(Anchor::Middle);
     for quarter in 0..=4 {
         let x = last * f64::from(quarter) / 4.0;
         let (at, _) = place((x, low));
-        let _ = writeln!(
-            text,
-            "<text x='{at:.1}' y='{}' text-anchor='middle'>{x:.0}</text>",
-            bottom + 18.0
-        );
+        svg.text([at, bottom + 18.0], &format!("{x:.0}"), middle);
     }
-    let middle = (left + right) / 2.0;
-    let _ = writeln!(
-        text,
-        "<text x='{middle}' y='{}' text-anchor='middle'>training steps</text>",
-        height - 8.0
-    );
-    let _ = writeln!(
-        text,
-        "<text transform='translate(16 170) rotate(-90)' text-anchor='middle'>{axis}</text>"
-    );
+    svg.text([(left + right) / 2.0, height - 8.0], "training steps", middle);
+    svg.text([16.0, 170.0], axis, middle.turned(-90.0));
     for (index, (name, colour, points)) in lines.iter().enumerate() {
-        let path: Vec<String> = points
+        let path: Vec<[f64; 2]> = points
             .iter()
             .filter(|point| is_shown(point.1))
-            .map(|&point| place(point))
-            .map(|(x, y)| format!("{x:.1} {y:.1}"))
+            .map(|&point| place(point).into())
             .collect();
-        match &path[..] {
+        match path[..] {
             [] => {}
-            [one] => {
-                let (x, y) = one.split_once(' ').unwrap_or((one, ""));
-                let _ = writeln!(text, "<circle cx='{x}' cy='{y}' r='3' fill='{colour}'/>");
-            }
-            path => {
-                let path = path.join("L");
-                let _ = writeln!(
-                    text,
-                    "<path d='M{path}' fill='none' stroke='{colour}' stroke-width='2'/>"
-                );
-            }
+            [point] => svg.circle(point, 3.0, Paint::fill(colour)),
+            _ => svg.line(&path, Paint::stroke(colour, 2.0)),
         }
         let y = bottom - 14.0 - 16.0 * (lines.len() - 1 - index) as f64;
-        let _ = writeln!(
-            text,
-            "<text x='{}' y='{y}' text-anchor='end' fill='{colour}'>{name}</text>",
-            right - 6.0
-        );
+        svg.text([right - 6.0, y], name, Lettering::new(Anchor::End).fill(colour));
     }
-    text.push_str("</svg>\n");
-    text
+    svg.finish()
 }
 
 #[cfg(test)]
@@ -133,7 +100,8 @@ mod tests {
         ];
         for values in cases {
             let points = values.iter().enumerate().map(|(step, y)| (step as f64, *y)).collect();
-            let text = svg(&[("Zor", "#000", points)], "PSNR", "0123");
+            let text = svg(&[("Zor", "#000", points)], "PSNR <dB> & more", "0123");
+            crate::svg::tests::assert_well_formed(&text);
             assert!(text.ends_with("</svg>\n") && text.contains("run 0123"), "{values:?}");
             assert!(!text.contains("NaN") && !text.contains("inf"), "{values:?}: {text}");
             let ticks = text.matches("#e2e8f0").count();

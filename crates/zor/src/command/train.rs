@@ -31,11 +31,15 @@ const PAUSES: [u64; 4] = [1, 4, 10, 15];
 pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     interrupt::watch()?;
     let resumed = arguments.resume.as_deref().map(Resumed::find).transpose()?;
-    let others = match (&resumed, &arguments.config) {
+    let from = arguments.from.as_deref().map(Origin::find).transpose()?;
+    let mut others = match (&resumed, &arguments.config) {
         (Some(resumed), _) => resumed.options.clone(),
         (None, Some(path)) => read_config(path)?,
         (None, None) => Options::default(),
     };
+    if let Some(from) = &from {
+        others = others.or(from.options.clone());
+    }
     let settings = arguments.options()?.or(others).resolve()?;
     let destination = destination(arguments, &settings, resumed.as_ref())?;
     destination.check()?;
@@ -52,10 +56,16 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
         _ => error,
     })?;
     set_purpose(Purpose::Network);
-    let mut provenance = Provenance::new(&settings, &data)?;
-    let start = match &resumed {
-        None => Training::start(&settings, &data, &device)?,
-        Some(resumed) => {
+    let digest = from.as_ref().map(Origin::digest).transpose()?;
+    let mut provenance = Provenance::new(&settings, &data, digest.as_deref())?;
+    let start = match (&resumed, &from) {
+        (None, None) => Training::start(&settings, &data, &device)?,
+        (None, Some(from)) => {
+            let (network, _) = zor_io::load(&from.path, &device)?;
+            Training::start_from(&network, &settings, &data)
+                .map_err(|error| error.at(shown(&from.path)))?
+        }
+        (Some(resumed), _) => {
             let checkpoint = Checkpoint::load(&resumed.checkpoint, &device)?;
             checkpoint.check(&settings, &provenance)?;
             if let (true, Some(run)) = (resumed.continues_in(&destination), &checkpoint.run) {
@@ -158,6 +168,32 @@ impl Resumed {
     }
 }
 
+/// The model whose weights a training starts with.
+struct Origin {
+    path: PathBuf,
+    /// The settings of its training.
+    options: Options,
+}
+
+impl Origin {
+    /// A model or checkpoint: a file, a run's folder or a task's folder.
+    fn find(path: &Path) -> Result<Self> {
+        let path = run::model_file(path)?;
+        let header = zor_io::info(&path)?;
+        let options = checkpoint::settings_of(&header.notes).ok_or_else(|| {
+            Error::in_file(&path, "it has no settings of a training; name its task and settings")
+        });
+        Ok(Self { options: options?, path })
+    }
+
+    /// SHA-256 of the file.
+    fn digest(&self) -> Result<String> {
+        let bytes = fs::read(&self.path)
+            .map_err(|error| Error::file_system(&self.path, "read it", &error))?;
+        Ok(checkpoint::digest_of(&bytes))
+    }
+}
+
 /// Where a run is going to be written, after a look at what would be lost there.
 fn destination(
     arguments: &TrainArguments,
@@ -169,7 +205,7 @@ fn destination(
             "--overwrite has no effect here: every run gets a new folder; give the one to replace with --out",
         ));
     }
-    let inputs = [&arguments.config, &settings.data];
+    let inputs = [&arguments.config, &settings.data, &arguments.from];
     let inputs = || inputs.iter().filter_map(|path| path.as_deref());
     if let Some(out) = &arguments.out {
         outputs::check(out, inputs())?;

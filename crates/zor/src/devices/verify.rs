@@ -1,14 +1,15 @@
 //! Whether a device computes what the CPU does: one suite for all of them, from single operations to a training.
 //!
-//! Each check runs the same work on the device and on the CPU's kernels. Its figure is the largest difference of two values, relative to
-//! the larger of one and the CPU's value; in networks, whose gates turn a rounding into a step, the distance of all outputs relative to their norm.
+//! Each check runs the same work on the device and on the CPU's kernels. Operations come from the table in `zor_core::cases`; their figure is
+//! the largest difference of two values, relative to the larger of the case's unit and the CPU's value. In networks, whose gates turn a
+//! rounding into a step, it is the distance of all outputs relative to their norm.
 
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::ops::{self, AdamStep, GateSettings, Geometry, Side, Transposed, Window};
+use zor_core::cases::{self, Case};
 use zor_core::{
     BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, GroupNormConfig, Network,
     NetworkBuilder, Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
-    ScaleConfig, Target, Unread, Workspace,
+    ScaleConfig, Target, Unread, ops,
 };
 use zor_data::FashionMnist;
 use zor_optim::{AdamW, Muon, Sgd};
@@ -34,28 +35,17 @@ impl Check {
     }
 }
 
-/// What single operations may differ by: sums of a few hundred terms in another order.
-const OPERATION: f64 = 2e-5;
-/// The same far from zero, where sums of squares lose what a deviation is made of.
-const FAR: f64 = 2e-4;
 /// What a network's outputs may differ by after three steps.
 const NETWORK: f64 = 2e-3;
 /// What a training's quality may differ by, in dB.
 const TRAINING_DB: f64 = 0.1;
-/// Sizes around the boundaries of kernels.
-const SIZES: [[usize; 2]; 6] = [[1, 1], [3, 5], [10, 64], [7, 65], [33, 200], [2500, 33]];
-
 /// Runs every check on a device and tells of each as it ends.
 ///
 /// # Errors
 /// When a network cannot be built or trained on the device at all.
 pub fn verify(device: &Device, tell: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
     let mut suite = Suite { cpu: Device::flex(), device: device.clone(), done: Vec::new(), tell };
-    suite.elements();
-    suite.columns();
-    suite.products();
-    suite.updates();
-    suite.windows()?;
+    suite.operations(&cases::cases())?;
     suite.not_finite()?;
     suite.networks()?;
     suite.training()?;
@@ -76,258 +66,13 @@ impl Suite<'_> {
         self.done.push(check);
     }
 
-    /// Runs an operation at every size on both devices.
-    fn operation<const N: usize>(
-        &mut self,
-        name: &str,
-        run: impl Fn([usize; 2], &Device) -> [Tensor<2>; N],
-    ) {
-        self.operation_within(name, OPERATION, run);
-    }
-
-    fn operation_within<const N: usize>(
-        &mut self,
-        name: &str,
-        tolerated: f64,
-        run: impl Fn([usize; 2], &Device) -> [Tensor<2>; N],
-    ) {
-        let mut largest = 0f64;
-        for shape in SIZES {
-            let found = run(shape, &self.device).map(values);
-            let expected = run(shape, &self.cpu).map(values);
-            for (found, expected) in found.iter().zip(&expected) {
-                largest = largest.max(difference(found, expected));
-            }
+    /// Runs every operation at its sizes on both devices.
+    fn operations(&mut self, cases: &[Case]) -> Result<()> {
+        for case in cases {
+            let largest = case.difference(&self.device, &self.cpu)?;
+            self.add(case.name.clone(), largest, case.tolerance);
         }
-        self.add(name.to_owned(), largest, tolerated);
-    }
-
-    fn elements(&mut self) {
-        for (name, stateful) in [("gate", false), ("gate with charges", true)] {
-            let settings = GateSettings { threshold: 0.3, min_charge: -0.7, stateful };
-            self.operation(name, |shape, on| {
-                let result = ops::spike_gate(
-                    draw(shape, 1, on),
-                    draw(shape, 2, on),
-                    draw(shape, 3, on),
-                    settings,
-                );
-                [result.0, result.1, result.2]
-            });
-        }
-        self.operation("silence", |shape, on| [ops::silence(draw(shape, 1, on), 0.2)]);
-        self.operation("positive", |shape, on| {
-            [ops::positive(draw(shape, 1, on), draw(shape, 2, on))]
-        });
-        self.operation("multiply, shared memory kept", |shape, on| {
-            let kept = draw(shape, 1, on);
-            [ops::multiply(kept.clone(), draw(shape, 2, on)), kept]
-        });
-        self.operation("copy of shared memory", |shape, on| {
-            let kept = draw(shape, 1, on);
-            let own = ops::exclusive(kept.clone(), &mut Workspace::new(on));
-            [ops::silence(own, 0.2), kept]
-        });
-        self.operation("error signal", |shape, on| {
-            let (signal, sums) = ops::error_signal(draw(shape, 1, on), draw(shape, 2, on));
-            let elements = (shape[0] * shape[1]) as f64;
-            let means = [sums.absolute / elements, sums.squared / elements].map(|x| x as f32);
-            [signal, Tensor::<1>::from_floats(means, on).reshape([1, 2])]
-        });
-    }
-
-    fn columns(&mut self) {
-        self.operation("unit normalisation", |shape, on| {
-            [ops::unit_normalize(silent_column(shape, on), 0.1)]
-        });
-        self.operation("units of one norm", |shape, on| {
-            [ops::equalize_units(silent_column(shape, on))]
-        });
-        self.operation("gated signal", |shape, on| {
-            let spikes = ops::positive(silent_column(shape, on), draw(shape, 2, on));
-            [ops::gate_signal(draw(shape, 1, on), spikes, draw(shape, 2, on))]
-        });
-        self.operation("presynaptic normalisation", |[rows, columns], on| {
-            // Three elements of a window, two groups.
-            let correlation = draw([3 * rows, 2 * columns], 1, on);
-            [ops::normalize_presynaptic(correlation, draw([columns, 2 * rows], 2, on), 2)]
-        });
-        self.operation("scale and shift", |[rows, columns], on| {
-            let row = |seed| draw([1, columns], seed, on);
-            [ops::scale_shift(draw([rows, columns], 1, on), row(2), row(3))]
-        });
-        self.operation_within("batch normalisation", FAR, |[rows, columns], on| {
-            let rows = rows.max(2);
-            let input = draw([rows, columns], 1, on) + 30.0;
-            let row = |seed| draw([1, columns], seed, on);
-            let result =
-                ops::batch_normalize(input, row(2), row(3), draw([rows, columns], 4, on), 0.1);
-            [result.0, result.1]
-        });
-        self.operation("batch normalisation's signal", |[rows, columns], on| {
-            let input = draw([rows, columns], 1, on) + 3.0;
-            let row = |seed| draw([1, columns], seed, on);
-            let buffer = draw([rows, columns], 4, on);
-            let statistics = ops::batch_normalize(input.clone(), row(2), row(3), buffer, 0.1).1;
-            let signal = draw([rows, columns], 5, on);
-            let (below, correlations) =
-                ops::batch_normalize_signal(signal, input, statistics, row(2));
-            [below, correlations / rows as f32]
-        });
-    }
-
-    fn products(&mut self) {
-        for transposed in [Transposed::Neither, Transposed::Left, Transposed::Right] {
-            self.operation(
-                &format!("product, transposed: {transposed:?}"),
-                |[rows, columns], on| {
-                    let inner = 40;
-                    let (left, right) = match transposed {
-                        Transposed::Neither => ([rows, inner], [inner, columns]),
-                        Transposed::Left => ([inner, rows], [inner, columns]),
-                        Transposed::Right => ([rows, inner], [columns, inner]),
-                    };
-                    let buffer = draw([rows, columns], 3, on);
-                    [ops::product(draw(left, 1, on), draw(right, 2, on), buffer, transposed) / 40.0]
-                },
-            );
-        }
-        self.operation("symmetric and square products", |[rows, columns], on| {
-            let matrix = draw([rows.min(200), columns], 1, on);
-            let [rows, columns] = matrix.dims();
-            let buffer = draw([columns, columns], 2, on);
-            let square =
-                ops::symmetric_product(matrix.clone(), matrix.clone(), buffer, Transposed::Left);
-            let square = ops::add_to_diagonal(square / rows as f32, 0.5);
-            [ops::multiply_square(matrix, square.clone(), Side::Right) / columns as f32, square]
-        });
-    }
-
-    fn updates(&mut self) {
-        self.operation("weights moved and kept within a limit", |shape, on| {
-            [ops::move_weight(draw(shape, 1, on), draw(shape, 2, on), 0.99, 0.5, 1.0)]
-        });
-        self.operation("Frobenius norm", |shape, on| {
-            [ops::frobenius_normalize(draw(shape, 1, on))]
-        });
-        let step = AdamStep {
-            rate: 0.01,
-            beta_1: 0.9,
-            beta_2: 0.999,
-            correction_2: 20.0,
-            epsilon: 1e-8,
-            decay: 0.999,
-            limit: f32::INFINITY,
-        };
-        self.operation("AdamW", |shape, on| {
-            let squares = draw(shape, 4, on).powi_scalar(2);
-            let result = ops::adam_step(
-                draw(shape, 1, on),
-                draw(shape, 2, on),
-                draw(shape, 3, on),
-                squares,
-                step,
-            );
-            [result.0, result.1, result.2]
-        });
-        self.operation("AdamW of two factors", |[rows, columns], on| {
-            let [presynaptic, signal] = [draw([9, rows], 2, on), draw([9, columns], 5, on)];
-            let shape = [rows, columns];
-            let squares = draw(shape, 4, on).powi_scalar(2);
-            let result = ops::adam_step_in_factors(
-                draw(shape, 1, on),
-                presynaptic,
-                signal,
-                draw(shape, 3, on),
-                squares,
-                step,
-            );
-            [result.0, result.1, result.2]
-        });
-    }
-
-    fn windows(&mut self) -> Result<()> {
-        let window = |kernel, stride, padding| Window {
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1; 2],
-        };
-        let wide = Window { kernel: [3, 2], stride: [1, 2], padding: [2, 0], dilation: [2, 1] };
-        let pools = [window(2, 2, 0), window(3, 2, 1), wide];
-        for (pool, dilated) in pools.into_iter().zip([false, false, true]) {
-            let geometry = Geometry::new([9, 8, 5], 5, pool, 1)?;
-            let (inputs, outputs) = (9 * 8 * 5, geometry.output().iter().product());
-            let name = format!("pooling by {:?}, stride {:?}", pool.kernel, pool.stride);
-            let run = |on: &Device| {
-                let buffers = || (draw([3, outputs], 2, on), draw([3, outputs], 3, on));
-                let (largest, winners) =
-                    ops::max_pool(draw([3, inputs], 1, on), buffers(), geometry);
-                let signal = draw([3, outputs], 4, on);
-                let routed = ops::max_pool_route(
-                    signal.clone(),
-                    winners,
-                    draw([3, inputs], 5, on),
-                    geometry,
-                );
-                if dilated {
-                    return vec![largest, routed];
-                }
-                let mean = ops::average_pool(draw([3, inputs], 1, on), buffers().0, geometry);
-                vec![
-                    largest,
-                    routed,
-                    mean,
-                    ops::average_pool_adjoint(signal, draw([3, inputs], 5, on), geometry),
-                ]
-            };
-            self.compare(name, run, OPERATION);
-        }
-        for (kernel, groups) in [(window(3, 1, 1), 1), (window(2, 2, 0), 3), (window(1, 1, 0), 1)] {
-            let geometry = Geometry::new([8, 6, 6], 12, kernel, groups)?;
-            let (inputs, outputs) = (8 * 6 * 6, geometry.output().iter().product());
-            let name = format!("convolution by {:?}, groups {groups}", kernel.kernel);
-            let run = |on: &Device| {
-                let weight = || draw(geometry.kernel_shape(), 2, on) / 10.0;
-                let input = || draw([4, inputs], 1, on);
-                let output = ops::convolve(input(), weight(), draw([4, outputs], 3, on), geometry);
-                let buffers = (draw(geometry.kernel_shape(), 3, on), draw([4, inputs], 4, on));
-                let signal = draw([4, outputs], 5, on);
-                let (correlation, below) =
-                    ops::convolve_learn(input(), signal, weight(), buffers, geometry);
-                vec![output, correlation / 100.0, below]
-            };
-            self.compare(name, run, OPERATION);
-        }
-        let geometry = Geometry::new([8, 6, 6], 12, window(3, 1, 1), 1)?;
-        let pool = Geometry::new([8, 6, 12], 12, window(2, 2, 0), 1)?;
-        let (inputs, outputs) = (8 * 6 * 6, pool.output().iter().product());
-        let run = |on: &Device| {
-            let weight = || draw(geometry.kernel_shape(), 2, on) / 10.0;
-            let buffers = (draw([4, outputs], 3, on), draw([4, outputs], 4, on));
-            let both = (geometry, pool);
-            let (output, winners) =
-                ops::convolve_pooled(draw([4, inputs], 1, on), weight(), buffers, both);
-            let signal = (draw([4, outputs], 5, on), winners);
-            let buffers = (draw(geometry.kernel_shape(), 3, on), draw([4, inputs], 4, on));
-            let (correlation, below) = ops::convolve_pooled_learn(
-                draw([4, inputs], 1, on),
-                signal,
-                weight(),
-                buffers,
-                both,
-            );
-            vec![output, correlation / 100.0, below]
-        };
-        self.compare("convolution and pool at once".to_owned(), run, OPERATION);
         Ok(())
-    }
-
-    fn compare(&mut self, name: String, run: impl Fn(&Device) -> Vec<Tensor<2>>, tolerated: f64) {
-        let (found, expected) = (run(&self.device), run(&self.cpu));
-        let pairs = found.into_iter().zip(expected);
-        let largest = pairs.map(|(a, b)| difference(&values(a), &values(b))).fold(0.0, f64::max);
-        self.add(name, largest, tolerated);
     }
 
     /// Numbers that are none are found, and a batch with them leaves the weights as they were.
@@ -452,26 +197,8 @@ fn draw(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// The same with a first column of zeros.
-fn silent_column([rows, columns]: [usize; 2], device: &Device) -> Tensor<2> {
-    let mut random = Random::seeded(7);
-    let value = |at: usize, x: f32| if at.is_multiple_of(columns) { 0.0 } else { x };
-    let values = (0..rows * columns).map(|at| value(at, random.normal())).collect::<Vec<f32>>();
-    Tensor::from_data(TensorData::new(values, [rows, columns]), device)
-}
-
 fn values(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
-}
-
-/// The largest difference of two values; infinite where one is not finite or lengths differ.
-fn difference(found: &[f32], expected: &[f32]) -> f64 {
-    if found.len() != expected.len() {
-        return f64::INFINITY;
-    }
-    let apart = |(a, b): (&f32, &f32)| f64::from((a - b).abs() / b.abs().max(1.0));
-    let finite = |x: f64| if x.is_finite() { x } else { f64::INFINITY };
-    found.iter().zip(expected).map(apart).map(finite).fold(0.0, f64::max)
 }
 
 /// The distance of all values relative to their norm.
@@ -508,11 +235,87 @@ mod tests {
         }
     }
 
+    /// Results of all runs of a case on the CPU: `[run][result]`.
+    fn results(case: &Case) -> Vec<Vec<Vec<f32>>> {
+        let read = |(tensor, _): (Tensor<2>, f32)| ops::read(tensor).unwrap();
+        case.runs.iter().map(|run| run(&Device::flex()).into_iter().map(read).collect()).collect()
+    }
+
+    #[test]
+    fn every_case_is_finite_varies_and_can_be_repeated() {
+        for case in cases::cases() {
+            let found = results(&case);
+            let bits = |all: &[Vec<Vec<f32>>]| -> Vec<u32> {
+                all.iter().flatten().flatten().map(|x| x.to_bits()).collect()
+            };
+            assert_eq!(bits(&found), bits(&results(&case)), "{}: not repeated", case.name);
+            for result in 0..found[0].len() {
+                let all = || found.iter().flat_map(|run| run[result].iter());
+                assert!(all().all(|x| x.is_finite()), "{}, result {result}", case.name);
+                let first = all().next().unwrap();
+                assert!(all().any(|x| x != first), "{}, result {result}: constant", case.name);
+            }
+        }
+    }
+
+    /// The case with one value of one result of one run wrong by a factor of what is tolerated, on
+    /// the device alone, which is asked first.
+    fn disturbed(mut case: Case, run: usize, result: usize, factor: f32) -> Case {
+        let sound = case.runs.swap_remove(run);
+        let (tolerance, asked) = (case.tolerance as f32, std::cell::Cell::new(0));
+        let run: cases::Run = Box::new(move |on: &Device| {
+            let mut results = sound(on);
+            if asked.replace(asked.get() + 1) == 0 {
+                let (tensor, unit) = results[result].clone();
+                let shape = tensor.dims();
+                let mut values = values(tensor);
+                let middle = values.len() / 2;
+                values[middle] += factor * tolerance * values[middle].abs().max(unit);
+                results[result].0 = Tensor::from_data(TensorData::new(values, shape), on);
+            }
+            results
+        });
+        case.runs = vec![run];
+        case
+    }
+
+    #[test]
+    fn one_wrong_value_of_any_result_of_any_case_is_reported() {
+        let verdicts = |factor| {
+            let mut tell = |_: &Check| ();
+            let [cpu, device] = [Device::flex(), Device::flex()];
+            let mut suite = Suite { cpu, device, done: Vec::new(), tell: &mut tell };
+            for (number, case) in cases::cases().iter().enumerate() {
+                for result in 0..case.runs[0](&Device::flex()).len() {
+                    let case = cases::cases().swap_remove(number);
+                    suite.operations(&[disturbed(case, 0, result, factor)]).unwrap();
+                }
+            }
+            suite.done
+        };
+        for check in verdicts(2.0) {
+            assert!(!check.holds(), "{} hides a wrong value: {}", check.name, check.difference);
+        }
+        for check in verdicts(0.5) {
+            assert!(check.holds(), "{}: {}", check.name, check.difference);
+        }
+        assert!(verdicts(f32::NAN).iter().all(|check| check.difference == f64::INFINITY));
+    }
+
+    #[test]
+    fn every_case_has_a_name_of_its_own_and_none_is_lost() {
+        let names: Vec<String> = cases::cases().into_iter().map(|case| case.name).collect();
+        let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert!(names.len() >= 40 && distinct.len() == names.len(), "{names:#?}");
+    }
+
     #[test]
     fn what_differs_does_not_hold() {
-        assert_eq!(difference(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
-        assert_eq!(difference(&[1.0], &[1.0, 2.0]), f64::INFINITY);
-        assert_eq!(difference(&[f32::NAN], &[1.0]), f64::INFINITY);
+        assert_eq!(cases::difference(&[1.0, 2.0], &[1.0, 2.0], 1.0), 0.0);
+        assert_eq!(cases::difference(&[1.0, 2.5], &[1.0, 2.0], 1.0), 0.25);
+        assert_eq!(cases::difference(&[1.0, 2.5], &[1.0, 2.0], 10.0), f64::from(0.05f32));
+        assert_eq!(cases::difference(&[1.0], &[1.0, 2.0], 1.0), f64::INFINITY);
+        assert_eq!(cases::difference(&[f32::NAN], &[1.0], 1.0), f64::INFINITY);
         assert_eq!(distance(&[f32::NAN], &[1.0]), f64::INFINITY);
         assert!(!Check { name: String::new(), difference: 0.2, tolerated: 0.1 }.holds());
     }

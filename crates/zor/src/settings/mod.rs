@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 pub use zor_core::ops::Precision;
 use zor_core::{Activation, Optimizer, Rule};
-use zor_data::Augment;
 use zor_data::table::TargetKind;
+use zor_data::{Augment, Reading, Size};
 use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
 
 use crate::error::{Error, Result};
 use crate::tasks::{self, Task};
 pub(crate) use names::did_you_mean;
-pub use names::{Count, OptimizerName, RuleName, ScheduleName, Selection, TrainingSize};
+pub use names::{
+    ClassBalance, Count, OptimizerName, RuleName, ScheduleName, Selection, TrainingSize,
+};
 pub use options::Options;
 
 /// The settings of a training. The fields are the keys of a TOML file.
@@ -51,6 +53,8 @@ pub struct Settings {
     pub weight_decay: f32,
     /// Share of a label that is spread evenly over all classes.
     pub label_smoothing: f32,
+    /// The way that classes of different sizes count alike.
+    pub class_balance: ClassBalance,
     /// Units of a hidden layer.
     pub hidden: usize,
     /// Activation function of the output.
@@ -89,6 +93,14 @@ pub struct Settings {
     /// The user's own data in place of a named data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// The size that the user's pictures are scaled to, such as `32x32`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Size>,
+    /// The size of the centre that is cut out of the user's pictures, after they are scaled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Size>,
+    /// Whether damaged pictures of the user are skipped.
+    pub skip_damaged: bool,
     /// The column of a table that is predicted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -119,6 +131,7 @@ impl Default for Settings {
             momentum: None,
             weight_decay: 0.0,
             label_smoothing: 0.0,
+            class_balance: ClassBalance::None,
             hidden: 64,
             output_activation: Activation::None,
             train_samples: None,
@@ -135,6 +148,9 @@ impl Default for Settings {
             precision: Precision::default(),
             data_dir: None,
             data: None,
+            resize: None,
+            crop: None,
+            skip_damaged: false,
             target: None,
             target_kind: TargetKind::Auto,
             ignore: Vec::new(),
@@ -238,6 +254,12 @@ impl Settings {
     /// Random changes of images, if there are any.
     pub fn augmentation(&self) -> Option<&Augment> {
         self.augment.then_some(&self.augmentation)
+    }
+
+    /// The way that the user's pictures are read.
+    pub fn reading(&self) -> Reading {
+        let (resize, crop, skip_damaged) = (self.resize, self.crop, self.skip_damaged);
+        Reading { resize, crop, skip_damaged }
     }
 
     /// The course of the learning rate.

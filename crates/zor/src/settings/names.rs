@@ -126,6 +126,18 @@ pub enum Selection {
 }
 named!(Selection { First = "first", Random = "random" });
 
+/// The way that classes of different sizes count alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassBalance {
+    /// Every example counts alike.
+    None,
+    /// The error of an example has a weight: large for rare classes.
+    Weights,
+    /// Classes take turns in batches.
+    Sampling,
+}
+named!(ClassBalance { None = "none", Weights = "weights", Sampling = "sampling" });
+
 /// Number of examples that a training learns from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrainingSize {

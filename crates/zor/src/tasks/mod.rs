@@ -158,10 +158,17 @@ pub trait Task: fmt::Debug + Sync {
     ) -> Result<(Tensor<2>, Target)> {
         let input = matrix(batch.inputs.numbers(), batch.rows, device)?;
         let target = match &batch.targets {
-            Values::Integers(classes) => Target::SmoothedClasses {
-                classes: classes.iter().map(|class| *class as usize).collect(),
-                smoothing: settings.label_smoothing,
-            },
+            Values::Integers(classes) => {
+                let classes = classes.iter().map(|class| *class as usize).collect();
+                let smoothing = settings.label_smoothing;
+                match &batch.weights[..] {
+                    [] => Target::SmoothedClasses { classes, smoothing },
+                    weights => {
+                        let weights = weights.to_vec();
+                        Target::WeightedClasses { classes, smoothing, weights }
+                    }
+                }
+            }
             Values::Numbers(values) if values.is_empty() => Target::Values(input.clone()),
             Values::Numbers(values) => Target::Values(matrix(values, batch.rows, device)?),
         };

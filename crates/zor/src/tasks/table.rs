@@ -69,14 +69,23 @@ impl Task for TablePrediction {
             optimizer: OptimizerName::AdamW,
             learning_rate: 3e-3,
             schedule: ScheduleName::Linear,
-            weight_decay: 0.01,
-            hidden: 100,
+            weight_decay: 2.0,
+            label_smoothing: 0.1,
+            hidden: 256,
             ..Settings::default()
         }
     }
 
     fn without_effect(&self, _: &Settings) -> Vec<(&'static str, String)> {
-        let images = ["augment", "early_crop", "test_time_flip", "test_time_shift"];
+        let images = [
+            "augment",
+            "early_crop",
+            "test_time_flip",
+            "test_time_shift",
+            "resize",
+            "crop",
+            "skip_damaged",
+        ];
         let mut idle: Vec<_> =
             images.map(|key| (key, "it is for images; the data are a table".to_owned())).into();
         idle.push(("output_activation", "the outputs of the network are linear".to_owned()));

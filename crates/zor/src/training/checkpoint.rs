@@ -28,6 +28,8 @@ pub const CLASSES: &str = "classes";
 const STEPS: &str = "steps";
 /// The key of a run's identity.
 const RUN: &str = "run";
+/// The key of the digest of the file whose weights the training started with.
+const FROM: &str = "from";
 /// The key of the settings, a JSON object of [`Settings`].
 const SETTINGS: &str = "settings";
 
@@ -36,11 +38,12 @@ const SETTINGS: &str = "settings";
 pub struct Provenance(BTreeMap<String, String>);
 
 impl Provenance {
-    /// The origin of a network that learns with these settings from these examples.
+    /// The origin of a network that learns with these settings from these examples, from the start or from the weights of a file;
+    /// `from` is the digest of that file.
     ///
     /// # Errors
     /// When the settings have no form in JSON.
-    pub fn new(settings: &Settings, data: &Data) -> Result<Self> {
+    pub fn new(settings: &Settings, data: &Data, from: Option<&str>) -> Result<Self> {
         let notes = [
             ("task", settings.task.name().to_owned()),
             ("rule", settings.rule.to_string()),
@@ -60,9 +63,14 @@ impl Provenance {
         }
         let settings = settings.to_string();
         let mut hasher = Sha256::new();
-        for text in [&settings, &notes[DATA], &notes["zor"]] {
+        for text in
+            [&settings, &notes[DATA], &notes["zor"]].into_iter().map(String::as_str).chain(from)
+        {
             hasher.update(text);
             hasher.update([0]);
+        }
+        if let Some(from) = from {
+            notes.insert(FROM.to_owned(), from.to_owned());
         }
         let identity = hasher.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -183,6 +191,14 @@ pub fn settings_of(notes: &BTreeMap<String, String>) -> Option<Options> {
 /// The identity of the run in the notes of a model; empty if there is none.
 pub fn run_of(notes: &BTreeMap<String, String>) -> &str {
     notes.get(RUN).map_or("", String::as_str)
+}
+
+/// SHA-256 of bytes, in hexadecimal digits.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The digest of the examples that are learned from.

@@ -1,7 +1,7 @@
 //! Evaluation of networks, and of anything else that predicts.
 
 use zor_core::burn::tensor::{Device, Tensor};
-use zor_core::{Network, Target, Workspace, ops, step};
+use zor_core::{Network, Workspace, ops, step};
 use zor_data::Examples;
 
 use super::score::Figure;
@@ -55,7 +55,7 @@ pub(crate) fn evaluate_with<T: Task + ?Sized>(
     for batch in in_batches(of.examples, EVALUATION_BATCH) {
         let (input, target) = task.pair(&batch, &settings, of.device)?;
         let output = predict(input)?;
-        if let Target::Classes(classes) | Target::SmoothedClasses { classes, .. } = &target {
+        if let Some(classes) = target.classes() {
             let n_classes = output.dims()[1];
             let confusion = score.confusion.get_or_insert_with(|| Confusion::new(n_classes));
             let predicted = likeliest(output.clone())?;

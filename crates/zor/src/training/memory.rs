@@ -110,7 +110,8 @@ fn check_batches_within(
     let rows = if full { data.train.len() } else { settings.batch } as u64;
     // Batches are prepared ahead; learning needs the output of every layer, and the signal at it.
     let inputs = data.train.input_shape().iter().product::<usize>() as u64 * (AHEAD as u64 + 2);
-    let outputs: u64 = network.layers().iter().map(|layer| outputs(layer.as_ref())).sum();
+    let layers: Vec<&dyn Layer> = network.layers().iter().map(|layer| layer.as_ref()).collect();
+    let outputs = outputs(&layers, network.input_shape());
     let row = VALUE * (inputs + outputs);
     let needed = rows.saturating_mul(row);
     if needed <= free {
@@ -133,10 +134,15 @@ fn power_of_two_within(n: u64) -> u64 {
     1 << n.max(1).ilog2()
 }
 
-/// Values at the outputs of a layer and the layers inside it, for one sample.
-fn outputs(layer: &dyn Layer) -> u64 {
-    let inside: u64 = layer.children().into_iter().map(outputs).sum();
-    inside + layer.output_shape().iter().product::<usize>() as u64
+/// Values at the outputs of layers one after another, and of the layers inside them, for one sample of a shape.
+fn outputs(layers: &[&dyn Layer], input: &[usize]) -> u64 {
+    let (mut shape, mut values) = (input.to_vec(), 0);
+    for layer in layers {
+        values += layer.paths().iter().map(|path| outputs(path, &shape)).sum::<u64>();
+        shape = layer.output_shape(&shape).unwrap_or_default();
+        values += shape.iter().product::<usize>() as u64;
+    }
+    values
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -14,19 +14,20 @@ mod progressive_resizing;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{Deviation, Network, Optimizer, Target, Unread, ops};
-use zor_data::{Batches, Examples, Order, Prefetch};
+use zor_core::{Deviation, Network, Optimizer, OptimizerState, Target, Unread, ops};
+use zor_data::{Batches, ClassWeighted, Examples, Order, Prefetch};
 
 use self::evaluate::evaluate;
 use self::progressive_resizing::SmallerImages;
 use self::score::Score;
 use crate::backprop::autodiff;
 use crate::error::{Error, Result};
-use crate::settings::Settings;
+use crate::settings::{ClassBalance, Settings};
 use crate::tasks::Data;
 
 /// Number of evaluations on the way of a training, at most.
@@ -79,6 +80,36 @@ impl Training {
         let input = data.train.input_shape();
         let mut network = build_network(settings, &input, data.outputs, device)?;
         settings.task.prepare(&mut network, settings, data)?;
+        Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
+    }
+
+    /// A training before its first step that starts with the weights of a network. Moments of an optimizer and states of layers start
+    /// anew.
+    ///
+    /// # Errors
+    /// When the network does not have the inputs and outputs that the task and its data need.
+    pub fn start_from(network: &Network, settings: &Settings, data: &Data) -> Result<Self> {
+        let (device, input) = (network.device(), data.train.input_shape());
+        let needed = build_network(settings, &input, data.outputs, device)?;
+        let shapes =
+            |network: &Network| (network.input_shape().to_vec(), network.output_shape().to_vec());
+        let (found, needed) = (shapes(network), shapes(&needed));
+        if found != needed {
+            return Err(Error::input(format!(
+                "its network takes {:?} and gives {:?}; {} with these data needs one that takes {:?} and gives {:?}",
+                found.0,
+                found.1,
+                settings.task.name(),
+                needed.0,
+                needed.1
+            )));
+        }
+        let mut network = network.clone();
+        network.reset();
+        network.set_history(Vec::new());
+        for parameter in network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut()) {
+            parameter.set_state(OptimizerState::default(), 0)?;
+        }
         Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
     }
 
@@ -155,8 +186,14 @@ impl Training {
             let learn = |network: &mut Network| {
                 method.train_batch_unread(network, optimizer.as_ref(), input, target)
             };
-            let unread = match &mut smaller {
-                Some(smaller) => smaller.with_weights_of(&mut self.network, learn)?,
+            let unread = match &smaller {
+                Some(smaller) => {
+                    let whole = self.network.input_shape().to_vec();
+                    self.network.set_input_shape(&smaller.input_shape(&self.network))?;
+                    let unread = learn(&mut self.network);
+                    self.network.set_input_shape(&whole)?;
+                    unread?
+                }
                 None => learn(&mut self.network)?,
             };
             self.unread.push_back(unread);
@@ -215,6 +252,11 @@ pub fn batches(settings: &Settings, data: &Data) -> Result<Batches> {
     let is_whole = data.train.len() <= settings.batch && !settings.augment;
     let order = if is_whole { Order::Full } else { Order::Shuffled };
     let set = settings.task.learned_from(data, settings)?;
+    let (set, order): (Arc<dyn Examples>, _) = match settings.class_balance {
+        ClassBalance::None => (set, order),
+        ClassBalance::Weights => (Arc::new(ClassWeighted::new(set)?), order),
+        ClassBalance::Sampling => (set, Order::Balanced),
+    };
     Ok(Batches::new(set, settings.batch, order, settings.seed)?)
 }
 

@@ -3,39 +3,39 @@
 //! Augmentation moves images first, so the crop shows another part each time. The remaining steps at full size undo the train-test
 //! resolution discrepancy (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
 
-use std::mem::swap;
-
 use zor_core::Network;
 use zor_data::Values;
 
-use super::build_network;
 use crate::settings::Settings;
 
 /// Share of a training's steps on smaller images.
 const SHARE: f64 = 3.0 / 8.0;
 
-/// A network for the centre of images, which borrows its weights.
+/// The size of images in the first steps of a training.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct SmallerImages {
-    network: Network,
+    /// Height, width and channels of whole images.
     whole: [usize; 3],
-    middle: [usize; 3],
+    /// Height and width of their centres.
+    middle: [usize; 2],
 }
 
 impl SmallerImages {
-    /// The network that the settings ask for; none where they ask for whole images, or where weights depend on the size of images.
+    /// The size that the settings ask for; none where they ask for whole images, or where the weights depend on the size of images.
     pub(crate) fn new(settings: &Settings, input: &[usize], network: &Network) -> Option<Self> {
         let &[height, width, channels] = input else { return None };
         let share = f64::from(settings.early_crop);
         let side = |whole: usize| (share * whole as f64).round() as usize;
-        let (whole, middle) = (input, [side(height), side(width), channels]);
-        // Gates that have a target would move in the small network.
-        if middle == whole || settings.rule_settings.target_spike_rate.is_some() {
+        let middle = [side(height), side(width)];
+        // Gates that have a target would move on smaller images.
+        if middle == [height, width] || settings.rule_settings.target_spike_rate.is_some() {
             return None;
         }
-        let outputs = network.output_shape().iter().product();
-        let small = build_network(settings, &middle, outputs, network.device()).ok()?;
-        let whole = [height, width, channels];
-        (shapes(&small) == shapes(network)).then_some(Self { network: small, whole, middle })
+        let smaller = Self { whole: [height, width, channels], middle };
+        let outputs = network.output_shape_for(&smaller.input_shape(network)).ok()?;
+        let whole = network.output_shape();
+        let is_map = outputs.len() == whole.len() && whole.len() == 3;
+        (outputs == whole || is_map).then_some(smaller)
     }
 
     /// Whether the step after `steps` steps trains on smaller images.
@@ -46,7 +46,7 @@ impl SmallerImages {
     /// Crops every image to its centre.
     pub(crate) fn crop(&self, images: &mut Values) {
         let [height, width, channels] = self.whole;
-        let [rows, columns, _] = self.middle;
+        let [rows, columns] = self.middle;
         let (top, left) = ((height - rows) / 2, (width - columns) / 2);
         let lines = images.numbers().chunks_exact(width * channels).enumerate();
         let lines = lines.filter(|(line, _)| (top..top + rows).contains(&(line % height)));
@@ -55,37 +55,11 @@ impl SmallerImages {
         *images = Values::Numbers(middle);
     }
 
-    /// Calls a function with the small network, which has the weights of the other for that time.
-    pub(crate) fn with_weights_of<T>(
-        &mut self,
-        network: &mut Network,
-        call: impl FnOnce(&mut Network) -> T,
-    ) -> T {
-        swap_tensors(network, &mut self.network);
-        let result = call(&mut self.network);
-        swap_tensors(network, &mut self.network);
-        result
+    /// The shape of a network's input for smaller images.
+    pub(crate) fn input_shape(&self, network: &Network) -> Vec<usize> {
+        let channels = network.input_shape().last().copied();
+        self.middle.into_iter().chain(channels).collect()
     }
-}
-
-/// The shapes of all saved tensors of a network.
-fn shapes(network: &Network) -> Vec<[usize; 2]> {
-    let all = network.layers().iter();
-    all.flat_map(|layer| [layer.parameters(), layer.buffers()])
-        .flatten()
-        .map(|parameter| parameter.shape())
-        .collect()
-}
-
-/// Exchanges weights, optimizer states, running means and histories.
-fn swap_tensors(a: &mut Network, b: &mut Network) {
-    for (a, b) in a.layers_mut().iter_mut().zip(b.layers_mut()) {
-        a.parameters_mut().into_iter().zip(b.parameters_mut()).for_each(|(a, b)| swap(a, b));
-        a.buffers_mut().into_iter().zip(b.buffers_mut()).for_each(|(a, b)| swap(a, b));
-    }
-    let history = a.history().to_vec();
-    a.set_history(b.history().to_vec());
-    b.set_history(history);
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use zor_core::Random;
 use zor_data::{
-    Augmented, Cifar10, ClassMatch, Examples, FashionMnist, ImageShape, Images, Locations, Source,
-    npy,
+    Augmented, Cifar10, ClassMatch, Examples, FashionMnist, ImageShape, Images, Locations, Reading,
+    Source, npy,
 };
 
 use super::data_sets::DataSet;
@@ -54,8 +54,8 @@ impl LoadedSet {
     ///
     /// # Errors
     /// When they cannot be read, or are fewer than two.
-    pub fn own(path: &Path) -> Result<Self> {
-        let all = read(path)?;
+    pub fn own(path: &Path, reading: &Reading) -> Result<Self> {
+        let all = read(path, reading)?;
         let evaluated = |i: usize| (i + 1).is_multiple_of(OWN_EVALUATED.min(all.len()));
         let (test, train): (Vec<_>, Vec<_>) = (0..all.len()).partition(|&i| evaluated(i));
         if test.is_empty() || train.is_empty() {
@@ -74,8 +74,14 @@ impl LoadedSet {
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn read(path: &Path) -> Result<Images> {
+pub fn read(path: &Path, reading: &Reading) -> Result<Images> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
+        if *reading != Reading::default() {
+            return Err(Error::in_file(
+                path,
+                "resize, crop and skip_damaged are for folders of pictures; an array has one size",
+            ));
+        }
         return Ok(npy::read(path)?);
     }
     if path.exists() && !path.is_dir() {
@@ -85,7 +91,7 @@ pub fn read(path: &Path) -> Result<Images> {
         ));
     }
     #[cfg(feature = "images")]
-    return Ok(zor_data::folder::read(path)?);
+    return Ok(zor_data::folder::read_with(path, reading)?);
     #[cfg(not(feature = "images"))]
     Err(Error::input(format!(
         "{}: it is no .npy file, and folders of images need the feature 'images'",
@@ -123,9 +129,15 @@ impl Subject {
     /// When they cannot be had.
     pub fn load_set(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<LoadedSet> {
         if let Some(path) = &settings.data {
-            return LoadedSet::own(path);
+            return LoadedSet::own(path, &settings.reading());
         }
         let set = self.named_set(settings)?;
+        if settings.reading() != Reading::default() {
+            return Err(Error::input(format!(
+                "resize, crop and skip_damaged have no effect here: they are for your own pictures, and the images are those of {}",
+                set.name()
+            )));
+        }
         let locations = Locations::from_environment(settings.data_dir.clone());
         let sample_is_enough = set.has_sample_for(settings.training_size());
         if !sample_is_enough && set.find(&locations)?.is_none() {
@@ -245,7 +257,7 @@ impl Subject {
     ) -> Result<Vec<EvaluationSet>> {
         let mut sets = Vec::new();
         if let Some(path) = &place.data {
-            sets.push(("your own images".to_owned(), read(path)?));
+            sets.push(("your own images".to_owned(), read(path, &model.settings.reading())?));
         } else {
             let set = self.named_set(&model.settings)?;
             let loaded = set.load(&Locations::from_environment(place.data_dir.clone()))?;
@@ -289,7 +301,7 @@ impl Subject {
     ) -> Result<(Data, Vec<String>)> {
         let settings = place.settings(&model.settings);
         let mut all = match &place.data {
-            Some(path) => LoadedSet::own(path)?,
+            Some(path) => LoadedSet::own(path, &settings.reading())?,
             None => {
                 let locations = Locations::from_environment(place.data_dir.clone());
                 self.named_set(&settings)?.load(&locations)?
@@ -457,16 +469,22 @@ mod tests {
             std::fs::write(&path, parts.concat()).unwrap();
         };
         write(25);
-        let (train, evaluation) = split(LoadedSet::own(&path).unwrap(), "").unwrap();
+        let (train, evaluation) =
+            split(LoadedSet::own(&path, &Reading::default()).unwrap(), "").unwrap();
         assert_eq!((train.len(), evaluation.len()), (1, 2));
         assert_eq!((evaluation.image(0), evaluation.image(1)), (&[9][..], &[19][..]));
         write(2);
-        let few = LoadedSet::own(&path).unwrap();
+        let few = LoadedSet::own(&path, &Reading::default()).unwrap();
         assert_eq!((few.train.len(), few.test.map(|test| test.len())), (1, Some(1)));
         write(1);
-        assert!(LoadedSet::own(&path).unwrap_err().to_string().contains("one more is needed"));
+        assert!(
+            LoadedSet::own(&path, &Reading::default())
+                .unwrap_err()
+                .to_string()
+                .contains("one more is needed")
+        );
         write(0);
-        assert!(LoadedSet::own(&path).is_err());
+        assert!(LoadedSet::own(&path, &Reading::default()).is_err());
     }
 
     #[test]

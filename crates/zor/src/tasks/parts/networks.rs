@@ -2,7 +2,7 @@
 
 use zor_core::{
     BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder,
-    Place, Pool2dConfig, Pooling, ReshapeConfig, ScaleConfig, SequenceConfig,
+    Place, Pool2dConfig, Pooling, ReshapeConfig, ScaleConfig, SequentialConfig,
 };
 
 /// Dense layers with a gate before each; `hidden` are the numbers of hidden units.
@@ -40,17 +40,17 @@ pub fn sparse_classifier(image: &[usize], hidden: &[usize], classes: usize) -> N
 const HEAD: f32 = 1.0 / 9.0;
 
 /// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
-pub fn conv_block(channels: usize) -> SequenceConfig {
+pub fn conv_block(channels: usize) -> SequentialConfig {
     block(Conv2dConfig::same(channels, 3))
 }
 
 /// A [`conv_block`] with 2x2 max pooling.
-pub fn pooled_conv_block(channels: usize) -> SequenceConfig {
+pub fn pooled_conv_block(channels: usize) -> SequentialConfig {
     block(Conv2dConfig::same(channels, 3).with_max_pool(2))
 }
 
-fn block(convolution: Conv2dConfig) -> SequenceConfig {
-    SequenceConfig::new()
+fn block(convolution: Conv2dConfig) -> SequentialConfig {
+    SequentialConfig::new()
         .layer(convolution)
         .layer(BatchNormConfig::default())
         .layer(GateConfig::default())
@@ -145,7 +145,7 @@ fn change(channels: usize) -> BranchConfig {
 /// in Deep Residual Networks").
 pub fn residual_block(channels: usize) -> BranchConfig {
     let half = || {
-        SequenceConfig::new()
+        SequentialConfig::new()
             .layer(BatchNormConfig::default())
             .layer(GateConfig::default())
             .layer(Conv2dConfig::same(channels, 3))

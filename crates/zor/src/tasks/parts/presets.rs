@@ -47,7 +47,9 @@ pub(crate) fn idle_for_images(
         ("ignore", "it names columns of a table".to_owned()),
     ];
     if !has_labels {
-        idle.push(("label_smoothing", format!("the task is {task}, which has no labels")));
+        for key in ["label_smoothing", "class_balance"] {
+            idle.push((key, format!("the task is {task}, which has no labels")));
+        }
         for key in ["test_time_flip", "test_time_shift"] {
             idle.push((key, format!("it is for classification; the task is {task}")));
         }

@@ -1,0 +1,276 @@
+//! Requests over HTTP and HTTPS: one answer, after all redirections.
+//!
+//! Each redirection is a request of its own, with the proxy of its own address. HTTPS takes the
+//! feature `https`.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use crate::error::shown;
+use crate::fetch::proxy::{Proxies, Proxy, authority};
+
+/// Longest wait for a connection.
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+const MAX_REDIRECTIONS: usize = 10;
+
+/// An answer whose body is still to be read.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The status in words.
+    pub(crate) said: String,
+    /// Promised length of the body.
+    pub(crate) length: Option<u64>,
+    /// Address of a redirection, perhaps relative.
+    pub(crate) location: Option<String>,
+    pub(crate) body: Box<dyn Read>,
+}
+
+/// The protocol of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// The protocol of an address, and the address behind it.
+    pub(crate) fn of(address: &str) -> Option<(Self, &str)> {
+        let (scheme, rest) = address.split_once("://")?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" => Some((Self::Http, rest)),
+            "https" => Some((Self::Https, rest)),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Requests the bytes of an address from an offset on, and follows redirections.
+///
+/// # Errors
+/// When there is no answer; the message gives the reason.
+pub(crate) fn get(
+    proxies: &Proxies,
+    address: &str,
+    from: u64,
+    until: Instant,
+) -> Result<Answer, String> {
+    let mut answer = once(proxies, address, from, until)?;
+    let mut address = address.to_owned();
+    for _ in 0..MAX_REDIRECTIONS {
+        let Some(location) = redirection(&answer) else { return Ok(answer) };
+        let to = resolved(&address, location);
+        answer = once(proxies, &to, from, until)
+            .map_err(|reason| format!("it redirects to {}: {reason}", shown(&to)))?;
+        address = to;
+    }
+    match redirection(&answer) {
+        None => Ok(answer),
+        Some(_) => Err(format!("it redirects more than {MAX_REDIRECTIONS} times")),
+    }
+}
+
+fn redirection(answer: &Answer) -> Option<&str> {
+    matches!(answer.status, 301 | 302 | 303 | 307 | 308).then_some(answer.location.as_deref())?
+}
+
+/// One request, through the proxy of its address if it has one.
+fn once(proxies: &Proxies, address: &str, from: u64, until: Instant) -> Result<Answer, String> {
+    match Scheme::of(address) {
+        None => Err("it is no address of http or https".to_owned()),
+        // The HTTP client may speak TLS all the same, where another crate asks it to.
+        Some((Scheme::Https, _)) if !cfg!(feature = "https") => {
+            Err("this program was built without the feature `https`".to_owned())
+        }
+        Some((Scheme::Https, _)) => ask(address, from, until, proxies.of(address)?.as_ref()),
+        Some((Scheme::Http, _)) => match proxies.of(address)? {
+            Some(proxy) => proxy.get(address, from),
+            None => ask(address, from, until, None),
+        },
+    }
+}
+
+/// One request to a server, through a tunnel if there is a proxy.
+fn ask(address: &str, from: u64, until: Instant, proxy: Option<&Proxy>) -> Result<Answer, String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(proxy.map(Proxy::tunnel).transpose()?)
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(until.saturating_duration_since(Instant::now())))
+        .build()
+        .into();
+    let mut request = agent.get(address);
+    if from > 0 {
+        request = request.header("Range", format!("bytes={from}-"));
+    }
+    let response = request.call().map_err(|error| match proxy {
+        Some(proxy) => format!("through the proxy {}: {error}", proxy.said()),
+        None => error.to_string(),
+    })?;
+    let field = |name| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+    let length = field("content-length").and_then(|length| length.parse().ok());
+    let (location, status) = (field("location"), response.status());
+    let said = match proxy {
+        Some(proxy) => format!("{status} through the proxy {}", proxy.said()),
+        None => status.to_string(),
+    };
+    let body = Box::new(response.into_body().into_reader());
+    Ok(Answer { status: status.as_u16(), said, length, location, body })
+}
+
+/// The address that a redirection from another address leads to.
+fn resolved(address: &str, location: &str) -> String {
+    let Some((scheme, rest)) = Scheme::of(address) else { return location.to_owned() };
+    let (scheme, host) = (scheme.name(), authority(rest));
+    let location = location.split('#').next().unwrap_or_default();
+    let path = rest[host.len()..].split(['?', '#']).next().unwrap_or_default();
+    match location {
+        whole if whole.split(['/', '?']).next().is_some_and(|first| first.contains(':')) => {
+            whole.to_owned()
+        }
+        other if other.starts_with("//") => format!("{scheme}:{other}"),
+        absolute if absolute.starts_with('/') => format!("{scheme}://{host}{absolute}"),
+        query if query.starts_with('?') => format!("{scheme}://{host}{path}{query}"),
+        relative => {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            format!("{scheme}://{host}{folder}/{relative}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    fn reason(proxies: &Proxies, address: &str) -> String {
+        let until = Instant::now() + Duration::from_secs(20);
+        let answer = get(proxies, address, 0, until);
+        answer.map(|answer| answer.said).unwrap_err()
+    }
+
+    /// Serves a redirection to an address on the loopback address, twice; returns its own address.
+    fn redirecting(location: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/a/file", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(2) {
+                let mut stream = stream.unwrap();
+                let mut head = [0; 4096];
+                let mut length = 0;
+                while !head[..length].ends_with(b"\r\n\r\n") {
+                    length += stream.read(&mut head[length..]).unwrap();
+                }
+                let fields = format!("Location: {location}\r\nContent-Length: 0");
+                let answer = format!("HTTP/1.1 302 Found\r\n{fields}\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn redirections_lead_to_whole_addresses() {
+        let from = "http://data.org:80/sets/a/file?x=/y";
+        for (location, to) in [
+            ("https://b.org/c", "https://b.org/c"),
+            ("HTTP://b.org", "HTTP://b.org"),
+            ("ftp://b.org/c", "ftp://b.org/c"),
+            ("mailto:b", "mailto:b"),
+            ("//b.org/c", "http://b.org/c"),
+            ("/c/d#e", "http://data.org:80/c/d"),
+            ("/c?d:e", "http://data.org:80/c?d:e"),
+            ("c", "http://data.org:80/sets/a/c"),
+            ("?c", "http://data.org:80/sets/a/file?c"),
+        ] {
+            assert_eq!(resolved(from, location), to);
+        }
+        assert_eq!(resolved("https://b.org", "c"), "https://b.org/c");
+        assert_eq!(resolved("HTTPS://b.org", "//c.org"), "https://c.org");
+    }
+
+    #[test]
+    fn other_protocols_are_refused() {
+        let proxies = Proxies::default();
+        assert!(reason(&proxies, "ftp://127.0.0.1/file").contains("no address of http"));
+        let message = reason(&proxies, &redirecting("file:///etc/passwd"));
+        assert_eq!(
+            message,
+            "it redirects to file:///etc/passwd: it is no address of http or https"
+        );
+    }
+
+    #[cfg(not(feature = "https"))]
+    #[test]
+    fn https_is_refused_without_its_feature() {
+        let proxies = Proxies::default();
+        let words = "this program was built without the feature `https`";
+        for address in ["https://127.0.0.1:9/file", "HTTPS://127.0.0.1:9/file"] {
+            assert_eq!(reason(&proxies, address), words);
+        }
+        let message = reason(&proxies, &redirecting("https://127.0.0.1:9/b/file"));
+        assert_eq!(message, format!("it redirects to https://127.0.0.1:9/b/file: {words}"));
+    }
+
+    #[cfg(feature = "https")]
+    mod with_https {
+        use super::*;
+
+        #[test]
+        fn https_is_attempted() {
+            let proxies = Proxies::default();
+            let redirecting = redirecting("https://127.0.0.1:9/file");
+            for address in ["https://127.0.0.1:9/file", "HTTPS://127.0.0.1:9/file", &redirecting] {
+                let message = reason(&proxies, address);
+                assert!(message.contains("refused") && !message.contains("feature"), "{message}");
+            }
+        }
+
+        #[test]
+        fn https_begins_with_a_handshake() {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = format!("https://{}/file", listener.local_addr().unwrap());
+            let server = std::thread::spawn(move || {
+                let mut first = [0; 3];
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.read_exact(&mut first).unwrap();
+                first
+            });
+            reason(&Proxies::default(), &address);
+            // A handshake record of TLS (RFC 8446, section 5.1).
+            assert_eq!(server.join().unwrap()[..2], [0x16, 0x03]);
+        }
+
+        #[test]
+        fn https_goes_through_a_tunnel_of_its_proxy() {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let place = listener.local_addr().unwrap();
+            let server = std::thread::spawn(move || {
+                let mut head = [0; 4096];
+                let mut length = 0;
+                let (mut stream, _) = listener.accept().unwrap();
+                while !head[..length].ends_with(b"\r\n\r\n") {
+                    length += stream.read(&mut head[length..]).unwrap();
+                }
+                let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+                String::from_utf8_lossy(&head[..length]).into_owned()
+            });
+            let proxy = format!("http://Aladdin:open%20ses%40me@{place}");
+            let proxies = Proxies { https: Some(proxy), ..Proxies::default() };
+            let message = reason(&proxies, "https://data.invalid/file");
+            assert!(message.contains(&format!("through the proxy {place}: ")), "{message}");
+            assert!(message.contains("403") && !message.contains("ses"), "{message}");
+            let head = server.join().unwrap();
+            assert!(head.starts_with("CONNECT data.invalid:443 HTTP/1.1\r\n"), "{head}");
+            assert!(head.contains("Basic QWxhZGRpbjpvcGVuIHNlc0BtZQ=="), "{head}");
+        }
+    }
+}
