@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{folder, own_pictures, refused, train, zor};
+use crate::support::{done, folder, own_pictures, refused, train, zor};
 
 #[test]
 fn images_that_do_not_fit_are_named() {
@@ -75,4 +75,35 @@ fn folders_that_cannot_be_learned_from_are_refused_by_the_name_of_a_file() {
     fs::write(at.join("own.npy"), "no array").unwrap();
     let array = ["train", "cifar-reconstruction", "--data", "own.npy"];
     refused(at, &array, 2, &["own.npy", "no .npy file"]);
+}
+
+#[test]
+fn pictures_of_different_sizes_are_resized_and_cropped_alike_everywhere() {
+    let folder = folder();
+    let at = folder.path();
+    for (class, colour) in [("red", [200u8, 20, 20]), ("blue", [20, 20, 200])] {
+        fs::create_dir_all(at.join("own").join(class)).unwrap();
+        for index in 0..6u8 {
+            let side = 12 + 4 * u32::from(index);
+            let colour = colour.map(|value| value + index);
+            let picture = image::RgbImage::from_pixel(side, side, image::Rgb(colour));
+            picture.save(at.join("own").join(class).join(format!("{index}.png"))).unwrap();
+        }
+    }
+    let task = ["train", "classification", "--network", "mlp", "--data", "own", "--steps", "60"];
+    refused(at, &[&task[..], &["--out", "run"]].concat(), 2, &["resize"]);
+    let sizes = ["--resize", "12x12", "--crop", "8", "--out", "run"];
+    fs::write(at.join("own/red/9.png"), "no picture").unwrap();
+    refused(at, &[&task[..], &sizes].concat(), 2, &["9.png"]);
+    let (_, err) = done(at, &[&task[..], &sizes, &["--skip-damaged"]].concat());
+    assert!(err.contains("skipped 1 damaged picture"), "{err}");
+    // The model reads pictures as its training did.
+    let (out, _) = done(at, &["eval", "--model", "run", "--data", "own"]);
+    assert!(out.contains("12 images") && out.contains("top-1 100.00 %"), "{out}");
+    let (out, _) = done(at, &["classify", "--model", "run", "own/blue/5.png"]);
+    assert!(out.contains("own/blue/5.png: blue"), "{out}");
+    let named = ["train", "fashion-reconstruction", "--resize", "12"];
+    refused(at, &named, 2, &["resize", "no effect", "fashion-mnist"]);
+    let wrong = ["train", "classification", "--data", "own", "--resize", "0x3"];
+    refused(at, &wrong, 2, &["--resize", "WIDTHxHEIGHT"]);
 }

@@ -122,3 +122,20 @@ fn tasks_are_listed_with_their_settings() {
     }
     refused(at, &["tasks", "tables"], 2, &["did you mean 'table'"]);
 }
+
+#[test]
+fn classes_of_different_sizes_are_balanced_in_two_ways() {
+    let folder = folder();
+    let at = folder.path();
+    let row = |i: usize| format!("{},{}\n", i % 10, if i % 10 == 3 { "rare" } else { "usual" });
+    let text: String = std::iter::once("x,y\n".to_owned()).chain((0..200).map(row)).collect();
+    fs::write(at.join("t.csv"), text).unwrap();
+    let train = ["train", "table", "--data", "t.csv", "--target", "y", "--steps", "30"];
+    for way in ["none", "weights", "sampling"] {
+        let (text, _) = done(at, &[&train[..], &["--class-balance", way, "--json"]].concat());
+        assert!(json(&text)["per_class"].is_null(), "{text}");
+    }
+    refused(at, &[&train[..], &["--class-balance", "all"]].concat(), 2, &["weights", "sampling"]);
+    let reconstruction = ["train", "fashion-reconstruction", "--class-balance", "weights"];
+    refused(at, &reconstruction, 2, &["class_balance", "no effect"]);
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{SHORT, files, folder, only_run, record, refused, train, zor};
+use crate::support::{SHORT, done, files, folder, only_run, record, refused, train, zor};
 
 #[test]
 fn a_training_writes_all_its_files_and_one_json_object() {
@@ -184,4 +184,25 @@ fn an_output_folder_that_cannot_be_made_ends_with_one() {
     fs::write(folder.path().join("taken"), "a file").unwrap();
     let arguments = [&SHORT[..], &["--out", "taken/run"]].concat();
     refused(folder.path(), &arguments, 1, &["taken/run"]);
+}
+
+#[test]
+fn a_training_starts_from_the_weights_of_a_model() {
+    let folder = folder();
+    let at = folder.path();
+    let first = ["train", "fashion-reconstruction", "--no-baseline", "--steps", "60", "--out", "a"];
+    done(at, &first);
+    let (before, _) = done(at, &["eval", "--model", "a", "--json"]);
+    let from = ["train", "--from", "a", "--no-baseline", "--steps", "1", "--out", "b", "--json"];
+    let (text, _) = done(at, &[&from[..], &["--learning-rate", "1e-9"]].concat());
+    let figure = |text: &str| -> f64 {
+        let object: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        object["psnr_db"].as_f64().unwrap()
+    };
+    assert!((figure(&text) - figure(&before)).abs() < 0.01, "{text} and {before}");
+    let (text, _) = done(at, &["info", "b"]);
+    assert!(text.contains("from: "), "{text}");
+    refused(at, &["train", "--from", "a", "--network", "dense"], 2, &["--from", "--network"]);
+    let other = ["train", "fashion-classification", "--from", "a", "--out", "c"];
+    refused(at, &other, 2, &["a/model.zor", "takes [28, 28, 1]", "fashion-classification"]);
 }

@@ -32,15 +32,17 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     interrupt::watch()?;
     let resumed = arguments.resume.as_deref().map(Resumed::find).transpose()?;
     let from = arguments.from.as_deref().map(Origin::find).transpose()?;
-    let mut others = match (&resumed, &arguments.config) {
+    let others = match (&resumed, &arguments.config) {
         (Some(resumed), _) => resumed.options.clone(),
         (None, Some(path)) => read_config(path)?,
         (None, None) => Options::default(),
     };
-    if let Some(from) = &from {
-        others = others.or(from.options.clone());
-    }
-    let settings = arguments.options()?.or(others).resolve()?;
+    let given = arguments.options()?.or(others);
+    let settings = match &from {
+        Some(from) if from.is_of_task(&given) => given.or(from.options.clone()),
+        _ => given,
+    };
+    let settings = settings.resolve()?;
     let destination = destination(arguments, &settings, resumed.as_ref())?;
     destination.check()?;
     set_threads(settings.threads)?;
@@ -184,6 +186,12 @@ impl Origin {
             Error::in_file(&path, "it has no settings of a training; name its task and settings")
         });
         Ok(Self { options: options?, path })
+    }
+
+    /// Whether the settings of the model's training are those of a task that is given, or of no other.
+    fn is_of_task(&self, given: &Options) -> bool {
+        let task = |options: &Options| options.get::<String>("task");
+        task(given).is_none_or(|name| task(&self.options) == Some(name))
     }
 
     /// SHA-256 of the file.
