@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::fetch::answer::Answer;
 use crate::fetch::proxy::Proxies;
-use crate::fetch::request::{self, Answer};
+use crate::fetch::request;
 
 /// No file here is larger.
 const LARGEST: u64 = 256 << 20;

@@ -1,5 +1,9 @@
 //! The places of data sets, and downloads that are checked against pinned digests.
 
+#[cfg(feature = "download")]
+mod address;
+#[cfg(feature = "download")]
+mod answer;
 pub(crate) mod digest;
 #[cfg(feature = "download")]
 pub(crate) mod download;

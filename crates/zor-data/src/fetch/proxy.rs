@@ -9,7 +9,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use crate::error::shown;
-use crate::fetch::request::{Answer, CONNECT, Scheme};
+use crate::fetch::address::{Scheme, authority};
+use crate::fetch::answer::{Answer, CONNECT};
 
 /// Longest wait for the next bytes.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -202,11 +203,6 @@ impl Proxy {
         }
         Err(last)
     }
-}
-
-/// The part of an address, without its scheme, before the path.
-pub(crate) fn authority(rest: &str) -> &str {
-    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// The port is an error when it is no number.

@@ -3,53 +3,14 @@
 //! Each redirection is a request of its own, with the proxy of its own address. HTTPS takes the
 //! feature `https`.
 
-use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::shown;
-use crate::fetch::proxy::{Proxies, Proxy, authority};
+use crate::fetch::address::{Scheme, authority};
+use crate::fetch::answer::{Answer, CONNECT};
+use crate::fetch::proxy::{Proxies, Proxy};
 
-/// Longest wait for a connection.
-pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTIONS: usize = 10;
-
-/// An answer whose body is still to be read.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// The status in words.
-    pub(crate) said: String,
-    /// Promised length of the body.
-    pub(crate) length: Option<u64>,
-    /// Address of a redirection, perhaps relative.
-    pub(crate) location: Option<String>,
-    pub(crate) body: Box<dyn Read>,
-}
-
-/// The protocol of an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    /// The protocol of an address, and the address behind it.
-    pub(crate) fn of(address: &str) -> Option<(Self, &str)> {
-        let (scheme, rest) = address.split_once("://")?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => Some((Self::Http, rest)),
-            "https" => Some((Self::Https, rest)),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
 
 /// Requests the bytes of an address from an offset on, and follows redirections.
 ///
@@ -148,8 +109,10 @@ fn resolved(address: &str, location: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::io::Write;
     use std::net::TcpListener;
+    use std::time::Duration;
 
     fn reason(proxies: &Proxies, address: &str) -> String {
         let until = Instant::now() + Duration::from_secs(20);

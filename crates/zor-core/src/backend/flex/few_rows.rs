@@ -7,8 +7,15 @@ use rayon::prelude::*;
 use super::blocks::{
     Destination, PANEL, ROWS, Tap, columns_times_panel, load, load_some, rows_times_panel, store,
 };
-use super::product::is_small;
 use super::scratch::with_scratch;
+
+/// Multiply-adds from which a matrix product is worth several threads.
+const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
+
+/// Whether one thread makes a product of these sizes.
+pub(super) fn is_small([m, k, n]: [usize; 3]) -> bool {
+    m * k * n < PARALLEL_PRODUCT_FROM
+}
 
 /// Rows up to which a batch is small.
 pub(super) const FEW: usize = 64;

@@ -8,9 +8,6 @@ use super::memory::{reuse, size, values, values_mut};
 use super::scratch::with_scratch;
 use crate::backend::{Side, Transposed};
 
-/// Multiply-adds from which a matrix product is worth several threads.
-const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
-
 /// Rows of a product that are made at once: the library copies those of the left operand, up to 512 columns at a time, into memory that
 /// it asks for anew.
 const ROWS: usize = 256;
@@ -35,7 +32,7 @@ pub(super) fn matrix_product(
         Transposed::Right if few_rows::multiplies_transposed([m, k, n]) => {
             few_rows::multiply_transposed(a.0, b.0, k, out);
         }
-        Transposed::Left if is_small([m, k, n]) && few_rows::correlates([m, k, n]) => {
+        Transposed::Left if few_rows::is_small([m, k, n]) && few_rows::correlates([m, k, n]) => {
             few_rows::correlate(a.0, b.0, k, 0, out);
         }
         _ => general(a, b, [m, k, n], out, parallelism([m, k, n])),
@@ -141,13 +138,8 @@ pub(super) fn multiply_square(
     matrix
 }
 
-/// Whether one thread makes a product of these sizes.
-pub(super) fn is_small([m, k, n]: [usize; 3]) -> bool {
-    m * k * n < PARALLEL_PRODUCT_FROM
-}
-
 fn parallelism(sizes: [usize; 3]) -> Parallelism {
-    if is_small(sizes) { Parallelism::None } else { Parallelism::Rayon(0) }
+    if few_rows::is_small(sizes) { Parallelism::None } else { Parallelism::Rayon(0) }
 }
 
 /// A matrix with its strides (row, column).
