@@ -342,10 +342,7 @@ fn command() -> clap::Command {
             let settings = super::tasks::description(task).unwrap_or_default();
             train.after_help(settings)
         }
-        None => train.after_help(format!(
-            "Tasks:\n{}\n`zor train TASK --help` shows the settings of a task.",
-            super::tasks::list()
-        )),
+        None => train.after_help("`zor train TASK --help` shows the settings of a task."),
     })
 }
 

@@ -1,6 +1,8 @@
 //! `zor devices`: what there is to run on, whether it computes what the CPU does, and how fast.
 
-use crate::devices::{step_time as pace, verify};
+use crate::devices::step_time as pace;
+#[cfg(feature = "flex")]
+use crate::devices::verify;
 use crate::{DeviceLine, Result};
 
 use super::arguments::DevicesArguments;
