@@ -375,6 +375,13 @@ impl Network {
         self.state = State::new(&self.device().clone());
     }
 
+    /// Forgets the state of the optimizer, as before the first step; weights stay.
+    pub fn reset_optimizer(&mut self) {
+        for layer in self.layers.layers_mut() {
+            layer.parameters_mut().into_iter().for_each(Parameter::clear_state);
+        }
+    }
+
     /// Begins a phase of training: the schedule of the optimizer starts again at the next step, while weights and moments stay.
     ///
     /// An optimizer of another kind, or with another peak or decay, starts its schedule without this call. A phase with the same peak

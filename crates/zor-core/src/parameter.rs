@@ -143,6 +143,12 @@ impl Parameter {
         &self.state
     }
 
+    /// Forgets the state of the optimizer, as before the first step.
+    pub fn clear_state(&mut self) {
+        self.state = OptimizerState::default();
+        self.steps = 0;
+    }
+
     /// Restores the state of an optimizer after `steps` steps, for a training that continues. A default state and zero steps clear it.
     ///
     /// # Errors

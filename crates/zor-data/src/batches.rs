@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zor_random::Random;
 
 use crate::error::{Error, Result, in_words};
-use crate::examples::{Batch, Draw, Examples};
+use crate::examples::{Batch, Draw, Examples, classes_to_balance};
 
 /// Separates the order of examples from other uses of a seed.
 const ORDER_STREAM: u64 = 1 << 62;
@@ -68,7 +68,11 @@ impl Batches {
                 in_words(MAX_BYTES)
             )));
         }
-        let classes = if order == Order::Balanced { by_class(&*set)? } else { Vec::new() };
+        let mut classes = match order {
+            Order::Balanced => classes_to_balance(&*set)?,
+            _ => Vec::new(),
+        };
+        classes.retain(|class| !class.is_empty());
         Ok(Self { set, rows, order, seed, classes: classes.into() })
     }
 
@@ -102,18 +106,6 @@ impl Batches {
         self.set.fill(&Draw { indices: &indices, first, seed: self.seed }, batch);
         scratch.indices = indices;
     }
-}
-
-/// The examples of each class that has some.
-fn by_class(set: &dyn Examples) -> Result<Vec<Vec<usize>>> {
-    let labels = set
-        .labels()
-        .ok_or_else(|| Error::input(format!("{}: there are no classes to balance", set.name())))?;
-    let n_classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
-    let mut classes = vec![Vec::new(); n_classes];
-    labels.iter().enumerate().for_each(|(index, &label)| classes[label as usize].push(index));
-    classes.retain(|class| !class.is_empty());
-    Ok(classes)
 }
 
 /// Memory that is used from batch to batch.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zor_random::Random;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A set of examples: inputs, and targets where the set has some.
 ///
@@ -156,6 +156,25 @@ pub struct Batch {
     pub targets: Values,
     /// The weight of each row in the error; none where all rows count alike.
     pub weights: Vec<f32>,
+}
+
+/// Indices of the examples of each class, up to the last class that has some.
+pub fn members_of_classes(labels: &[u32]) -> Vec<Vec<usize>> {
+    let n_classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
+    let mut classes = vec![Vec::new(); n_classes];
+    labels.iter().enumerate().for_each(|(index, &label)| classes[label as usize].push(index));
+    classes
+}
+
+/// The [members of classes](members_of_classes) of a set.
+///
+/// # Errors
+/// When the set has no classes.
+pub(crate) fn classes_to_balance(set: &dyn Examples) -> Result<Vec<Vec<usize>>> {
+    let labels = set
+        .labels()
+        .ok_or_else(|| Error::input(format!("{}: there are no classes to balance", set.name())))?;
+    Ok(members_of_classes(&labels))
 }
 
 #[cfg(test)]

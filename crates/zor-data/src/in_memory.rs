@@ -18,13 +18,13 @@ use crate::hexadecimal::hexadecimal;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct InMemory {
-    name: String,
-    input_shape: Vec<usize>,
-    len: usize,
+    pub(crate) name: String,
+    pub(crate) input_shape: Vec<usize>,
+    pub(crate) len: usize,
     /// `[len, inputs]`.
-    inputs: Vec<f32>,
+    pub(crate) inputs: Vec<f32>,
     /// `[len, targets]`; no numbers where there are no targets.
-    targets: Values,
+    pub(crate) targets: Values,
 }
 
 impl InMemory {
@@ -57,6 +57,23 @@ impl InMemory {
         Ok(Self { name, input_shape, len, inputs, targets })
     }
 
+    /// The examples with these indices. Panics when an index is beyond the set.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub(crate) fn select(&self, indices: &[usize]) -> std::result::Result<Self, String> {
+        let inputs = Values::Numbers(memory(indices.len().saturating_mul(self.size()))?);
+        let mut batch = Batch { inputs, ..Batch::default() };
+        self.fill(&Draw::of(indices), &mut batch);
+        let Batch { inputs, targets, .. } = batch;
+        let inputs = match inputs {
+            Values::Numbers(inputs) => inputs,
+            Values::Integers(_) => Vec::new(),
+        };
+        let (name, input_shape) = (self.name.clone(), self.input_shape.clone());
+        Ok(Self { name, input_shape, len: indices.len(), inputs, targets })
+    }
+
     fn size(&self) -> usize {
         self.input_shape.iter().product()
     }
@@ -85,7 +102,7 @@ impl Examples for InMemory {
         let (size, n_targets) = (self.size(), self.n_targets());
         batch.rows = draw.indices.len();
         let inputs = batch.inputs.resize_numbers(batch.rows * size);
-        for (&index, input) in draw.indices.iter().zip(inputs.chunks_exact_mut(size)) {
+        for (&index, input) in draw.indices.iter().zip(inputs.chunks_exact_mut(size.max(1))) {
             input.copy_from_slice(&self.inputs[index * size..][..size]);
         }
         match &self.targets {
@@ -129,14 +146,11 @@ impl Examples for InMemory {
                 self.name, self.len
             )));
         }
-        memory::<f32>(indices.len().saturating_mul(self.size()))
-            .map_err(|error| Error::input(format!("{}: {error}; take fewer", self.name)))?;
-        let mut batch = Batch::default();
-        self.fill(&Draw::of(indices), &mut batch);
-        let Batch { inputs, targets, .. } = batch;
-        let inputs = inputs.numbers().to_vec();
-        let (name, input_shape) = (self.name.clone(), self.input_shape.clone());
-        Ok(Arc::new(Self { name, input_shape, len: indices.len(), inputs, targets }))
+        let selected = self.select(indices);
+        Ok(Arc::new(
+            selected
+                .map_err(|error| Error::input(format!("{}: {error}; take fewer", self.name)))?,
+        ))
     }
 }
 

@@ -15,7 +15,7 @@ mod weighted;
 
 pub use batches::{Batches, Order};
 pub use error::{Error, ErrorKind, Result};
-pub use examples::{Batch, Draw, Examples, Values};
+pub use examples::{Batch, Draw, Examples, Values, members_of_classes};
 pub use fetch::{Locations, Source};
 pub use in_memory::InMemory;
 pub use prefetch::Prefetch;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::examples::{Batch, Draw, Examples};
+use crate::error::Result;
+use crate::examples::{Batch, Draw, Examples, classes_to_balance};
 
 /// Examples with weights by which all classes count alike in the error: examples of rare classes have large ones. The mean weight is
 /// 1.
@@ -21,15 +21,10 @@ impl ClassWeighted {
     /// When the set has no classes.
     pub fn new(set: impl Into<Arc<dyn Examples>>) -> Result<Self> {
         let set = set.into();
-        let labels = set.labels().ok_or_else(|| {
-            Error::input(format!("{}: there are no classes to balance", set.name()))
-        })?;
-        let n_classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
-        let mut counts = vec![0usize; n_classes];
-        labels.iter().for_each(|&label| counts[label as usize] += 1);
-        let present = counts.iter().filter(|count| **count > 0).count();
-        let weight = |count: &usize| labels.len() as f32 / (present * count.max(&1)) as f32;
-        Ok(Self { weights: counts.iter().map(weight).collect(), set })
+        let classes = classes_to_balance(&*set)?;
+        let present = classes.iter().filter(|class| !class.is_empty()).count();
+        let weight = |class: &Vec<usize>| set.len() as f32 / (present * class.len().max(1)) as f32;
+        Ok(Self { weights: classes.iter().map(weight).collect(), set })
     }
 }
 

@@ -33,10 +33,7 @@ impl Model {
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let path = run_folder::model_file(path)?;
         let (network, header) = zor_io::load(&path, device)?;
-        let task = task_of(&header.notes, &path)?;
-        let options = checkpoint::settings_of(&header.notes).unwrap_or_default();
-        // Settings that an earlier version wrote may be refused today; the task's own are enough to use a model.
-        let settings = with_task(options, task).resolve().unwrap_or_else(|_| Settings::of(task));
+        let settings = settings_of(&header.notes, &path)?;
         Ok(Self { network, settings, notes: header.notes, path })
     }
 
@@ -69,6 +66,17 @@ impl Model {
             ),
         ))
     }
+}
+
+/// The settings in the notes of a model. `path` is its place, for messages.
+///
+/// # Errors
+/// When its task is unknown.
+pub(crate) fn settings_of(notes: &BTreeMap<String, String>, path: &Path) -> Result<Settings> {
+    let task = task_of(notes, path)?;
+    let options = checkpoint::settings_of(notes).unwrap_or_default();
+    // Settings that an earlier version wrote may be refused today; the task's own are enough to use a model.
+    Ok(with_task(options, task).resolve().unwrap_or_else(|_| Settings::of(task)))
 }
 
 fn with_task(options: Options, task: &'static dyn Task) -> Options {

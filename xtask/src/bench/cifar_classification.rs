@@ -11,7 +11,7 @@ use zor::settings::Settings;
 use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::training::Method;
 
-use super::spread::Spread;
+use super::spread::{Spread, mean};
 use super::suite::{Choice, Keep, Suite};
 use super::variants::{self, Variant};
 use crate::data::Loader;
@@ -120,10 +120,6 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
 fn values(raw: &Value, row: &Row, key: &str) -> Vec<f64> {
     let runs = raw["rows"][row.name()].as_array().into_iter().flatten();
     runs.filter_map(|run| run[key].as_f64()).collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Promises, beside the numbers that [`run`] returns.

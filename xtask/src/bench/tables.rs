@@ -10,7 +10,7 @@ use zor::training::evaluate::evaluate;
 use zor::training::{self, Method};
 
 use super::peers::Peer;
-use super::spread::Spread;
+use super::spread::{Spread, mean};
 use super::suite::{Keep, Suite};
 use crate::paths::{root, text};
 use crate::table::Table;
@@ -79,10 +79,6 @@ fn train(train: &Path, test: &Path, seed: u64) -> Result<(f64, f64), String> {
 fn values(raw: &Value, set: &str, key: &str) -> Vec<f64> {
     let runs = raw["sets"][set].as_array().into_iter().flatten();
     runs.filter_map(|run| run[key].as_f64()).collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// What is promised of the numbers that [`run`] returns: on every set a mean at least that of the better perceptron, less half of the

@@ -166,8 +166,14 @@ pub(crate) mod tests {
     use crate::ErrorKind;
     use crate::fetch::digest;
     use std::io::{BufRead, BufReader};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::sync::{Arc, Mutex};
+
+    /// The lines of the next request, without its body.
+    pub(crate) fn request_head(stream: &TcpStream) -> Vec<String> {
+        let lines = BufReader::new(stream).lines().map(|line| line.unwrap());
+        lines.take_while(|line| !line.is_empty()).collect()
+    }
 
     /// How a test server answers.
     #[derive(Clone, Copy, Debug)]
@@ -188,9 +194,7 @@ pub(crate) mod tests {
         std::thread::spawn(move || {
             for stream in listener.incoming().take(16) {
                 let mut stream = stream.unwrap();
-                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let head: Vec<String> =
-                    lines.map(|line| line.unwrap()).take_while(|line| !line.is_empty()).collect();
+                let head = request_head(&stream);
                 let range = head.iter().find_map(|line| {
                     line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned)
                 });
@@ -320,9 +324,7 @@ pub(crate) mod tests {
         std::thread::spawn(move || {
             for stream in listener.incoming().take(16) {
                 let mut stream = stream.unwrap();
-                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let head: Vec<String> =
-                    lines.map(|line| line.unwrap()).take_while(|line| !line.is_empty()).collect();
+                let head = request_head(&stream);
                 let range = head.iter().find_map(|line| line.strip_prefix("Range: bytes="));
                 let from = range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
                 let target = head[0].split(' ').nth(1).unwrap().to_owned();

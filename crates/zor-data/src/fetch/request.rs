@@ -109,7 +109,7 @@ fn resolved(address: &str, location: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use crate::fetch::download::tests::request_head;
     use std::io::Write;
     use std::net::TcpListener;
     use std::time::Duration;
@@ -127,11 +127,7 @@ mod tests {
         std::thread::spawn(move || {
             for stream in listener.incoming().take(2) {
                 let mut stream = stream.unwrap();
-                let mut head = [0; 4096];
-                let mut length = 0;
-                while !head[..length].ends_with(b"\r\n\r\n") {
-                    length += stream.read(&mut head[length..]).unwrap();
-                }
+                request_head(&stream);
                 let fields = format!("Location: {location}\r\nContent-Length: 0");
                 let answer = format!("HTTP/1.1 302 Found\r\n{fields}\r\nConnection: close\r\n\r\n");
                 let _ = stream.write_all(answer.as_bytes());
@@ -186,6 +182,7 @@ mod tests {
     #[cfg(feature = "https")]
     mod with_https {
         use super::*;
+        use std::io::Read;
 
         #[test]
         fn https_is_attempted() {
@@ -217,14 +214,10 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let place = listener.local_addr().unwrap();
             let server = std::thread::spawn(move || {
-                let mut head = [0; 4096];
-                let mut length = 0;
                 let (mut stream, _) = listener.accept().unwrap();
-                while !head[..length].ends_with(b"\r\n\r\n") {
-                    length += stream.read(&mut head[length..]).unwrap();
-                }
+                let head = request_head(&stream).join("\r\n");
                 let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
-                String::from_utf8_lossy(&head[..length]).into_owned()
+                head
             });
             let proxy = format!("http://Aladdin:open%20ses%40me@{place}");
             let proxies = Proxies { https: Some(proxy), ..Proxies::default() };

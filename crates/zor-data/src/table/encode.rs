@@ -68,6 +68,18 @@ impl Schema {
         Ok(Rows::new(table.name().to_owned(), table.len(), inputs, targets, schema))
     }
 
+    /// The class of each row of a table; `None` where the target is a number.
+    ///
+    /// # Errors
+    /// When the target's column is missing, a target is missing, or a class is new. The message
+    /// names file, line and column.
+    pub fn labels(&self, table: &Table) -> Result<Option<Vec<u32>>> {
+        match self.targets(table, table.find(self.target())?)? {
+            Values::Integers(labels) => Ok(Some(labels)),
+            Values::Numbers(_) => Ok(None),
+        }
+    }
+
     /// The targets of all rows.
     fn targets(&self, table: &Table, column: usize) -> Result<Values> {
         let reader = Reader::new(column, &self.target.coding, "class");
@@ -207,6 +219,7 @@ mod tests {
         let schema = fit("x,y\n1,no\n2,yes\n", TargetKind::Auto);
         let rows = encode(&schema, "x,y\n1,yes\n2,no\n");
         assert_eq!((rows.labels(), rows.numbers()), (Some(&[1, 0][..]), None));
+        assert_eq!(schema.labels(&table("x,y\n1,yes\n2,no\n")).unwrap(), Some(vec![1, 0]));
         assert_eq!(rows.class_names(), ["no", "yes"]);
     }
 

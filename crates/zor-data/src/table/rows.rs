@@ -4,22 +4,18 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result, memory};
+use crate::error::{Error, Result};
 use crate::examples::{Batch, Draw, Examples, Values};
 use crate::hexadecimal::hexadecimal;
+use crate::in_memory::InMemory;
 use crate::table::Schema;
 
 /// Rows that a [`Schema`] encoded, with a class or a number to predict where the
 /// table has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
-    name: String,
-    len: usize,
-    n_inputs: usize,
-    /// `[len, n_inputs]`.
-    inputs: Vec<f32>,
-    /// One for each row, or no numbers at all.
-    targets: Values,
+    /// Inputs `[len, inputs]`; a target for each row, or no numbers at all.
+    examples: InMemory,
     schema: Arc<Schema>,
 }
 
@@ -32,33 +28,33 @@ impl Rows {
         targets: Values,
         schema: Arc<Schema>,
     ) -> Self {
-        let n_inputs = inputs.len().checked_div(len).unwrap_or_default();
-        Self { name, len, n_inputs, inputs, targets, schema }
+        let input_shape = vec![inputs.len().checked_div(len).unwrap_or_default()];
+        Self { examples: InMemory { name, input_shape, len, inputs, targets }, schema }
     }
 
     /// The name of the table, for messages.
     pub fn name(&self) -> &str {
-        &self.name
+        self.examples.name()
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.len
+        self.examples.len()
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// All inputs: `[len, inputs]`.
     pub fn inputs(&self) -> &[f32] {
-        &self.inputs
+        &self.examples.inputs
     }
 
     /// The class of each row; `None` where the target is a number, or the table has none.
     pub fn labels(&self) -> Option<&[u32]> {
-        match &self.targets {
+        match &self.examples.targets {
             Values::Integers(labels) => Some(labels),
             Values::Numbers(_) => None,
         }
@@ -67,7 +63,7 @@ impl Rows {
     /// The standardised number to predict for each row; `None` where the target is a class, or the
     /// table has none.
     pub fn numbers(&self) -> Option<&[f32]> {
-        match &self.targets {
+        match &self.examples.targets {
             Values::Numbers(numbers) if self.has_targets() => Some(numbers),
             _ => None,
         }
@@ -75,8 +71,8 @@ impl Rows {
 
     /// Whether there is a class or a number to predict for each row.
     pub fn has_targets(&self) -> bool {
-        match &self.targets {
-            Values::Integers(labels) => labels.len() == self.len,
+        match &self.examples.targets {
+            Values::Integers(labels) => labels.len() == self.len(),
             Values::Numbers(numbers) => !numbers.is_empty(),
         }
     }
@@ -98,15 +94,16 @@ impl Rows {
 
     /// SHA-256 of sizes, inputs and targets, in hexadecimal digits.
     pub fn digest(&self) -> String {
+        let InMemory { input_shape, len, inputs, targets, .. } = &self.examples;
         let mut hasher = Sha256::new();
-        let n_targets = self.targets.numbers().len() + self.targets.integers().len();
-        for number in [self.len, self.n_inputs, self.n_classes(), n_targets] {
+        let n_targets = targets.numbers().len() + targets.integers().len();
+        for number in [*len, input_shape[0], self.n_classes(), n_targets] {
             hasher.update((number as u64).to_le_bytes());
         }
-        for number in self.inputs.iter().chain(self.targets.numbers()) {
+        for number in inputs.iter().chain(targets.numbers()) {
             hasher.update(number.to_bits().to_le_bytes());
         }
-        for label in self.targets.integers() {
+        for label in targets.integers() {
             hasher.update(label.to_le_bytes());
         }
         hexadecimal(&hasher.finalize())
@@ -117,75 +114,35 @@ impl Rows {
     /// # Errors
     /// When an index is beyond the set, or memory is short.
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
-        if let Some(index) = indices.iter().find(|&&index| index >= self.len) {
+        let (name, len) = (self.name(), self.len());
+        if let Some(index) = indices.iter().find(|&&index| index >= len) {
             return Err(Error::input(format!(
-                "{}: there is no row {index}; it has {} rows",
-                self.name, self.len
+                "{name}: there is no row {index}; it has {len} rows"
             )));
         }
-        let mut inputs = memory(indices.len().saturating_mul(self.n_inputs))
-            .map_err(|error| Error::input(format!("{}: {error}; take fewer rows", self.name)))?;
-        for &index in indices {
-            inputs.extend_from_slice(self.row(index));
-        }
-        let targets = match &self.targets {
-            Values::Integers(labels) => {
-                Values::Integers(indices.iter().map(|&index| labels[index]).collect())
-            }
-            Values::Numbers(numbers) => {
-                Values::Numbers(indices.iter().filter_map(|&i| numbers.get(i).copied()).collect())
-            }
-        };
-        Ok(Self {
-            name: self.name.clone(),
-            len: indices.len(),
-            n_inputs: self.n_inputs,
-            inputs,
-            targets,
-            schema: self.schema.clone(),
-        })
-    }
-
-    /// The inputs of a row. Panics when there is no such row.
-    fn row(&self, index: usize) -> &[f32] {
-        assert!(index < self.len, "there is no row {index}; there are {}", self.len);
-        &self.inputs[index * self.n_inputs..][..self.n_inputs]
+        let examples = self
+            .examples
+            .select(indices)
+            .map_err(|error| Error::input(format!("{name}: {error}; take fewer rows")))?;
+        Ok(Self { examples, schema: self.schema.clone() })
     }
 }
 
 impl Examples for Rows {
     fn name(&self) -> &str {
-        &self.name
+        self.name()
     }
 
     fn len(&self) -> usize {
-        self.len
+        self.len()
     }
 
     fn input_shape(&self) -> Vec<usize> {
-        vec![self.n_inputs]
+        self.examples.input_shape()
     }
 
     fn fill(&self, draw: &Draw<'_>, batch: &mut Batch) {
-        batch.rows = draw.indices.len();
-        let inputs = batch.inputs.resize_numbers(batch.rows * self.n_inputs);
-        for (row, &index) in draw.indices.iter().enumerate() {
-            inputs[row * self.n_inputs..][..self.n_inputs].copy_from_slice(self.row(index));
-        }
-        match &self.targets {
-            Values::Integers(labels) => {
-                batch.targets.set_integers(draw.indices.iter().map(|&index| labels[index]));
-            }
-            Values::Numbers(numbers) if numbers.is_empty() => {
-                batch.targets.resize_numbers(0);
-            }
-            Values::Numbers(numbers) => {
-                let targets = batch.targets.resize_numbers(batch.rows);
-                for (target, &index) in targets.iter_mut().zip(draw.indices) {
-                    *target = numbers[index];
-                }
-            }
-        }
+        self.examples.fill(draw, batch);
     }
 
     fn digest(&self) -> String {

@@ -4,7 +4,7 @@
 //! weights and the same batch. An optimizer that goes by directions alone (Muon, Adam) can bring both closer together, or apart.
 
 use zor_core::burn::tensor::Tensor;
-use zor_core::{Network, Optimizer, OptimizerState, Parameter, Target, Workspace};
+use zor_core::{Network, Optimizer, Parameter, Target, Workspace};
 
 use super::autodiff;
 use crate::error::Result;
@@ -48,9 +48,7 @@ pub fn updates(
     target: impl Into<Target>,
 ) -> Result<Vec<Option<Tensor<2>>>> {
     let mut network = network.clone();
-    for parameter in network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut()) {
-        parameter.set_state(OptimizerState::default(), 0)?;
-    }
+    network.reset_optimizer();
     network.train_batch(&Recorder, input, target)?;
     let parameters = network.layers().iter().flat_map(|layer| layer.parameters());
     Ok(parameters.map(|parameter| parameter.state().tensors.first().cloned()).collect())

@@ -13,7 +13,7 @@ use zor_io::DType;
 use super::absolute;
 use crate::settings::{
     ClassBalance, Count, OptimizerName, Options, Precision, RuleName, ScheduleName, Selection,
-    Settings,
+    Settings, check_path,
 };
 use crate::tasks;
 use crate::{Error, Result};
@@ -253,14 +253,7 @@ impl TrainArguments {
     /// When `--set` names no setting, a value has no form in TOML, or the current folder, which paths start at, cannot be found.
     pub(super) fn options(&self) -> Result<Options> {
         for (flag, path) in [("--data", &self.flags.data), ("--data-dir", &self.flags.data_dir)] {
-            if let Some(path) = path
-                && path.to_str().is_none()
-            {
-                return Err(Error::input(format!(
-                    "{flag} is {}, a name that is not UTF-8 and that settings cannot hold; rename it, or make a link to it with another name",
-                    crate::shown(path)
-                )));
-            }
+            check_path(flag, path.as_deref())?;
         }
         let mut flags = toml::Table::try_from(&self.flags).map_err(|error| {
             Error::input(format!("a flag has a value that settings cannot hold: {error}"))

@@ -16,10 +16,7 @@ pub(super) fn run(arguments: &EvalArguments) -> Result<()> {
     let model = Model::load(&arguments.model, &device)?;
     let task = model.settings.task;
     let settings = arguments.views.settings(&model.settings);
-    if let Some((key, reason)) = task.without_effect(&settings).into_iter().find(|(key, _)| {
-        settings.test_time_flip && *key == "test_time_flip"
-            || settings.test_time_shift && *key == "test_time_shift"
-    }) {
+    if let Some((key, reason)) = settings.changed_without_effect(&model.settings) {
         let flag = key.replace('_', "-");
         return Err(Error::input(format!("--{flag} has no effect here: {reason}")));
     }

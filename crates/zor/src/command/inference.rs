@@ -12,7 +12,7 @@ use zor_data::{ImageShape, Picture, Reading};
 use super::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArguments};
 use super::image_grid::{grid, write_png};
 use super::{make_folder, outputs};
-use crate::model::Model;
+use crate::model::{Model, settings_of};
 use crate::prelude::{Deviation, Network, matrix};
 use crate::tasks::parts::color::luminance_of;
 use crate::tasks::parts::colorize;
@@ -37,8 +37,8 @@ pub(super) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let shape = image_shape(&network, &model)?;
     let mut inputs = Vec::new();
     // A model that is no task's reads images of its own size.
-    let reading = Model::load(&model, &device)
-        .map_or_else(|_| Reading::default(), |model| model.settings.reading());
+    let reading = settings_of(&header.notes, &model)
+        .map_or_else(|_| Reading::default(), |settings| settings.reading());
     for path in &arguments.images {
         inputs.extend(read_image(path, shape, &reading)?);
     }

@@ -3,7 +3,7 @@
 mod names;
 mod options;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -15,7 +15,8 @@ use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
 
 use crate::error::{Error, Result};
 use crate::tasks::{self, Task};
-pub(crate) use names::did_you_mean;
+use names::did_you_mean;
+pub(crate) use names::unknown;
 pub use names::{
     ClassBalance, Count, OptimizerName, RuleName, ScheduleName, Selection, TrainingSize,
 };
@@ -229,8 +230,10 @@ impl Settings {
         let mut settings = Self::deserialize(table).map_err(|error| internal(&error.message()))?;
         settings.network = preset.network.clone();
         settings.check()?;
-        settings.refuse_without_effect(&preset)?;
-        Ok(settings)
+        match settings.changed_without_effect(&preset) {
+            Some((key, reason)) => Err(Error::input(format!("{key} has no effect here: {reason}"))),
+            None => Ok(settings),
+        }
     }
 
     /// Settings that repeat the training exactly, as TOML.
@@ -309,16 +312,11 @@ impl Settings {
         idle
     }
 
-    /// Refuses settings that would change nothing. A setting that is equal to the preset's is no fault.
-    fn refuse_without_effect(&self, preset: &Self) -> Result<()> {
+    /// The first setting that differs from the others' and changes nothing, with the reason.
+    pub(crate) fn changed_without_effect(&self, others: &Self) -> Option<(&'static str, String)> {
         let values = |settings: &Self| Table::try_from(settings).unwrap_or_default();
-        let (mine, theirs) = (values(self), values(preset));
-        for (key, reason) in self.without_effect() {
-            if mine.get(key) != theirs.get(key) {
-                return Err(Error::input(format!("{key} has no effect here: {reason}")));
-            }
-        }
-        Ok(())
+        let (mine, theirs) = (values(self), values(others));
+        self.without_effect().into_iter().find(|(key, _)| mine.get(*key) != theirs.get(*key))
     }
 
     fn check(&self) -> Result<()> {
@@ -337,14 +335,7 @@ impl Settings {
         }
         check_threads(self.threads)?;
         for (name, path) in [("data", &self.data), ("data_dir", &self.data_dir)] {
-            if let Some(path) = path
-                && path.to_str().is_none()
-            {
-                return Err(Error::input(format!(
-                    "{name} is {}, a name that is not UTF-8 and that settings cannot hold; rename it, or make a link to it with another name",
-                    crate::error::shown(path)
-                )));
-            }
+            check_path(name, path.as_deref())?;
         }
         if !(0.0..=1.0).contains(&self.label_smoothing) {
             return Err(Error::input(format!(
@@ -383,6 +374,17 @@ fn check_network(task: &dyn Task, name: &str) -> Result<()> {
         did_you_mean(name, known.iter().copied()),
         known.join(" or ")
     )))
+}
+
+/// Refuses a path that settings cannot hold. `name` is that of its setting or flag.
+pub(crate) fn check_path(name: &str, path: Option<&Path>) -> Result<()> {
+    match path {
+        Some(path) if path.to_str().is_none() => Err(Error::input(format!(
+            "{name} is {}, a name that is not UTF-8 and that settings cannot hold; rename it, or make a link to it with another name",
+            crate::error::shown(path)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Largest number of CPU threads: more take longer to start than to compute.

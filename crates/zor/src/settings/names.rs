@@ -15,6 +15,16 @@ pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
     closest.map_or(String::new(), |(_, known)| format!("did you mean '{known}'? "))
 }
 
+/// An error about a name among known ones. The message names the nearest one, and all.
+pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> Error {
+    Error::input(format!(
+        "there is no {kind} '{}'; {}choose from {}",
+        crate::error::escaped(name),
+        did_you_mean(name, known.iter().copied()),
+        known.join(", ")
+    ))
+}
+
 /// Names a value of an enum as in TOML files and flags.
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal $(| $synonym:literal)*),+ $(,)? }) => {

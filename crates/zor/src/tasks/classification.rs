@@ -8,7 +8,7 @@ use zor_core::burn::tensor::Tensor;
 use zor_core::{Network, NetworkBuilder, Workspace};
 use zor_data::Examples;
 
-use super::parts::comparison::{self, train_with_autodiff};
+use super::parts::comparison::{self, train_backprop};
 use super::parts::images::{self, Subject};
 use super::parts::presets::idle_for_images;
 use super::parts::test_time_augmentation::Views;
@@ -115,8 +115,7 @@ impl Task for Classification {
     }
 
     fn notes(&self, data: &Data) -> BTreeMap<String, String> {
-        let names = serde_json::json!(data.class_names).to_string();
-        BTreeMap::from([(checkpoint::CLASSES.to_owned(), names)])
+        BTreeMap::from([checkpoint::note_of_classes(&data.class_names)])
     }
 
     fn warnings(&self, _: &Settings, data: &Data) -> Vec<String> {
@@ -125,12 +124,9 @@ impl Task for Classification {
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
         report.axis = "top-1 of unseen images, %".to_owned();
-        let Outcome { settings, data, trained, device, .. } = *outcome;
-        if settings.baseline && !watch.is_stopped() {
-            let found = train_with_autodiff(settings, data, device, watch);
-            if let Some(trained) = report.keep(found).flatten() {
-                report.rows.push(comparison::row(&trained));
-            }
+        let Outcome { settings, data, trained, .. } = *outcome;
+        if let Some(trained) = train_backprop(outcome, watch, report) {
+            report.rows.push(comparison::row(&trained));
         }
         let Some(confusion) = trained.evaluation().confusion else { return };
         let names = &data.class_names;

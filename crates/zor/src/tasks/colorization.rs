@@ -8,7 +8,7 @@ use zor_data::{Batch, Examples};
 
 use super::parts::color::luminance;
 use super::parts::colorization_baselines;
-use super::parts::comparison::{self, BACKPROP, train_with_autodiff};
+use super::parts::comparison::{self, BACKPROP, train_backprop};
 use super::parts::images::{self, Subject};
 use super::parts::networks;
 use super::parts::presets::idle_for_images;
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::report::{Outcome, Picture, Report, Row, Watch};
 use crate::settings::{Options, Settings};
-use crate::training::evaluate::{Evaluation, Score, evaluate_with};
+use crate::training::evaluate::{Evaluation, Score};
 use crate::training::matrix;
 use crate::training::run_folder::COLORIZATION as PICTURE;
 use crate::training::score::{Figure, Unit};
@@ -93,8 +93,7 @@ impl Task for Colorization {
     }
 
     fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
-        let score = evaluate_with(self, of, predict)?;
-        Ok(Score::of_images(score.deviation, score.samples))
+        images::evaluate(self, of, predict)
     }
 
     fn warnings(&self, settings: &Settings, data: &Data) -> Vec<String> {
@@ -103,13 +102,9 @@ impl Task for Colorization {
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
         report.axis = "PSNR of unseen images, dB".to_owned();
-        let Outcome { settings, data, trained, device, .. } = *outcome;
+        let Outcome { data, trained, device, .. } = *outcome;
         let mut networks = vec![("Zor", &trained.network)];
-        let mut backprop = None;
-        if settings.baseline && !watch.is_stopped() {
-            let found = train_with_autodiff(settings, data, device, watch);
-            backprop = report.keep(found).flatten();
-        }
+        let backprop = train_backprop(outcome, watch, report);
         networks.extend(backprop.iter().map(|trained| (BACKPROP, &trained.network)));
         if !watch.is_stopped() {
             let found = colorization_baselines::compare(data, &networks, device);

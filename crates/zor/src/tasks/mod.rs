@@ -23,10 +23,10 @@ use zor_core::burn::tensor::{Device, Tensor};
 use zor_core::{Network, NetworkBuilder, Target, Workspace};
 use zor_data::{Batch, Draw, Examples, Values};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 use crate::report::{Outcome, Report, Watch};
-use crate::settings::{Options, Settings, did_you_mean};
+use crate::settings::{Options, Settings, unknown};
 use crate::training::evaluate::{Evaluation, Score, evaluate_with};
 use crate::training::matrix;
 
@@ -335,15 +335,8 @@ pub fn names() -> Vec<&'static str> {
 /// # Errors
 /// When there is none. The message names the nearest one, and all.
 pub fn named(name: &str) -> Result<&'static dyn Task> {
-    all().into_iter().find(|task| task.name() == name).ok_or_else(|| {
-        let names = names();
-        Error::input(format!(
-            "there is no task '{}'; {}choose from {}",
-            crate::error::escaped(name),
-            did_you_mean(name, names.iter().copied()),
-            names.join(", ")
-        ))
-    })
+    let found = all().into_iter().find(|task| task.name() == name);
+    found.ok_or_else(|| unknown("task", name, &names()))
 }
 
 /// Tasks as their names in files.

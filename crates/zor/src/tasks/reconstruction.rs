@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zor_core::{GateConfig, NetworkBuilder, Place as GatePlace};
 use zor_data::Examples;
 
-use super::parts::comparison::{self, train_with_autodiff};
+use super::parts::comparison::{self, train_backprop};
 use super::parts::images::{self, Subject};
 use super::parts::networks;
 use super::parts::presets::idle_for_images;
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::report::{Outcome, Picture, Report, Row, Watch};
 use crate::settings::{Options, Settings};
-use crate::training::evaluate::{Evaluation, Score, evaluate_with};
+use crate::training::evaluate::{Evaluation, Score};
 use crate::training::matrix;
 use crate::training::run_folder::RECONSTRUCTIONS;
 use crate::training::score::Figure;
@@ -116,8 +116,7 @@ impl Task for Reconstruction {
     }
 
     fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
-        let score = evaluate_with(self, of, predict)?;
-        Ok(Score::of_images(score.deviation, score.samples))
+        images::evaluate(self, of, predict)
     }
 
     fn warnings(&self, settings: &Settings, data: &Data) -> Vec<String> {
@@ -134,24 +133,21 @@ impl Task for Reconstruction {
             Ok(zor_core::ops::read(network.predict(input)?)?)
         };
         rows.extend(report.keep(predict(&outcome.trained.network)));
-        if outcome.settings.baseline && !watch.is_stopped() {
-            match self.compares_with {
-                Compared::Perceptrons => {
-                    let found = train_perceptrons(outcome, watch);
-                    for baseline in report.keep(found).unwrap_or_default() {
-                        let input = matrix(&first, shown_rows(outcome.data), outcome.device);
-                        let read = |input| Ok(zor_core::ops::read(baseline.predict(input))?);
-                        rows.extend(report.keep(input.and_then(read)));
-                        report.rows.push(perceptron_row(&baseline));
-                    }
+        match self.compares_with {
+            Compared::Perceptrons if outcome.settings.baseline && !watch.is_stopped() => {
+                let found = train_perceptrons(outcome, watch);
+                for baseline in report.keep(found).unwrap_or_default() {
+                    let input = matrix(&first, shown_rows(outcome.data), outcome.device);
+                    let read = |input| Ok(zor_core::ops::read(baseline.predict(input))?);
+                    rows.extend(report.keep(input.and_then(read)));
+                    report.rows.push(perceptron_row(&baseline));
                 }
-                Compared::Backprop => {
-                    let found =
-                        train_with_autodiff(outcome.settings, outcome.data, outcome.device, watch);
-                    if let Some(trained) = report.keep(found).flatten() {
-                        report.rows.push(comparison::row(&trained));
-                        rows.extend(report.keep(predict(&trained.network)));
-                    }
+            }
+            Compared::Perceptrons => {}
+            Compared::Backprop => {
+                if let Some(trained) = train_backprop(outcome, watch, report) {
+                    report.rows.push(comparison::row(&trained));
+                    rows.extend(report.keep(predict(&trained.network)));
                 }
             }
         }

@@ -11,7 +11,7 @@ use zor_core::{BiasConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Ran
 
 use zor_data::table::{Rows, Schema, Table, WithTarget};
 
-use super::parts::comparison::{self, train_with_autodiff};
+use super::parts::comparison::{self, train_backprop};
 use super::parts::presets::stateless;
 use super::parts::selection;
 use super::{Data, EvaluationSet, Place, Predict, Task, in_batches};
@@ -20,7 +20,7 @@ use crate::model::Model;
 use crate::report::{Outcome, Picture, Report, Watch};
 use crate::settings::{OptimizerName, Options, ScheduleName, Settings};
 use crate::training::checkpoint;
-use crate::training::evaluate::{EVALUATION_BATCH, Evaluation, Score, evaluate_with};
+use crate::training::evaluate::{EVALUATION_BATCH, Evaluation, Score, evaluate_with, largest};
 use crate::training::matrix;
 use crate::training::run_folder::CONFUSION;
 use crate::training::score::{Figure, Unit};
@@ -97,7 +97,7 @@ impl Task for TablePrediction {
         let path = settings.data.as_deref().ok_or_else(|| {
             Error::input("table learns from your own table; give a .csv file with --data")
         })?;
-        let table = read(path)?;
+        let table = Table::read(path)?;
         let Some(target) = settings.target.as_deref() else {
             return Err(Error::in_file(
                 path,
@@ -112,19 +112,21 @@ impl Task for TablePrediction {
         let fit = |rows: &[usize]| -> Result<Schema> {
             Ok(Schema::fit(&table, rows, target, settings.target_kind, &settings.ignore)?)
         };
-        let whole = fit(&all)?.encode(&table, WithTarget::Required)?;
-        let (train, evaluation, name) = split(&whole, settings)?;
+        let labels = fit(&all)?.labels(&table)?;
+        let (train, evaluation, name) =
+            split(table.name(), table.len(), labels.as_deref(), settings)?;
         let schema = fit(&train)?;
         schema.notes().iter().for_each(|note| tell(&format!("note: {note}")));
         let rows = schema.encode(&table, WithTarget::Required)?;
-        Ok(data(&rows.select(&train)?, rows.select(&evaluation)?, name, path))
+        Ok(data(rows.select(&train)?, rows.select(&evaluation)?, name, path))
     }
 
     fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
         let rows = read_for(model, place, WithTarget::Required)?;
-        let (train, evaluation, name) = split(&rows, &place.settings(&model.settings))?;
+        let settings = place.settings(&model.settings);
+        let (train, evaluation, name) = split(rows.name(), rows.len(), rows.labels(), &settings)?;
         let path = place.data.as_deref().unwrap_or(Path::new(""));
-        let data = data(&rows.select(&train)?, rows.select(&evaluation)?, name, path);
+        let data = data(rows.select(&train)?, rows.select(&evaluation)?, name, path);
         Ok((data, Vec::new()))
     }
 
@@ -174,19 +176,15 @@ impl Task for TablePrediction {
             notes.insert(SCHEMA.to_owned(), schema);
         }
         if !data.class_names.is_empty() {
-            let names = serde_json::json!(data.class_names).to_string();
-            notes.insert(checkpoint::CLASSES.to_owned(), names);
+            notes.extend([checkpoint::note_of_classes(&data.class_names)]);
         }
         notes
     }
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
-        let Outcome { settings, data, trained, device, .. } = *outcome;
-        if settings.baseline && !watch.is_stopped() {
-            let found = train_with_autodiff(settings, data, device, watch);
-            if let Some(trained) = report.keep(found).flatten() {
-                report.rows.push(comparison::row(&trained));
-            }
+        let Outcome { data, trained, .. } = *outcome;
+        if let Some(trained) = train_backprop(outcome, watch, report) {
+            report.rows.push(comparison::row(&trained));
         }
         if let Some(confusion) = trained.evaluation().confusion {
             let (file, names) = (CONFUSION, data.class_names.clone());
@@ -211,45 +209,43 @@ fn regression(score: &Score, targets: &[f32], deviation: f64) -> Vec<Figure> {
 }
 
 /// Rows to learn from, and rows to evaluate on with a description.
-fn split(rows: &Rows, settings: &Settings) -> Result<(Vec<usize>, Vec<usize>, String)> {
-    let none = vec![0; rows.len()];
-    let labels = rows.labels().unwrap_or(&none);
+fn split(
+    table: &str,
+    len: usize,
+    labels: Option<&[u32]>,
+    settings: &Settings,
+) -> Result<(Vec<usize>, Vec<usize>, String)> {
+    let none = vec![0; len];
+    let classes = labels.unwrap_or(&none);
     let (pool, evaluation, name) = match settings.hold_out {
         Some(n) => {
-            let (pool, evaluation) = selection::hold_out(labels, n, "rows")?;
+            let (pool, evaluation) = selection::hold_out(classes, n, "rows")?;
             (pool, evaluation, format!("{n} rows, which are not learned from"))
         }
         None => {
-            let (pool, evaluation) = selection::every(labels, EVALUATED);
+            let (pool, evaluation) = selection::every(classes, EVALUATED);
             (pool, evaluation, "every fifth row, which are not learned from".to_owned())
         }
     };
     if pool.is_empty() || evaluation.is_empty() {
         return Err(Error::input(format!(
-            "{}: it has {} rows; at least {EVALUATED} are needed, one of which is evaluated on",
-            rows.name(),
-            rows.len()
+            "{table}: it has {len} rows; at least {EVALUATED} are needed, one of which is evaluated on"
         )));
     }
     let mut random = Random::stream(settings.seed, SELECTION_STREAM);
-    let train = selection::learned_from(pool, rows.labels(), settings, &mut random, "rows")?;
+    let train = selection::learned_from(pool, labels, settings, &mut random, "rows")?;
     Ok((train, evaluation, name))
 }
 
-fn data(train: &Rows, evaluation: Rows, evaluation_name: String, path: &Path) -> Data {
+fn data(train: Rows, evaluation: Rows, evaluation_name: String, path: &Path) -> Data {
     Data {
         outputs: train.schema().outputs(),
         class_names: train.class_names().to_vec(),
         evaluation_name,
         source: crate::shown(path),
         unit: "rows",
-        ..Data::new(train.clone(), evaluation, 0)
+        ..Data::new(train, evaluation, 0)
     }
-}
-
-/// Reads a table.
-fn read(path: &Path) -> Result<Table> {
-    Ok(Table::read(path)?)
 }
 
 /// The schema of a model.
@@ -270,7 +266,7 @@ fn read_for(model: &Model, place: &Place, target: WithTarget) -> Result<Rows> {
     let path = place.data.as_deref().ok_or_else(|| {
         Error::input("a model of a table needs a table; give a .csv file with --data")
     })?;
-    Ok(schema(model)?.encode(&read(path)?, target)?)
+    Ok(schema(model)?.encode(&Table::read(path)?, target)?)
 }
 
 /// The prediction for a row of a table.
@@ -306,7 +302,7 @@ pub fn predict(model: &Model, table: &Table, device: &Device) -> Result<Vec<Pred
         };
         predictions.extend(output.chunks_exact(n_outputs).map(|row| match schema.classes() {
             Some(classes) => {
-                let best = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+                let best = largest(row);
                 Prediction::Class { name: classes[best].clone(), probability: row[best] }
             }
             None => Prediction::Number(schema.denormalize(row[0])),

@@ -4,7 +4,6 @@
 //! alone, so that the number of steps is their generator and their place in the data.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,10 +71,7 @@ impl Provenance {
         if let Some(from) = from {
             notes.insert(FROM.to_owned(), from.to_owned());
         }
-        let identity = hasher.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let identity = hexadecimal(&hasher.finalize()[..8]);
         notes.insert(SETTINGS.to_owned(), settings);
         notes.insert(RUN.to_owned(), identity);
         Ok(Self(notes))
@@ -195,10 +191,11 @@ pub fn run_of(notes: &BTreeMap<String, String>) -> &str {
 
 /// SHA-256 of bytes, in hexadecimal digits.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The digest of the examples that are learned from.
@@ -209,6 +206,11 @@ fn digest(data: &Data) -> String {
 fn to_json(settings: &Settings) -> Result<serde_json::Value> {
     serde_json::to_value(settings)
         .map_err(|error| Error::input(format!("the settings cannot be written: {error}")))
+}
+
+/// The note of a model with the names of its classes.
+pub(crate) fn note_of_classes(names: &[String]) -> (String, String) {
+    (CLASSES.to_owned(), serde_json::json!(names).to_string())
 }
 
 /// The names of the classes that a model tells apart, in the order of its outputs; `None` if its notes have none.

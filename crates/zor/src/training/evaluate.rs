@@ -97,6 +97,10 @@ fn check_finite(network: &Network) -> Result<()> {
 pub(crate) fn likeliest(output: Tensor<2>) -> Result<Vec<usize>> {
     let columns = output.dims()[1];
     let values = ops::read(output)?;
-    let largest = |row: &[f32]| (0..columns).max_by(|a, b| row[*a].total_cmp(&row[*b]));
-    Ok(values.chunks_exact(columns).map(|row| largest(row).unwrap_or(0)).collect())
+    Ok(values.chunks_exact(columns).map(largest).collect())
+}
+
+/// The place of the largest value; the last of equal ones, and 0 where there is none.
+pub(crate) fn largest(values: &[f32]) -> usize {
+    (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap_or(0)
 }

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{Deviation, Network, Optimizer, OptimizerState, Target, Unread, ops};
+use zor_core::{Deviation, Network, Optimizer, Target, Unread, ops};
 use zor_data::{Batches, ClassWeighted, Examples, Order, Prefetch};
 
 use self::evaluate::evaluate;
@@ -107,9 +107,7 @@ impl Training {
         let mut network = network.clone();
         network.reset();
         network.set_history(Vec::new());
-        for parameter in network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut()) {
-            parameter.set_state(OptimizerState::default(), 0)?;
-        }
+        network.reset_optimizer();
         Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
     }
 

@@ -5,13 +5,27 @@ use std::ops::ControlFlow;
 use zor_core::burn::tensor::Device;
 
 use crate::error::Result;
-use crate::report::{Row, Watch};
+use crate::report::{Outcome, Report, Row, Watch};
 use crate::settings::Settings;
 use crate::tasks::Data;
 use crate::training::{self, Method, Training};
 
 /// The name of the network under backpropagation in tables.
 pub const BACKPROP: &str = "backprop, same network";
+
+/// The network of an outcome under backpropagation; none unless the settings ask for it, or where the user stops it. A failure is
+/// kept in the report.
+pub fn train_backprop(
+    outcome: &Outcome<'_>,
+    watch: &mut dyn Watch,
+    report: &mut Report,
+) -> Option<Training> {
+    if !outcome.settings.baseline || watch.is_stopped() {
+        return None;
+    }
+    let found = train_with_autodiff(outcome.settings, outcome.data, outcome.device, watch);
+    report.keep(found).flatten()
+}
 
 /// Trains the network of a training under burn's autodiff, with its optimizer, batches and steps; none if the user stops it.
 ///

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use zor_data::{Cifar10, FashionMnist, Locations};
 
 use super::images::LoadedSet;
-use crate::error::{Error, Result};
-use crate::settings::{TrainingSize, did_you_mean};
+use crate::error::Result;
+use crate::settings::{TrainingSize, unknown};
 
 /// All named data sets.
 pub static DATA_SETS: &[&dyn DataSet] = &[&FashionMnistSet, &Cifar10Set];
@@ -62,7 +62,7 @@ impl dyn DataSet {
         #[cfg(not(feature = "download"))]
         {
             let _ = locations;
-            Err(Error::input("this zor was built without the feature 'download'"))
+            Err(crate::error::Error::input("this zor was built without the feature 'download'"))
         }
     }
 }
@@ -74,12 +74,7 @@ impl dyn DataSet {
 pub fn named(name: &str) -> Result<&'static dyn DataSet> {
     DATA_SETS.iter().copied().find(|set| set.name() == name).ok_or_else(|| {
         let names: Vec<&str> = DATA_SETS.iter().map(|set| set.name()).collect();
-        Error::input(format!(
-            "there is no data set '{}'; {}choose from {}",
-            crate::error::escaped(name),
-            did_you_mean(name, names.iter().copied()),
-            names.join(", ")
-        ))
+        unknown("data set", name, &names)
     })
 }
 

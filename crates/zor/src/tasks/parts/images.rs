@@ -14,7 +14,8 @@ use super::selection;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::settings::{Selection, Settings, TrainingSize};
-use crate::tasks::{Data, EvaluationSet, Place};
+use crate::tasks::{Data, EvaluationSet, Place, Predict, Task};
+use crate::training::evaluate::{Evaluation, Score, evaluate_with};
 use crate::training::warnings::list;
 
 /// Separates the selection of images from other uses of a seed.
@@ -333,6 +334,19 @@ pub fn learned_from(data: &Data, settings: &Settings) -> Result<Arc<dyn Examples
         Some(augment) => Arc::new(Augmented::new(of(&*data.train)?.clone(), augment.clone())?),
         None => data.train.clone(),
     })
+}
+
+/// Evaluates images that a task predicts, with values in [0, 1].
+///
+/// # Errors
+/// When a prediction fails.
+pub(crate) fn evaluate(
+    task: &dyn Task,
+    of: &Evaluation<'_>,
+    predict: &mut Predict<'_>,
+) -> Result<Score> {
+    let score = evaluate_with(task, of, predict)?;
+    Ok(Score::of_images(score.deviation, score.samples))
 }
 
 /// A user's images with the classes of a model, by name, in the order of its outputs. Images of other classes are left out.

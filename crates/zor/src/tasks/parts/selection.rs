@@ -1,6 +1,7 @@
 //! Examples that are held out, and those that are learned from.
 
 use zor_core::Random;
+use zor_data::members_of_classes;
 
 use crate::error::{Error, Result};
 use crate::settings::{Selection, Settings, TrainingSize};
@@ -18,7 +19,7 @@ pub(crate) fn hold_out(labels: &[u32], n: usize, unit: &str) -> Result<(Vec<usiz
         )));
     }
     let mut is_held_out = vec![false; labels.len()];
-    let classes = members(labels);
+    let classes = members_of_classes(labels);
     // Shares are rounded down; the classes with the largest remainders get one more each.
     let share = |class: &Vec<usize>| class.len() * n / labels.len();
     let mut counts: Vec<usize> = classes.iter().map(share).collect();
@@ -35,7 +36,7 @@ pub(crate) fn hold_out(labels: &[u32], n: usize, unit: &str) -> Result<(Vec<usiz
 /// Indices of examples to learn from, and of every `nth` one of each class.
 pub(crate) fn every(labels: &[u32], nth: usize) -> (Vec<usize>, Vec<usize>) {
     let mut is_held_out = vec![false; labels.len()];
-    for class in members(labels) {
+    for class in members_of_classes(labels) {
         let evaluated = class.iter().skip(nth - 1).step_by(nth);
         evaluated.for_each(|&index| is_held_out[index] = true);
     }
@@ -74,7 +75,7 @@ pub(crate) fn learned_from(
         (TrainingSize::PerClass(n), Some(labels)) => {
             let own: Vec<u32> = pool.iter().map(|&index| labels[index]).collect();
             let mut chosen = Vec::new();
-            for class in members(&own) {
+            for class in members_of_classes(&own) {
                 if class.len() < n {
                     return Err(few(n, class.len(), " of each class"));
                 }
@@ -84,14 +85,6 @@ pub(crate) fn learned_from(
             Ok(chosen)
         }
     }
-}
-
-/// Indices of the examples of each class.
-fn members(labels: &[u32]) -> Vec<Vec<usize>> {
-    let n = labels.iter().max().map_or(0, |&most| most as usize + 1);
-    let mut classes = vec![Vec::new(); n];
-    labels.iter().enumerate().for_each(|(index, &label)| classes[label as usize].push(index));
-    classes
 }
 
 fn split(is_held_out: &[bool]) -> (Vec<usize>, Vec<usize>) {
