@@ -22,7 +22,7 @@ fn main() -> zor::Result<()> {
         ("batch normalisation", &BatchNormConfig::default(), maps, 32),
     ];
     for (name, config, shape, batch) in layers {
-        let mut context = BuildContext::drawn(Rule::default(), 1, &Device::flex());
+        let mut context = BuildContext::with_random_weights(Rule::default(), 1, &Device::flex());
         let layer = config.build(shape, &mut context)?;
         time(&mut criterion, name, Work::new(layer, shape, batch)?);
     }

@@ -53,7 +53,7 @@ fn products(criterion: &mut Criterion) {
         group.bench_function(format!("{rows}x{inner}x{columns}"), |bencher| {
             let (left, right) = (noise([rows, inner]), noise([inner, columns]));
             in_place(bencher, noise([rows, columns]), |buffer| {
-                ops::product(left.clone(), right.clone(), buffer, Transposed::Neither)
+                ops::matmul(left.clone(), right.clone(), buffer, Transposed::Neither)
             });
         });
     }
@@ -64,7 +64,7 @@ fn products(criterion: &mut Criterion) {
         group.bench_function(format!("Gram matrix of {rows}x{columns}"), |bencher| {
             let matrix = noise([rows, columns]);
             in_place(bencher, noise([columns; 2]), |buffer| {
-                ops::symmetric_product(matrix.clone(), matrix.clone(), buffer, Transposed::Left)
+                ops::symmetric_matmul(matrix.clone(), matrix.clone(), buffer, Transposed::Left)
             });
         });
     }
@@ -72,9 +72,9 @@ fn products(criterion: &mut Criterion) {
     group.bench_function("square of 728x728", |bencher| {
         let factor = noise([728, 64]);
         let (left, right) = (factor.clone(), factor);
-        let matrix = ops::symmetric_product(left, right, noise([728; 2]), Transposed::Right);
+        let matrix = ops::symmetric_matmul(left, right, noise([728; 2]), Transposed::Right);
         in_place(bencher, noise([728; 2]), |buffer| {
-            ops::symmetric_product(matrix.clone(), matrix.clone(), buffer, Transposed::Neither)
+            ops::symmetric_matmul(matrix.clone(), matrix.clone(), buffer, Transposed::Neither)
         });
     });
     group.finish();

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let psnr = trained.evaluation().headline().map_or(f64::NAN, Figure::shown_value);
     let (network, notes, path) = (trained.network, BTreeMap::new(), PathBuf::new());
     let model = Model { network, settings, notes, path };
-    let image = export(&model, &data, DType::Int8, &device)?;
+    let image = export(&model, &data, DType::I8, &device)?;
     let measured = evaluate(&image, &model, &data, &device)?;
     println!(
         "model {psnr:.2} dB, image of {} bytes {:.2} dB, {:.0} % of its units fire",
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut scratch = vec![0.0; network.scratch_len()];
     let mut features = |pixels: &[f32]| -> Result<[f32; HIDDEN], zor_edge::RunError> {
         let (mut hidden, mut output) = ([0.0; HIDDEN], [0.0; 784]);
-        network.run_and_tell(pixels, &mut output, &mut scratch, |activity| {
+        network.run_traced(pixels, &mut output, &mut scratch, |activity| {
             if let (0, Values::Int8(values, step)) = (activity.layer, activity.output) {
                 hidden
                     .iter_mut()

@@ -3,7 +3,9 @@
 //! Forward `spike = x > threshold; y = (x - threshold) * spike`. With the signal `s` at the output,
 //! `s * spike` goes on down, and every threshold moves along `-sum(s * spike)` over the batch.
 //! Where a unit does not sit on its threshold, both are the gradient.
-use zor::core::{Fill, LearnPass, Mode, Parameter, Pass, Result, Signal, Visitor, VisitorMut};
+use zor::core::{
+    Initializer, LearnPass, Mode, Parameter, Pass, Result, Signal, Visitor, VisitorMut,
+};
 use zor::prelude::*;
 
 #[derive(Debug)]
@@ -17,7 +19,7 @@ struct LearnedThreshold {
 impl LayerConfig for LearnedThresholdConfig {
     fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let units = shape.iter().product();
-        let threshold = context.parameter("threshold", [1, units], Fill::Constant(0.0))?;
+        let threshold = context.parameter("threshold", [1, units], Initializer::Constant(0.0))?;
         Ok(Box::new(LearnedThreshold { threshold }))
     }
 }

@@ -36,7 +36,7 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     maps.train_batch(&Muon::new(0.1), Tensor::ones([2, 16], &device), vec![0, 1])?;
     io::save_checkpoint(&maps, &notes, progress("muon"), &folder.join("checkpoint-maps"))?;
 
-    for (name, dtype) in [("f32", edge::DType::F32), ("int8", edge::DType::Int8)] {
+    for (name, dtype) in [("f32", edge::DType::F32), ("int8", edge::DType::I8)] {
         let image = edge::export(&dense()?, dtype, &[0.5; 8])?;
         image.save(&folder.join(format!("edge-dense-{name}")))?;
         let maps = small_maps().build(&device)?;
@@ -97,7 +97,10 @@ fn small_maps() -> NetworkBuilder {
         .layer(Pool2dConfig::average(2))
         .layer(ReshapeConfig::flatten())
         .layer(DenseConfig::new(2))
-        .layer(GateConfig { activation: Activation::Softmax, ..GateConfig::at(Place::Output) })
+        .layer(GateConfig {
+            activation: Activation::Softmax,
+            ..GateConfig::at(GatePosition::Output)
+        })
 }
 
 const GZIPPED: [u8; 30] = [

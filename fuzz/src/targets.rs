@@ -1,7 +1,7 @@
 //! Parsers that are fed.
 
 use zor::data::{cifar10, idx, npy};
-use zor::io::edge::{Image, LayerShape, MOST_VALUES};
+use zor::io::edge::{LayerSpec, MOST_VALUES, Program};
 use zor::io::{self, Registry};
 use zor::prelude::Device;
 use zor::settings::Options;
@@ -71,9 +71,9 @@ fn edge(input: &[u8]) -> bool {
 
 /// Whether it is an image. One that is must run.
 fn runs(bytes: &[u8]) -> bool {
-    let Ok(image) = Image::from_bytes(bytes) else { return false };
+    let Ok(image) = Program::from_bytes(bytes) else { return false };
     let Ok(network) = image.network() else { return false };
-    let work = |layer: LayerShape| layer.geometry.multiply_adds();
+    let work = |layer: LayerSpec| layer.geometry.multiply_adds();
     if network.layers().all(|layer| work(layer) < MOST_MULTIPLY_ADDS) {
         let values = |shape: [usize; 3]| vec![0.5; shape.iter().product()];
         let (input, mut output) = (values(network.input_shape()), values(network.output_shape()));

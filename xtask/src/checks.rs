@@ -24,8 +24,16 @@ pub(crate) fn run() -> Result<(), String> {
     cargo::run("documentation", &["doc", "--workspace", "--no-deps"])?;
     timed("packages", packages::run)?;
     timed("footprint", footprint::run)?;
-    let suite =
-        ["test", "--package", "zor", "--package", "zor-io", "--lib", "--features", "wgpu,ndarray"];
+    let suite = [
+        "test",
+        "--package",
+        "zor-nn",
+        "--package",
+        "zor-io",
+        "--lib",
+        "--features",
+        "wgpu,ndarray",
+    ];
     let only = ["--", "--nocapture", "verify::", "device"];
     cargo::run("devices", &[&suite[..], &only].concat())
 }

@@ -259,7 +259,7 @@ impl<'a> Trace<'a> {
         input: &Tensor<2>,
         target: &Tensor<2>,
     ) -> Result<Vec<f32>, String> {
-        let output = network.preview(input.clone()).map_err(|e| e.to_string())?;
+        let output = network.training_forward(input.clone()).map_err(|e| e.to_string())?;
         Ok(numbers(target.clone() - output))
     }
 

@@ -11,7 +11,7 @@ use crate::rule::Rule;
 
 /// The values that a parameter starts with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fill {
+pub enum Initializer {
     /// All the same.
     Constant(f32),
     /// Normally distributed around zero with this standard deviation.
@@ -29,7 +29,7 @@ pub enum Fill {
 }
 
 /// Values of parameters that exist already, such as those in a file.
-pub trait Weights {
+pub trait WeightSource {
     /// The values of a parameter by its name in the network, such as `2.weight`, or `4.1.kernel` inside a layer made of others.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ pub struct BuildContext<'a> {
     rule: Rule,
     device: Device,
     random: Random,
-    weights: Option<&'a mut dyn Weights>,
+    weights: Option<&'a mut dyn WeightSource>,
     /// Positions of the layer, from the network's down.
     path: Vec<usize>,
     /// Values that parameters may still have; `None` without a limit.
@@ -51,7 +51,7 @@ pub struct BuildContext<'a> {
 
 impl BuildContext<'_> {
     /// For layers whose weights are drawn.
-    pub fn drawn(rule: Rule, seed: u64, device: &Device) -> Self {
+    pub fn with_random_weights(rule: Rule, seed: u64, device: &Device) -> Self {
         let random = Random::seeded(seed);
         Self { rule, device: device.clone(), random, weights: None, path: Vec::new(), left: None }
     }
@@ -59,8 +59,12 @@ impl BuildContext<'_> {
 
 impl<'a> BuildContext<'a> {
     /// For layers whose weights exist.
-    pub fn saved(rule: Rule, weights: &'a mut dyn Weights, device: &Device) -> Self {
-        Self { weights: Some(weights), ..BuildContext::drawn(rule, 0, device) }
+    pub fn with_stored_weights(
+        rule: Rule,
+        weights: &'a mut dyn WeightSource,
+        device: &Device,
+    ) -> Self {
+        Self { weights: Some(weights), ..BuildContext::with_random_weights(rule, 0, device) }
     }
 
     /// Limits the values of all parameters together.
@@ -93,7 +97,7 @@ impl<'a> BuildContext<'a> {
         &mut self,
         name: &'static str,
         shape: [usize; 2],
-        fill: Fill,
+        fill: Initializer,
     ) -> Result<Parameter> {
         let values = (shape[0] as u64).saturating_mul(shape[1] as u64);
         if let Some(left) = &mut self.left {
@@ -108,13 +112,13 @@ impl<'a> BuildContext<'a> {
             (Some(weights), _) => {
                 Parameter::new(name, weights.take(&parameter_name(&self.path, name), shape)?)
             }
-            (None, Fill::Constant(value)) => {
+            (None, Initializer::Constant(value)) => {
                 Parameter::new(name, Tensor::full(shape, value, &self.device))
             }
-            (None, Fill::Normal(deviation)) => {
+            (None, Initializer::Normal(deviation)) => {
                 Parameter::normal(name, shape, deviation, &mut self.random, &self.device)
             }
-            (None, Fill::Identity { deviation, first, size }) => {
+            (None, Initializer::Identity { deviation, first, size }) => {
                 let random = &mut self.random;
                 let normal = Parameter::normal(name, shape, deviation, random, &self.device);
                 let mut values: Vec<f32> = normal.value().into_data().iter().collect();

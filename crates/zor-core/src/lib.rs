@@ -20,23 +20,23 @@ mod workspace;
 
 pub use activation::{Activation, CustomActivation};
 pub use backend::ZorBackend;
-pub use build::{BuildContext, Fill, Weights};
+pub use build::{BuildContext, Initializer, WeightSource};
 pub use burn;
 pub use error::{Error, ErrorKind, Result};
 pub use layer::{CloneLayer, Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
-    Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GroupNorm, GroupNormConfig, Join,
-    Place, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Scale, ScaleConfig, Sequential,
-    SequentialConfig, Upsample, UpsampleConfig,
+    Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GatePosition, GroupNorm,
+    GroupNormConfig, Join, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Scale,
+    ScaleConfig, Sequential, SequentialConfig, Upsample, UpsampleConfig,
 };
 pub use memory::{Memory, Mode};
 pub use network::{Network, NetworkBuilder, Summary};
 pub use optimizer::Optimizer;
 pub use parameter::{OptimizerState, Parameter, StepNumber};
-pub use rule::{Rule, SignalGate, Sparsity};
+pub use rule::{Rule, SignalGate, SparsityControl};
 pub use snapshot::{CarriedState, Role};
-pub use step::{Deviation, State, Target, Unread};
+pub use step::{ErrorMetrics, PendingMetrics, State, Target};
 pub use workspace::Workspace;
 pub use zor_random::Random;
 

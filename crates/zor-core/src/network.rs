@@ -5,19 +5,19 @@ use std::fmt;
 use burn::tensor::{Device, Tensor};
 
 use crate::activation::Activation;
-use crate::build::{BuildContext, Weights};
+use crate::build::{BuildContext, WeightSource};
 use crate::contract::{check_device, check_shape, check_visits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Layer, LayerConfig};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::sequential::Chain;
-use crate::layers::{DenseConfig, GateConfig, Place, Sequential};
+use crate::layers::{DenseConfig, GateConfig, GatePosition, Sequential};
 use crate::memory::{Memory, Mode};
 use crate::ops;
 use crate::optimizer::Optimizer;
 use crate::parameter::Parameter;
 use crate::rule::Rule;
-use crate::step::{self, Deviation, State, Target, Unread};
+use crate::step::{self, ErrorMetrics, PendingMetrics, State, Target};
 use crate::workspace::Workspace;
 
 /// Layers in a row, with their state and the history of their training.
@@ -94,8 +94,8 @@ impl NetworkBuilder {
     /// # Errors
     /// Names the layer by position and what does not fit.
     pub fn build(self, device: &Device) -> Result<Network> {
-        let mut context =
-            BuildContext::drawn(self.rule.clone(), self.seed, device).with_limit(self.limit);
+        let mut context = BuildContext::with_random_weights(self.rule.clone(), self.seed, device)
+            .with_limit(self.limit);
         self.build_in(&mut context)
     }
 
@@ -103,8 +103,8 @@ impl NetworkBuilder {
     ///
     /// # Errors
     /// The same, and when weights are missing or have another shape.
-    pub fn build_from(self, weights: &mut dyn Weights, device: &Device) -> Result<Network> {
-        let mut context = BuildContext::saved(self.rule.clone(), weights, device);
+    pub fn build_from(self, weights: &mut dyn WeightSource, device: &Device) -> Result<Network> {
+        let mut context = BuildContext::with_stored_weights(self.rule.clone(), weights, device);
         self.build_in(&mut context)
     }
 
@@ -167,9 +167,9 @@ impl Network {
         }
         for (index, activation) in activations.iter().enumerate() {
             let place = match index {
-                0 => Place::Input,
-                _ if index == sizes.len() - 1 => Place::Output,
-                _ => Place::Hidden,
+                0 => GatePosition::Input,
+                _ if index == sizes.len() - 1 => GatePosition::Output,
+                _ => GatePosition::Hidden,
             };
             if index > 0 {
                 builder = builder.layer(DenseConfig::new(sizes[index]));
@@ -233,7 +233,7 @@ impl Network {
         optimizer: &dyn Optimizer,
         input: Tensor<2>,
         target: impl Into<Target>,
-    ) -> Result<Deviation> {
+    ) -> Result<ErrorMetrics> {
         optimizer.check()?;
         self.check_input(&input)?;
         self.refresh()?;
@@ -246,29 +246,29 @@ impl Network {
     /// The same without waiting for a device that has a queue of work: how far the outputs were off is read when it is wanted, then
     /// counted in the history by [`Network::record`].
     ///
-    /// On such a device values that are not finite come to light only there; see [`step::train_unread`].
+    /// On such a device values that are not finite come to light only there; see [`step::enqueue`].
     ///
     /// # Errors
     /// When shapes do not fit; on other devices those of [`Network::train_batch`].
-    pub fn train_batch_unread(
+    pub fn enqueue_batch(
         &mut self,
         optimizer: &dyn Optimizer,
         input: Tensor<2>,
         target: impl Into<Target>,
-    ) -> Result<Unread> {
+    ) -> Result<PendingMetrics> {
         optimizer.check()?;
-        if ops::runs_ahead(self.device()) {
+        if ops::is_asynchronous(self.device()) {
             self.check_shape(&input)?;
         } else {
             self.check_input(&input)?;
         }
         self.refresh()?;
         let Self { layers, input_shape, state, .. } = self;
-        step::train_unread(layers, input, input_shape, target.into(), optimizer, state)
+        step::enqueue(layers, input, input_shape, target.into(), optimizer, state)
     }
 
     /// Counts a training step in the history.
-    pub fn record(&mut self, deviation: &Deviation) {
+    pub fn record(&mut self, deviation: &ErrorMetrics) {
         self.history.push(deviation.mae() as f32);
     }
 
@@ -280,14 +280,14 @@ impl Network {
     /// # Errors
     /// When the input does not fit.
     pub fn predict(&self, input: Tensor<2>) -> Result<Tensor<2>> {
-        self.predict_with(input, &mut Workspace::new(self.device()))
+        self.predict_in(input, &mut Workspace::new(self.device()))
     }
 
     /// The same with buffers that are used again, for many batches of one size.
     ///
     /// # Errors
     /// When the input does not fit.
-    pub fn predict_with(&self, input: Tensor<2>, workspace: &mut Workspace) -> Result<Tensor<2>> {
+    pub fn predict_in(&self, input: Tensor<2>, workspace: &mut Workspace) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let buffers = std::mem::replace(workspace, Workspace::new(self.device()));
         let mut state = State { workspace: buffers, memory: Memory::default() };
@@ -301,7 +301,7 @@ impl Network {
     ///
     /// # Errors
     /// When input or target does not fit.
-    pub fn evaluate(&self, input: Tensor<2>, target: impl Into<Target>) -> Result<Deviation> {
+    pub fn evaluate(&self, input: Tensor<2>, target: impl Into<Target>) -> Result<ErrorMetrics> {
         let output = self.predict(input)?;
         let found = step::top_signal(target.into(), output).map(|(_, deviation)| deviation);
         found.map_err(|error| match step::broken_weight(self.layers.layers()) {
@@ -327,7 +327,7 @@ impl Network {
     ///
     /// # Errors
     /// When the input does not fit.
-    pub fn preview(&self, input: Tensor<2>) -> Result<Tensor<2>> {
+    pub fn training_forward(&self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let mut state = State::new(self.device());
         state.memory.clone_from(&self.state.memory);
@@ -343,7 +343,7 @@ impl Network {
     /// another stand in order at its position.
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
         let rate = |kept: Tensor<2>| {
-            let fired = ops::positive(kept.clone(), kept.zeros_like());
+            let fired = ops::step_mask(kept.clone(), kept.zeros_like());
             fired.mean().into_data().iter::<f32>().next()
         };
         let found = self.kept(SPIKES).into_iter();

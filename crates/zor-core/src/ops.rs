@@ -141,10 +141,10 @@ operations! {
     fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
 
     /// The values above the threshold, and zero for all others, in place: a gate's outputs where charges start at zero.
-    fn silence(tensor: Tensor<2>, threshold: f32) -> Tensor<2>;
+    fn zero_at_or_below(tensor: Tensor<2>, threshold: f32) -> Tensor<2>;
 
     /// 1.0 where a value is above zero, else 0.0, written to the buffer.
-    fn positive(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
+    fn step_mask(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
 
     /// The elementwise product, in place of the first tensor.
     fn multiply(tensor: Tensor<2>, by: Tensor<2>) -> Tensor<2>;
@@ -153,16 +153,16 @@ operations! {
     ///
     /// # Shapes
     /// `Neither`: `[m, k] @ [k, n]`; `Left`: `[k, m]^T @ [k, n]`; `Right`: `[m, k] @ [n, k]^T`; the buffer is `[m, n]`.
-    fn product(
+    fn matmul(
         left: Tensor<2>,
         right: Tensor<2>,
         buffer: Tensor<2>,
         transposed: Transposed,
     ) -> Tensor<2>;
 
-    /// [`product`] whose result is known to be symmetric, so that half of it says all: a matrix with its own transpose, or two
+    /// [`matmul`] whose result is known to be symmetric, so that half of it says all: a matrix with its own transpose, or two
     /// symmetric ones that commute.
-    fn symmetric_product(
+    fn symmetric_matmul(
         left: Tensor<2>,
         right: Tensor<2>,
         buffer: Tensor<2>,
@@ -254,7 +254,7 @@ operations! {
     /// `clamp(decay * weight + rate * direction, ±limit)`, in place of the weight.
     ///
     /// With `limit` infinite it is the scaled sum of two tensors of any meaning.
-    fn move_weight(
+    fn scaled_sum(
         weight: Tensor<2>,
         direction: Tensor<2>,
         decay: f32,
@@ -346,7 +346,7 @@ pub fn max_pool(
 
 /// Whether a device has a queue of work, so that reading from it means to wait, and whether operations that change weights there leave
 /// those as they are that they are told nothing finite about.
-pub fn runs_ahead(device: &Device) -> bool {
+pub fn is_asynchronous(device: &Device) -> bool {
     #[cfg(all(feature = "cube", not(feature = "fusion")))]
     if matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_)) {
         return true;

@@ -36,7 +36,7 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     ) {
         let buffer = workspace.take(parameter.shape());
         let (presynaptic, signal) = (presynaptic.clone(), signal.clone());
-        let correlation = ops::product(presynaptic, signal, buffer, Transposed::Left);
+        let correlation = ops::matmul(presynaptic, signal, buffer, Transposed::Left);
         self.step(parameter, correlation, workspace);
     }
 }

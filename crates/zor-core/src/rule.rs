@@ -25,7 +25,7 @@ pub struct Rule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
     /// How it gets there.
-    pub sparsity: Sparsity,
+    pub sparsity: SparsityControl,
     /// Charges below this are forgotten before the next input; matters only when stateful.
     pub min_charge: f32,
     /// Whether a charge that did not fire stays for the next batch. Charges belong to batch rows, not to samples, so this
@@ -54,7 +54,7 @@ pub struct Rule {
 /// What moves until a gate fires as rarely as its target says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sparsity {
+pub enum SparsityControl {
     /// The threshold: what passes it is as large as ever, which a linear layer above can make the input of again, but outputs jump where a unit
     /// begins to fire, which no signal tells.
     #[default]
@@ -79,7 +79,7 @@ impl Rule {
         Self {
             threshold: -2.0,
             target_spike_rate: None,
-            sparsity: Sparsity::Threshold,
+            sparsity: SparsityControl::Threshold,
             min_charge: -5.0,
             stateful: true,
             gate_input: true,
@@ -151,7 +151,7 @@ impl Default for Rule {
         Self {
             threshold: 0.0,
             target_spike_rate: None,
-            sparsity: Sparsity::Threshold,
+            sparsity: SparsityControl::Threshold,
             min_charge: -5.0,
             stateful: false,
             gate_input: false,

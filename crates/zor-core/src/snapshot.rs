@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn weights_are_asked_for_by_the_names_that_tensors_have() {
         struct Asked(Vec<(String, [usize; 2])>);
-        impl crate::Weights for Asked {
+        impl crate::WeightSource for Asked {
             fn take(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>> {
                 self.0.push((name.to_owned(), shape));
                 Ok(Tensor::zeros(shape, &Device::flex()))

@@ -171,14 +171,14 @@ impl From<Vec<usize>> for Target {
 
 /// How far a batch's outputs were from their targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Deviation {
+pub struct ErrorMetrics {
     /// Sums over all elements of `target - output`.
     pub sums: ErrorSums,
     /// Number of elements.
     pub elements: usize,
 }
 
-impl Deviation {
+impl ErrorMetrics {
     /// Of values from as many others.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl Deviation {
     }
 }
 
-impl std::ops::AddAssign for Deviation {
+impl std::ops::AddAssign for ErrorMetrics {
     fn add_assign(&mut self, other: Self) {
         self.sums.absolute += other.sums.absolute;
         self.sums.squared += other.sums.squared;
@@ -227,7 +227,7 @@ impl std::ops::AddAssign for Deviation {
 /// How far a batch's outputs were off, which may still be on its way from the device.
 #[derive(Debug)]
 #[must_use = "an error of this batch is told when it is read"]
-pub struct Unread {
+pub struct PendingMetrics {
     sums: Sums,
     elements: usize,
 }
@@ -239,8 +239,8 @@ enum Sums {
     OnDevice(Tensor<2>),
 }
 
-impl From<Deviation> for Unread {
-    fn from(deviation: Deviation) -> Self {
+impl From<ErrorMetrics> for PendingMetrics {
+    fn from(deviation: ErrorMetrics) -> Self {
         Self { sums: Sums::Read(deviation.sums), elements: deviation.elements }
     }
 }
@@ -253,18 +253,18 @@ impl ErrorSums {
     }
 }
 
-impl Unread {
+impl PendingMetrics {
     /// Waits for the device.
     ///
     /// # Errors
     /// When the error is not finite, or the device is lost.
-    pub fn read(self) -> Result<Deviation> {
+    pub fn read(self) -> Result<ErrorMetrics> {
         let sums = match self.sums {
             Sums::Read(sums) => sums,
             Sums::OnDevice(sums) => ErrorSums::read(sums)?,
         };
         if sums.squared.is_finite() {
-            return Ok(Deviation { sums, elements: self.elements });
+            return Ok(ErrorMetrics { sums, elements: self.elements });
         }
         Err(Error::not_finite(format!(
             "{NOT_FINITE}; where nothing finite was known, weights stayed, and others moved along their momentum"
@@ -343,7 +343,7 @@ pub fn train(
     target: Target,
     optimizer: &dyn Optimizer,
     state: &mut State,
-) -> Result<Deviation> {
+) -> Result<ErrorMetrics> {
     check_target(layers, &input, shape, &target, state.workspace.device())?;
     let output = forward(layers, input, shape, state, Mode::Train);
     let (signal, deviation) = top_signal(target, output).map_err(|error| match error.kind() {
@@ -354,23 +354,23 @@ pub fn train(
     Ok(deviation)
 }
 
-/// [`train`] without waiting for the device, if it is one that has a queue ([`ops::runs_ahead`]).
+/// [`train`] without waiting for the device, if it is one that has a queue ([`ops::is_asynchronous`]).
 ///
 /// On such a device a non-finite error is reported when the result is read. Weights whose update is not finite keep their value; the
 /// others may still move by momentum.
 ///
 /// # Errors
 /// When the target does not fit the output; on other devices those of [`train`].
-pub fn train_unread(
+pub fn enqueue(
     layers: &mut Sequential,
     input: Tensor<2>,
     shape: &[usize],
     target: Target,
     optimizer: &dyn Optimizer,
     state: &mut State,
-) -> Result<Unread> {
-    if !ops::runs_ahead(state.workspace.device()) {
-        return train(layers, input, shape, target, optimizer, state).map(Unread::from);
+) -> Result<PendingMetrics> {
+    if !ops::is_asynchronous(state.workspace.device()) {
+        return train(layers, input, shape, target, optimizer, state).map(PendingMetrics::from);
     }
     check_target(layers, &input, shape, &target, state.workspace.device())?;
     let output = forward(layers, input, shape, state, Mode::Train);
@@ -378,7 +378,7 @@ pub fn train_unread(
     let elements = output.dims().iter().product();
     let (signal, sums) = ops::error_signal_unread(target, output);
     learn(layers, signal, shape, optimizer, state);
-    Ok(Unread { sums: Sums::OnDevice(sums), elements })
+    Ok(PendingMetrics { sums: Sums::OnDevice(sums), elements })
 }
 
 /// Whether a target fits the output of layers for a batch.
@@ -397,17 +397,17 @@ fn check_target(
 ///
 /// # Errors
 /// When the target does not fit the output, or is not finite.
-pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Deviation)> {
+pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, ErrorMetrics)> {
     let (target, output) = compared(target, output)?;
     let elements = output.dims().iter().product();
-    let (signal, sums) = if ops::runs_ahead(&output.device()) {
+    let (signal, sums) = if ops::is_asynchronous(&output.device()) {
         let (signal, sums) = ops::error_signal_unread(target, output);
         (signal, ErrorSums::read(sums)?)
     } else {
         ops::error_signal(target, output)
     };
     if sums.squared.is_finite() {
-        return Ok((signal, Deviation { sums, elements }));
+        return Ok((signal, ErrorMetrics { sums, elements }));
     }
     Err(Error::not_finite(NOT_FINITE))
 }

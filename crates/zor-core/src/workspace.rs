@@ -74,7 +74,7 @@ impl Workspace {
     }
 
     /// A tensor whose memory nobody else holds: the tensor itself, or a copy in a buffer.
-    pub fn exclusive(&mut self, tensor: Tensor<2>) -> Tensor<2> {
+    pub fn make_unique(&mut self, tensor: Tensor<2>) -> Tensor<2> {
         match ops::unshared(tensor) {
             Ok(tensor) => tensor,
             Err(tensor) => {

@@ -6,10 +6,11 @@
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::ops::{self, Transposed};
 use zor_core::{
-    Activation, BatchNormConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig, Deviation,
-    Error, ErrorKind, Fill, GateConfig, GroupNormConfig, Layer, LayerConfig, LearnPass, Mode,
-    Network, Optimizer, Parameter, Pass, Place, Pool2dConfig, Pooling, Random, ReshapeConfig,
-    Result, Rule, SequentialConfig, Signal, Sparsity, Target, Visitor, VisitorMut, Workspace,
+    Activation, BatchNormConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig, Error,
+    ErrorKind, ErrorMetrics, GateConfig, GatePosition, GroupNormConfig, Initializer, Layer,
+    LayerConfig, LearnPass, Mode, Network, Optimizer, Parameter, Pass, Pool2dConfig, Pooling,
+    Random, ReshapeConfig, Result, Rule, SequentialConfig, Signal, SparsityControl, Target,
+    Visitor, VisitorMut, Workspace,
 };
 
 /// The plainest optimizer: a step along the correlation.
@@ -28,7 +29,7 @@ impl Optimizer for Step {
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
         let limit = parameter.limit();
         parameter.update(|weight, _, _| {
-            ops::move_weight(weight, correlation.clone(), 1.0, self.0, limit)
+            ops::scaled_sum(weight, correlation.clone(), 1.0, self.0, limit)
         });
         workspace.give(correlation);
     }
@@ -247,11 +248,11 @@ fn errors_say_what_has_changed_and_where_weights_are_broken() {
 
 #[test]
 fn deviations_are_between_as_many_values_of_both() {
-    let found = Deviation::between(&[1.0, 0.0], &[0.5, 0.0]).unwrap();
+    let found = ErrorMetrics::between(&[1.0, 0.0], &[0.5, 0.0]).unwrap();
     assert_eq!((found.mae(), found.mean_squared()), (0.25, 0.125));
     let shape = ErrorKind::Shape;
-    refused(Deviation::between(&[1.0; 4], &[0.0; 2]), shape, &["4 targets", "2 outputs"]);
-    refused(Deviation::between(&[], &[]), shape, &["0 targets", "at least one"]);
+    refused(ErrorMetrics::between(&[1.0; 4], &[0.0; 2]), shape, &["4 targets", "2 outputs"]);
+    refused(ErrorMetrics::between(&[], &[]), shape, &["0 targets", "at least one"]);
 }
 
 /// In pools of 1, 2, 3 and 7 threads, what a task returns; all of it has to be alike.
@@ -305,16 +306,12 @@ fn any_number_of_threads_gives_the_same_bits() {
         let (a, b) = (random([400, 301], 1), random([301, 400], 2));
         let buffer = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &device);
         let square = |a: &Tensor<2>| {
-            ops::symmetric_product(a.clone(), a.clone(), buffer([400, 400]), Transposed::Right)
+            ops::symmetric_matmul(a.clone(), a.clone(), buffer([400, 400]), Transposed::Right)
         };
-        let product = ops::product(a.clone(), b.clone(), buffer([400, 400]), Transposed::Neither);
+        let product = ops::matmul(a.clone(), b.clone(), buffer([400, 400]), Transposed::Neither);
         let turned = ops::multiply_square(b, square(&a), ops::Side::Right);
-        let row = ops::product(
-            random([1, 301], 3),
-            turned.clone(),
-            buffer([1, 400]),
-            Transposed::Neither,
-        );
+        let row =
+            ops::matmul(random([1, 301], 3), turned.clone(), buffer([1, 400]), Transposed::Neither);
         [product, square(&a), turned, row].map(numbers).to_vec()
     });
 }
@@ -331,7 +328,7 @@ struct ScaleConfig;
 impl LayerConfig for ScaleConfig {
     fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let n = shape.iter().product();
-        let scale = context.parameter("scale", [1, n], Fill::Constant(1.0))?;
+        let scale = context.parameter("scale", [1, n], Initializer::Constant(1.0))?;
         Ok(Box::new(Scale { scale }))
     }
 }
@@ -377,7 +374,7 @@ fn a_layer_from_outside_learns_in_a_network() {
         .rule(rule)
         .layer(DenseConfig::new(6))
         .layer(ScaleConfig)
-        .layer(GateConfig { activation: Activation::None, ..GateConfig::at(Place::Output) })
+        .layer(GateConfig { activation: Activation::None, ..GateConfig::at(GatePosition::Output) })
         .build(&Device::flex())
         .unwrap();
     let (input, target) = (random([20, 6], 1), random([20, 6], 2));
@@ -414,10 +411,11 @@ struct Flawed {
 impl LayerConfig for Flaw {
     fn build(&self, shape: &[usize], context: &mut BuildContext<'_>) -> Result<Box<dyn Layer>> {
         let units = shape.iter().product();
-        let mut own = || context.parameter("own", [1, units], Fill::Constant(1.0));
+        let mut own = || context.parameter("own", [1, units], Initializer::Constant(1.0));
         let own = [own()?, own()?];
-        let scale = context
-            .child(0, |context| context.parameter("scale", [1, units], Fill::Constant(1.0)))?;
+        let scale = context.child(0, |context| {
+            context.parameter("scale", [1, units], Initializer::Constant(1.0))
+        })?;
         Ok(Box::new(Flawed { flaw: *self, own, child: Scale { scale } }))
     }
 }
@@ -489,7 +487,8 @@ fn a_layer_whose_two_visits_differ_is_refused_by_position_and_kind() {
         let all = [&["layer 1", "sequence layer 1"][..], &words].concat();
         refused(dense().layer(inside).build(&device), ErrorKind::Setting, &all);
         let mut network = dense().layer(DenseConfig::new(6)).build(&device).unwrap();
-        let built = flaw.build(&[6], &mut BuildContext::drawn(Rule::default(), 0, &device));
+        let built =
+            flaw.build(&[6], &mut BuildContext::with_random_weights(Rule::default(), 0, &device));
         let built = built.unwrap();
         let layers = vec![network.layers()[0].boxed_clone(), built.boxed_clone()];
         let network_of = Network::from_layers(vec![6], Rule::default(), layers, &device);
@@ -597,7 +596,7 @@ fn layers_that_do_not_fit_are_an_error_and_no_panic() {
 fn products_take_either_operand_transposed() {
     let (a, b) = (random([3, 4], 1), random([3, 5], 2));
     let buffer = Tensor::zeros([4, 5], &Device::flex());
-    let fast = ops::product(a.clone(), b.clone(), buffer, Transposed::Left);
+    let fast = ops::matmul(a.clone(), b.clone(), buffer, Transposed::Left);
     let difference = numbers((fast - a.transpose().matmul(b)).abs());
     assert!(difference.iter().all(|d| *d < 1e-5));
 }
@@ -605,7 +604,8 @@ fn products_take_either_operand_transposed() {
 #[test]
 fn gates_move_to_where_the_target_share_of_values_fires() {
     let device = Device::flex();
-    let ways = [(Sparsity::Threshold, "threshold"), (Sparsity::Inhibition, "inhibition")];
+    let ways =
+        [(SparsityControl::Threshold, "threshold"), (SparsityControl::Inhibition, "inhibition")];
     for (target, (sparsity, moved)) in [(0.5, ways[0]), (0.1, ways[0]), (0.1, ways[1])] {
         let rule = Rule { target_spike_rate: Some(target), sparsity, ..Rule::default() };
         let mut network = Network::dense(&[20, 40, 20]).rule(rule).seed(1).build(&device).unwrap();

@@ -13,14 +13,14 @@ const LOOK: usize = if cfg!(target_os = "none") { 3 } else { 12 };
 
 /// How a layer's products are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
+pub enum ProductStrategy {
     /// Silent inputs are looked for and skipped.
     Events,
     /// All inputs are multiplied: so few are silent that looking for them would take longer.
     Dense,
 }
 
-impl Path {
+impl ProductStrategy {
     /// The one that is faster for these values, each of which meets a row of so many weights, where inputs are not [scanned](Number::scan).
     pub(crate) fn faster<T: Number>(values: &[T], columns: usize) -> Self {
         // active * columns + inputs * LOOK < inputs * columns, and a little, so that neither is taken for nothing.
@@ -39,7 +39,7 @@ pub(crate) struct Sums<'a, T: Number> {
     pub(crate) columns: usize,
     /// The first of the columns that there are sums for.
     pub(crate) first: usize,
-    pub(crate) path: Path,
+    pub(crate) path: ProductStrategy,
     /// Both as long, with room for [`TOGETHER`] and [`ROOM`]; or none, where nothing is listed.
     pub(crate) rows: &'a mut [u32],
     pub(crate) values: &'a mut [T],
@@ -57,7 +57,7 @@ impl<T: Number> Sums<'_, T> {
     /// Adds a run of inputs, the first of which meets this row.
     #[inline]
     pub(crate) fn add(&mut self, inputs: &[T], first_row: usize) {
-        if self.path == Path::Dense {
+        if self.path == ProductStrategy::Dense {
             return self.add_all(inputs, first_row);
         }
         if T::scan(self.sums, self.weights, (self.columns, self.first), first_row, inputs) {

@@ -12,9 +12,9 @@
 use core::fmt;
 
 use crate::activation::softmax;
-use crate::events::{FEW_EVENTS, Path, Sums};
-use crate::image::{DType, LayerShape};
+use crate::events::{FEW_EVENTS, ProductStrategy, Sums};
 use crate::kernels::{Number, Rows};
+use crate::program::{DType, LayerSpec};
 use crate::write::{LayerSource, write};
 
 /// What of the rule can be chosen.
@@ -353,30 +353,29 @@ impl<'a> Learner<'a> {
         Ok(())
     }
 
-    /// Writes an image that [`Network`](crate::Network) runs, as [`write()`] does.
+    /// Writes a program that [`Network`](crate::Network) runs, as [`write()`] does.
     ///
     /// # Errors
-    /// When the network has more layers than an image.
-    pub fn write_image(&self, put: impl FnMut(&[u8])) -> Result<usize, crate::ImageError> {
-        let mut layers = [LayerSource {
-            shape: LayerShape::dense(1, 1),
-            weights: &[],
-            scales: &[],
-            biases: &[],
-        }; 16];
+    /// When the network has more layers than a program.
+    pub fn write_program(&self, put: impl FnMut(&[u8])) -> Result<usize, crate::ProgramError> {
+        let mut layers =
+            [LayerSource { shape: LayerSpec::dense(1, 1), weights: &[], scales: &[], biases: &[] };
+                16];
         let n = self.widths.len() - 1;
-        let too_many =
-            crate::ImageError::Layer { layer: n, fault: "a learner's image has 15 layers at most" };
+        let too_many = crate::ProgramError::Layer {
+            layer: n,
+            fault: "a learner's program has 15 layers at most",
+        };
         let (gate, dense) = layers.split_first_mut().ok_or(too_many)?;
         let (first, _) = self.ends();
-        gate.shape = LayerShape::gate(first, self.rule.threshold);
+        gate.shape = LayerSpec::gate(first, self.rule.threshold);
         let mut weights = &*self.weights;
         let dense = dense.get_mut(..n).ok_or(too_many)?;
         for (index, (layer, pair)) in dense.iter_mut().zip(self.widths.windows(2)).enumerate() {
             let [inputs, outputs] = *pair else { continue };
             let (own, above) = weights.split_at_checked(inputs * outputs).ok_or(too_many)?;
             let threshold = (index + 1 < n).then_some(self.rule.threshold);
-            layer.shape = LayerShape { threshold, ..LayerShape::dense(inputs, outputs) };
+            layer.shape = LayerSpec { threshold, ..LayerSpec::dense(inputs, outputs) };
             layer.weights = bytemuck::try_cast_slice(own).unwrap_or(&[]);
             weights = above;
         }
@@ -548,7 +547,7 @@ fn pairs<A: IntoIterator, B: IntoIterator>(a: A, b: B) -> impl Iterator<Item = (
 /// `y += x W`, without what is silent where that is faster.
 fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     let columns = y.len();
-    let path = Path::faster(x, columns);
+    let path = ProductStrategy::faster(x, columns);
     let (mut rows, mut values) = ([0; FEW_EVENTS], [0.0; FEW_EVENTS]);
     let mut sums = Sums {
         sums: y,

@@ -1,13 +1,13 @@
-//! Runs an image: `y = f(gate(scale * pool(W x) + bias))`, a layer after the other, between two buffers of the caller's.
+//! Runs a program: `y = f(gate(scale * pool(W x) + bias))`, a layer after the other, between two buffers of the caller's.
 
 #![forbid(unsafe_code)]
 
 use core::fmt;
 
 use crate::activation::{Activation, softmax};
-use crate::events::{FEW_EVENTS, Path, Sums};
-use crate::image::{DType, Image, ImageError, Kind, Layer, LayerShape};
+use crate::events::{FEW_EVENTS, ProductStrategy, Sums};
 use crate::kernels::{Number, SCANNED};
+use crate::program::{DType, Kind, Layer, LayerSpec, Program, ProgramError};
 
 /// Channels whose sums, and events, that are on the stack at once.
 const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
@@ -15,29 +15,29 @@ const EVENTS: usize = if cfg!(target_os = "none") { FEW_EVENTS } else { 512 };
 /// The same for layers with few channels, where clearing more would take longer than their products.
 const FEW: usize = 64;
 
-/// A trained network that stays where its image lies.
+/// A trained network that stays where its program lies.
 ///
 /// ```
-/// # use zor_edge::{DType, Geometry, LayerShape, LayerSource, write};
+/// # use zor_edge::{DType, Geometry, LayerSpec, LayerSource, write};
 /// use zor_edge::Network;
 ///
-/// # let shape = LayerShape { threshold: Some(0.0), ..LayerShape::dense(2, 1) };
+/// # let shape = LayerSpec { threshold: Some(0.0), ..LayerSpec::dense(2, 1) };
 /// # let weights: Vec<u8> = [1.0f32, -2.0].iter().flat_map(|w| w.to_le_bytes()).collect();
 /// # let source = LayerSource { shape, weights: &weights, scales: &[], biases: &[] };
 /// # let mut bytes = Vec::new();
 /// # write(DType::F32, [1, 1, 2], &[source], |piece| bytes.extend_from_slice(piece))?;
 /// # let words: Vec<f32> = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-/// # let image: &[u8] = bytemuck::cast_slice(&words);
-/// let network = Network::from_bytes(image)?; // include_image!("model.zore"), on a device
+/// # let program: &[u8] = bytemuck::cast_slice(&words);
+/// let network = Network::from_bytes(program)?; // include_program!("model.zore"), on a device
 /// let (mut output, mut scratch) = ([0.0; 1], [0.0; 0]);
 /// assert_eq!(network.scratch_len(), scratch.len());
 /// network.run(&[3.0, 1.0], &mut output, &mut scratch).unwrap();
 /// assert_eq!(output, [1.0]);
-/// # Ok::<(), zor_edge::ImageError>(())
+/// # Ok::<(), zor_edge::ProgramError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Network<'a> {
-    image: Image<'a>,
+    program: Program<'a>,
     /// Read once: of a small network that takes as long as a tenth of its products.
     first: Layer<'a>,
     /// Words of each buffer.
@@ -45,7 +45,7 @@ pub struct Network<'a> {
     outputs: [usize; 3],
     /// Steps of an int8 input by 1.
     per_step: f32,
-    always: Option<Path>,
+    always: Option<ProductStrategy>,
 }
 
 /// Why a network did not run.
@@ -80,7 +80,7 @@ pub struct Activity<'a> {
     /// Its position.
     pub layer: usize,
     /// How its products were computed, if it has any.
-    pub path: Option<Path>,
+    pub path: Option<ProductStrategy>,
     /// What it was given.
     pub input: Values<'a>,
     /// What it handed on.
@@ -128,44 +128,44 @@ impl Values<'_> {
 }
 
 impl<'a> Network<'a> {
-    /// Checks an image, once, in constant memory.
+    /// Checks a program, once, in constant memory.
     ///
     /// # Errors
     /// Says what is wrong with it. What passed can be run.
-    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let image = Image::parse(bytes)?;
-        let (mut buffers, mut outputs, mut per_step) = ([0; 2], image.input, 1.0);
-        for (index, layer) in image.layers().enumerate() {
+    pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ProgramError> {
+        let program = Program::parse(bytes)?;
+        let (mut buffers, mut outputs, mut per_step) = ([0; 2], program.input, 1.0);
+        for (index, layer) in program.layers().enumerate() {
             // f32 is read where the caller has it.
-            let copied = index > 0 || image.dtype == DType::Int8;
+            let copied = index > 0 || program.dtype == DType::I8;
             let values: usize = layer.shape.geometry.input.iter().product();
             if let (true, Some(buffer)) = (copied, buffers.get_mut(index % 2)) {
-                *buffer = (values * image.dtype.size()).div_ceil(4).max(*buffer);
+                *buffer = (values * program.dtype.size()).div_ceil(4).max(*buffer);
             }
             if index == 0 {
                 per_step = 1.0 / layer.shape.step;
             }
             outputs = layer.output;
         }
-        let first = image.read_layer(0, image.input);
-        let first = first.map_err(|fault| ImageError::Layer { layer: 0, fault })?;
-        Ok(Self { image, first, buffers, outputs, per_step, always: None })
+        let first = program.read_layer(0, program.input);
+        let first = first.map_err(|fault| ProgramError::Layer { layer: 0, fault })?;
+        Ok(Self { program, first, buffers, outputs, per_step, always: None })
     }
 
     /// The same, which computes all products in this way, for comparisons.
     #[must_use]
-    pub fn always(self, path: Path) -> Self {
+    pub fn with_strategy(self, path: ProductStrategy) -> Self {
         Self { always: Some(path), ..self }
     }
 
     /// The type of its weights.
     pub fn dtype(&self) -> DType {
-        self.image.dtype
+        self.program.dtype
     }
 
     /// Height, width and channels of its input.
     pub fn input_shape(&self) -> [usize; 3] {
-        self.image.input
+        self.program.input
     }
 
     /// Height, width and channels of its output.
@@ -174,8 +174,8 @@ impl<'a> Network<'a> {
     }
 
     /// Its layers, from the input up.
-    pub fn layers(&self) -> impl Iterator<Item = LayerShape> + use<'a> {
-        self.image.layers().map(|layer| layer.shape)
+    pub fn layers(&self) -> impl Iterator<Item = LayerSpec> + use<'a> {
+        self.program.layers().map(|layer| layer.shape)
     }
 
     /// How many numbers of scratch memory it needs.
@@ -193,14 +193,14 @@ impl<'a> Network<'a> {
         output: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), RunError> {
-        self.run_and_tell(input, output, scratch, |_| {})
+        self.run_traced(input, output, scratch, |_| {})
     }
 
     /// The same; `tell` hears what every layer did.
     ///
     /// # Errors
     /// The same.
-    pub fn run_and_tell(
+    pub fn run_traced(
         &self,
         input: &[f32],
         output: &mut [f32],
@@ -208,7 +208,7 @@ impl<'a> Network<'a> {
         mut tell: impl FnMut(Activity<'_>),
     ) -> Result<(), RunError> {
         let length = |shape: [usize; 3]| shape.iter().product::<usize>();
-        if input.len() != length(self.image.input) {
+        if input.len() != length(self.program.input) {
             return Err(RunError::Input);
         }
         if output.len() != length(self.outputs) {
@@ -221,12 +221,12 @@ impl<'a> Network<'a> {
         let Some((first, second)) = scratch.split_at_mut_checked(first) else {
             return Err(RunError::Scratch);
         };
-        match self.image.dtype {
+        match self.program.dtype {
             DType::F32 => {
                 let buffers = (first, second);
                 self.run_layers(input, output, buffers, &mut tell, |all, _| Values::F32(all));
             }
-            DType::Int8 => {
+            DType::I8 => {
                 i8::from_f32s(input, self.per_step, numbers_mut(first));
                 let buffers = (first, second);
                 self.run_layers(&[], output, buffers, &mut tell, |all, step| {
@@ -247,15 +247,15 @@ impl<'a> Network<'a> {
         tell: &mut dyn FnMut(Activity<'_>),
         values_of: fn(&[T], f32) -> Values<'_>,
     ) {
-        let last = self.image.n_layers - 1;
-        let mut map = self.image.input;
+        let last = self.program.n_layers - 1;
+        let mut map = self.program.input;
         for index in 0..=last {
             // All were read once without a fault.
             let above;
             let layer = if index == 0 {
                 &self.first
             } else {
-                let Ok(layer) = self.image.read_layer(index, map) else { return };
+                let Ok(layer) = self.program.read_layer(index, map) else { return };
                 above = layer;
                 &above
             };
@@ -270,10 +270,10 @@ impl<'a> Network<'a> {
             let scans = T::scans(columns);
             let chosen = match self.always {
                 Some(path) => path,
-                None if scans => Path::Events,
-                None => Path::faster(read, columns),
+                None if scans => ProductStrategy::Events,
+                None => ProductStrategy::faster(read, columns),
             };
-            let step = self.image.step(index + 1);
+            let step = self.program.step(index + 1);
             let path = if index == last {
                 let path = compute(layer, read, (chosen, scans), &mut |at, values| {
                     let places = output.get_mut(at..).unwrap_or(&mut []);
@@ -313,9 +313,9 @@ fn numbers_mut<T: Number>(words: &mut [f32]) -> &mut [T] {
 fn compute<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
-    (path, scans): (Path, bool),
+    (path, scans): (ProductStrategy, bool),
     put: &mut Put<'_>,
-) -> Option<Path> {
+) -> Option<ProductStrategy> {
     let shape = &layer.shape;
     let columns = shape.geometry.channels;
     let tile = if scans { SCANNED } else { TILE };
@@ -398,7 +398,7 @@ fn products<T: Number, const TILE: usize, const EVENTS: usize>(
     layer: &Layer<'_>,
     input: &[T],
     (first, width): (usize, usize),
-    path: Path,
+    path: ProductStrategy,
     put: &mut Put<'_>,
 ) {
     let geometry = &layer.shape.geometry;
@@ -416,7 +416,7 @@ fn pooled_products<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
     (first, width): (usize, usize),
-    path: Path,
+    path: ProductStrategy,
     put: &mut Put<'_>,
 ) {
     let geometry = &layer.shape.geometry;
@@ -444,7 +444,7 @@ fn pooled_products<T: Number>(
 fn with_sums<T: Number, const TILE: usize, const EVENTS: usize>(
     layer: &Layer<'_>,
     (first, width): (usize, usize),
-    path: Path,
+    path: ProductStrategy,
     with: impl FnOnce(Sums<'_, T>, Finish<'_>),
 ) {
     let (mut buffer, mut rows) = ([T::Sum::default(); TILE], [0; EVENTS]);

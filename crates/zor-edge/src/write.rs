@@ -1,9 +1,9 @@
-//! Writes an image, a piece at a time, to wherever it goes: a file, flash, a buffer.
+//! Writes a program, a piece at a time, to wherever it goes: a file, flash, a buffer.
 
 #![forbid(unsafe_code)]
 
-use crate::image::{
-    CHECKED, DType, HEADER, ImageError, LayerShape, MAGIC, MOST_LAYERS, RECORD, VERSION, crc32,
+use crate::program::{
+    CHECKED, DType, HEADER, LayerSpec, MAGIC, MOST_LAYERS, ProgramError, RECORD, VERSION, crc32,
     record,
 };
 
@@ -11,8 +11,8 @@ use crate::image::{
 #[derive(Clone, Copy, Debug)]
 pub struct LayerSource<'a> {
     /// What it does.
-    pub shape: LayerShape,
-    /// Its weights as they lie in the image: little-endian, input-major, of the image's type.
+    pub shape: LayerSpec,
+    /// Its weights as they lie in the program: little-endian, input-major, of the program's type.
     pub weights: &'a [u8],
     /// A number for each channel, or none, as the shape says.
     pub scales: &'a [f32],
@@ -20,7 +20,7 @@ pub struct LayerSource<'a> {
     pub biases: &'a [f32],
 }
 
-/// Calls `put` with the pieces of an image, in order, and returns its length in bytes.
+/// Calls `put` with the pieces of a program, in order, and returns its length in bytes.
 ///
 /// # Errors
 /// Names the layer that no program could run, and why; nothing was put then.
@@ -29,7 +29,7 @@ pub fn write(
     input: [usize; 3],
     layers: &[LayerSource<'_>],
     mut put: impl FnMut(&[u8]),
-) -> Result<usize, ImageError> {
+) -> Result<usize, ProgramError> {
     check(dtype, input, layers)?;
     let data = HEADER + layers.len() * RECORD;
     let length = layers.iter().fold(data, |at, layer| places(layer, at).1);
@@ -38,7 +38,7 @@ pub fn write(
     body(input, layers, data, &mut |piece| crc = crc32(crc, piece));
     let head = [
         u32::from_le_bytes(MAGIC),
-        u32::from(VERSION) | (u32::from(dtype == DType::Int8) << 16),
+        u32::from(VERSION) | (u32::from(dtype == DType::I8) << 16),
         length as u32,
         crc,
     ];
@@ -96,9 +96,9 @@ fn places(layer: &LayerSource<'_>, at: usize) -> ([u32; 3], usize) {
     (places, at)
 }
 
-fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<(), ImageError> {
+fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<(), ProgramError> {
     if layers.is_empty() || layers.len() > MOST_LAYERS {
-        return Err(ImageError::Layer { layer: 0, fault: "there are none, or too many" });
+        return Err(ProgramError::Layer { layer: 0, fault: "there are none, or too many" });
     }
     let mut map = input;
     for (index, layer) in layers.iter().enumerate() {
@@ -130,22 +130,22 @@ fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<
             None
         };
         if let Some(fault) = fault {
-            return Err(ImageError::Layer { layer: index, fault });
+            return Err(ProgramError::Layer { layer: index, fault });
         }
         map = shape.geometry.output();
     }
     Ok(())
 }
 
-/// Makes length and checksum of a damaged image right again, so that damage reaches what comes after them; for tests of the parser.
+/// Makes length and checksum of a damaged program right again, so that damage reaches what comes after them; for tests of the parser.
 #[doc(hidden)]
-pub fn reseal(image: &mut [u8]) {
-    let length = image.len() as u32;
-    if let Some(place) = image.get_mut(8..12) {
+pub fn reseal(program: &mut [u8]) {
+    let length = program.len() as u32;
+    if let Some(place) = program.get_mut(8..12) {
         place.copy_from_slice(&length.to_le_bytes());
     }
-    let crc = crc32(0, image.get(CHECKED..).unwrap_or(&[]));
-    if let Some(place) = image.get_mut(12..16) {
+    let crc = crc32(0, program.get(CHECKED..).unwrap_or(&[]));
+    if let Some(place) = program.get_mut(12..16) {
         place.copy_from_slice(&crc.to_le_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! Images for small devices: a network as [`zor_edge`] runs it.
+//! Programs for small devices: a network as [`zor_edge`] runs it.
 //!
 //! Normalisation with running means, offsets and factors behind weights become a scale and a bias of each channel; dropout and reshaping
 //! disappear. In int8 a channel's weights are divided by their largest value over 127, and the values between layers by the step with which those that
@@ -6,20 +6,20 @@
 
 use serde::de::DeserializeOwned;
 use zor_core::{
-    Activation, BatchNormConfig, Conv2dConfig, GateConfig, Layer, Network, Parameter, Place,
+    Activation, BatchNormConfig, Conv2dConfig, GateConfig, GatePosition, Layer, Network, Parameter,
     Pool2dConfig, Pooling, ScaleConfig, ops,
 };
 #[doc(hidden)]
 pub use zor_edge::reseal;
-pub use zor_edge::{DType, LayerShape, MOST_VALUES, Path, Values};
-use zor_edge::{Geometry, ImageError, Kind, LayerSource, Window};
+pub use zor_edge::{DType, LayerSpec, MOST_VALUES, ProductStrategy, Values};
+use zor_edge::{Geometry, Kind, LayerSource, ProgramError, Window};
 
 use crate::error::{Error, Result};
 use crate::{atomic, file};
 
-/// An image in memory, where [`zor_edge::Network`] can run it.
+/// A program in memory, where [`zor_edge::Network`] can run it.
 #[derive(Debug)]
-pub struct Image {
+pub struct Program {
     words: Vec<u32>,
     /// The first word that lies at a line of the caches.
     first: usize,
@@ -28,17 +28,17 @@ pub struct Image {
 /// Words of such a line.
 const LINE: usize = 16;
 
-impl Clone for Image {
+impl Clone for Program {
     fn clone(&self) -> Self {
         Self::copied(self.words[self.first..].iter().copied())
     }
 }
 
-impl Image {
-    /// Reads an image.
+impl Program {
+    /// Reads a program.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no sound image.
+    /// When the file cannot be read, or is no sound program.
     pub fn load(path: &std::path::Path) -> Result<Self> {
         let bytes = file::read(path)?;
         Self::from_bytes(&bytes).map_err(|error| Error::input(path, error))
@@ -47,14 +47,14 @@ impl Image {
     /// Copies bytes to where they can be used.
     ///
     /// # Errors
-    /// When they are no sound image.
-    pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, zor_edge::ImageError> {
+    /// When they are no sound program.
+    pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, zor_edge::ProgramError> {
         let (words, rest) = bytes.as_chunks::<4>();
-        let image = Self::copied(words.iter().map(|word| u32::from_ne_bytes(*word)));
-        // All of an image's parts are of four bytes; what follows them is too much.
-        let whole = if rest.is_empty() { image.bytes() } else { bytes };
+        let program = Self::copied(words.iter().map(|word| u32::from_ne_bytes(*word)));
+        // All of a program's parts are of four bytes; what follows them is too much.
+        let whole = if rest.is_empty() { program.bytes() } else { bytes };
         zor_edge::Network::from_bytes(whole)?;
-        Ok(image)
+        Ok(program)
     }
 
     fn copied(from: impl ExactSizeIterator<Item = u32>) -> Self {
@@ -72,7 +72,7 @@ impl Image {
     /// The network.
     ///
     /// # Errors
-    /// None: the image was found sound before.
+    /// None: the program was found sound before.
     pub fn network(&self) -> Result<zor_edge::Network<'_>> {
         zor_edge::Network::from_bytes(self.bytes())
             .map_err(|error| Error::unsupported(error.to_string()))
@@ -87,11 +87,11 @@ impl Image {
     }
 }
 
-/// Makes an image of a network. `calibration`, whole samples one after the other, is what an int8 image's steps are chosen by: samples like those it will see.
+/// Makes a program of a network. `calibration`, whole samples one after the other, is what an int8 program's steps are chosen by: samples like those it will see.
 ///
 /// # Errors
-/// Names the layer that images have no form for, or whose values are too large for one, or what calibration lacks.
-pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Image> {
+/// Names the layer that programs have no form for, or whose values are too large for one, or what calibration lacks.
+pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Program> {
     let map = map_of(network.input_shape())?;
     let shape = network.input_shape().to_vec();
     let mut export = Export { stages: Vec::new(), shape, map, origin: String::new() };
@@ -100,7 +100,7 @@ pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Im
         export.origin = format!("layer {position} ({})", layer.kind());
         export.layer(layer.as_ref()).map_err(|what| {
             Error::unsupported(format!(
-                "layer {position} ({}): {what}; images are of dense and convolutional layers in a row",
+                "layer {position} ({}): {what}; programs are of dense and convolutional layers in a row",
                 layer.kind()
             ))
         })?;
@@ -110,21 +110,21 @@ pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Im
         return Err(Error::unsupported("the network has no layer that does anything".to_owned()));
     }
     stages.iter_mut().for_each(Stage::fold_scales);
-    let image = write(DType::F32, input, &stages)?;
+    let program = write(DType::F32, input, &stages)?;
     if dtype == DType::F32 {
-        return Ok(image);
+        return Ok(program);
     }
-    let inputs = inputs(&image, &stages, calibration)?;
+    let inputs = inputs(&program, &stages, calibration)?;
     stages.iter_mut().zip(inputs).for_each(|(stage, inputs)| stage.quantize(&inputs));
-    write(DType::Int8, input, &stages)
+    write(DType::I8, input, &stages)
 }
 
-/// A layer of the image as it grows: what comes behind its sums is added to it as long as nothing nonlinear has.
+/// A layer of the program as it grows: what comes behind its sums is added to it as long as nothing nonlinear has.
 struct Stage {
     /// The layer of the network that it begins with, for messages.
     origin: String,
-    shape: LayerShape,
-    /// `[rows, columns]`; of an int8 image whole numbers.
+    shape: LayerSpec,
+    /// `[rows, columns]`; of an int8 program whole numbers.
     weights: Vec<f32>,
     int8: bool,
     scales: Vec<f32>,
@@ -135,7 +135,7 @@ struct Stage {
 impl Stage {
     fn new(origin: &str, kind: Kind, geometry: Geometry, weights: Vec<f32>) -> Self {
         let origin = origin.to_owned();
-        let shape = LayerShape { kind, geometry, ..LayerShape::dense(1, 1) };
+        let shape = LayerSpec { kind, geometry, ..LayerSpec::dense(1, 1) };
         let (scales, biases) = (vec![1.0; geometry.channels], vec![0.0; geometry.channels]);
         Self { origin, shape, weights, int8: false, scales, biases, closed: false }
     }
@@ -186,13 +186,13 @@ impl Stage {
     }
 }
 
-fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Image> {
+fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Program> {
     let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
     let sound =
         |stage: &Stage| [&stage.weights, &stage.scales, &stage.biases].map(|all| finite(all));
     if let Some(stage) = stages.iter().find(|stage| sound(stage) != [true; 3]) {
         return Err(Error::unsupported(format!(
-            "{}: its weights, with the factors and offsets behind them, are too large for an image; train with a weight limit, or for fewer steps",
+            "{}: its weights, with the factors and offsets behind them, are too large for a program; train with a weight limit, or for fewer steps",
             stage.origin
         )));
     }
@@ -204,19 +204,19 @@ fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Image> {
             let has_scales = stage.int8 || stage.scales.iter().any(|scale| *scale != 1.0);
             let has_biases = stage.biases.iter().any(|bias| *bias != 0.0);
             LayerSource {
-                shape: LayerShape { has_scales, has_biases, ..stage.shape },
+                shape: LayerSpec { has_scales, has_biases, ..stage.shape },
                 weights,
                 scales: if has_scales { &stage.scales } else { &[] },
                 biases: if has_biases { &stage.biases } else { &[] },
             }
         })
         .collect();
-    let mut image = Vec::new();
-    let written = zor_edge::write(dtype, input, &sources, |piece| image.extend_from_slice(piece));
-    let image = written.and_then(|_| Image::from_bytes(&image));
-    image.map_err(|error| {
+    let mut program = Vec::new();
+    let written = zor_edge::write(dtype, input, &sources, |piece| program.extend_from_slice(piece));
+    let program = written.and_then(|_| Program::from_bytes(&program));
+    program.map_err(|error| {
         let origin = match error {
-            ImageError::Layer { layer, fault } => stages.get(layer).map(|stage| (stage, fault)),
+            ProgramError::Layer { layer, fault } => stages.get(layer).map(|stage| (stage, fault)),
             _ => None,
         };
         Error::unsupported(match origin {
@@ -270,8 +270,8 @@ impl Inputs {
 }
 
 /// What calibration samples make go into every layer.
-fn inputs(image: &Image, stages: &[Stage], calibration: &[f32]) -> Result<Vec<Inputs>> {
-    let network = image.network()?;
+fn inputs(program: &Program, stages: &[Stage], calibration: &[f32]) -> Result<Vec<Inputs>> {
+    let network = program.network()?;
     let inputs: usize = network.input_shape().iter().product();
     if calibration.is_empty() || !calibration.len().is_multiple_of(inputs) {
         return Err(Error::unsupported(format!(
@@ -289,7 +289,7 @@ fn inputs(image: &Image, stages: &[Stage], calibration: &[f32]) -> Result<Vec<In
     }
     if calibration.iter().all(|value| value.abs() < SMALLEST) {
         return Err(Error::unsupported(
-            "all calibration samples are zero, and say nothing of the values that int8 is chosen for; take samples like those that the image will see".to_owned(),
+            "all calibration samples are zero, and say nothing of the values that int8 is chosen for; take samples like those that the program will see".to_owned(),
         ));
     }
     let mut all: Vec<Inputs> = network
@@ -302,7 +302,7 @@ fn inputs(image: &Image, stages: &[Stage], calibration: &[f32]) -> Result<Vec<In
         .collect();
     let samples = (calibration.len() / inputs) as f32;
     let mut too_large = None;
-    each_input(image, calibration, |layer, values| {
+    each_input(program, calibration, |layer, values| {
         let Some(Inputs { means, largest, .. }) = all.get_mut(layer) else { return };
         // NaN is too large too.
         if !values.iter().all(|value| value.abs() <= LARGEST) {
@@ -323,7 +323,7 @@ fn inputs(image: &Image, stages: &[Stage], calibration: &[f32]) -> Result<Vec<In
     // Of what is always silent, any step will do.
     let usable = |most: f32| if most >= SMALLEST { most } else { 1.0 };
     all.iter_mut().for_each(|inputs| inputs.largest = usable(inputs.largest));
-    each_input(image, calibration, |layer, values| {
+    each_input(program, calibration, |layer, values| {
         if let Some(inputs) = all.get_mut(layer) {
             inputs.count(values);
         }
@@ -332,14 +332,18 @@ fn inputs(image: &Image, stages: &[Stage], calibration: &[f32]) -> Result<Vec<In
 }
 
 /// Calls back with what goes into every layer, for all samples; what comes out of the last one is as if it went into another.
-fn each_input(image: &Image, samples: &[f32], mut with: impl FnMut(usize, &[f32])) -> Result<()> {
-    let network = image.network()?;
+fn each_input(
+    program: &Program,
+    samples: &[f32],
+    mut with: impl FnMut(usize, &[f32]),
+) -> Result<()> {
+    let network = program.network()?;
     let inputs: usize = network.input_shape().iter().product();
     let mut output = vec![0.0; network.output_shape().iter().product()];
     let mut scratch = vec![0.0; network.scratch_len()];
     for sample in samples.chunks_exact(inputs) {
         with(0, sample);
-        let told = network.run_and_tell(sample, &mut output, &mut scratch, |activity| {
+        let told = network.run_traced(sample, &mut output, &mut scratch, |activity| {
             if let Values::F32(values) = activity.output {
                 with(activity.layer + 1, values);
             }
@@ -355,7 +359,7 @@ fn map_of(shape: &[usize]) -> Result<[usize; 3]> {
         [values] => Ok([1, 1, values]),
         [width, channels] => Ok([1, width, channels]),
         [height, width, channels] => Ok([height, width, channels]),
-        _ => Err(Error::unsupported(format!("images are of maps; a shape of {shape:?} is none"))),
+        _ => Err(Error::unsupported(format!("programs are of maps; a shape of {shape:?} is none"))),
     }
 }
 
@@ -431,7 +435,7 @@ impl Export {
                 self.affine(&vec![config.factor; channels], &vec![0.0; channels])?;
             }
             "gate" => self.gate(layer)?,
-            kind => return Err(format!("layers of kind '{kind}' have no form in an image")),
+            kind => return Err(format!("layers of kind '{kind}' have no form in a program")),
         }
         self.map = map_of(&output).map_err(|error| error.to_string())?;
         self.shape = output;
@@ -446,7 +450,7 @@ impl Export {
     fn convolution(&mut self, layer: &dyn Layer) -> Found {
         let config: Conv2dConfig = config(layer)?;
         if config.transposed || config.groups != 1 {
-            return Err("transposed convolutions and groups have no form in an image".to_owned());
+            return Err("transposed convolutions and groups have no form in a program".to_owned());
         }
         let geometry = Geometry {
             input: self.map,
@@ -461,7 +465,7 @@ impl Export {
 
     fn gate(&mut self, layer: &dyn Layer) -> Found {
         let config: GateConfig = config(layer)?;
-        let spikes = config.spikes.unwrap_or(true) && config.place != Place::Output;
+        let spikes = config.spikes.unwrap_or(true) && config.place != GatePosition::Output;
         let activation = activation_of(&config.activation)?;
         if !spikes && activation == zor_edge::Activation::None {
             return Ok(());
@@ -541,7 +545,7 @@ fn activation_of(activation: &Activation) -> Found<zor_edge::Activation> {
         Activation::Sigmoid => Edge::Sigmoid,
         Activation::Tanh => Edge::Tanh,
         Activation::Softmax => Edge::Softmax,
-        other => return Err(format!("the activation '{}' has no form in an image", other.name())),
+        other => return Err(format!("the activation '{}' has no form in a program", other.name())),
     })
 }
 
@@ -562,7 +566,7 @@ mod tests {
         (0..n).map(|_| random.uniform()).collect()
     }
 
-    /// Outputs of the network and of its image, for a few inputs; the batch norms' statistics are moved from where they begin.
+    /// Outputs of the network and of its program, for a few inputs; the batch norms' statistics are moved from where they begin.
     fn both(builder: NetworkBuilder, dtype: DType) -> (Vec<f32>, Vec<f32>) {
         let device = Device::flex();
         let mut network = builder.seed(3).build(&device).unwrap();
@@ -581,8 +585,8 @@ mod tests {
         let samples = noise(20 * inputs, 9);
         let input = Tensor::from_data(TensorData::new(samples.clone(), [20, inputs]), &device);
         let expected = ops::read(network.predict(input).unwrap()).unwrap();
-        let image = export(&network, dtype, &samples).unwrap();
-        let small = image.network().unwrap();
+        let program = export(&network, dtype, &samples).unwrap();
+        let small = program.network().unwrap();
         let mut scratch = vec![0.0; small.scratch_len()];
         let mut found = vec![0.0; expected.len()];
         for (input, output) in samples.chunks(inputs).zip(found.chunks_mut(expected.len() / 20)) {
@@ -592,7 +596,8 @@ mod tests {
     }
 
     fn networks() -> Vec<NetworkBuilder> {
-        let activation = |activation| GateConfig { activation, ..GateConfig::at(Place::Output) };
+        let activation =
+            |activation| GateConfig { activation, ..GateConfig::at(GatePosition::Output) };
         let block = SequentialConfig::new()
             .layer(Conv2dConfig::same(6, 3).with_max_pool(2))
             .layer(BatchNormConfig::default())
@@ -636,7 +641,7 @@ mod tests {
     fn eight_bits_are_nearly_as_good() {
         for network in networks() {
             let text = format!("{network:?}");
-            let (expected, found) = both(network, DType::Int8);
+            let (expected, found) = both(network, DType::I8);
             let power: f32 = expected.iter().map(|value| value * value).sum();
             let error: f32 = expected.iter().zip(&found).map(|(a, b)| (a - b) * (a - b)).sum();
             assert!(error < 1e-3 * power, "{text}: {error} of {power}");
@@ -662,7 +667,7 @@ mod tests {
                 .contains("does anything")
         );
         let network = Network::dense(&[4, 2]).build(&device).unwrap();
-        let error = export(&network, DType::Int8, &[1.0; 7]).unwrap_err().to_string();
+        let error = export(&network, DType::I8, &[1.0; 7]).unwrap_err().to_string();
         assert!(error.contains("samples of 4 values"), "{error}");
     }
 
@@ -686,7 +691,7 @@ mod tests {
     #[test]
     fn samples_that_int8_cannot_be_chosen_by_are_named() {
         let network = two_layers(1.0);
-        let int8 = |samples: &[f32]| failed(&network, DType::Int8, samples);
+        let int8 = |samples: &[f32]| failed(&network, DType::I8, samples);
         assert!(int8(&[]).contains("samples of 4 values; here are 0"));
         assert!(int8(&[1.0; 9]).contains("samples of 4 values; here are 9"));
         for zeros in [[0.0; 8], [-0.0; 8], [1e-42; 8]] {
@@ -701,7 +706,7 @@ mod tests {
         let error = int8(&[1e36; 4]);
         assert!(error.contains("layer 1 (dense)") && error.contains("too large"), "{error}");
         // The samples are not, but what the layer makes of them is.
-        let error = failed(&two_layers(1e30), DType::Int8, &[1e6; 4]);
+        let error = failed(&two_layers(1e30), DType::I8, &[1e6; 4]);
         assert!(error.contains("layer 3 (dense)") && error.contains("too large"), "{error}");
         // f32 is not chosen by samples.
         assert!(export(&network, DType::F32, &[f32::NAN; 3]).is_ok());
@@ -709,7 +714,7 @@ mod tests {
 
     #[test]
     fn weights_that_no_image_can_have_are_named_with_their_layer() {
-        for dtype in [DType::F32, DType::Int8] {
+        for dtype in [DType::F32, DType::I8] {
             for weight in [f32::NAN, f32::INFINITY] {
                 let error = failed(&two_layers(weight), dtype, &[1.0; 4]);
                 assert!(error.contains("layer 1 (dense): value 0 of its weight is"), "{error}");
@@ -736,11 +741,11 @@ mod tests {
         for weight in [0.0, -0.0, 1.0, -2.5, 1e-45, 1e-38, 1e-30, 1e20, 3.4e38] {
             for sample in [1e-30, 1.0, 1e6] {
                 let network = two_layers(weight);
-                let Ok(image) = export(&network, DType::Int8, &[sample; 8]) else {
+                let Ok(program) = export(&network, DType::I8, &[sample; 8]) else {
                     assert!(weight > 1e19, "{weight} {sample}");
                     continue;
                 };
-                let network = image.network().unwrap();
+                let network = program.network().unwrap();
                 let mut output = [f32::NAN; 2];
                 let mut scratch = vec![0.0; network.scratch_len()];
                 for input in [0.0, sample, -sample, f32::MAX, f32::NAN] {
@@ -753,7 +758,8 @@ mod tests {
 
     #[test]
     fn what_an_image_has_no_room_for_is_named_with_its_layer() {
-        let inner = GateConfig { activation: Activation::Softmax, ..GateConfig::at(Place::Output) };
+        let inner =
+            GateConfig { activation: Activation::Softmax, ..GateConfig::at(GatePosition::Output) };
         let builder = Network::builder(&[4]).layer(DenseConfig::new(3)).layer(inner);
         let network = builder.layer(DenseConfig::new(2)).build(&Device::flex()).unwrap();
         let error = failed(&network, DType::F32, &[]);
@@ -765,16 +771,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zore");
         let network = Network::dense(&[4, 2]).build(&Device::flex()).unwrap();
-        let image = export(&network, DType::F32, &[]).unwrap();
-        image.save(&path).unwrap();
-        assert_eq!(Image::load(&path).unwrap().bytes(), image.bytes());
-        let mut bytes = image.bytes().to_vec();
+        let program = export(&network, DType::F32, &[]).unwrap();
+        program.save(&path).unwrap();
+        assert_eq!(Program::load(&path).unwrap().bytes(), program.bytes());
+        let mut bytes = program.bytes().to_vec();
         bytes[40] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        let error = Image::load(&path).unwrap_err().to_string();
+        let error = Program::load(&path).unwrap_err().to_string();
         assert!(error.contains("a.zore") && error.contains("checksum"), "{error}");
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        assert!(Image::load(&path).unwrap_err().to_string().contains("cut off"));
-        assert!(Image::load(&folder.path().join("none.zore")).is_err());
+        assert!(Program::load(&path).unwrap_err().to_string().contains("cut off"));
+        assert!(Program::load(&folder.path().join("none.zore")).is_err());
     }
 }

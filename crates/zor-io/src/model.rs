@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use zor_core::burn::tensor::{self, Bytes, Device, Tensor, TensorData};
-use zor_core::{CarriedState, Network, OptimizerState, Parameter, Role, Weights};
+use zor_core::{CarriedState, Network, OptimizerState, Parameter, Role, WeightSource};
 
 use crate::container::{self, ALIGNMENT, File};
 use crate::description::{Header, Progress, Purpose, TensorRecord};
@@ -374,7 +374,7 @@ impl Saved<'_> {
     }
 }
 
-impl Weights for Saved<'_> {
+impl WeightSource for Saved<'_> {
     fn take(&mut self, name: &str, shape: [usize; 2]) -> zor_core::Result<Tensor<2>> {
         let Some((record, at)) = self.places.get(name).filter(|place| place.0.is_of_network())
         else {

@@ -19,7 +19,7 @@ use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zor_core::burn::tensor::{Bytes, Device, Tensor, TensorData};
-use zor_core::{Network, Rule, Weights};
+use zor_core::{Network, Rule, WeightSource};
 
 use crate::description::{Header, LayerRecord};
 use crate::error::{Error, Result, shown};
@@ -390,7 +390,7 @@ struct Views<'a> {
     device: &'a Device,
 }
 
-impl Weights for Views<'_> {
+impl WeightSource for Views<'_> {
     fn take(&mut self, name: &str, shape: [usize; 2]) -> zor_core::Result<Tensor<2>> {
         let Some(view) = self.tensors.remove(name) else {
             return Err(zor_core::Error::setting(format!("the file has no tensor {name}")));

@@ -50,7 +50,7 @@ fn refusals(path: &Path) -> Vec<String> {
         ends(move || safetensors::load_into(&mut network(), &f)),
         ends(move || safetensors::info(&g)),
         ends(move || safetensors::verify(&h)),
-        ends(move || edge::Image::load(&i)),
+        ends(move || edge::Program::load(&i)),
         // SAFETY: nothing is mapped: it is refused.
         ends(move || unsafe { zor_io::load_mapped(&j, &Device::flex(), &Registry::default()) }),
     ]

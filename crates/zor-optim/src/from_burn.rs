@@ -65,7 +65,7 @@ impl<O: BurnOptimizer> Optimizer for FromBurn<O> {
                 state.foreign = Some(Arc::new(after));
             }
             if limit.is_finite() {
-                ops::move_weight(weight, correlation.clone(), 1.0, 0.0, limit)
+                ops::scaled_sum(weight, correlation.clone(), 1.0, 0.0, limit)
             } else {
                 weight
             }

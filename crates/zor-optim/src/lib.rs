@@ -33,15 +33,14 @@ fn accumulate(
     let kept = state.tensors.pop().filter(|kept| kept.dims() == dims);
     state.tensors.clear();
     let kept = match kept {
-        Some(kept) => ops::move_weight(kept, correlation.clone(), momentum, 1.0, f32::INFINITY),
+        Some(kept) => ops::scaled_sum(kept, correlation.clone(), momentum, 1.0, f32::INFINITY),
         None => {
             let nothing = ops::zeros(correlation.dims(), &correlation.device());
-            ops::move_weight(nothing, correlation.clone(), 0.0, 1.0, f32::INFINITY)
+            ops::scaled_sum(nothing, correlation.clone(), 0.0, 1.0, f32::INFINITY)
         }
     };
     let weights = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
-    let direction =
-        ops::move_weight(correlation, kept.clone(), weights.0, weights.1, f32::INFINITY);
+    let direction = ops::scaled_sum(correlation, kept.clone(), weights.0, weights.1, f32::INFINITY);
     state.tensors.push(kept);
     direction
 }

@@ -107,7 +107,7 @@ impl Optimizer for Muon {
         let shape = parameter.shape();
         let multiply = |signal: &Tensor<2>, workspace: &mut Workspace| {
             let (left, buffer) = (presynaptic.clone(), workspace.take(shape));
-            ops::product(left, signal.clone(), buffer, Transposed::Left)
+            ops::matmul(left, signal.clone(), buffer, Transposed::Left)
         };
         if !self.prefers_factors(shape, signal.dims()[0]) {
             let correlation = multiply(signal, workspace);
@@ -143,7 +143,7 @@ impl Muon {
             let direction = direction(state, workspace);
             // Wide and tall matrices then move their outputs by as much (Jordan et al.).
             let rate = rate * (rows as f32 / columns as f32).max(1.0).sqrt();
-            let weight = ops::move_weight(weight, direction.clone(), decay, rate, limit);
+            let weight = ops::scaled_sum(weight, direction.clone(), decay, rate, limit);
             workspace.give(direction);
             weight
         });
@@ -164,8 +164,8 @@ pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspa
         (Side::Right, Transposed::Left)
     };
     let (left, right) = (matrix.clone(), matrix.clone());
-    let gram = ops::symmetric_product(left, right, workspace.take(small), transposed);
-    let factor = iterate(gram, iterations, ops::symmetric_product, workspace);
+    let gram = ops::symmetric_matmul(left, right, workspace.take(small), transposed);
+    let factor = iterate(gram, iterations, ops::symmetric_matmul, workspace);
     let result = ops::multiply_square(matrix, factor.clone(), side);
     workspace.give(factor);
     result
@@ -184,7 +184,7 @@ fn orthogonal_signal(
     let [batch, columns] = signal.dims();
     let small = [batch; 2];
     let mut gram = |of: &Tensor<2>| {
-        ops::symmetric_product(of.clone(), of.clone(), workspace.take(small), Transposed::Right)
+        ops::symmetric_matmul(of.clone(), of.clone(), workspace.take(small), Transposed::Right)
     };
     let (below, above) = (gram(presynaptic), gram(signal));
     // The squared Frobenius norm of the whole: both are symmetric. Nothing stays nothing.
@@ -192,7 +192,7 @@ fn orthogonal_signal(
     let gram = product(&above, &below, workspace.take(small));
     workspace.give(above);
     workspace.give(below);
-    let factor = iterate(gram / square.clone(), iterations, ops::product, workspace);
+    let factor = iterate(gram / square.clone(), iterations, ops::matmul, workspace);
     let factor = factor / square.sqrt();
     let result = product(&factor, signal, workspace.take([batch, columns]));
     workspace.give(factor);
@@ -223,7 +223,7 @@ fn iterate(
     };
     let polynomial_of = |gram: &Tensor<2>, workspace: &mut Workspace| {
         let square = product(gram, gram, workspace.take(small));
-        let polynomial = ops::move_weight(square, gram.clone(), c, b, f32::INFINITY);
+        let polynomial = ops::scaled_sum(square, gram.clone(), c, b, f32::INFINITY);
         ops::add_to_diagonal(polynomial, a)
     };
     let mut polynomial = polynomial_of(&gram, workspace);
@@ -245,7 +245,7 @@ fn iterate(
 }
 
 fn product(left: &Tensor<2>, right: &Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
-    ops::product(left.clone(), right.clone(), buffer, Transposed::Neither)
+    ops::matmul(left.clone(), right.clone(), buffer, Transposed::Neither)
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -46,7 +46,7 @@ impl Optimizer for Sgd {
             let rate = self.schedule.rate(step.of_schedule);
             let decay = 1.0 - rate * self.weight_decay;
             let direction = accumulate(state, correlation, self.momentum, self.nesterov);
-            let weight = ops::move_weight(weight, direction.clone(), decay, rate, limit);
+            let weight = ops::scaled_sum(weight, direction.clone(), decay, rate, limit);
             workspace.give(direction);
             weight
         });

@@ -77,7 +77,7 @@ fn products(orthogonal: bool, sizes: &[usize]) -> usize {
             let mut product = |left: &Tensor<2>, right: &Tensor<2>, shape, transposed| {
                 let buffer = workspace.take(shape);
                 let made = BYTES.load(Ordering::Relaxed);
-                let result = ops::product(left.clone(), right.clone(), buffer, transposed);
+                let result = ops::matmul(left.clone(), right.clone(), buffer, transposed);
                 workspace.give(result);
                 PRODUCTS.fetch_add(BYTES.load(Ordering::Relaxed) - made, Ordering::Relaxed);
             };

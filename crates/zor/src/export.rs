@@ -1,8 +1,8 @@
 //! Export of models as programs for small devices, and their evaluation.
 
 use zor_core::burn::tensor::Device;
-use zor_io::edge::{self, Image};
-pub use zor_io::edge::{DType, Path, Values};
+use zor_io::edge::{self, Program};
+pub use zor_io::edge::{DType, ProductStrategy, Values};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -17,7 +17,7 @@ const CALIBRATION: usize = 1000;
 ///
 /// # Errors
 /// When the format has no form for one of its layers, or the training examples do not fit it.
-pub fn export(model: &Model, data: &Data, dtype: DType, device: &Device) -> Result<Image> {
+pub fn export(model: &Model, data: &Data, dtype: DType, device: &Device) -> Result<Program> {
     let first: Vec<usize> = (0..CALIBRATION.min(data.train.len())).collect();
     let some = data.train.subset(&first)?;
     let mut samples = Vec::new();
@@ -54,13 +54,18 @@ pub struct Activity {
 ///
 /// # Errors
 /// When the examples do not fit it.
-pub fn evaluate(image: &Image, model: &Model, data: &Data, device: &Device) -> Result<Measured> {
-    let network = image.network()?;
+pub fn evaluate(
+    program: &Program,
+    model: &Model,
+    data: &Data,
+    device: &Device,
+) -> Result<Measured> {
+    let network = program.network()?;
     let values = |shape: [usize; 3]| shape.iter().product::<usize>();
     let (inputs, outputs) = (values(network.input_shape()), values(network.output_shape()));
     let mut scratch = vec![0.0; network.scratch_len()];
     let share = |values: Values<'_>| values.active() as f64 / values.len() as f64;
-    let gate = |layer: zor_io::edge::LayerShape| layer.threshold.is_some();
+    let gate = |layer: zor_io::edge::LayerSpec| layer.threshold.is_some();
     let mut layers: Vec<Activity> = network
         .layers()
         .map(|layer| Activity { has_gate: gate(layer), ..Activity::default() })
@@ -71,11 +76,11 @@ pub fn evaluate(image: &Image, model: &Model, data: &Data, device: &Device) -> R
         let rows = samples.len() / inputs;
         let mut all = vec![0.0; rows * outputs];
         for (input, output) in samples.chunks_exact(inputs).zip(all.chunks_exact_mut(outputs)) {
-            let told = network.run_and_tell(input, output, &mut scratch, |activity| {
+            let told = network.run_traced(input, output, &mut scratch, |activity| {
                 let layer = &mut layers[activity.layer];
                 layer.inputs += share(activity.input);
                 layer.outputs += share(activity.output);
-                layer.events += f64::from(u8::from(activity.path == Some(Path::Events)));
+                layer.events += f64::from(u8::from(activity.path == Some(ProductStrategy::Events)));
             });
             told.map_err(|error| Error::input(error.to_string()))?;
         }

@@ -3,8 +3,8 @@
 pub use zor_core::burn::tensor::{Device, Tensor};
 pub use zor_core::{
     Activation, BatchNormConfig, BiasConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig,
-    Deviation, DropoutConfig, GateConfig, GroupNormConfig, Layer, LayerConfig, Network,
-    NetworkBuilder, Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
+    DropoutConfig, ErrorMetrics, GateConfig, GatePosition, GroupNormConfig, Layer, LayerConfig,
+    Network, NetworkBuilder, Optimizer, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
     ScaleConfig, SequentialConfig, Target, UpsampleConfig,
 };
 pub use zor_data::{

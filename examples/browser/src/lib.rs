@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use zor_edge::{Learner, Network, Optimizer, Rule, Target, Values, state_len, weights_len};
 
 /// `zor train fashion-reconstruction --train-samples all --target-spike-rate 0.25`, then `zor export --int8`.
-static IMAGE: &[u8] = zor_edge::include_image!("../model.zore");
+static PROGRAM: &[u8] = zor_edge::include_program!("../model.zore");
 /// The first training image of each class, 28x28 bytes each.
 static SAMPLES: &[u8] = include_bytes!("../../firmware/samples.bin");
 
@@ -55,18 +55,18 @@ impl Page {
     /// Makes an image of what was learned.
     fn keep(&mut self) {
         let mut bytes = Vec::new();
-        if self.learner.write_image(|piece| bytes.extend_from_slice(piece)).is_ok() {
+        if self.learner.write_program(|piece| bytes.extend_from_slice(piece)).is_ok() {
             let words = bytes.as_chunks::<4>().0;
             self.learned = words.iter().map(|word| u32::from_ne_bytes(*word)).collect();
         }
     }
 
     fn run(&mut self, learned: bool) -> bool {
-        let image = if learned { bytemuck::cast_slice(&self.learned) } else { IMAGE };
+        let image = if learned { bytemuck::cast_slice(&self.learned) } else { PROGRAM };
         let Ok(network) = Network::from_bytes(image) else { return false };
         let mut scratch = vec![0.0; network.scratch_len()];
         let (hidden, active) = (&mut self.hidden, &mut self.active);
-        let done = network.run_and_tell(&self.input, &mut self.output, &mut scratch, |activity| {
+        let done = network.run_traced(&self.input, &mut self.output, &mut scratch, |activity| {
             if activity.input.len() == PIXELS && activity.output.len() == HIDDEN {
                 *active = activity.input.active() as f32 / PIXELS as f32;
                 read(activity.output, hidden);

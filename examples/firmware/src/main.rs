@@ -13,7 +13,7 @@ use board::{instructions, print};
 use zor_edge::{Learner, Network, Optimizer, Rule, Target, state_len, weights_len};
 
 /// `zor train fashion-reconstruction --train-samples all`, then `zor export --int8`.
-static IMAGE: &[u8] = zor_edge::include_image!("../model.zore");
+static PROGRAM: &[u8] = zor_edge::include_program!("../model.zore");
 /// The first training image of each class, 28x28 bytes each.
 static SAMPLES: &[u8] = include_bytes!("../samples.bin");
 
@@ -48,9 +48,9 @@ impl Memory {
 }
 
 fn run(memory: &mut Memory) -> Result<(), &'static str> {
-    let (before, network) = (instructions(), Network::from_bytes(IMAGE));
+    let (before, network) = (instructions(), Network::from_bytes(PROGRAM));
     let network = network.map_err(|_| "the image is not sound")?;
-    print("image of bytes", IMAGE.len() as u64);
+    print("image of bytes", PROGRAM.len() as u64);
     print("checked in instructions", instructions() - before);
     print("input and output, bytes", 4 * 2 * PIXELS as u64);
     print("scratch memory, bytes", 4 * SCRATCH as u64);

@@ -160,7 +160,7 @@ fn product_rate() -> f64 {
     let mut buffer = Some(matrix.zeros_like());
     let time = median_time(|| {
         let (left, right) = (matrix.clone(), matrix.clone());
-        buffer = buffer.take().map(|buffer| ops::product(left, right, buffer, Transposed::Neither));
+        buffer = buffer.take().map(|buffer| ops::matmul(left, right, buffer, Transposed::Neither));
     });
     2e-6 * (SIDE * SIDE * SIDE) as f64 / time
 }

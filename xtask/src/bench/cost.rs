@@ -111,7 +111,7 @@ fn product_rate() -> f64 {
     let mut buffer = Some(matrix.zeros_like());
     let seconds = fastest(|| {
         let (left, right) = (matrix.clone(), matrix.clone());
-        buffer = buffer.take().map(|buffer| ops::product(left, right, buffer, Transposed::Neither));
+        buffer = buffer.take().map(|buffer| ops::matmul(left, right, buffer, Transposed::Neither));
     });
     2.0 * (SIDE * SIDE * SIDE) as f64 / seconds
 }
@@ -122,7 +122,7 @@ fn memory_rate() -> f64 {
     let (mut weight, direction) = (Some(noise(shape)), noise(shape));
     let seconds = fastest(|| {
         let direction = direction.clone();
-        weight = weight.take().map(|w| ops::move_weight(w, direction, 1.0, 1e-9, f32::INFINITY));
+        weight = weight.take().map(|w| ops::scaled_sum(w, direction, 1.0, 1e-9, f32::INFINITY));
     });
     (3 * 4 * shape[0] * shape[1]) as f64 / seconds
 }

@@ -12,8 +12,8 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use zor::core::Network;
 use zor::core::burn::tensor::activation;
-use zor::export::{self, DType, Path};
-use zor::io::edge::Image;
+use zor::export::{self, DType, ProductStrategy};
+use zor::io::edge::Program;
 use zor::model::Model;
 use zor::prelude::*;
 use zor::settings::Settings;
@@ -85,12 +85,12 @@ fn products() -> Result<Value, String> {
     for [inputs, units] in SIZES {
         let network = Network::builder(&[inputs]).layer(zor::core::DenseConfig::new(units));
         let network = network.build(&Device::flex()).map_err(text)?;
-        for dtype in [DType::F32, DType::Int8] {
+        for dtype in [DType::F32, DType::I8] {
             let samples = samples(inputs, 0);
             let image = zor::io::edge::export(&network, dtype, &samples.concat()).map_err(text)?;
             for cached in [true, false] {
                 let copies = if cached { 1 } else { OUT_OF_CACHE / image.bytes().len() };
-                let images: Vec<Image> = std::iter::repeat_n(&image, copies).cloned().collect();
+                let images: Vec<Program> = std::iter::repeat_n(&image, copies).cloned().collect();
                 for (silent, _) in SILENT {
                     let reads = !cached && [inputs, units] == NARROW;
                     let inputs = self::samples(inputs, silent);
@@ -147,7 +147,7 @@ const READING: &str = "reading their rows, and nothing else";
 
 /// A byte of every line of an image's rows for the inputs that are not silent, once all of them
 /// were asked for.
-fn read_rows(image: &Image, rows: &[usize], length: usize) -> u8 {
+fn read_rows(image: &Program, rows: &[usize], length: usize) -> u8 {
     let bytes = |row: &usize| image.bytes()[WEIGHTS + row * length..][..length].iter().step_by(64);
     #[cfg(target_arch = "x86_64")]
     for byte in rows.iter().flat_map(bytes) {
@@ -158,10 +158,11 @@ fn read_rows(image: &Image, rows: &[usize], length: usize) -> u8 {
     rows.iter().flat_map(bytes).fold(0, |all, byte| all ^ byte)
 }
 
-fn timed(images: &[Image], samples: &[Vec<f32>], reads: bool) -> Result<rounds::Times, String> {
+fn timed(images: &[Program], samples: &[Vec<f32>], reads: bool) -> Result<rounds::Times, String> {
     let own: Vec<_> =
         images.iter().map(|image| image.network().map_err(text)).collect::<Result<_, _>>()?;
-    let dense: Vec<_> = own.iter().map(|network| network.always(Path::Dense)).collect();
+    let dense: Vec<_> =
+        own.iter().map(|network| network.with_strategy(ProductStrategy::Dense)).collect();
     let mut output = vec![0.0; own[0].output_shape().iter().product()];
     let mut scratch = vec![0.0; own[0].scratch_len()];
     // About ten milliseconds a round, and at least all copies once.
@@ -223,12 +224,12 @@ fn latency(peer: bool) -> Result<Value, String> {
         |model: &Model, dtype| export::export(model, &data, dtype, &Device::flex()).map_err(text);
     let images = [
         image(&dense, DType::F32)?,
-        image(&dense, DType::Int8)?,
+        image(&dense, DType::I8)?,
         image(&sparse, DType::F32)?,
-        image(&sparse, DType::Int8)?,
+        image(&sparse, DType::I8)?,
     ];
     const N: usize = 1000;
-    let own = |image: &Image| -> Result<f64, String> {
+    let own = |image: &Program| -> Result<f64, String> {
         let network = image.network().map_err(text)?;
         let (mut output, mut scratch) = (vec![0.0; 784], vec![0.0; network.scratch_len()]);
         let start = Instant::now();
@@ -333,7 +334,7 @@ pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<u64, String> {
             Ok(held)
         });
     }
-    let dtype = if runtime == HELD[0] { DType::F32 } else { DType::Int8 };
+    let dtype = if runtime == HELD[0] { DType::F32 } else { DType::I8 };
     let image = zor::io::edge::export(&network, dtype, &samples.concat()).map_err(text)?;
     grown(|| {
         let (image, input) = (image.clone(), samples[0].clone());
@@ -413,7 +414,7 @@ fn learning() -> Result<Value, String> {
             learner.predict(sample, &mut output, &mut scratch).map_err(text)?;
             outputs.extend(output);
         }
-        runtime.push(Deviation::between(&evaluation, &outputs).map_err(text)?.psnr_db());
+        runtime.push(ErrorMetrics::between(&evaluation, &outputs).map_err(text)?.psnr_db());
     }
     let (preset, runtime, seconds) =
         (Spread::of(&preset), Spread::of(&runtime), Spread::of(&seconds));
@@ -433,7 +434,7 @@ fn learning() -> Result<Value, String> {
 /// Promises, beside the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for size in SIZES {
-        for dtype in [DType::F32, DType::Int8] {
+        for dtype in [DType::F32, DType::I8] {
             for cached in [true, false] {
                 for (silent, times) in SILENT {
                     let name = name(size, dtype, cached, silent);

@@ -89,7 +89,7 @@ fn measure(
     let own = || {
         let start = Instant::now();
         for sample in all() {
-            let output = network.predict_with(sample.clone(), &mut workspace).map_err(text)?;
+            let output = network.predict_in(sample.clone(), &mut workspace).map_err(text)?;
             workspace.give(output);
         }
         Ok(per_sample(start))

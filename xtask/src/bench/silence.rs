@@ -110,7 +110,7 @@ fn measure(settings: &Settings, data: &Data) -> Result<Value, String> {
     let (seconds, model) = (trained.train_seconds, model(trained.network, settings));
     let whole = evaluate(&model.network, settings, &*data.evaluation, &device).map_err(text)?;
     let export = |dtype| export::export(&model, data, dtype, &device).map_err(text);
-    let (f32_image, int8_image) = (export(DType::F32)?, export(DType::Int8)?);
+    let (f32_image, int8_image) = (export(DType::F32)?, export(DType::I8)?);
     let measure = |image| export::evaluate(image, &model, data, &device).map_err(text);
     let (exact, small) = (measure(&f32_image)?, measure(&int8_image)?);
     let headline = |score: &Score| score.headline().map(Figure::shown_value);
@@ -133,7 +133,7 @@ fn measure(settings: &Settings, data: &Data) -> Result<Value, String> {
 }
 
 /// The largest difference of an output, by the largest output of its sample or 1.
-fn difference(model: &Model, image: &zor::io::edge::Image, data: &Data) -> Result<f64, String> {
+fn difference(model: &Model, image: &zor::io::edge::Program, data: &Data) -> Result<f64, String> {
     let small = image.network().map_err(text)?;
     let outputs: usize = small.output_shape().iter().product();
     let (mut output, mut scratch) = (vec![0.0; outputs], vec![0.0; small.scratch_len()]);

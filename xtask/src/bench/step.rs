@@ -7,7 +7,7 @@ use std::time::Instant;
 use gemm::Parallelism;
 use serde_json::{Map, Value, json};
 use zor::core::ops::{self, Transposed};
-use zor::core::{Network, Rule, Unread};
+use zor::core::{Network, PendingMetrics, Rule};
 use zor::prelude::*;
 use zor::training::Method;
 
@@ -141,7 +141,7 @@ struct Own {
     input: Tensor<2>,
     steps: usize,
     method: Method,
-    runs_ahead: bool,
+    is_asynchronous: bool,
 }
 
 impl Own {
@@ -149,19 +149,19 @@ impl Own {
         let network = Network::dense(&case.sizes).rule(rule);
         let network = network.build(device).map_err(text)?;
         let input = noise_on(device, [case.batch, case.sizes[0]]);
-        let runs_ahead = ops::runs_ahead(device);
-        Ok(Self { network, input, steps: case.steps, method, runs_ahead })
+        let is_asynchronous = ops::is_asynchronous(device);
+        Ok(Self { network, input, steps: case.steps, method, is_asynchronous })
     }
 
     /// The mean of a round. A device with a queue is waited for at its end, as in a training.
     fn milliseconds(&mut self) -> Result<f64, String> {
         let optimizer = AdamW::default();
-        let mut unread: Option<Unread> = None;
+        let mut unread: Option<PendingMetrics> = None;
         let start = Instant::now();
         for _ in 0..self.steps {
             let (input, target) = (self.input.clone(), self.input.clone());
-            if self.runs_ahead {
-                let last = self.network.train_batch_unread(&optimizer, input, target);
+            if self.is_asynchronous {
+                let last = self.network.enqueue_batch(&optimizer, input, target);
                 unread = Some(last.map_err(text)?);
                 continue;
             }
@@ -229,7 +229,7 @@ impl Product {
     fn milliseconds(&mut self) -> f64 {
         let start = Instant::now();
         let (left, right, how) = (self.left.clone(), self.right.clone(), self.how);
-        self.result = self.result.take().map(|result| ops::product(left, right, result, how));
+        self.result = self.result.take().map(|result| ops::matmul(left, right, result, how));
         start.elapsed().as_secs_f64() * 1e3
     }
 

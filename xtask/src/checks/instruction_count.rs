@@ -106,7 +106,7 @@ pub(crate) fn repeat(case: &str, times: &str) -> Result<(), String> {
             let (network, input) = (dense(Rule::default())?, noise([1, 784]));
             let mut workspace = Workspace::new(&device);
             for _ in 0..times {
-                let output = network.predict_with(input.clone(), &mut workspace).map_err(text)?;
+                let output = network.predict_in(input.clone(), &mut workspace).map_err(text)?;
                 workspace.give(output);
             }
             return Ok(());

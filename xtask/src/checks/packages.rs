@@ -9,7 +9,7 @@ use crate::paths::root;
 
 /// The crates that are published.
 const PUBLISHED: [&str; 8] =
-    ["zor-random", "zor-core", "zor-edge", "zor-optim", "zor-data", "zor-io", "zor", "zor-cli"];
+    ["zor-random", "zor-core", "zor-edge", "zor-optim", "zor-data", "zor-io", "zor-nn", "zor-cli"];
 
 /// Features that are off by default and compile without a GPU's libraries, all at once: each build of burn is minutes.
 const FEATURES: &str = "ndarray,wgpu,vulkan,metal,cuda,rocm,autotune,fusion";

@@ -10,7 +10,7 @@ use zor::backprop::baseline::{self, Output};
 use zor::core::{Activation, Network, Optimizer, Rule};
 use zor::data::{Batch, Batches, Order};
 use zor::optim::{AdamW, Muon, Schedule};
-use zor::prelude::{Deviation, Device, matrix};
+use zor::prelude::{Device, ErrorMetrics, matrix};
 use zor::settings::Settings;
 use zor::tasks::Data;
 use zor::tasks::parts::images::LoadedSet;
@@ -270,7 +270,7 @@ impl Bench<'_> {
 /// One training and its evaluation.
 struct Run {
     seed: u64,
-    deviation: Deviation,
+    deviation: ErrorMetrics,
     seconds: f64,
 }
 

@@ -96,12 +96,12 @@ fn elements() -> Vec<Case> {
             gate(with.0, with.1, true, on)
         }),
         case("silence", sizes_with([0.2, 0.5]), |(shape, threshold), on| {
-            plain([ops::silence(draw(shape, 1, on), threshold)])
+            plain([ops::zero_at_or_below(draw(shape, 1, on), threshold)])
         }),
         case("positive", SIZES, |shape, on| {
             // Zero is not above zero.
             let input = draw_changed(shape, 1, on, |at, x| if at == 0 { 0.0 } else { x });
-            plain([ops::positive(input, draw(shape, 2, on))])
+            plain([ops::step_mask(input, draw(shape, 2, on))])
         }),
         case("multiply, shared memory kept", SIZES, |shape, on| {
             let kept = draw(shape, 1, on);
@@ -109,8 +109,8 @@ fn elements() -> Vec<Case> {
         }),
         case("copy of shared memory", SIZES, |shape, on| {
             let kept = draw(shape, 1, on);
-            let own = Workspace::new(on).exclusive(kept.clone());
-            plain((ops::silence(own, 0.2), kept))
+            let own = Workspace::new(on).make_unique(kept.clone());
+            plain((ops::zero_at_or_below(own, 0.2), kept))
         }),
         case("error signal", SIZES, |shape, on| {
             let (signal, sums) = ops::error_signal(draw(shape, 1, on), draw(shape, 2, on));
@@ -158,7 +158,7 @@ fn columns() -> Vec<Case> {
         case("gated signal", sizes_with([true, false]), |(shape, is_binary), on| {
             let spikes = silent_column(shape, on);
             let spikes =
-                if is_binary { ops::positive(spikes - 0.3, draw(shape, 2, on)) } else { spikes };
+                if is_binary { ops::step_mask(spikes - 0.3, draw(shape, 2, on)) } else { spikes };
             plain([ops::gate_signal(draw(shape, 1, on), spikes, draw(shape, 3, on))])
         }),
         case(
@@ -222,7 +222,7 @@ fn products() -> Vec<Case> {
                 let silence =
                     |at: usize, x| if is_sparse && at.is_multiple_of(3) { 0.0 } else { x };
                 let (left, right) = (draw_changed(left, 8, on, silence), draw(right, 9, on));
-                let found = ops::product(left, right, draw([rows, columns], 10, on), transposed);
+                let found = ops::matmul(left, right, draw([rows, columns], 10, on), transposed);
                 vec![(found, (inner as f32).sqrt())]
             },
         ));
@@ -233,7 +233,7 @@ fn products() -> Vec<Case> {
         let matrix = draw([rows.min(200), columns], 1, on);
         let buffer = draw([columns, columns], 2, on);
         let square =
-            ops::symmetric_product(matrix.clone(), matrix.clone(), buffer, Transposed::Left);
+            ops::symmetric_matmul(matrix.clone(), matrix.clone(), buffer, Transposed::Left);
         let square = ops::add_to_diagonal(square / rows.min(200) as f32, 0.5);
         let product = ops::multiply_square(matrix, square.clone(), Side::Right);
         vec![(product, (columns as f32).sqrt()), (square, 1.0)]
@@ -247,7 +247,7 @@ fn products() -> Vec<Case> {
                 Side::Right => (Transposed::Right, rows, columns),
             };
             let (matrix, buffer) = (draw([rows, columns], 1, on), draw([n, n], 2, on));
-            let found = ops::symmetric_product(matrix.clone(), matrix, buffer, transposed);
+            let found = ops::symmetric_matmul(matrix.clone(), matrix, buffer, transposed);
             vec![(found, (inner as f32).sqrt())]
         },
     ));
@@ -284,7 +284,7 @@ fn updates() -> Vec<Case> {
             "weights moved and kept within a limit",
             sizes_with([(0.99, 1.0), (0.9, 0.4)]),
             |(shape, (decay, limit)), on| {
-                plain([ops::move_weight(draw(shape, 1, on), draw(shape, 2, on), decay, 0.5, limit)])
+                plain([ops::scaled_sum(draw(shape, 1, on), draw(shape, 2, on), decay, 0.5, limit)])
             },
         ),
         case("Frobenius norm", SIZES, |shape, on| {

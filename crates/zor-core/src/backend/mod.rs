@@ -128,13 +128,13 @@ pub trait ZorBackend: Backend {
         primitives::gate_signal::<Self>(signal, spikes, buffer)
     }
 
-    /// Zero for values that are not above a threshold; see [`crate::ops::silence`].
-    fn silence(tensor: FloatTensor<Self>, threshold: f32) -> FloatTensor<Self> {
+    /// Zero for values that are not above a threshold; see [`crate::ops::zero_at_or_below`].
+    fn zero_at_or_below(tensor: FloatTensor<Self>, threshold: f32) -> FloatTensor<Self> {
         Self::float_mul(tensor.clone(), primitives::above::<Self>(tensor, threshold))
     }
 
-    /// Where values are above zero; see [`crate::ops::positive`].
-    fn positive(tensor: FloatTensor<Self>, _buffer: FloatTensor<Self>) -> FloatTensor<Self> {
+    /// Where values are above zero; see [`crate::ops::step_mask`].
+    fn step_mask(tensor: FloatTensor<Self>, _buffer: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::above::<Self>(tensor, 0.0)
     }
 
@@ -143,29 +143,29 @@ pub trait ZorBackend: Backend {
         Self::float_mul(tensor, by)
     }
 
-    /// The same values in the buffer's memory; see [`crate::Workspace::exclusive`].
+    /// The same values in the buffer's memory; see [`crate::Workspace::make_unique`].
     fn copy(tensor: FloatTensor<Self>, buffer: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::copy::<Self>(tensor, buffer)
     }
 
-    /// A matrix product into a buffer; see [`crate::ops::product`].
-    fn product(
+    /// A matrix product into a buffer; see [`crate::ops::matmul`].
+    fn matmul(
         left: FloatTensor<Self>,
         right: FloatTensor<Self>,
         buffer: FloatTensor<Self>,
         transposed: Transposed,
     ) -> FloatTensor<Self> {
-        primitives::product::<Self>(left, right, buffer, transposed)
+        primitives::matmul::<Self>(left, right, buffer, transposed)
     }
 
-    /// A product that is known to be symmetric; see [`crate::ops::symmetric_product`].
-    fn symmetric_product(
+    /// A product that is known to be symmetric; see [`crate::ops::symmetric_matmul`].
+    fn symmetric_matmul(
         left: FloatTensor<Self>,
         right: FloatTensor<Self>,
         buffer: FloatTensor<Self>,
         transposed: Transposed,
     ) -> FloatTensor<Self> {
-        Self::product(left, right, buffer, transposed)
+        Self::matmul(left, right, buffer, transposed)
     }
 
     /// A matrix times a square one; see [`crate::ops::multiply_square`].
@@ -177,8 +177,8 @@ pub trait ZorBackend: Backend {
         // A buffer with two owners is left alone.
         let buffer = matrix.clone();
         match side {
-            Side::Left => Self::product(factor, matrix, buffer, Transposed::Neither),
-            Side::Right => Self::product(matrix, factor, buffer, Transposed::Neither),
+            Side::Left => Self::matmul(factor, matrix, buffer, Transposed::Neither),
+            Side::Right => Self::matmul(matrix, factor, buffer, Transposed::Neither),
         }
     }
 
@@ -286,15 +286,15 @@ pub trait ZorBackend: Backend {
         primitives::all_finite::<Self>(tensor)
     }
 
-    /// `clamp(decay * weight + rate * direction)`; see [`crate::ops::move_weight`].
-    fn move_weight(
+    /// `clamp(decay * weight + rate * direction)`; see [`crate::ops::scaled_sum`].
+    fn scaled_sum(
         weight: FloatTensor<Self>,
         direction: FloatTensor<Self>,
         decay: f32,
         rate: f32,
         limit: f32,
     ) -> FloatTensor<Self> {
-        primitives::move_weight::<Self>(weight, direction, decay, rate, limit)
+        primitives::scaled_sum::<Self>(weight, direction, decay, rate, limit)
     }
 
     /// Divides by the Frobenius norm; see [`crate::ops::frobenius_normalize`].
@@ -402,7 +402,7 @@ pub trait ZorBackend: Backend {
         moment_2: FloatTensor<Self>,
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let correlation = Self::product(presynaptic, signal, weight.clone(), Transposed::Left);
+        let correlation = Self::matmul(presynaptic, signal, weight.clone(), Transposed::Left);
         Self::adam_step(weight, correlation, moment_1, moment_2, step)
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn copy<B: Backend>(tensor: FloatTensor<B>, _buffer: FloatTensor<B>) 
     tensor
 }
 
-pub(super) fn product<B: Backend>(
+pub(super) fn matmul<B: Backend>(
     left: FloatTensor<B>,
     right: FloatTensor<B>,
     _buffer: FloatTensor<B>,
@@ -229,7 +229,7 @@ pub(super) fn read<B: Backend, const N: usize>(tensor: FloatTensor<B>) -> [f32; 
     values
 }
 
-pub(super) fn move_weight<B: Backend>(
+pub(super) fn scaled_sum<B: Backend>(
     weight: FloatTensor<B>,
     direction: FloatTensor<B>,
     decay: f32,
@@ -340,7 +340,7 @@ pub(super) fn adam_step<B: Backend>(
     let moment_2 = blend(moment_2, square, step.beta_2);
     let root = B::float_sqrt(B::float_mul_scalar(moment_2.clone(), step.correction_2.into()));
     let direction = B::float_div(moment_1.clone(), B::float_add_scalar(root, step.epsilon.into()));
-    let weight = move_weight::<B>(weight, direction, step.decay, step.rate, step.limit);
+    let weight = scaled_sum::<B>(weight, direction, step.decay, step.rate, step.limit);
     (weight, moment_1, moment_2)
 }
 

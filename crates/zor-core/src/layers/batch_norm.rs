@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, by_sample, channels, same_channels};
-use crate::build::{BuildContext, Fill};
+use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::memory::Mode;
@@ -67,7 +67,7 @@ impl Layer for BatchNorm {
         if pass.mode == Mode::Evaluate {
             let scale = scale / (self.variance.value() + self.config.epsilon).sqrt();
             let shift = shift - self.mean.value() * scale.clone();
-            let input = by_channel(pass.workspace.exclusive(input), channels);
+            let input = by_channel(pass.workspace.make_unique(input), channels);
             return by_sample(ops::scale_shift(input, scale, shift), rows);
         }
         let buffer = by_channel(pass.workspace.take(input.dims()), channels);
@@ -143,7 +143,7 @@ impl BatchNorm {
         for (running, batch) in [(&mut self.mean, mean), (&mut self.variance, unbiased)] {
             running.update(|value, _, step| {
                 let weight = momentum.max(1.0 / step as f32);
-                ops::move_weight(value, batch, 1.0 - weight, weight, f32::INFINITY)
+                ops::scaled_sum(value, batch, 1.0 - weight, weight, f32::INFINITY)
             });
         }
     }
@@ -168,13 +168,13 @@ impl LayerConfig for BatchNormConfig {
             )));
         }
         let shape = [1, channels(input_shape)];
-        let mut scale = context.parameter("scale", shape, Fill::Constant(1.0))?;
+        let mut scale = context.parameter("scale", shape, Initializer::Constant(1.0))?;
         scale.set_frozen(!self.trains_scale);
         Ok(Box::new(BatchNorm {
             scale,
-            shift: context.parameter("shift", shape, Fill::Constant(0.0))?,
-            mean: context.parameter("mean", shape, Fill::Constant(0.0))?,
-            variance: context.parameter("variance", shape, Fill::Constant(1.0))?,
+            shift: context.parameter("shift", shape, Initializer::Constant(0.0))?,
+            mean: context.parameter("mean", shape, Initializer::Constant(0.0))?,
+            variance: context.parameter("variance", shape, Initializer::Constant(1.0))?,
             config: *self,
         }))
     }

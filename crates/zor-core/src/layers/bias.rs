@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, by_sample, channels, same_channels};
-use crate::build::{BuildContext, Fill};
+use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops;
@@ -33,7 +33,7 @@ impl Layer for Bias {
 
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let rows = input.dims()[0];
-        let input = by_channel(pass.workspace.exclusive(input), channels(pass.shape));
+        let input = by_channel(pass.workspace.make_unique(input), channels(pass.shape));
         let offset = self.offset.value();
         by_sample(ops::scale_shift(input, offset.ones_like(), offset), rows)
     }
@@ -65,7 +65,7 @@ impl LayerConfig for BiasConfig {
         context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let shape = [1, channels(input_shape)];
-        let offset = context.parameter("offset", shape, Fill::Constant(0.0))?;
+        let offset = context.parameter("offset", shape, Initializer::Constant(0.0))?;
         Ok(Box::new(Bias { offset }))
     }
 }

@@ -101,8 +101,8 @@ impl Branch {
         let Signal { values, gated } = signal;
         if self.join == Join::Add {
             // The branch changes its signal in place; the shortcut's is the original.
-            let copy = workspace.exclusive(values.clone());
-            let gated_copy = gated.as_ref().map(|gated| workspace.exclusive(gated.clone()));
+            let copy = workspace.make_unique(values.clone());
+            let gated_copy = gated.as_ref().map(|gated| workspace.make_unique(gated.clone()));
             return (Signal { values: copy, gated: gated_copy }, Signal { values, gated });
         }
         let [beside, width] = self.channels;
@@ -139,8 +139,8 @@ impl Layer for Branch {
         let past = self.shortcut.forward(input, pass);
         match self.join {
             Join::Add => {
-                let sum = pass.workspace.exclusive(beside);
-                ops::move_weight(sum, past, 1.0, 1.0, f32::INFINITY)
+                let sum = pass.workspace.make_unique(beside);
+                ops::scaled_sum(sum, past, 1.0, 1.0, f32::INFINITY)
             }
             Join::Concatenate => {
                 let past = by_channel(past, self.channels[1]);
@@ -157,8 +157,8 @@ impl Layer for Branch {
         if !pass.signal_is_wanted {
             return Signal::new(below);
         }
-        let below = pass.workspace.exclusive(below);
-        let sum = ops::move_weight(below, past.clone(), 1.0, 1.0, f32::INFINITY);
+        let below = pass.workspace.make_unique(below);
+        let sum = ops::scaled_sum(below, past.clone(), 1.0, 1.0, f32::INFINITY);
         pass.workspace.give(past);
         Signal::new(sum)
     }

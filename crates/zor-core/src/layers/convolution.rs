@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pool::{WINNERS, route_to_winners};
 use super::{by_channel, map_shape};
-use crate::build::{BuildContext, Fill};
+use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops::{self, Geometry, Window};
@@ -384,12 +384,12 @@ impl LayerConfig for Conv2dConfig {
         }
         let [height, width] = self.window.kernel;
         let fill = match self.identity {
-            true => Fill::Identity {
+            true => Initializer::Identity {
                 deviation,
                 first: (height / 2 * width + width / 2) * map[2],
                 size: map[2].min(self.channels),
             },
-            false => Fill::Normal(deviation),
+            false => Initializer::Normal(deviation),
         };
         self.pool(geometry.output())?;
         let kernel = context.parameter("kernel", shape, fill)?;

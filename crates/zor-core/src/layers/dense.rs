@@ -6,7 +6,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::build::{BuildContext, Fill};
+use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops::{self, Transposed};
@@ -72,7 +72,7 @@ impl Layer for Dense {
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let [rows, _] = input.dims();
         let buffer = pass.workspace.take([rows, self.weight.shape()[1]]);
-        let output = ops::product(input.clone(), self.weight.value(), buffer, Transposed::Neither);
+        let output = ops::matmul(input.clone(), self.weight.value(), buffer, Transposed::Neither);
         pass.keep_to_learn(PRESYNAPTIC, input);
         output
     }
@@ -83,7 +83,7 @@ impl Layer for Dense {
         };
         let Signal { values, gated } = signal;
         let presynaptic = if self.normalize_presynaptic {
-            let own = pass.workspace.exclusive(presynaptic);
+            let own = pass.workspace.make_unique(presynaptic);
             ops::unit_normalize(own, ops::NORM_EPSILON)
         } else {
             presynaptic
@@ -91,7 +91,7 @@ impl Layer for Dense {
         let workspace = &mut *pass.workspace;
         let below = pass.signal_is_wanted.then(|| {
             let buffer = workspace.take(presynaptic.dims());
-            ops::product(values.clone(), self.weight.value(), buffer, Transposed::Right)
+            ops::matmul(values.clone(), self.weight.value(), buffer, Transposed::Right)
         });
         let above = gated.as_ref().unwrap_or(&values);
         pass.optimizer.step_in_factors(&mut self.weight, &presynaptic, above, workspace);
@@ -149,7 +149,9 @@ impl LayerConfig for DenseConfig {
         let deviation = scale * (2.0 / (inputs + self.units) as f32).sqrt();
         let shape = [inputs, self.units];
         Ok(Box::new(Dense {
-            weight: context.parameter("weight", shape, Fill::Normal(deviation))?.with_limit(limit),
+            weight: context
+                .parameter("weight", shape, Initializer::Normal(deviation))?
+                .with_limit(limit),
             normalize_presynaptic: self
                 .normalize_presynaptic
                 .unwrap_or(context.rule().normalize_presynaptic),

@@ -60,7 +60,7 @@ impl Layer for Dropout {
             .collect();
         let mask = Tensor::from_data(TensorData::new(mask, shape), pass.workspace.device());
         pass.memory.keep(MASK, mask.clone());
-        ops::multiply(pass.workspace.exclusive(input), mask)
+        ops::multiply(pass.workspace.make_unique(input), mask)
     }
 
     fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {

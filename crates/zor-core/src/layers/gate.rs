@@ -22,13 +22,13 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::memory::{Memory, Mode};
 use crate::ops::{self, GateSettings};
-use crate::rule::{Rule, SignalGate, Sparsity};
+use crate::rule::{Rule, SignalGate, SparsityControl};
 use crate::workspace::Workspace;
 
 /// Where in the network a gate stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum GatePosition {
     /// Before the first weights.
     Input,
     /// Between weights.
@@ -43,7 +43,7 @@ pub enum Place {
 #[serde(default, deny_unknown_fields)]
 pub struct GateConfig {
     /// Where it stands.
-    pub place: Place,
+    pub place: GatePosition,
     /// Overrides [`Rule::threshold`](crate::Rule::threshold).
     pub threshold: Option<f32>,
     /// Subtracted from what comes in.
@@ -51,7 +51,7 @@ pub struct GateConfig {
     pub inhibition: f32,
     /// Overrides [`Rule::sparsity`](crate::Rule::sparsity).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sparsity: Option<Sparsity>,
+    pub sparsity: Option<SparsityControl>,
     /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate), of a hidden gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
@@ -77,7 +77,7 @@ fn is_zero(number: &f32) -> bool {
 
 impl GateConfig {
     /// A gate at a place, all else from the rule.
-    pub fn at(place: Place) -> Self {
+    pub fn at(place: GatePosition) -> Self {
         Self { place, ..Self::default() }
     }
 }
@@ -85,12 +85,12 @@ impl GateConfig {
 /// Units that spike.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    place: Place,
+    place: GatePosition,
     spikes: bool,
     settings: GateSettings,
     inhibition: f32,
     target_spike_rate: Option<f32>,
-    sparsity: Sparsity,
+    sparsity: SparsityControl,
     activation: Activation,
     signal_gate: SignalGate,
     normalize_signal: bool,
@@ -140,7 +140,7 @@ impl Gate {
     /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes beside them.
     fn outputs_show_spikes(&self) -> bool {
         // What is done with a network's outputs would change what is kept of them here.
-        self.place != Place::Output
+        self.place != GatePosition::Output
             && self.settings.threshold >= 0.0
             && matches!(self.activation, Activation::None)
     }
@@ -170,7 +170,7 @@ impl Layer for Gate {
 
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let mode = pass.mode;
-        let bare = self.place == Place::Output && mode == Mode::Evaluate;
+        let bare = self.place == GatePosition::Output && mode == Mode::Evaluate;
         if !self.spikes || bare {
             return self.activation.apply(input);
         }
@@ -181,12 +181,12 @@ impl Layer for Gate {
             pass.memory.set_number(QUANTILE, quantile);
         }
         let input = match self.inhibition {
-            0.0 => pass.workspace.exclusive(input),
-            inhibition => pass.workspace.exclusive(input).sub_scalar(inhibition),
+            0.0 => pass.workspace.make_unique(input),
+            inhibition => pass.workspace.make_unique(input).sub_scalar(inhibition),
         };
         if mode == Mode::Evaluate && !self.settings.stateful {
             // Nobody asks what fired, and nothing is left.
-            return self.activation.apply(ops::silence(input, self.settings.threshold));
+            return self.activation.apply(ops::zero_at_or_below(input, self.settings.threshold));
         }
         let charge = self.charge(pass.memory, pass.workspace, shape);
         // Spikes are those of the last training pass: an evaluation leaves them alone.
@@ -219,7 +219,7 @@ impl Layer for Gate {
         let spikes = kept.map(|kept| {
             if self.outputs_show_spikes() {
                 let buffer = pass.workspace.take(kept.dims());
-                ops::positive(kept.clone(), buffer)
+                ops::step_mask(kept.clone(), buffer)
             } else {
                 kept.clone()
             }
@@ -253,8 +253,8 @@ impl Layer for Gate {
         if let Some(quantile) = pass.memory.take_number(QUANTILE) {
             let missing = quantile - self.settings.threshold - self.inhibition;
             let moves = match self.sparsity {
-                Sparsity::Threshold => &mut self.settings.threshold,
-                Sparsity::Inhibition => &mut self.inhibition,
+                SparsityControl::Threshold => &mut self.settings.threshold,
+                SparsityControl::Inhibition => &mut self.inhibition,
             };
             *moves += FOLLOWS * missing;
         }
@@ -299,12 +299,12 @@ impl LayerConfig for GateConfig {
             return Err(Error::setting("the threshold or the inhibition is not a number"));
         }
         let spikes = self.spikes.unwrap_or(match self.place {
-            Place::Input => rule.gate_input,
-            Place::Hidden => true,
-            Place::Output => rule.gate_output,
+            GatePosition::Input => rule.gate_input,
+            GatePosition::Hidden => true,
+            GatePosition::Output => rule.gate_output,
         });
         let target = self.target_spike_rate.or(rule.target_spike_rate);
-        let target_spike_rate = target.filter(|_| self.place == Place::Hidden);
+        let target_spike_rate = target.filter(|_| self.place == GatePosition::Hidden);
         let stateful = self.stateful.unwrap_or(rule.stateful);
         Rule { target_spike_rate, stateful, ..Rule::default() }.check()?;
         Ok(Box::new(Gate {

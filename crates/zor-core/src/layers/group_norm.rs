@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{by_channel, by_sample, channels, same_channels};
-use crate::build::{BuildContext, Fill};
+use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::memory::Mode;
@@ -46,7 +46,7 @@ pub struct GroupNorm {
 
 /// `x'`, kept for learning.
 const NORMALIZED: &str = "normalized";
-/// Deviation of every sample's groups: `[batch, groups]`.
+/// ErrorMetrics of every sample's groups: `[batch, groups]`.
 const DEVIATION: &str = "deviation";
 
 impl GroupNorm {
@@ -88,7 +88,7 @@ impl Layer for GroupNorm {
             pass.memory.keep(NORMALIZED, normalized.clone());
             pass.memory.keep(DEVIATION, deviation.reshape([shape[0], self.config.groups]));
         }
-        let normalized = by_channel(pass.workspace.exclusive(normalized), self.channels());
+        let normalized = by_channel(pass.workspace.make_unique(normalized), self.channels());
         by_sample(ops::scale_shift(normalized, self.scale.value(), self.shift.value()), shape[0])
     }
 
@@ -153,8 +153,8 @@ impl LayerConfig for GroupNormConfig {
             )));
         }
         Ok(Box::new(GroupNorm {
-            scale: context.parameter("scale", [1, channels], Fill::Constant(1.0))?,
-            shift: context.parameter("shift", [1, channels], Fill::Constant(0.0))?,
+            scale: context.parameter("scale", [1, channels], Initializer::Constant(1.0))?,
+            shift: context.parameter("shift", [1, channels], Initializer::Constant(0.0))?,
             config: *self,
         }))
     }

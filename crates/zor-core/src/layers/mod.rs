@@ -22,7 +22,7 @@ pub use branch::{Branch, BranchConfig, Join};
 pub use convolution::{Conv2d, Conv2dConfig};
 pub use dense::{Dense, DenseConfig};
 pub use dropout::{Dropout, DropoutConfig};
-pub use gate::{Gate, GateConfig, Place};
+pub use gate::{Gate, GateConfig, GatePosition};
 pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use pool::{Pool2d, Pool2dConfig, Pooling, Upsample, UpsampleConfig};
 pub use reshape::{Reshape, ReshapeConfig};

@@ -40,7 +40,7 @@ impl Layer for Scale {
     }
 
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
-        pass.workspace.exclusive(input) * self.config.factor
+        pass.workspace.make_unique(input) * self.config.factor
     }
 
     fn learn(&mut self, signal: Signal, _: &mut LearnPass<'_>) -> Signal {

@@ -62,7 +62,7 @@ fn check(what: &str, at: &Tensor<2>, found: &Tensor<2>, value: impl Fn(Tensor<2>
 /// Compares what a layer learns and sends down with the gradient of `sum(signal * output)`.
 fn is_gradient(config: impl LayerConfig, shape: &[usize], batch: usize) {
     let device = Device::flex();
-    let mut context = BuildContext::drawn(Rule::backprop(), 7, &device);
+    let mut context = BuildContext::with_random_weights(Rule::backprop(), 7, &device);
     let layer = config.build(shape, &mut context).unwrap();
     let mut random = context.random().clone();
     let output = |layer: &dyn Layer, input: Tensor<2>| {
@@ -118,7 +118,7 @@ fn a_pool_within_a_convolution_is_the_pool_behind_it() {
     for (config, side) in pooled.into_iter().zip([2, 3, 2]) {
         for gated in [false, true] {
             let run = |config: &dyn LayerConfig| {
-                let mut context = BuildContext::drawn(Rule::classic(), 3, &device);
+                let mut context = BuildContext::with_random_weights(Rule::classic(), 3, &device);
                 let mut layer = config.build(&[7, 8, 9], &mut context).unwrap();
                 let mut random = Random::seeded(4);
                 let input = normal([3, 7 * 8 * 9], &mut random);
@@ -193,7 +193,7 @@ fn presynaptic_activity_is_normalised_by_channel() {
     for config in [Conv2dConfig::same(4, 3).with_groups(2), Conv2dConfig::up(4, 2).with_groups(2)] {
         let learned = |normalize: bool| {
             let config = Conv2dConfig { normalize_presynaptic: Some(normalize), ..config.clone() };
-            let mut context = BuildContext::drawn(Rule::default(), 3, &device);
+            let mut context = BuildContext::with_random_weights(Rule::default(), 3, &device);
             let mut layer = config.build(&[4, 4, 6], &mut context).unwrap();
             let mut random = Random::seeded(4);
             let input = normal([3, 96], &mut random);
@@ -244,7 +244,7 @@ fn a_prediction_of_batch_normalisation_uses_running_means() {
     for _ in 0..3 {
         network.train_batch(&Still, input.clone(), target.clone()).unwrap();
     }
-    let training = network.preview(input.clone()).unwrap();
+    let training = network.training_forward(input.clone()).unwrap();
     let prediction = network.predict(input).unwrap();
     let difference = (training - prediction).abs().max().into_data().iter::<f32>().next();
     assert!(difference.is_some_and(|d| d < 0.05), "{difference:?}");
@@ -286,13 +286,13 @@ fn dropout_is_silent_as_often_as_asked_and_differently_at_every_step() {
     };
     let input = Tensor::<2>::ones([10, 1000], &device);
     let mut dropout = network(0.3);
-    let first = dropout.preview(input.clone()).unwrap();
+    let first = dropout.training_forward(input.clone()).unwrap();
     let mean = first.clone().mean().into_data().iter::<f32>().next().unwrap();
     assert!((mean - 1.0).abs() < 0.03, "{mean}");
-    assert_eq!(first.into_data(), dropout.preview(input.clone()).unwrap().into_data());
-    let before = dropout.preview(input.clone()).unwrap().into_data();
+    assert_eq!(first.into_data(), dropout.training_forward(input.clone()).unwrap().into_data());
+    let before = dropout.training_forward(input.clone()).unwrap().into_data();
     dropout.train_batch(&Still, input.clone(), input.clone()).unwrap();
-    assert_ne!(before, dropout.preview(input.clone()).unwrap().into_data());
+    assert_ne!(before, dropout.training_forward(input.clone()).unwrap().into_data());
     assert_eq!(network(0.3).predict(input.clone()).unwrap().into_data(), input.into_data());
 }
 
@@ -333,7 +333,7 @@ fn a_network_of_all_layers_follows_the_gradient_under_the_backprop_rule() {
             check(&name, &value, &found, |value| {
                 let mut moved = build();
                 moved.layers_mut()[layer].parameters_mut()[index].set_value(value).unwrap();
-                let error = target.clone() - moved.preview(input.clone()).unwrap();
+                let error = target.clone() - moved.training_forward(input.clone()).unwrap();
                 -0.5 * dot(&error, &error)
             });
         }
@@ -386,7 +386,7 @@ fn classic_signals_pass_through_maps_in_both_forms() {
     let device = Device::flex();
     let network = Network::builder(&[8, 8, 2])
         .rule(Rule::classic())
-        .layer(GateConfig::at(Place::Input))
+        .layer(GateConfig::at(GatePosition::Input))
         .layer(Conv2dConfig::same(4, 3))
         .layer(BatchNormConfig::default())
         .layer(GateConfig::default())
@@ -394,7 +394,7 @@ fn classic_signals_pass_through_maps_in_both_forms() {
         .layer(Conv2dConfig::same(4, 3))
         .layer(GateConfig::default())
         .layer(DenseConfig::new(3))
-        .layer(GateConfig::at(Place::Output));
+        .layer(GateConfig::at(GatePosition::Output));
     let mut network = network.build(&device).unwrap();
     let input = normal([5, 128], &mut Random::seeded(1));
     network.train_batch(&Capture, input, vec![0, 1, 2, 0, 1]).unwrap();

@@ -11,7 +11,7 @@ use zor_core::burn::tensor::ops::{
 use zor_core::burn::tensor::{Tensor, activation, module};
 use zor_core::ops::{ErrorSums, Window};
 use zor_core::{
-    BatchNormConfig, Conv2dConfig, Deviation, GateConfig, GroupNormConfig, Layer, Network,
+    BatchNormConfig, Conv2dConfig, ErrorMetrics, GateConfig, GroupNormConfig, Layer, Network,
     Optimizer, Pool2dConfig, Pooling, ScaleConfig, Target, UpsampleConfig, Workspace,
 };
 
@@ -26,7 +26,7 @@ pub fn train_batch(
     optimizer: &dyn Optimizer,
     input: Tensor<2>,
     target: impl Into<Target>,
-) -> Result<Deviation> {
+) -> Result<ErrorMetrics> {
     let Gradients { values, statistics, deviation } = gradients(network, input, target.into())?;
     let mut workspace = Workspace::new(&network.device().clone());
     let (mut values, mut statistics) = (values.into_iter(), statistics.into_iter());
@@ -63,7 +63,7 @@ struct Gradients {
     values: Vec<Option<Tensor<2>>>,
     /// Batch values of running means, each with its momentum.
     statistics: Vec<(Tensor<2>, f32)>,
-    deviation: Deviation,
+    deviation: ErrorMetrics,
 }
 
 fn gradients(network: &Network, input: Tensor<2>, target: Target) -> Result<Gradients> {
@@ -102,7 +102,7 @@ fn gradients(network: &Network, input: Tensor<2>, target: Target) -> Result<Grad
     Ok(Gradients {
         values: parameters.iter().map(|parameter| parameter.grad(&found)).collect(),
         statistics,
-        deviation: Deviation { sums, elements: rows * columns },
+        deviation: ErrorMetrics { sums, elements: rows * columns },
     })
 }
 
@@ -295,8 +295,8 @@ mod tests {
     use std::sync::Mutex;
     use zor_core::burn::tensor::Device;
     use zor_core::{
-        Activation, BiasConfig, BranchConfig, DenseConfig, DropoutConfig, Parameter, Place, Random,
-        ReshapeConfig, Rule,
+        Activation, BiasConfig, BranchConfig, DenseConfig, DropoutConfig, GatePosition, Parameter,
+        Random, ReshapeConfig, Rule,
     };
 
     #[derive(Debug, Default)]
@@ -377,7 +377,7 @@ mod tests {
         let mut random = Random::seeded(3);
         let input = Parameter::normal("input", [5, 6], 1.0, &mut random, &device).value();
         for activation in [Activation::Relu, Activation::Sigmoid, Activation::Softmax] {
-            for place in [Place::Hidden, Place::Output] {
+            for place in [GatePosition::Hidden, GatePosition::Output] {
                 let gate = GateConfig { activation: activation.clone(), ..GateConfig::at(place) };
                 let network = Network::builder(&[6]).layer(DenseConfig::new(4)).layer(gate);
                 let network = network.build(&device).unwrap();

@@ -8,7 +8,7 @@ use burn::nn::loss::{MseLoss, Reduction};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, activation};
-use zor_core::Deviation;
+use zor_core::ErrorMetrics;
 use zor_core::ops::ErrorSums;
 
 use crate::error::Result;
@@ -54,13 +54,13 @@ pub struct Baseline {
     /// Its output function.
     pub output: Output,
     /// How far the evaluation images were off at its best.
-    pub best: Deviation,
+    pub best: ErrorMetrics,
     /// The step of its best.
     pub best_step: u64,
     /// Seconds of training, evaluations not counted.
     pub train_seconds: f64,
     /// Its evaluations: (step, deviation).
-    pub curve: Vec<(u64, Deviation)>,
+    pub curve: Vec<(u64, ErrorMetrics)>,
     network: Mlp,
 }
 
@@ -122,7 +122,7 @@ pub fn train(
         .collect::<Result<Vec<_>>>()?;
     let steps = steps(settings);
     let every = (steps / EVALUATIONS).max(1);
-    let mut best: Option<(Deviation, u64, Mlp)> = None;
+    let mut best: Option<(ErrorMetrics, u64, Mlp)> = None;
     let (mut curve, mut train_seconds) = (Vec::new(), 0.0);
     for step in 1..=steps {
         let start = Instant::now();
@@ -147,17 +147,17 @@ pub fn train(
         }
     }
     let (best, best_step, network) =
-        best.unwrap_or_else(|| (Deviation::default(), 0, network.valid()));
+        best.unwrap_or_else(|| (ErrorMetrics::default(), 0, network.valid()));
     Ok(Baseline { output, best, best_step, train_seconds, curve, network })
 }
 
-fn evaluate(network: &Mlp, output: Output, batches: &[Tensor<2>]) -> Deviation {
-    let mut total = Deviation::default();
+fn evaluate(network: &Mlp, output: Output, batches: &[Tensor<2>]) -> ErrorMetrics {
+    let mut total = ErrorMetrics::default();
     for input in batches {
         let predicted = network.forward(input.clone(), output);
         let [rows, columns] = predicted.dims();
         let (_, sums): (_, ErrorSums) = zor_core::ops::error_signal(input.clone(), predicted);
-        total += Deviation { sums, elements: rows * columns };
+        total += ErrorMetrics { sums, elements: rows * columns };
     }
     total
 }

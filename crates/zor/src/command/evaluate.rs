@@ -5,7 +5,7 @@ use serde_json::json;
 use super::arguments::EvalArguments;
 use super::results;
 use crate::model::Model;
-use crate::tasks::Place;
+use crate::tasks::DataLocation;
 use crate::training::evaluate::evaluate;
 use crate::{Error, Result, settings};
 
@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &EvalArguments) -> Result<()> {
         let flag = key.replace('_', "-");
         return Err(Error::input(format!("--{flag} has no effect here: {reason}")));
     }
-    let place = Place { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
+    let place = DataLocation { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
     let mut last = None;
     for set in task.evaluation_sets(&model, &place)? {
         set.remarks.iter().for_each(|remark| tell!("warning: {remark}"));

@@ -10,7 +10,7 @@ use super::{outputs, results};
 use crate::export::{self, DType};
 use crate::model::Model;
 use crate::settings::Settings;
-use crate::tasks::Place;
+use crate::tasks::DataLocation;
 use crate::training::evaluate::evaluate;
 use crate::training::run_folder;
 use crate::{Error, Result, shown};
@@ -31,19 +31,19 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
     let model = Model::load(&path, &device).map_err(|error| {
         error.with_advice("zor::io::edge::export makes a program with samples of another task")
     })?;
-    let place = Place { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
+    let place = DataLocation { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
     let (data, remarks) = model.settings.task.load_for(&model, &place)?;
     remarks.iter().for_each(|remark| tell!("warning: {remark}"));
-    let dtype = if arguments.int8 { DType::Int8 } else { DType::F32 };
-    let image = export::export(&model, &data, dtype, &device)?;
-    image.save(&out)?;
+    let dtype = if arguments.int8 { DType::I8 } else { DType::F32 };
+    let program = export::export(&model, &data, dtype, &device)?;
+    program.save(&out)?;
 
     // The program sees each input once.
     let settings =
         Settings { test_time_flip: false, test_time_shift: false, ..model.settings.clone() };
     let score = evaluate(&model.network, &settings, &*data.evaluation, &device)?;
-    let measured = export::evaluate(&image, &model, &data, &device)?;
-    let small = image.network()?;
+    let measured = export::evaluate(&program, &model, &data, &device)?;
+    let small = program.network()?;
     let headline = |score: &crate::training::score::Score| {
         score.headline().map_or_else(String::new, ToString::to_string)
     };
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         let (inputs, outputs) = (100.0 * layer.inputs, 100.0 * layer.outputs);
         let _ = writeln!(text, "{index:<8}{output:>16}{gate:>12}{inputs:>12.1} %{outputs:>12.1} %");
     }
-    let (bytes, scratch) = (image.bytes().len(), small.scratch_len());
+    let (bytes, scratch) = (program.bytes().len(), small.scratch_len());
     let _ = write!(
         text,
         "\n{}: {bytes} bytes; it runs in scratch memory of {scratch} numbers ({} bytes) and a few kilobytes of stack",

@@ -13,7 +13,7 @@ use super::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArgument
 use super::image_grid::{grid, write_png};
 use super::{make_folder, outputs};
 use crate::model::{Model, settings_of};
-use crate::prelude::{Deviation, Network, matrix};
+use crate::prelude::{ErrorMetrics, Network, matrix};
 use crate::tasks::parts::color::luminance_of;
 use crate::tasks::parts::colorize;
 use crate::training::run_folder;
@@ -49,7 +49,7 @@ pub(super) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let mut lines = Vec::new();
     for (index, path) in arguments.images.iter().enumerate() {
         let range = index * shape.len()..(index + 1) * shape.len();
-        let deviation = Deviation::between(&inputs[range.clone()], &outputs[range])?;
+        let deviation = ErrorMetrics::between(&inputs[range.clone()], &outputs[range])?;
         lines.push(format!("{}: {:.2} dB", shown(path), deviation.psnr_db()));
     }
     let identity = header.notes.get("run").map_or("", String::as_str);

@@ -81,7 +81,7 @@ pub(super) fn info(file: &Path) -> Result<()> {
 
 /// What an image for small devices says about itself.
 fn image_info(file: &Path) -> Result<()> {
-    let image = io::edge::Image::load(file)?;
+    let image = io::edge::Program::load(file)?;
     let network = image.network()?;
     let shape = |shape: [usize; 3]| shape.map(|size| size.to_string()).join("x");
     say!(
@@ -106,7 +106,7 @@ pub(super) fn verify(file: &Path) -> Result<()> {
     let file = &run::model_file(file)?;
     let place = shown(file);
     if Format::of(file) == Some(Format::Zore) {
-        io::edge::Image::load(file)?;
+        io::edge::Program::load(file)?;
         say!("{place}: checksum sound, every layer can be run");
         return Ok(());
     }

@@ -103,7 +103,7 @@ pub fn measure(case: &Case, device: &Device) -> Result<Pace> {
             let mut result = Some(draw([side; 2]));
             median(|| {
                 let (left, right) = (left.clone(), right.clone());
-                result = result.take().map(|to| ops::product(left, right, to, Transposed::Neither));
+                result = result.take().map(|to| ops::matmul(left, right, to, Transposed::Neither));
                 Ok(|| device.sync().map_err(|e| Error::new(ErrorKind::Device, e.to_string())))
             })?
         }
@@ -112,8 +112,7 @@ pub fn measure(case: &Case, device: &Device) -> Result<Pace> {
             let (input, target) = (draw([batch, sizes[0]]), draw([batch, sizes[2]]));
             let optimizer = AdamW::default();
             median(|| {
-                let error =
-                    network.train_batch_unread(&optimizer, input.clone(), target.clone())?;
+                let error = network.enqueue_batch(&optimizer, input.clone(), target.clone())?;
                 Ok(|| Ok(error.read().map(drop)?))
             })?
         }

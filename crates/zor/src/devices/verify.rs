@@ -7,9 +7,9 @@
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::cases::{self, Case};
 use zor_core::{
-    BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, GroupNormConfig, Network,
-    NetworkBuilder, Optimizer, Place, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
-    ScaleConfig, Target, Unread, ops,
+    BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, GatePosition,
+    GroupNormConfig, Network, NetworkBuilder, Optimizer, PendingMetrics, Pool2dConfig, Pooling,
+    Random, ReshapeConfig, Rule, ScaleConfig, Target, ops,
 };
 use zor_data::FashionMnist;
 use zor_optim::{AdamW, Muon, Sgd};
@@ -94,8 +94,8 @@ impl Suite<'_> {
             usize::from(network.train_batch(&optimizer, input.clone(), target.clone()).is_ok());
         wrong += usize::from(values(network.predict(input.clone())?) != before);
         // Without waiting it is told later, and weights stay finite.
-        let told = network.train_batch_unread(&optimizer, input.clone(), target);
-        wrong += usize::from(told.and_then(Unread::read).is_ok());
+        let told = network.enqueue_batch(&optimizer, input.clone(), target);
+        wrong += usize::from(told.and_then(PendingMetrics::read).is_ok());
         wrong += usize::from(!ops::all_finite(&network.predict(input)?));
         self.add("what is not finite is refused".to_owned(), wrong as f64, 0.0);
         Ok(())
@@ -164,7 +164,7 @@ fn small_conv() -> NetworkBuilder {
 
 fn residual() -> NetworkBuilder {
     Network::builder(&[20])
-        .layer(GateConfig::at(Place::Input))
+        .layer(GateConfig::at(GatePosition::Input))
         .layer(
             BranchConfig::residual()
                 .layer(DenseConfig::new(20))

@@ -13,7 +13,7 @@ use super::parts::images::{self, Subject};
 use super::parts::presets::idle_for_images;
 use super::parts::test_time_augmentation::Views;
 use super::parts::whitening;
-use super::{Data, EvaluationSet, Place, Task, fashion_classification};
+use super::{Data, DataLocation, EvaluationSet, Task, fashion_classification};
 use crate::backprop::alignment;
 use crate::error::Result;
 use crate::model::Model;
@@ -74,11 +74,11 @@ impl Task for Classification {
         self.subject.load(settings, tell)
     }
 
-    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+    fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
         self.subject.load_for(model, place, None)
     }
 
-    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+    fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
         self.subject.evaluation_sets(model, place, None)
     }
 

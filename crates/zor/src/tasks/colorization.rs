@@ -13,7 +13,7 @@ use super::parts::images::{self, Subject};
 use super::parts::networks;
 use super::parts::presets::idle_for_images;
 use super::reconstruction::{shown, shown_rows};
-use super::{Data, EvaluationSet, Place, Predict, Task, cifar_colorization};
+use super::{Data, DataLocation, EvaluationSet, Predict, Task, cifar_colorization};
 use crate::error::Result;
 use crate::model::Model;
 use crate::report::{Outcome, Picture, Report, Row, Watch};
@@ -70,11 +70,11 @@ impl Task for Colorization {
         self.subject.load(settings, tell)
     }
 
-    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+    fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
         self.subject.load_for(model, place, Some(3))
     }
 
-    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+    fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
         self.subject.evaluation_sets(model, place, Some(3))
     }
 

@@ -98,7 +98,7 @@ pub trait Task: fmt::Debug + Sync {
     ///
     /// # Errors
     /// When there are no data, or they do not suit the model.
-    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+    fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
         let data = self.load(&place.settings(&model.settings), &mut |_| {})?;
         Ok((data, Vec::new()))
     }
@@ -107,7 +107,7 @@ pub trait Task: fmt::Debug + Sync {
     ///
     /// # Errors
     /// Those of [`Task::load_for`].
-    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+    fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
         let (data, remarks) = self.load_for(model, place)?;
         let Data { evaluation_name: name, evaluation: examples, unit, .. } = data;
         Ok(vec![EvaluationSet { name, examples, remarks, left_out: 0, unit }])
@@ -189,7 +189,7 @@ pub trait Task: fmt::Debug + Sync {
         input: Tensor<2>,
         workspace: &mut Workspace,
     ) -> Result<Tensor<2>> {
-        Ok(network.predict_with(input, workspace)?)
+        Ok(network.predict_in(input, workspace)?)
     }
 
     /// Evaluates predictions of a set, whatever makes them: a network, its export or a baseline.
@@ -273,14 +273,14 @@ pub struct EvaluationSet {
 
 /// A place of data that the user gives for a model.
 #[derive(Clone, Debug, Default)]
-pub struct Place {
+pub struct DataLocation {
     /// The user's own data.
     pub data: Option<PathBuf>,
     /// The folder of named data sets.
     pub data_dir: Option<PathBuf>,
 }
 
-impl Place {
+impl DataLocation {
     /// The settings of a model, with all training examples and the data from this place.
     pub fn settings(&self, settings: &Settings) -> Settings {
         Settings {

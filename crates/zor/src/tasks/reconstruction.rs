@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use zor_core::{GateConfig, NetworkBuilder, Place as GatePlace};
+use zor_core::{GateConfig, GatePosition, NetworkBuilder};
 use zor_data::Examples;
 
 use super::parts::comparison::{self, train_backprop};
 use super::parts::images::{self, Subject};
 use super::parts::networks;
 use super::parts::presets::idle_for_images;
-use super::{Data, EvaluationSet, Place, Predict, Task, cifar_reconstruction, in_batches};
+use super::{Data, DataLocation, EvaluationSet, Predict, Task, cifar_reconstruction, in_batches};
 use crate::backprop::baseline::{self, Baseline, Output};
 use crate::error::Result;
 use crate::model::Model;
@@ -83,11 +83,11 @@ impl Task for Reconstruction {
         self.subject.load(settings, tell)
     }
 
-    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+    fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
         self.subject.load_for(model, place, None)
     }
 
-    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+    fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
         self.subject.evaluation_sets(model, place, None)
     }
 
@@ -96,7 +96,7 @@ impl Task for Reconstruction {
             return Ok(networks::conv_autoencoder(input, settings.hidden));
         }
         let activation = settings.output_activation.clone();
-        let output = GateConfig { activation, ..GateConfig::at(GatePlace::Output) };
+        let output = GateConfig { activation, ..GateConfig::at(GatePosition::Output) };
         let values = input.iter().product();
         Ok(networks::dense(input, &[settings.hidden], values).layer(output))
     }

@@ -14,7 +14,7 @@ use zor_data::table::{Rows, Schema, Table, WithTarget};
 use super::parts::comparison::{self, train_backprop};
 use super::parts::presets::stateless;
 use super::parts::selection;
-use super::{Data, EvaluationSet, Place, Predict, Task, in_batches};
+use super::{Data, DataLocation, EvaluationSet, Predict, Task, in_batches};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::report::{Outcome, Picture, Report, Watch};
@@ -121,7 +121,7 @@ impl Task for TablePrediction {
         Ok(data(rows.select(&train)?, rows.select(&evaluation)?, name, path))
     }
 
-    fn load_for(&self, model: &Model, place: &Place) -> Result<(Data, Vec<String>)> {
+    fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
         let rows = read_for(model, place, WithTarget::Required)?;
         let settings = place.settings(&model.settings);
         let (train, evaluation, name) = split(rows.name(), rows.len(), rows.labels(), &settings)?;
@@ -130,7 +130,7 @@ impl Task for TablePrediction {
         Ok((data, Vec::new()))
     }
 
-    fn evaluation_sets(&self, model: &Model, place: &Place) -> Result<Vec<EvaluationSet>> {
+    fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
         let rows = read_for(model, place, WithTarget::Required)?;
         let (name, remarks) = (rows.name().to_owned(), Vec::new());
         Ok(vec![EvaluationSet {
@@ -262,7 +262,7 @@ pub(crate) fn schema(model: &Model) -> Result<Schema> {
 }
 
 /// Reads the table that a user gives for a model.
-fn read_for(model: &Model, place: &Place, target: WithTarget) -> Result<Rows> {
+fn read_for(model: &Model, place: &DataLocation, target: WithTarget) -> Result<Rows> {
     let path = place.data.as_deref().ok_or_else(|| {
         Error::input("a model of a table needs a table; give a .csv file with --data")
     })?;
@@ -294,7 +294,7 @@ pub fn predict(model: &Model, table: &Table, device: &Device) -> Result<Vec<Pred
     let mut predictions = Vec::with_capacity(rows.len());
     for batch in in_batches(&rows, EVALUATION_BATCH) {
         let input = matrix(batch.inputs.numbers(), batch.rows, device)?;
-        let output = model.network.predict_with(input, &mut workspace)?;
+        let output = model.network.predict_in(input, &mut workspace)?;
         let n_outputs = output.dims()[1];
         let output = match schema.classes() {
             Some(_) => zor_core::ops::read(softmax(output, 1))?,

@@ -75,7 +75,7 @@ pub(crate) fn evaluate_with<T: Task + ?Sized>(
     Ok(score)
 }
 
-fn rmse(deviation: &zor_core::Deviation) -> Figure {
+fn rmse(deviation: &zor_core::ErrorMetrics) -> Figure {
     let mean = deviation.sums.squared / deviation.elements as f64;
     Figure::new("rmse", "RMSE", mean.sqrt(), super::score::Unit::Number).smaller_is_better()
 }

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
-use zor_core::{Deviation, Network, Optimizer, Target, Unread, ops};
+use zor_core::{ErrorMetrics, Network, Optimizer, PendingMetrics, Target, ops};
 use zor_data::{Batches, ClassWeighted, Examples, Order, Prefetch};
 
 use self::evaluate::evaluate;
@@ -47,7 +47,7 @@ pub struct Point {
     /// Seconds of training until then, without evaluations.
     pub seconds: f64,
     /// Error of the last training batch.
-    pub training: Deviation,
+    pub training: ErrorMetrics,
     /// The evaluation: of all examples at the end of a training, of the first 1,000 before.
     pub evaluation: Score,
 }
@@ -68,7 +68,7 @@ pub struct Training {
     /// Whether it was stopped before its last step.
     pub stopped: bool,
     /// Errors of the last batches that the device has not finished yet.
-    unread: VecDeque<Unread>,
+    unread: VecDeque<PendingMetrics>,
 }
 
 impl Training {
@@ -132,8 +132,8 @@ impl Training {
     }
 
     /// Waits for all but the last `queued` steps. Returns the error of the last one that is done.
-    fn synchronize_but(&mut self, queued: usize) -> Result<Deviation> {
-        let mut last = Deviation::default();
+    fn synchronize_but(&mut self, queued: usize) -> Result<ErrorMetrics> {
+        let mut last = ErrorMetrics::default();
         while self.unread.len() > queued
             && let Some(unread) = self.unread.pop_front()
         {
@@ -182,7 +182,7 @@ impl Training {
             let (input, target) = task.pair(&batch, settings, &device)?;
             prefetch.recycle(batch);
             let learn = |network: &mut Network| {
-                method.train_batch_unread(network, optimizer.as_ref(), input, target)
+                method.enqueue_batch(network, optimizer.as_ref(), input, target)
             };
             let unread = match &smaller {
                 Some(smaller) => {
@@ -199,7 +199,7 @@ impl Training {
             let (step, last) = (self.steps, self.steps == settings.steps);
             // Early steps change most: they are evaluated too, ever more rarely.
             let evaluated = step.is_power_of_two() || step % every == 0 || last;
-            let queued = if evaluated || !ops::runs_ahead(&device) { 0 } else { QUEUED };
+            let queued = if evaluated || !ops::is_asynchronous(&device) { 0 } else { QUEUED };
             let training = self.synchronize_but(queued)?;
             self.train_seconds += start.elapsed().as_secs_f64();
             if evaluated {
@@ -278,7 +278,7 @@ impl Method {
         optimizer: &dyn Optimizer,
         input: Tensor<2>,
         target: impl Into<Target>,
-    ) -> Result<Deviation> {
+    ) -> Result<ErrorMetrics> {
         match self {
             Self::LocalRule => Ok(network.train_batch(optimizer, input, target)?),
             Self::Autodiff => autodiff::train_batch(network, optimizer, input, target),
@@ -286,16 +286,16 @@ impl Method {
     }
 
     /// One training step without waiting for the device, and without an entry in the history; see
-    /// [`Network::train_batch_unread`].
-    fn train_batch_unread(
+    /// [`Network::enqueue_batch`].
+    fn enqueue_batch(
         self,
         network: &mut Network,
         optimizer: &dyn Optimizer,
         input: Tensor<2>,
         target: Target,
-    ) -> Result<Unread> {
+    ) -> Result<PendingMetrics> {
         match self {
-            Self::LocalRule => Ok(network.train_batch_unread(optimizer, input, target)?),
+            Self::LocalRule => Ok(network.enqueue_batch(optimizer, input, target)?),
             Self::Autodiff => Ok(autodiff::train_batch(network, optimizer, input, target)?.into()),
         }
     }

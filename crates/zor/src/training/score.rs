@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use zor_core::Deviation;
+use zor_core::ErrorMetrics;
 
 use crate::tasks::parts::confusion::Confusion;
 
@@ -15,7 +15,7 @@ pub struct Score {
     #[serde(default)]
     pub figures: Vec<Figure>,
     /// Error of the outputs; of classes, of their probabilities.
-    pub deviation: Deviation,
+    pub deviation: ErrorMetrics,
     /// Number of examples by true and predicted class, where there are classes.
     pub confusion: Option<Confusion>,
     /// Number of examples.
@@ -71,12 +71,12 @@ impl Figure {
     }
 
     /// Peak signal-to-noise ratio of values in [0, 1].
-    pub fn psnr(deviation: &Deviation) -> Self {
+    pub fn psnr(deviation: &ErrorMetrics) -> Self {
         Self::new("psnr_db", "PSNR", deviation.psnr_db(), Unit::Decibel)
     }
 
     /// Mean absolute error.
-    pub fn mae(deviation: &Deviation) -> Self {
+    pub fn mae(deviation: &ErrorMetrics) -> Self {
         Self::new("mae", "MAE", deviation.mae(), Unit::Number).smaller_is_better()
     }
 
@@ -107,7 +107,7 @@ impl fmt::Display for Figure {
 
 impl Score {
     /// A score of reproduced values in [0, 1].
-    pub fn of_images(deviation: Deviation, samples: usize) -> Self {
+    pub fn of_images(deviation: ErrorMetrics, samples: usize) -> Self {
         let figures = vec![Figure::psnr(&deviation), Figure::mae(&deviation)];
         Self { figures, deviation, confusion: None, samples }
     }

@@ -13,7 +13,7 @@ const NAMED: usize = 10;
 pub fn warnings(settings: &Settings, data: &Data, network: &Network) -> Vec<String> {
     let mut found: Vec<String> = data.train.notes().to_vec();
     found.extend(settings.task.warnings(settings, data));
-    if settings.precision != Precision::default() && !ops::runs_ahead(network.device()) {
+    if settings.precision != Precision::default() && !ops::is_asynchronous(network.device()) {
         found.push(format!(
             "precision {} has no effect on the CPU, which computes in f32",
             settings.precision.name()

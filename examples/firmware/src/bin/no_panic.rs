@@ -33,18 +33,18 @@ fn main() {
 }
 
 fn call_everything() {
-    let image: &[u8] = black_box(&[]);
+    let program: &[u8] = black_box(&[]);
     let input: &[f32] = black_box(&[]);
     let (mut output, mut scratch) = ([0.0; 8], [0.0; 8]);
     let (output, scratch) = (black_box(&mut output[..]), black_box(&mut scratch[..]));
-    if let Ok(network) = Network::from_bytes(image) {
+    if let Ok(network) = Network::from_bytes(program) {
         _ = black_box((network.dtype(), network.input_shape(), network.output_shape()));
         network.layers().for_each(|layer| _ = black_box(layer.geometry.multiply_adds()));
         _ = black_box(network.run(input, output, scratch));
         let tell = |activity: zor_edge::Activity<'_>| {
             _ = black_box((activity.output.active(), activity.output.get(black_box(7))));
         };
-        _ = black_box(network.run_and_tell(input, output, scratch, tell));
+        _ = black_box(network.run_traced(input, output, scratch, tell));
     }
     let widths: &[usize] = black_box(&[]);
     let (mut weights, mut state) = ([0.0; 8], [0.0; 8]);
@@ -58,7 +58,7 @@ fn call_everything() {
             _ = black_box(learner.learn(input, Target::Values(input)));
             _ = black_box(learner.learn(input, Target::Classes(black_box(&[]))));
             _ = black_box(learner.predict(input, output, scratch));
-            _ = black_box(learner.write_image(|piece| _ = black_box(piece)));
+            _ = black_box(learner.write_program(|piece| _ = black_box(piece)));
             _ = black_box((learner.weights().len(), learner.state_bytes()));
         }
     }

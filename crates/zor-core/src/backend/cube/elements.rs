@@ -80,13 +80,7 @@ fn is_finite(value: f32) -> bool {
 
 /// What a direction says nothing finite about stays.
 #[cube(launch)]
-pub(super) fn move_weight(
-    weight: &mut [f32],
-    direction: &[f32],
-    decay: f32,
-    rate: f32,
-    limit: f32,
-) {
+pub(super) fn scaled_sum(weight: &mut [f32], direction: &[f32], decay: f32, rate: f32, limit: f32) {
     let at = ABSOLUTE_POS;
     if at < weight.len() {
         let direction = direction[at];

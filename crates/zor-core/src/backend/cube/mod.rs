@@ -90,13 +90,13 @@ impl ZorBackend for CubeBackend {
         gated
     }
 
-    fn silence(tensor: CubeTensor, threshold: f32) -> CubeTensor {
+    fn zero_at_or_below(tensor: CubeTensor, threshold: f32) -> CubeTensor {
         let tensor = writable(tensor);
         for_each!(elements::silence, tensor, buffer(&tensor), threshold);
         tensor
     }
 
-    fn positive(tensor: CubeTensor, result: CubeTensor) -> CubeTensor {
+    fn step_mask(tensor: CubeTensor, result: CubeTensor) -> CubeTensor {
         let result = reuse(result, size(&tensor));
         let tensor = readable(tensor);
         for_each!(elements::positive, tensor, buffer(&tensor), buffer(&result));
@@ -121,13 +121,13 @@ impl ZorBackend for CubeBackend {
         copy
     }
 
-    fn product(
+    fn matmul(
         left: CubeTensor,
         right: CubeTensor,
         result: CubeTensor,
         transposed: Transposed,
     ) -> CubeTensor {
-        product::product(left, right, result, transposed)
+        product::matmul(left, right, result, transposed)
     }
 
     fn normalize_presynaptic(
@@ -287,7 +287,7 @@ impl ZorBackend for CubeBackend {
         primitives::read::<Self, 1>(found) == [0.0]
     }
 
-    fn move_weight(
+    fn scaled_sum(
         weight: CubeTensor,
         direction: CubeTensor,
         decay: f32,
@@ -297,7 +297,7 @@ impl ZorBackend for CubeBackend {
         let (weight, direction) = (writable(weight), readable(direction));
         check_same(&weight, &direction);
         for_each!(
-            elements::move_weight,
+            elements::scaled_sum,
             weight,
             buffer(&weight),
             buffer(&direction),

@@ -15,7 +15,7 @@ pub(super) fn max(
 ) {
     let at = ABSOLUTE_POS;
     if at < output.len() {
-        let place = Place::of(at, comptime!(geometry.output()));
+        let place = GatePosition::of(at, comptime!(geometry.output()));
         let mut largest = f32::min_value();
         let mut winner = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
@@ -43,7 +43,7 @@ pub(super) fn max_route(
 ) {
     let at = ABSOLUTE_POS;
     if at < below.len() {
-        let place = Place::of(at, comptime!(geometry.input));
+        let place = GatePosition::of(at, comptime!(geometry.input));
         let mut sum = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
             let (there, from) = window(&place, element, geometry);
@@ -60,7 +60,7 @@ pub(super) fn max_route(
 pub(super) fn average(input: &[f32], output: &mut [f32], #[comptime] geometry: Geometry) {
     let at = ABSOLUTE_POS;
     if at < output.len() {
-        let place = Place::of(at, comptime!(geometry.output()));
+        let place = GatePosition::of(at, comptime!(geometry.output()));
         let mut sum = 0.0f32;
         let mut count = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
@@ -79,13 +79,13 @@ pub(super) fn average(input: &[f32], output: &mut [f32], #[comptime] geometry: G
 pub(super) fn average_adjoint(signal: &[f32], below: &mut [f32], #[comptime] geometry: Geometry) {
     let at = ABSOLUTE_POS;
     if at < below.len() {
-        let place = Place::of(at, comptime!(geometry.input));
+        let place = GatePosition::of(at, comptime!(geometry.input));
         let mut sum = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
             let (there, from) = window(&place, element, geometry);
             if there {
                 // How many pixels lie under that window.
-                let over = Place::of(from, comptime!(geometry.output()));
+                let over = GatePosition::of(from, comptime!(geometry.output()));
                 let mut count = 0.0f32;
                 for other in 0..comptime!(geometry.window.elements()) {
                     let (inside, _) = source(&over, other, geometry);
@@ -100,7 +100,7 @@ pub(super) fn average_adjoint(signal: &[f32], below: &mut [f32], #[comptime] geo
 
 /// A value of a batch of maps.
 #[derive(CubeType)]
-struct Place {
+struct GatePosition {
     sample: usize,
     y: usize,
     x: usize,
@@ -108,11 +108,11 @@ struct Place {
 }
 
 #[cube]
-impl Place {
-    fn of(at: usize, #[comptime] map: [usize; 3]) -> Place {
+impl GatePosition {
+    fn of(at: usize, #[comptime] map: [usize; 3]) -> GatePosition {
         let [height, width, channels] = comptime!(map);
         let pixel = at / channels;
-        Place {
+        GatePosition {
             sample: pixel / (height * width),
             y: pixel / width % height,
             x: pixel % width,
@@ -123,7 +123,7 @@ impl Place {
 
 /// Whether an element of a window lies on the input map, and where.
 #[cube]
-fn source(place: &Place, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
+fn source(place: &GatePosition, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
     let [height, width, channels] = comptime!(geometry.input);
     let window = comptime!(geometry.window);
     let kernel_width = comptime!(window.kernel[1]);
@@ -139,7 +139,7 @@ fn source(place: &Place, element: usize, #[comptime] geometry: Geometry) -> (boo
 
 /// Whether there is a window of which this element lies on a pixel of the input map, and where its output is.
 #[cube]
-fn window(place: &Place, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
+fn window(place: &GatePosition, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
     let [height, width, channels] = comptime!(geometry.output());
     let window = comptime!(geometry.window);
     let kernel_width = comptime!(window.kernel[1]);

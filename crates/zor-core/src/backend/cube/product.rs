@@ -21,7 +21,7 @@ use crate::backend::{Precision, Transposed};
 type B = CubeBackend;
 
 /// A product into a buffer; either operand may be a view.
-pub(super) fn product(
+pub(super) fn matmul(
     left: CubeTensor,
     right: CubeTensor,
     buffer: CubeTensor,

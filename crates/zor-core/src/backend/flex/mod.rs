@@ -148,7 +148,7 @@ impl ZorBackend for Flex {
         gated
     }
 
-    fn silence(tensor: FlexTensor, threshold: f32) -> FlexTensor {
+    fn zero_at_or_below(tensor: FlexTensor, threshold: f32) -> FlexTensor {
         let mut tensor = readable(tensor);
         let pass = |values: &mut [f32]| {
             simd(
@@ -163,7 +163,7 @@ impl ZorBackend for Flex {
         tensor
     }
 
-    fn positive(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
+    fn step_mask(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
         let mut result = reuse(buffer, size(&tensor));
         let tensor = readable(tensor);
         let pass = |to: &mut f32, from: f32| *to = if from > 0.0 { 1.0 } else { 0.0 };
@@ -185,7 +185,7 @@ impl ZorBackend for Flex {
         copy
     }
 
-    fn product(
+    fn matmul(
         left: FlexTensor,
         right: FlexTensor,
         buffer: FlexTensor,
@@ -195,13 +195,13 @@ impl ZorBackend for Flex {
         matrix_product(&left, &right, buffer, transposed)
     }
 
-    fn symmetric_product(
+    fn symmetric_matmul(
         left: FlexTensor,
         right: FlexTensor,
         buffer: FlexTensor,
         transposed: Transposed,
     ) -> FlexTensor {
-        product::symmetric_product(&readable(left), &readable(right), buffer, transposed)
+        product::symmetric_matmul(&readable(left), &readable(right), buffer, transposed)
     }
 
     fn multiply_square(matrix: FlexTensor, factor: FlexTensor, side: Side) -> FlexTensor {
@@ -340,7 +340,7 @@ impl ZorBackend for Flex {
         }
     }
 
-    fn move_weight(
+    fn scaled_sum(
         weight: FlexTensor,
         direction: FlexTensor,
         decay: f32,

@@ -60,7 +60,7 @@ fn operands<'a>(
 }
 
 /// Rows up to the diagonal and little further, and what is missing of them as a mirror image.
-pub(super) fn symmetric_product(
+pub(super) fn symmetric_matmul(
     left: &FlexTensor,
     right: &FlexTensor,
     buffer: FlexTensor,

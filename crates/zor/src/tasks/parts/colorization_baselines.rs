@@ -1,7 +1,7 @@
 //! Networks that colorize, compared with guesses from luminance alone.
 
 use zor_core::burn::tensor::Device;
-use zor_core::{Deviation, Network, Workspace};
+use zor_core::{ErrorMetrics, Network, Workspace};
 
 use super::color::{Guess, luminance, mean_ciede2000};
 use super::images;
@@ -18,7 +18,7 @@ pub struct Colours {
     /// The name of the network or guess.
     pub name: &'static str,
     /// Errors of the values.
-    pub deviation: Deviation,
+    pub deviation: ErrorMetrics,
     /// Mean CIEDE2000.
     pub difference: f64,
 }
@@ -43,7 +43,7 @@ pub fn compare(
         let mut workspace = Workspace::new(device);
         let answer = move |grey: &[f32]| {
             let grey = matrix(grey, grey.len() / pixels, device)?;
-            let found = network.predict_with(grey, &mut workspace)?;
+            let found = network.predict_in(grey, &mut workspace)?;
             Ok(found.into_data().iter::<f32>().collect())
         };
         contenders.push((name, Box::new(answer)));
@@ -57,7 +57,7 @@ pub fn compare(
     }
     let begin = |(name, _): &(&'static str, _)| Colours {
         name,
-        deviation: Deviation::default(),
+        deviation: ErrorMetrics::default(),
         difference: 0.0,
     };
     let mut all: Vec<Colours> = contenders.iter().map(begin).collect();
@@ -70,7 +70,7 @@ pub fn compare(
         let share = part.len() as f64 / set.len() as f64;
         for (colours, (_, answer)) in all.iter_mut().zip(&mut contenders) {
             let found = answer(&grey)?;
-            colours.deviation += Deviation::between(&truth, &found)?;
+            colours.deviation += ErrorMetrics::between(&truth, &found)?;
             colours.difference += share * mean_ciede2000(&truth, &found);
         }
     }

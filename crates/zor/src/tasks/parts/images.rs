@@ -14,7 +14,7 @@ use super::selection;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::settings::{Selection, Settings, TrainingSize};
-use crate::tasks::{Data, EvaluationSet, Place, Predict, Task};
+use crate::tasks::{Data, DataLocation, EvaluationSet, Predict, Task};
 use crate::training::evaluate::{Evaluation, Score, evaluate_with};
 use crate::training::warnings::list;
 
@@ -253,7 +253,7 @@ impl Subject {
     pub fn evaluation_sets(
         &self,
         model: &Model,
-        place: &Place,
+        place: &DataLocation,
         channels: Option<usize>,
     ) -> Result<Vec<EvaluationSet>> {
         let mut sets = Vec::new();
@@ -297,7 +297,7 @@ impl Subject {
     pub fn load_for(
         &self,
         model: &Model,
-        place: &Place,
+        place: &DataLocation,
         channels: Option<usize>,
     ) -> Result<(Data, Vec<String>)> {
         let settings = place.settings(&model.settings);

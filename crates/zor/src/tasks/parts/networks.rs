@@ -1,13 +1,13 @@
 //! Networks of the tasks, layer by layer.
 
 use zor_core::{
-    BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, Network, NetworkBuilder,
-    Place, Pool2dConfig, Pooling, ReshapeConfig, ScaleConfig, SequentialConfig,
+    BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, GatePosition, Network,
+    NetworkBuilder, Pool2dConfig, Pooling, ReshapeConfig, ScaleConfig, SequentialConfig,
 };
 
 /// Dense layers with a gate before each; `hidden` are the numbers of hidden units.
 pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilder {
-    let mut network = Network::builder(input).layer(GateConfig::at(Place::Input));
+    let mut network = Network::builder(input).layer(GateConfig::at(GatePosition::Input));
     for units in hidden {
         network = network.layer(DenseConfig::new(*units)).layer(GateConfig::default());
     }

@@ -3,7 +3,7 @@
 //! Presets were chosen on training images that were held out (10,000 to 20,000, for classification 50,000 to 60,000), never on images
 //! that a reported figure is measured on.
 
-use zor_core::{Rule, Sparsity};
+use zor_core::{Rule, SparsityControl};
 use zor_data::{Augment, Border};
 
 use crate::settings::{RuleName, Settings};
@@ -19,7 +19,7 @@ pub(crate) fn stateless(rule: RuleName) -> Rule {
 /// The rule of classifiers with a target spike rate: it normalises nothing.
 pub(crate) fn inhibited(rule: Rule) -> Rule {
     Rule {
-        sparsity: Sparsity::Inhibition,
+        sparsity: SparsityControl::Inhibition,
         normalize_signal: false,
         normalize_presynaptic: false,
         ..rule

@@ -31,16 +31,16 @@ impl Views {
         workspace: &mut Workspace,
     ) -> Result<Tensor<2>> {
         let &[height, width, channels] = network.input_shape() else {
-            return Ok(network.predict_with(images, workspace)?);
+            return Ok(network.predict_in(images, workspace)?);
         };
         let dims = images.dims();
         let mut sides = |images: Tensor<2>| -> Result<Tensor<2>> {
             let mirrored = self.flip.then(|| {
                 images.clone().reshape([dims[0], height, width, channels]).flip([2]).reshape(dims)
             });
-            let output = network.predict_with(images, workspace)?;
+            let output = network.predict_in(images, workspace)?;
             Ok(match mirrored {
-                Some(mirrored) => (output + network.predict_with(mirrored, workspace)?) * 0.5,
+                Some(mirrored) => (output + network.predict_in(mirrored, workspace)?) * 0.5,
                 None => output,
             })
         };

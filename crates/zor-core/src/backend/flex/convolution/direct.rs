@@ -204,9 +204,9 @@ impl pulp::WithSimd for Forward<'_> {
         let columns = geometry.window.kernel[1];
         for first in pixels.clone().step_by(ROWS) {
             let rows = (pixels.end - first).min(ROWS);
-            let mut places = [Place::of(&geometry, first); ROWS];
+            let mut places = [GatePosition::of(&geometry, first); ROWS];
             for (r, place) in places.iter_mut().enumerate().take(rows) {
-                *place = Place::of(&geometry, first + r);
+                *place = GatePosition::of(&geometry, first + r);
             }
             for group in 0..geometry.groups {
                 let channel = group * kernel.depth;
@@ -240,13 +240,13 @@ impl pulp::WithSimd for Forward<'_> {
 
 /// An output pixel.
 #[derive(Clone, Copy)]
-struct Place {
+struct GatePosition {
     map: usize,
     y: usize,
     x: usize,
 }
 
-impl Place {
+impl GatePosition {
     #[inline(always)]
     fn of(geometry: &Geometry, pixel: usize) -> Self {
         let [height, width, _] = geometry.output();
@@ -413,7 +413,7 @@ impl pulp::WithSimd for Correlate<'_> {
                     for element in 0..geometry.window.elements() {
                         let mut starts = [outside.as_ptr(); PIXELS];
                         for (j, start) in starts.iter_mut().enumerate().take(count) {
-                            let place = Place::of(&geometry, first + j);
+                            let place = GatePosition::of(&geometry, first + j);
                             let (row, column) =
                                 (element / window_columns, element % window_columns);
                             if let Some(at) = place.input(&geometry, row, column) {

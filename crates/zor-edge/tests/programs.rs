@@ -1,10 +1,10 @@
-//! Images as a user meets them: written, damaged, run.
+//! Programs as a user meets them: written, damaged, run.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
 use zor_edge::{
-    Activation, DType, Geometry, ImageError, Kind, LayerShape, LayerSource, Network, Path,
-    RunError, Values, Window, reseal, write,
+    Activation, DType, Geometry, Kind, LayerSource, LayerSpec, Network, ProductStrategy,
+    ProgramError, RunError, Values, Window, reseal, write,
 };
 
 /// Bytes where a network can use them.
@@ -21,7 +21,7 @@ impl Aligned {
     }
 }
 
-fn image(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Vec<u8> {
+fn program(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let length = write(dtype, input, layers, |piece| bytes.extend_from_slice(piece)).unwrap();
     assert_eq!(length, bytes.len());
@@ -33,15 +33,15 @@ fn le(values: &[f32]) -> Vec<u8> {
 }
 
 fn run(bytes: &[u8], input: &[f32]) -> Vec<f32> {
-    let image = Aligned::of(bytes);
-    let network = Network::from_bytes(image.bytes()).unwrap();
+    let program = Aligned::of(bytes);
+    let network = Network::from_bytes(program.bytes()).unwrap();
     let mut output = vec![f32::NAN; network.output_shape().iter().product()];
     let mut scratch = vec![f32::NAN; network.scratch_len()];
     network.run(input, &mut output, &mut scratch).unwrap();
     // Skipping what is silent changes no bit.
-    for path in [Path::Events, Path::Dense] {
+    for path in [ProductStrategy::Events, ProductStrategy::Dense] {
         let mut other = output.clone();
-        network.always(path).run(input, &mut other, &mut scratch).unwrap();
+        network.with_strategy(path).run(input, &mut other, &mut scratch).unwrap();
         assert_eq!(output, other);
     }
     output
@@ -52,11 +52,11 @@ const TWO_LAYERS: [f32; 6] = [1.0, -1.0, 2.0, 0.5, 1.0, 1.0];
 /// 2-2-1 with a gate, a scale and a bias between the layers.
 fn small() -> Vec<u8> {
     let weights = le(&TWO_LAYERS);
-    let below = LayerShape {
+    let below = LayerSpec {
         threshold: Some(0.5),
         has_scales: true,
         has_biases: true,
-        ..LayerShape::dense(2, 2)
+        ..LayerSpec::dense(2, 2)
     };
     let below = LayerSource {
         shape: below,
@@ -65,12 +65,12 @@ fn small() -> Vec<u8> {
         biases: &[0.0, 1.0],
     };
     let above = LayerSource {
-        shape: LayerShape::dense(2, 1),
+        shape: LayerSpec::dense(2, 1),
         weights: &weights[16..],
         scales: &[],
         biases: &[],
     };
-    image(DType::F32, [1, 1, 2], &[below, above])
+    program(DType::F32, [1, 1, 2], &[below, above])
 }
 
 #[test]
@@ -84,13 +84,13 @@ fn layers_do_what_their_shape_says() {
 
 #[test]
 fn what_layers_did_is_told() {
-    let image = Aligned::of(&small());
-    let network = Network::from_bytes(image.bytes()).unwrap();
+    let program = Aligned::of(&small());
+    let network = Network::from_bytes(program.bytes()).unwrap();
     let (mut output, mut scratch, mut told) = ([0.0], vec![0.0; network.scratch_len()], Vec::new());
     network
-        .run_and_tell(&[1.0, 0.0], &mut output, &mut scratch, |activity| {
+        .run_traced(&[1.0, 0.0], &mut output, &mut scratch, |activity| {
             let Values::F32(values) = activity.output else {
-                panic!("an f32 image has f32 values")
+                panic!("an f32 program has f32 values")
             };
             let input = activity.input;
             told.push((activity.layer, input.len(), input.active(), values.to_vec()));
@@ -150,19 +150,19 @@ fn convolutions_are_convolutions_whatever_their_window() {
                 .map(|at| (at * 5 % 7) as f32 - 4.0)
                 .map(|x| x.max(0.0))
                 .collect();
-            let shape = LayerShape { kind: Kind::Convolution, geometry, ..LayerShape::dense(1, 1) };
+            let shape = LayerSpec { kind: Kind::Convolution, geometry, ..LayerSpec::dense(1, 1) };
             let weight_bytes = le(&weights);
             let source = LayerSource { shape, weights: &weight_bytes, scales: &[], biases: &[] };
-            let bytes = image(DType::F32, geometry.input, &[source]);
+            let bytes = program(DType::F32, geometry.input, &[source]);
             assert_eq!(run(&bytes, &input), convolved(&input, &weights, geometry), "{geometry:?}");
             // The same in int8, in steps of one.
             let weights: Vec<u8> = weights.iter().map(|weight| *weight as i8 as u8).collect();
             let scales = vec![1.0; channels];
-            let shape = LayerShape { has_scales: true, ..shape };
+            let shape = LayerSpec { has_scales: true, ..shape };
             let source = LayerSource { shape, weights: &weights, scales: &scales, biases: &[] };
             let exact = run(&bytes, &input);
             assert_eq!(
-                run(&image(DType::Int8, geometry.input, &[source]), &input),
+                run(&program(DType::I8, geometry.input, &[source]), &input),
                 exact,
                 "{geometry:?}"
             );
@@ -176,9 +176,9 @@ fn pools_keep_the_largest_or_the_mean_of_what_is_inside() {
         let window =
             Window { kernel: [2, 2], stride: [2, 2], padding: [padding; 2], dilation: [1, 1] };
         let geometry = Geometry { input: [2, 2, 1], channels: 1, window, pool: 1 };
-        let shape = LayerShape { kind, geometry, ..LayerShape::dense(1, 1) };
+        let shape = LayerSpec { kind, geometry, ..LayerSpec::dense(1, 1) };
         let source = LayerSource { shape, weights: &[], scales: &[], biases: &[] };
-        run(&image(DType::F32, [2, 2, 1], &[source]), &[1.0, -2.0, 3.0, -4.0])
+        run(&program(DType::F32, [2, 2, 1], &[source]), &[1.0, -2.0, 3.0, -4.0])
     };
     assert_eq!(pooled(Kind::Max, 0), [3.0]);
     assert_eq!(pooled(Kind::Average, 0), [-0.5]);
@@ -189,10 +189,10 @@ fn pools_keep_the_largest_or_the_mean_of_what_is_inside() {
 #[test]
 fn activations_are_those_of_training() {
     let activated = |activation, x: f32| {
-        let shape = LayerShape { activation, ..LayerShape::dense(2, 2) };
+        let shape = LayerSpec { activation, ..LayerSpec::dense(2, 2) };
         let weights = le(&[1.0, 0.0, 0.0, 1.0]);
         let source = LayerSource { shape, weights: &weights, scales: &[], biases: &[] };
-        run(&image(DType::F32, [1, 1, 2], &[source]), &[x, 0.0])[0]
+        run(&program(DType::F32, [1, 1, 2], &[source]), &[x, 0.0])[0]
     };
     let cases = [
         (Activation::None, -1.0),
@@ -212,29 +212,29 @@ fn activations_are_those_of_training() {
 
 /// 2-2-1 in int8, with a gate between the layers.
 fn small_int8() -> Vec<u8> {
-    let dense = |n| LayerShape { has_scales: true, step: 0.1, ..LayerShape::dense(2, n) };
+    let dense = |n| LayerSpec { has_scales: true, step: 0.1, ..LayerSpec::dense(2, n) };
     let below = LayerSource {
-        shape: LayerShape { threshold: Some(0.5), ..dense(2) },
+        shape: LayerSpec { threshold: Some(0.5), ..dense(2) },
         weights: &[127, 0x81, 5, 0],
         scales: &[0.01, 0.02],
         biases: &[],
     };
     let above =
         LayerSource { shape: dense(1), weights: &[100, 0xf6], scales: &[0.01], biases: &[] };
-    image(DType::Int8, [1, 1, 2], &[below, above])
+    program(DType::I8, [1, 1, 2], &[below, above])
 }
 
 #[test]
 fn inputs_that_are_not_finite_end_no_program_and_int8_answers_are_finite() {
     let hard = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0, 1e-42];
     for (bytes, is_int8) in [(small(), false), (small_int8(), true)] {
-        let image = Aligned::of(&bytes);
-        let network = Network::from_bytes(image.bytes()).unwrap();
+        let program = Aligned::of(&bytes);
+        let network = Network::from_bytes(program.bytes()).unwrap();
         let mut scratch = vec![f32::NAN; network.scratch_len()];
         for input in hard.iter().flat_map(|a| hard.map(|b| [*a, b])) {
-            for path in [Path::Events, Path::Dense] {
+            for path in [ProductStrategy::Events, ProductStrategy::Dense] {
                 let mut output = [0.0];
-                network.always(path).run(&input, &mut output, &mut scratch).unwrap();
+                network.with_strategy(path).run(&input, &mut output, &mut scratch).unwrap();
                 assert!(!is_int8 || output[0].is_finite(), "{input:?} becomes {output:?}");
             }
         }
@@ -249,15 +249,15 @@ fn inputs_that_are_not_finite_end_no_program_and_int8_answers_are_finite() {
 
 #[test]
 fn slices_that_do_not_fit_are_refused() {
-    let image = Aligned::of(&small());
-    let network = Network::from_bytes(image.bytes()).unwrap();
+    let program = Aligned::of(&small());
+    let network = Network::from_bytes(program.bytes()).unwrap();
     let mut scratch = vec![0.0; network.scratch_len()];
     assert_eq!(network.run(&[1.0], &mut [0.0], &mut scratch), Err(RunError::Input));
     assert_eq!(network.run(&[1.0; 2], &mut [0.0; 2], &mut scratch), Err(RunError::Output));
     assert_eq!(network.run(&[1.0; 2], &mut [0.0], &mut scratch[1..]), Err(RunError::Scratch));
 }
 
-fn refused(change: impl FnOnce(&mut Vec<u8>), sealed: bool) -> ImageError {
+fn refused(change: impl FnOnce(&mut Vec<u8>), sealed: bool) -> ProgramError {
     let mut bytes = small();
     change(&mut bytes);
     if sealed {
@@ -268,14 +268,14 @@ fn refused(change: impl FnOnce(&mut Vec<u8>), sealed: bool) -> ImageError {
 
 #[test]
 fn every_error_names_what_is_wrong() {
-    assert_eq!(Network::from_bytes(&[]).unwrap_err(), ImageError::NotAnImage);
-    assert_eq!(refused(|bytes| bytes[0] = b'X', false), ImageError::NotAnImage);
-    assert_eq!(refused(|bytes| bytes[4] = 9, false), ImageError::Version(9));
-    assert_eq!(refused(|bytes| bytes[6] = 2, true), ImageError::NotAnImage);
-    assert_eq!(refused(|bytes| bytes.truncate(bytes.len() - 4), false), ImageError::Length);
-    assert_eq!(refused(|bytes| bytes.extend([0; 4]), false), ImageError::Length);
+    assert_eq!(Network::from_bytes(&[]).unwrap_err(), ProgramError::NotAProgram);
+    assert_eq!(refused(|bytes| bytes[0] = b'X', false), ProgramError::NotAProgram);
+    assert_eq!(refused(|bytes| bytes[4] = 9, false), ProgramError::Version(9));
+    assert_eq!(refused(|bytes| bytes[6] = 2, true), ProgramError::NotAProgram);
+    assert_eq!(refused(|bytes| bytes.truncate(bytes.len() - 4), false), ProgramError::Length);
+    assert_eq!(refused(|bytes| bytes.extend([0; 4]), false), ProgramError::Length);
     let last = small().len() - 1;
-    assert_eq!(refused(|bytes| bytes[last] ^= 1, false), ImageError::Checksum);
+    assert_eq!(refused(|bytes| bytes[last] ^= 1, false), ProgramError::Checksum);
     // One of four neighbouring places is aligned; those beside it are not.
     let moved = [&[0; 4], &small()[..], &[0; 4]].concat();
     let aligned = moved.as_ptr().align_offset(4);
@@ -283,12 +283,12 @@ fn every_error_names_what_is_wrong() {
     let mut moved = moved;
     moved[aligned + 1..aligned + 1 + length].copy_from_slice(&small());
     let wrong = &moved[aligned + 1..aligned + 1 + length];
-    assert_eq!(Network::from_bytes(wrong).unwrap_err(), ImageError::Alignment);
+    assert_eq!(Network::from_bytes(wrong).unwrap_err(), ProgramError::Alignment);
     let layer = |at: usize, value: u8| refused(|bytes| bytes[at] = value, true);
-    let fault = |error: ImageError| error.to_string();
+    let fault = |error: ProgramError| error.to_string();
     // The first layer's record is at 32.
     assert!(fault(layer(16, 0)).contains("there are none"));
-    assert!(fault(layer(32, 9)).contains("layer 0 of the image: its kind is unknown"));
+    assert!(fault(layer(32, 9)).contains("layer 0 of the program: its kind is unknown"));
     assert!(fault(layer(33, 0xff)).contains("bits that mean nothing"));
     assert!(fault(layer(34, 99)).contains("activation"));
     assert!(fault(layer(34, 7)).contains("softmax"));
@@ -315,9 +315,9 @@ fn what_could_not_be_run_is_not_written() {
         error.to_string()
     };
     assert!(failed(&[]).contains("there are none"));
-    assert!(failed(&[source(LayerShape::dense(2, 2))]).contains("too few or too many"));
+    assert!(failed(&[source(LayerSpec::dense(2, 2))]).contains("too few or too many"));
     assert!(
-        failed(&[source(LayerShape::gate(3, 0.0))]).contains("not the output of the layer below")
+        failed(&[source(LayerSpec::gate(3, 0.0))]).contains("not the output of the layer below")
     );
-    assert!(failed(&[source(LayerShape::gate(2, f32::NAN))]).contains("finite"));
+    assert!(failed(&[source(LayerSpec::gate(2, f32::NAN))]).contains("finite"));
 }

@@ -1,4 +1,4 @@
-//! The `.zore` image: a trained network as bytes that are used where they lie, in flash for instance.
+//! The `.zore` program: a trained network as bytes that are used where they lie, in flash for instance.
 //!
 //! All numbers are little-endian; offsets are from the start and multiples of four.
 //!
@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 0..4 | `ZORE` |
 //! | 4..6, 6, 7 | version 1; type of the weights, 0 for f32 and 1 for int8; zero |
-//! | 8..12 | length of the image |
+//! | 8..12 | length of the program |
 //! | 12..16 | CRC-32 (IEEE 802.3) of all that follows |
 //! | 16..18, 18..24 | number of layers; height, width and channels of the input |
 //! | 24..32 | zero |
@@ -31,7 +31,7 @@ pub(crate) const RECORD: usize = 48;
 const STEP: usize = 28;
 /// What the checksum covers begins here.
 pub(crate) const CHECKED: usize = 16;
-/// Layers of an image, at most.
+/// Layers of a program, at most.
 pub const MOST_LAYERS: usize = 255;
 /// Values of a map, at most: what is larger is not for small devices, and sums of its products could overflow.
 pub const MOST_VALUES: usize = 1 << 17;
@@ -40,13 +40,13 @@ const SCALES: u8 = 1;
 const BIASES: u8 = 2;
 const SPIKES: u8 = 4;
 
-/// What an image's weights and values are.
+/// What a program's weights and values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
     /// Single precision.
     F32,
     /// Whole numbers from -127 to 127, times a scale for each output channel; sums are of 32 bits.
-    Int8,
+    I8,
 }
 
 impl DType {
@@ -54,7 +54,7 @@ impl DType {
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::Int8 => 1,
+            Self::I8 => 1,
         }
     }
 }
@@ -87,7 +87,7 @@ impl Kind {
 
 /// A layer without its numbers: `y = f(gate(scale * pool(kind(x)) + bias))`, where the gate passes what is above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LayerShape {
+pub struct LayerSpec {
     /// What it makes of the values under its window.
     pub kind: Kind,
     /// Where it looks.
@@ -96,7 +96,7 @@ pub struct LayerShape {
     pub threshold: Option<f32>,
     /// What is done with what passed.
     pub activation: Activation,
-    /// Of an int8 image, what 1 stands for in the layer's input.
+    /// Of an int8 program, what 1 stands for in the layer's input.
     pub step: f32,
     /// Whether outputs are multiplied by a number for each channel.
     pub has_scales: bool,
@@ -104,7 +104,7 @@ pub struct LayerShape {
     pub has_biases: bool,
 }
 
-impl LayerShape {
+impl LayerSpec {
     /// A dense layer with nothing behind it.
     pub const fn dense(inputs: usize, units: usize) -> Self {
         Self {
@@ -173,10 +173,10 @@ impl LayerShape {
     }
 }
 
-/// A layer of an image, with its numbers as they lie there.
+/// A layer of a program, with its numbers as they lie there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'a> {
-    pub(crate) shape: LayerShape,
+    pub(crate) shape: LayerSpec,
     /// Height, width and channels of its output.
     pub(crate) output: [usize; 3],
     pub(crate) weights: &'a [u8],
@@ -195,7 +195,7 @@ impl Layer<'_> {
         } else if kind == Kind::Dense && (geometry.window != Window::point() || geometry.pool != 1)
         {
             Some("a dense layer has no window")
-        } else if dtype == DType::Int8 && kind.has_weights() && !self.shape.has_scales {
+        } else if dtype == DType::I8 && kind.has_weights() && !self.shape.has_scales {
             Some("int8 weights need scales")
         } else if !finite(self.scales) || !finite(self.biases) {
             Some("a scale or bias is not a finite number")
@@ -205,17 +205,17 @@ impl Layer<'_> {
     }
 }
 
-/// Why bytes are not an image that can be run.
+/// Why bytes are not a program that can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ImageError {
+pub enum ProgramError {
     /// They do not begin like one.
-    NotAnImage,
+    NotAProgram,
     /// It is of another version of the format.
     Version(u16),
     /// The bytes are fewer than it says it has, or more.
     Length,
-    /// They do not lie at a multiple of four, which f32 needs; [`include_image!`](crate::include_image) puts them there.
+    /// They do not lie at a multiple of four, which f32 needs; [`include_program!`](crate::include_program) puts them there.
     Alignment,
     /// The checksum says that bytes were changed.
     Checksum,
@@ -228,80 +228,80 @@ pub enum ImageError {
     },
 }
 
-impl fmt::Display for ImageError {
+impl fmt::Display for ProgramError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnImage => f.write_str("not a .zore image; `zor export` writes them"),
+            Self::NotAProgram => f.write_str("not a .zore program; `zor export` writes them"),
             Self::Version(version) => {
-                write!(f, "an image of version {version}; this program reads version {VERSION}")
+                write!(f, "a program of version {version}; this runtime reads version {VERSION}")
             }
-            Self::Length => f.write_str("the image is cut off, or something follows it"),
-            Self::Alignment => f.write_str("the image does not lie at a multiple of four bytes"),
-            Self::Checksum => f.write_str("the image is damaged: its checksum is wrong"),
-            Self::Layer { layer, fault } => write!(f, "layer {layer} of the image: {fault}"),
+            Self::Length => f.write_str("the program is cut off, or something follows it"),
+            Self::Alignment => f.write_str("the program does not lie at a multiple of four bytes"),
+            Self::Checksum => f.write_str("the program is damaged: its checksum is wrong"),
+            Self::Layer { layer, fault } => write!(f, "layer {layer} of the program: {fault}"),
         }
     }
 }
 
-impl core::error::Error for ImageError {}
+impl core::error::Error for ProgramError {}
 
-/// An image whose bytes were found sound.
+/// A program whose bytes were found sound.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Image<'a> {
+pub(crate) struct Program<'a> {
     bytes: &'a [u8],
     pub(crate) dtype: DType,
     pub(crate) n_layers: usize,
     pub(crate) input: [usize; 3],
 }
 
-impl<'a> Image<'a> {
+impl<'a> Program<'a> {
     /// Reads and checks everything but the values of weights.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let header = bytes.get(..HEADER).ok_or(ImageError::NotAnImage)?;
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ProgramError> {
+        let header = bytes.get(..HEADER).ok_or(ProgramError::NotAProgram)?;
         if header.get(..4) != Some(&MAGIC) {
-            return Err(ImageError::NotAnImage);
+            return Err(ProgramError::NotAProgram);
         }
         let version = u16_at(header, 4);
         if version != VERSION {
-            return Err(ImageError::Version(version));
+            return Err(ProgramError::Version(version));
         }
         if u32_at(header, 8) as usize != bytes.len() {
-            return Err(ImageError::Length);
+            return Err(ProgramError::Length);
         }
         if bytes.as_ptr().align_offset(4) != 0 {
-            return Err(ImageError::Alignment);
+            return Err(ProgramError::Alignment);
         }
         if u32_at(header, 12) != crc32(0, bytes.get(CHECKED..).unwrap_or(&[])) {
-            return Err(ImageError::Checksum);
+            return Err(ProgramError::Checksum);
         }
         let dtype = match header.get(6..8) {
             Some([0, 0]) => DType::F32,
-            Some([1, 0]) => DType::Int8,
-            _ => return Err(ImageError::NotAnImage),
+            Some([1, 0]) => DType::I8,
+            _ => return Err(ProgramError::NotAProgram),
         };
         let input = [18, 20, 22].map(|at| usize::from(u16_at(header, at)));
-        let image = Self { bytes, dtype, n_layers: usize::from(u16_at(header, 16)), input };
-        if image.n_layers == 0 || image.n_layers > MOST_LAYERS {
-            return Err(ImageError::Layer { layer: 0, fault: "there are none, or too many" });
+        let program = Self { bytes, dtype, n_layers: usize::from(u16_at(header, 16)), input };
+        if program.n_layers == 0 || program.n_layers > MOST_LAYERS {
+            return Err(ProgramError::Layer { layer: 0, fault: "there are none, or too many" });
         }
         let mut map = input;
-        for index in 0..image.n_layers {
-            let layer = image.read_layer(index, map).and_then(|layer| {
-                let last = index + 1 == image.n_layers;
-                layer.fault(image.dtype, last).map_or(Ok(layer), Err)
+        for index in 0..program.n_layers {
+            let layer = program.read_layer(index, map).and_then(|layer| {
+                let last = index + 1 == program.n_layers;
+                layer.fault(program.dtype, last).map_or(Ok(layer), Err)
             });
-            map = layer.map_err(|fault| ImageError::Layer { layer: index, fault })?.output;
+            map = layer.map_err(|fault| ProgramError::Layer { layer: index, fault })?.output;
         }
-        Ok(image)
+        Ok(program)
     }
 
     /// The layers, from the input up.
     pub(crate) fn layers(&self) -> impl Iterator<Item = Layer<'a>> + use<'a> {
-        let image = *self;
-        let mut map = image.input;
+        let program = *self;
+        let mut map = program.input;
         // All were read once without a fault.
-        (0..image.n_layers).map_while(move |index| {
-            let layer = image.read_layer(index, map).ok()?;
+        (0..program.n_layers).map_while(move |index| {
+            let layer = program.read_layer(index, map).ok()?;
             map = layer.output;
             Some(layer)
         })
@@ -335,7 +335,7 @@ impl<'a> Image<'a> {
             Kind::Dense => [1, 1, input.iter().fold(1usize, |n, size| n.saturating_mul(*size))],
             _ => input,
         };
-        let shape = LayerShape {
+        let shape = LayerSpec {
             kind,
             geometry: Geometry { input, channels: number(4), window, pool: number(6) },
             threshold: (flags & SPIKES != 0).then_some(f32_at(record, 24)),
@@ -380,7 +380,7 @@ impl<'a> Image<'a> {
 }
 
 /// The record of a layer whose numbers lie at these offsets.
-pub(crate) fn record(shape: &LayerShape, [weights, scales, biases]: [u32; 3]) -> [u8; RECORD] {
+pub(crate) fn record(shape: &LayerSpec, [weights, scales, biases]: [u32; 3]) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     let geometry = shape.geometry;
     let window = geometry.window;
