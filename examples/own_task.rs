@@ -1,4 +1,5 @@
-//! A task of a program's own, with the whole command: training, checkpoints, resume, reports and pictures.
+//! A task of a program's own, with the whole command: training, checkpoints, resume, reports and
+//! pictures.
 //!
 //! ```text
 //! cargo run --release -p zor-examples --example own_task -- train spirals

@@ -1,7 +1,8 @@
 //! Everything of Zor that parses bytes, fed with mutations of sound files.
 //!
-//! `cargo run -p zor-fuzz -- --executions N [--target NAME] [--seed N]` looks for input that makes a parser panic, or allocate more than it may;
-//! what it finds goes into `fuzz/corpus`, which a test replays.
+//! `cargo run -p zor-fuzz -- --executions N [--target NAME] [--seed N]` looks for input that makes
+//! a parser panic, or allocate more than it may; what it finds goes into `fuzz/corpus`, which a
+//! test replays.
 
 pub mod allocations;
 pub mod mutate;

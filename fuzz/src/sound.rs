@@ -1,4 +1,5 @@
-//! Sound files for the corpus, small and with one of everything: `cargo run -p zor-fuzz -- --write-corpus`.
+//! Sound files for the corpus, small and with one of everything:
+//! `cargo run -p zor-fuzz -- --write-corpus`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

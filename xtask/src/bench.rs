@@ -1,7 +1,8 @@
 //! Measurements that take minutes: `cargo xtask bench --suite NAME`.
 //!
 //! Each suite is a module of its name, which says what it measures. `--device flex,cuda` measures
-//! Zor's own steps in the suite `step` on each of these devices that the build and the machine have.
+//! Zor's own steps in the suite `step` on each of these devices that the build and the machine
+//! have.
 
 mod cifar;
 pub(crate) mod cifar_classification;
@@ -117,7 +118,8 @@ impl Request {
     }
 }
 
-/// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last line.
+/// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last
+/// line.
 pub(crate) fn run(request: &Request) -> Result<(), String> {
     request.check_devices()?;
     let raw = request.suite.run(&request.choice, request.write)?;
@@ -133,7 +135,8 @@ pub(crate) fn run(request: &Request) -> Result<(), String> {
     Ok(())
 }
 
-/// The process of one measurement of memory: trains a network with an optimizer, or holds it for a runtime, and prints the bytes that this takes.
+/// The process of one measurement of memory: trains a network with an optimizer, or holds it for a
+/// runtime, and prints the bytes that this takes.
 pub(crate) fn memory_of(kind: &str, sizes: &[&str]) -> Result<(), String> {
     let sizes: Vec<usize> =
         sizes.iter().map(|size| size.parse().map_err(text)).collect::<Result<_, String>>()?;

@@ -7,7 +7,8 @@ use crate::paths::root;
 
 /// Cargo as a user calls it, in the workspace's folder.
 ///
-/// The variables that cargo sets for this program are removed: build scripts that read them would run again.
+/// The variables that cargo sets for this program are removed: build scripts that read them would
+/// run again.
 pub(crate) fn command() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {

@@ -1,7 +1,8 @@
 //! What a machine with a GPU needs to measure Zor, prepared on one without: `cargo xtask gpu`.
 //!
-//! `target/gpu` receives the command with `cuda` and `vulkan`, the libraries that a bare machine may lack, what each step is expected to
-//! take, and a script of five minutes. `--kernels` compiles and assembles the kernels; see [`kernels`].
+//! `target/gpu` receives the command with `cuda` and `vulkan`, the libraries that a bare machine
+//! may lack, what each step is expected to take, and a script of five minutes. `--kernels` compiles
+//! and assembles the kernels; see [`kernels`].
 
 mod cost;
 mod kernels;
@@ -112,8 +113,8 @@ fn compress(from: &Path, to: &Path) -> Result<(), String> {
     }
 }
 
-/// Libraries that the command needs and a bare machine may lack: those of C++, which LLVM is written in, and Vulkan's loader. Each with
-/// the folder that it is packed in.
+/// Libraries that the command needs and a bare machine may lack: those of C++, which LLVM is
+/// written in, and Vulkan's loader. Each with the folder that it is packed in.
 fn libraries(vulkan: bool) -> Vec<(&'static str, PathBuf)> {
     let mut found = Vec::new();
     for name in ["libstdc++.so.6", "libgcc_s.so.1"] {

@@ -1,5 +1,6 @@
-//! What in `docs` is made of the numbers in `docs/results`: all of `benchmarks.md`, the tables of `classification.md` and its picture,
-//! the picture of `edge.md`, and the README's table of CIFAR-10 classification.
+//! What in `docs` is made of the numbers in `docs/results`: all of `benchmarks.md`, the tables of
+//! `classification.md` and its picture, the picture of `edge.md`, and the README's table of
+//! CIFAR-10 classification.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,8 +1,10 @@
-//! Replays numeric traces of the classic rule through the public API and compares every number in them; and through the runtime for small devices.
+//! Replays numeric traces of the classic rule through the public API and compares every number in
+//! them; and through the runtime for small devices.
 //!
-//! A trace is a safetensors file: `config` in its metadata is JSON, `init.weight.K` the first weights, and per step T
-//! `step.T.input`, `.target`, `.error`, `.spike_rate.K`, `.charge.K`, `.weight.K`, `.eval_input`, `.eval_output`; `accuracy` over the
-//! steps. What a file does not hold is not compared. K counts units from the input up.
+//! A trace is a safetensors file: `config` in its metadata is JSON, `init.weight.K` the first
+//! weights, and per step T `step.T.input`, `.target`, `.error`, `.spike_rate.K`, `.charge.K`,
+//! `.weight.K`, `.eval_input`, `.eval_output`; `accuracy` over the steps. What a file does not hold
+//! is not compared. K counts units from the input up.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +22,8 @@ const TOLERANCE: f32 = 1e-4;
 const EARLY_TOLERANCE: f32 = 2e-5;
 /// Largest difference in accuracy allowed in the first ten steps of traces that record no errors.
 const EARLY_ACCURACY_TOLERANCE: f32 = 1e-5;
-/// And at every later step, of the share of spikes too: Adam amplifies rounding, which depends on a machine's vectors, so two correct
-/// implementations drift apart.
+/// And at every later step, of the share of spikes too: Adam amplifies rounding, which depends on a
+/// machine's vectors, so two correct implementations drift apart.
 const LATE_TOLERANCE: f32 = 0.01;
 
 #[derive(Debug, Deserialize)]
@@ -60,7 +62,8 @@ impl Report {
         let tolerance = match (what, self.long) {
             ("accuracy", true) if step < 10 => EARLY_ACCURACY_TOLERANCE,
             ("accuracy" | "spike rate", true) if step >= 10 => LATE_TOLERANCE,
-            // Hundreds of steps in, single weights of a long trace are as far apart as Adam made them.
+            // Hundreds of steps in, single weights of a long trace are as far apart as Adam made
+            // them.
             ("weight", true) => f32::INFINITY,
             _ if step < 5 => EARLY_TOLERANCE,
             _ => TOLERANCE,
@@ -175,7 +178,8 @@ impl<'a> Trace<'a> {
         Ok(report)
     }
 
-    /// Replays it through the runtime for small devices, which has no activation functions but the classic rule's none; weights are compared.
+    /// Replays it through the runtime for small devices, which has no activation functions but the
+    /// classic rule's none; weights are compared.
     fn replay_on_the_edge(&self) -> Result<Option<Report>, String> {
         let config = &self.config;
         let plain = config.activations.iter().all(|name| name == "none");

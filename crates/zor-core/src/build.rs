@@ -16,8 +16,8 @@ pub enum Initializer {
     Constant(f32),
     /// Normally distributed around zero with this standard deviation.
     Normal(f32),
-    /// The same, but for the first columns, which take on one row each as it is: column `i` of the first `size` has a one in row `first + i` and
-    /// zeros beside it.
+    /// The same, but for the first columns, which take on one row each as it is: column `i` of the
+    /// first `size` has a one in row `first + i` and zeros beside it.
     Identity {
         /// Standard deviation of the other columns.
         deviation: f32,
@@ -30,7 +30,8 @@ pub enum Initializer {
 
 /// Values of parameters that exist already, such as those in a file.
 pub trait WeightSource {
-    /// The values of a parameter by its name in the network, such as `2.weight`, or `4.1.kernel` inside a layer made of others.
+    /// The values of a parameter by its name in the network, such as `2.weight`, or `4.1.kernel`
+    /// inside a layer made of others.
     ///
     /// # Errors
     /// When there are none of that name and shape.
@@ -92,7 +93,8 @@ impl<'a> BuildContext<'a> {
     /// A parameter of the layer.
     ///
     /// # Errors
-    /// When weights exist already, and those of this name and shape do not, or when there are more values than the limit.
+    /// When weights exist already, and those of this name and shape do not, or when there are more
+    /// values than the limit.
     pub fn parameter(
         &mut self,
         name: &'static str,

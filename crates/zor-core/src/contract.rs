@@ -1,4 +1,5 @@
-//! Requirements that a network has of its layers before it runs them: tensors that can all be changed, and shapes that fit.
+//! Requirements that a network has of its layers before it runs them: tensors that can all be
+//! changed, and shapes that fit.
 
 use std::ptr;
 
@@ -63,7 +64,8 @@ impl<'a> VisitorMut<'a> for List {
     }
 }
 
-/// Refuses a layer whose two visits differ: training would change other tensors than saving and loading see.
+/// Refuses a layer whose two visits differ: training would change other tensors than saving and
+/// loading see.
 ///
 /// # Errors
 /// Names the kind of the layer, and what the visits show.

@@ -1,8 +1,11 @@
-//! The interface of layers. It is open: a layer from another crate stands in a network beside Zor's.
+//! The interface of layers. It is open: a layer from another crate stands in a network beside
+//! Zor's.
 //!
-//! Between layers everything is a matrix `[batch, features]`. A layer with spatial structure views the same memory as the shape of its input
-//! says, which every pass carries: the weights of a convolution work on maps of any height and width. A layer is plain data, its weights; state
-//! that lasts from step to step, and what learning needs of the forward pass, lies in a [`Memory`] that the caller owns.
+//! Between layers everything is a matrix `[batch, features]`. A layer with spatial structure views
+//! the same memory as the shape of its input says, which every pass carries: the weights of a
+//! convolution work on maps of any height and width. A layer is plain data, its weights; state that
+//! lasts from step to step, and what learning needs of the forward pass, lies in a [`Memory`] that
+//! the caller owns.
 
 use std::fmt;
 
@@ -20,7 +23,8 @@ use crate::workspace::Workspace;
 pub struct Signal {
     /// The error signal passed down, `[batch, features]`.
     pub values: Tensor<2>,
-    /// The gated signal for the update of the weights below, where it differs from `values` ([`crate::SignalGate::InCorrelation`]).
+    /// The gated signal for the update of the weights below, where it differs from `values`
+    /// ([`crate::SignalGate::InCorrelation`]).
     pub gated: Option<Tensor<2>>,
 }
 
@@ -52,7 +56,8 @@ pub struct Pass<'a> {
     pub workspace: &'a mut Workspace,
     /// The purpose of the pass.
     pub mode: Mode,
-    /// The shape of one input sample. Its leading axes may differ from those that the layer was built for.
+    /// The shape of one input sample. Its leading axes may differ from those that the layer was
+    /// built for.
     pub shape: &'a [usize],
 }
 
@@ -72,7 +77,8 @@ impl<'a> Pass<'a> {
         Pass { memory: self.memory.child(index), workspace: self.workspace, mode: self.mode, shape }
     }
 
-    /// Keeps a tensor under a name if learning follows. A tensor that is not kept, or was there before, goes to the workspace.
+    /// Keeps a tensor under a name if learning follows. A tensor that is not kept, or was there
+    /// before, goes to the workspace.
     pub fn keep_to_learn(&mut self, name: &'static str, tensor: Tensor<2>) {
         let unused = match self.mode {
             Mode::Train => self.memory.keep(name, tensor),
@@ -92,7 +98,8 @@ pub struct LearnPass<'a> {
     pub workspace: &'a mut Workspace,
     /// The optimizer of the parameters.
     pub optimizer: &'a dyn Optimizer,
-    /// Whether any layer below wants the signal. When not, a layer may return its argument unchanged.
+    /// Whether any layer below wants the signal. When not, a layer may return its argument
+    /// unchanged.
     pub signal_is_wanted: bool,
     /// The shape of one input sample in the forward pass before.
     pub shape: &'a [usize],
@@ -133,7 +140,8 @@ pub trait Layer: CloneLayer + fmt::Debug + Send + Sync {
     /// The name of this kind of layer, such as `dense`: the key under which it is saved.
     fn kind(&self) -> &'static str;
 
-    /// The shape of one output sample, such as `[64]` or `[28, 28, 1]` (channels last), for inputs of a shape.
+    /// The shape of one output sample, such as `[64]` or `[28, 28, 1]` (channels last), for inputs
+    /// of a shape.
     ///
     /// # Errors
     /// When the layer does not take inputs of this shape.
@@ -145,26 +153,29 @@ pub trait Layer: CloneLayer + fmt::Debug + Send + Sync {
     /// `[batch, inputs]` -> `[batch, outputs]`.
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2>;
 
-    /// Learns from the signal at the output and returns the signal at the input, computed with the weights before the step.
+    /// Learns from the signal at the output and returns the signal at the input, computed with the
+    /// weights before the step.
     ///
     /// # Shapes
     /// `[batch, outputs]` -> `[batch, inputs]`.
     fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal;
 
-    /// Shows the visitor all parameters, buffers and inner layers, in a fixed order. The memory of the inner layer that is shown
-    /// as number `i` is child `i` of the layer's own.
+    /// Shows the visitor all parameters, buffers and inner layers, in a fixed order. The memory of
+    /// the inner layer that is shown as number `i` is child `i` of the layer's own.
     fn visit<'a>(&'a self, _visitor: &mut dyn Visitor<'a>) {}
 
-    /// Shows the visitor, to be changed, everything that [`Layer::visit`] shows, in its order. A network refuses a layer whose two
-    /// visits differ.
+    /// Shows the visitor, to be changed, everything that [`Layer::visit`] shows, in its order. A
+    /// network refuses a layer whose two visits differ.
     fn visit_mut<'a>(&'a mut self, _visitor: &mut dyn VisitorMut<'a>) {}
 
-    /// Numbers of inner layers on each of the paths that lead from its input to its output; none where all inner layers are on one path.
+    /// Numbers of inner layers on each of the paths that lead from its input to its output; none
+    /// where all inner layers are on one path.
     fn path_lengths(&self) -> Vec<usize> {
         Vec::new()
     }
 
-    /// Names of the tensors in its [`Memory`] that last from step to step, and are saved with a training that continues later.
+    /// Names of the tensors in its [`Memory`] that last from step to step, and are saved with a
+    /// training that continues later.
     fn carried(&self) -> &'static [&'static str] {
         &[]
     }

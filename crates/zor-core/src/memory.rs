@@ -11,8 +11,8 @@ pub enum Mode {
     Evaluate,
 }
 
-/// The memory of a layer: state that lasts from step to step (charges), and the trace of the last forward pass that learning
-/// needs. A layer made of layers has a child for each.
+/// The memory of a layer: state that lasts from step to step (charges), and the trace of the last
+/// forward pass that learning needs. A layer made of layers has a child for each.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     tensors: Vec<(&'static str, Tensor<2>)>,
@@ -90,7 +90,8 @@ impl Memory {
         self.passes = passes;
     }
 
-    /// Returns the number of training passes so far and counts this one. Layers that draw random numbers use it as their stream.
+    /// Returns the number of training passes so far and counts this one. Layers that draw random
+    /// numbers use it as their stream.
     pub fn next_pass(&mut self) -> u64 {
         self.passes += 1;
         self.passes - 1

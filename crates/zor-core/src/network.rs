@@ -82,7 +82,8 @@ impl NetworkBuilder {
         self
     }
 
-    /// The largest number of values that all weights together may have. A build that needs more ends with an error before it takes the memory.
+    /// The largest number of values that all weights together may have. A build that needs more
+    /// ends with an error before it takes the memory.
     #[must_use]
     pub fn at_most(mut self, values: u64) -> Self {
         self.limit = Some(values);
@@ -183,8 +184,9 @@ impl Network {
     /// A network of layers that exist already, such as those of another network.
     ///
     /// # Errors
-    /// When there is no layer, a layer does not take the output of the one below ([`Layer::output_shape`]), is on another device, or
-    /// its two visits differ ([`Layer::visit_mut`]). Names the layer by position and kind.
+    /// When there is no layer, a layer does not take the output of the one below
+    /// ([`Layer::output_shape`]), is on another device, or its two visits differ
+    /// ([`Layer::visit_mut`]). Names the layer by position and kind.
     pub fn from_layers(
         input_shape: Vec<usize>,
         rule: Rule,
@@ -225,9 +227,10 @@ impl Network {
     /// `[batch, inputs]`, and a target `[batch, outputs]` or one class per row.
     ///
     /// # Errors
-    /// When shapes do not fit or the input is not finite: the network is as before then. When the error is not finite: no weight has
-    /// changed then, while charges and counts of layers have moved. The message says whether weights were not finite already, as after
-    /// a step with too high a learning rate, which is found here.
+    /// When shapes do not fit or the input is not finite: the network is as before then. When the
+    /// error is not finite: no weight has changed then, while charges and counts of layers have
+    /// moved. The message says whether weights were not finite already, as after a step with too
+    /// high a learning rate, which is found here.
     pub fn train_batch(
         &mut self,
         optimizer: &dyn Optimizer,
@@ -243,8 +246,8 @@ impl Network {
         Ok(deviation)
     }
 
-    /// The same without waiting for a device that has a queue of work: how far the outputs were off is read when it is wanted, then
-    /// counted in the history by [`Network::record`].
+    /// The same without waiting for a device that has a queue of work: how far the outputs were off
+    /// is read when it is wanted, then counted in the history by [`Network::record`].
     ///
     /// On such a device values that are not finite come to light only there; see [`step::enqueue`].
     ///
@@ -312,8 +315,9 @@ impl Network {
         })
     }
 
-    /// The outputs for a batch that continues the rows seen so far: the charges of hidden layers move as in training (or
-    /// start at zero when the batch has another size), while spikes and weights stay.
+    /// The outputs for a batch that continues the rows seen so far: the charges of hidden layers
+    /// move as in training (or start at zero when the batch has another size), while spikes and
+    /// weights stay.
     ///
     /// # Errors
     /// When the input does not fit.
@@ -323,7 +327,8 @@ impl Network {
         Ok(step::forward(layers, input, input_shape, state, Mode::Evaluate))
     }
 
-    /// The outputs that [`Network::train_batch`] would compare with its target, output gate and charges included; nothing changes.
+    /// The outputs that [`Network::train_batch`] would compare with its target, output gate and
+    /// charges included; nothing changes.
     ///
     /// # Errors
     /// When the input does not fit.
@@ -339,8 +344,8 @@ impl Network {
         &self.history
     }
 
-    /// Share of units that fired in the last training batch, for each layer that spikes: (position, rate). Layers inside
-    /// another stand in order at its position.
+    /// Share of units that fired in the last training batch, for each layer that spikes: (position,
+    /// rate). Layers inside another stand in order at its position.
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
         let rate = |kept: Tensor<2>| {
             let fired = ops::step_mask(kept.clone(), kept.zeros_like());
@@ -350,7 +355,8 @@ impl Network {
         found.filter_map(|(index, kept)| Some((index, rate(kept)?))).collect()
     }
 
-    /// The charge left after the last batch in each layer that carries it over: (position, `[batch, units]`).
+    /// The charge left after the last batch in each layer that carries it over: (position,
+    /// `[batch, units]`).
     pub fn charges(&self) -> Vec<(usize, Tensor<2>)> {
         self.kept(CHARGE)
     }
@@ -382,10 +388,12 @@ impl Network {
         }
     }
 
-    /// Begins a phase of training: the schedule of the optimizer starts again at the next step, while weights and moments stay.
+    /// Begins a phase of training: the schedule of the optimizer starts again at the next step,
+    /// while weights and moments stay.
     ///
-    /// An optimizer of another kind, or with another peak or decay, starts its schedule without this call. A phase with the same peak
-    /// and decay as the one before needs it: its schedule would otherwise continue where the last one ended.
+    /// An optimizer of another kind, or with another peak or decay, starts its schedule without
+    /// this call. A phase with the same peak and decay as the one before needs it: its schedule
+    /// would otherwise continue where the last one ended.
     pub fn begin_phase(&mut self) {
         for layer in self.layers.layers_mut() {
             layer.parameters_mut().into_iter().for_each(Parameter::restart_schedule);
@@ -422,7 +430,8 @@ impl Network {
         &self.layers
     }
 
-    /// Its layers, to be changed. A layer that is replaced must keep its sizes, or the next batch is refused.
+    /// Its layers, to be changed. A layer that is replaced must keep its sizes, or the next batch
+    /// is refused.
     pub fn layers_mut(&mut self) -> &mut [Box<dyn Layer>] {
         // Other layers may give other shapes.
         self.layers.set_shapes(Vec::new());
@@ -446,7 +455,8 @@ impl Network {
         Ok(self.layers.shapes(input)?.pop().unwrap_or_default())
     }
 
-    /// Takes inputs of another shape from now on, such as smaller images for a convolutional network.
+    /// Takes inputs of another shape from now on, such as smaller images for a convolutional
+    /// network.
     ///
     /// # Errors
     /// When a layer does not take the output of the one below it; the network is as before then.
@@ -544,7 +554,8 @@ impl Clone for Network {
     }
 }
 
-/// A printable table of shapes, parameters and multiply-adds of one sample; see [`Network::summary`].
+/// A printable table of shapes, parameters and multiply-adds of one sample; see
+/// [`Network::summary`].
 #[derive(Debug)]
 pub struct Summary<'a>(&'a Network);
 
@@ -559,7 +570,8 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// The rows of layers one after another, and below each, further in, those of the layers it is made of.
+/// The rows of layers one after another, and below each, further in, those of the layers it is made
+/// of.
 fn layers_rows(
     f: &mut fmt::Formatter<'_>,
     layers: &[&dyn Layer],

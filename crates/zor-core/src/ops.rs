@@ -1,8 +1,9 @@
 //! The operations of the rule on tensors: what a layer is made of.
 //!
-//! Each runs on the device of its tensors, as the backend's own version or as the body in burn's primitives. An
-//! argument called `buffer` lends its memory to the result (take it from a [`crate::Workspace`]); its contents do not matter.
-//! Results are written in place of the first argument when nobody else holds it.
+//! Each runs on the device of its tensors, as the backend's own version or as the body in burn's
+//! primitives. An argument called `buffer` lends its memory to the result (take it from a
+//! [`crate::Workspace`]); its contents do not matter. Results are written in place of the first
+//! argument when nobody else holds it.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Dispatch, TensorMetadata};
@@ -14,7 +15,8 @@ pub use crate::backend::{
 };
 use crate::error::{Error, Result};
 
-/// Zeros. On the CPU they are made where they stay; a backend's own are made twice, and what is freed in between stays with the process.
+/// Zeros. On the CPU they are made where they stay; a backend's own are made twice, and what is
+/// freed in between stays with the process.
 pub fn zeros(shape: [usize; 2], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(vec![0f32; shape[0] * shape[1]], shape), device)
 }
@@ -108,10 +110,12 @@ macro_rules! operations {
 }
 
 operations! {
-    /// The analog-spike gate: `charge += input; spike = charge > threshold; output = charge * spike; charge = 0 where spike`.
+    /// The analog-spike gate:
+    /// `charge += input; spike = charge > threshold; output = charge * spike`, then
+    /// `charge = 0 where spike`.
     ///
-    /// When not stateful, the charge starts at zero; otherwise charges below `min_charge` become zero first.
-    /// Returns output, spikes (0.0 or 1.0) and the charge left.
+    /// When not stateful, the charge starts at zero; otherwise charges below `min_charge` become
+    /// zero first. Returns output, spikes (0.0 or 1.0) and the charge left.
     ///
     /// # Shapes
     /// All `[batch, units]`.
@@ -122,13 +126,15 @@ operations! {
         settings: GateSettings,
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
 
-    /// Divides each column by its L2 norm over the batch plus `epsilon`, then clamps to [-1, 1]. A column of zeros stays zero.
+    /// Divides each column by its L2 norm over the batch plus `epsilon`, then clamps to [-1, 1]. A
+    /// column of zeros stays zero.
     ///
     /// # Shapes
     /// `[batch, units]`.
     fn unit_normalize(signal: Tensor<2>, epsilon: f32) -> Tensor<2>;
 
-    /// Gives every column the same L2 norm over the batch, such that the norm of all stays. A column of zeros stays zero.
+    /// Gives every column the same L2 norm over the batch, such that the norm of all stays. A
+    /// column of zeros stays zero.
     ///
     /// # Shapes
     /// `[batch, units]`.
@@ -140,7 +146,8 @@ operations! {
     /// All `[batch, units]`.
     fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
 
-    /// The values above the threshold, and zero for all others, in place: a gate's outputs where charges start at zero.
+    /// The values above the threshold, and zero for all others, in place: a gate's outputs where
+    /// charges start at zero.
     fn zero_at_or_below(tensor: Tensor<2>, threshold: f32) -> Tensor<2>;
 
     /// 1.0 where a value is above zero, else 0.0, written to the buffer.
@@ -152,7 +159,8 @@ operations! {
     /// A matrix product, written to the buffer.
     ///
     /// # Shapes
-    /// `Neither`: `[m, k] @ [k, n]`; `Left`: `[k, m]^T @ [k, n]`; `Right`: `[m, k] @ [n, k]^T`; the buffer is `[m, n]`.
+    /// `Neither`: `[m, k] @ [k, n]`; `Left`: `[k, m]^T @ [k, n]`; `Right`: `[m, k] @ [n, k]^T`; the
+    /// buffer is `[m, n]`.
     fn matmul(
         left: Tensor<2>,
         right: Tensor<2>,
@@ -160,8 +168,8 @@ operations! {
         transposed: Transposed,
     ) -> Tensor<2>;
 
-    /// [`matmul`] whose result is known to be symmetric, so that half of it says all: a matrix with its own transpose, or two
-    /// symmetric ones that commute.
+    /// [`matmul`] whose result is known to be symmetric, so that half of it says all: a matrix with
+    /// its own transpose, or two symmetric ones that commute.
     fn symmetric_matmul(
         left: Tensor<2>,
         right: Tensor<2>,
@@ -175,8 +183,8 @@ operations! {
     /// `[rows, columns]` and `[rows, rows]` or `[columns, columns]`.
     fn multiply_square(matrix: Tensor<2>, factor: Tensor<2>, side: Side) -> Tensor<2>;
 
-    /// Divides a correlation by the norms of the presynaptic activity: the row of an input channel by that channel's L2 norm
-    /// over all rows of `presynaptic` (plus 1e-8), in place.
+    /// Divides a correlation by the norms of the presynaptic activity: the row of an input channel
+    /// by that channel's L2 norm over all rows of `presynaptic` (plus 1e-8), in place.
     ///
     /// # Shapes
     /// `[elements * channels / groups, outputs]` and `[rows, channels]`.
@@ -192,8 +200,9 @@ operations! {
     /// `[rows, columns]`, and `[1, columns]` twice.
     fn scale_shift(tensor: Tensor<2>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<2>;
 
-    /// Batch normalisation (Ioffe and Szegedy 2015): `(x - mean) / deviation * scale + shift` with mean and
-    /// `deviation = sqrt(variance + epsilon)` of every column, written to the buffer. Returns the output and `[mean; deviation]`.
+    /// Batch normalisation (Ioffe and Szegedy 2015): `(x - mean) / deviation * scale + shift` with
+    /// mean and `deviation = sqrt(variance + epsilon)` of every column, written to the buffer.
+    /// Returns the output and `[mean; deviation]`.
     ///
     /// # Shapes
     /// `[rows, columns]`, `[1, columns]` twice -> `[rows, columns]`, `[2, columns]`.
@@ -205,13 +214,15 @@ operations! {
         epsilon: f32,
     ) -> (Tensor<2>, Tensor<2>);
 
-    /// The signal below a batch normalisation, in place of the signal above it, and the correlations of scale and shift.
+    /// The signal below a batch normalisation, in place of the signal above it, and the
+    /// correlations of scale and shift.
     ///
-    /// With `x' = (x - mean) / deviation`: `scale / deviation * (s - mean(s) - x' mean(s x'))`, and `[sum(s x'); sum(s)]`. Both are
-    /// batch normalisation's gradient.
+    /// With `x' = (x - mean) / deviation`: `scale / deviation * (s - mean(s) - x' mean(s x'))`, and
+    /// `[sum(s x'); sum(s)]`. Both are batch normalisation's gradient.
     ///
     /// # Shapes
-    /// `[rows, columns]` twice, `[2, columns]`, `[1, columns]` -> `[rows, columns]`, `[2, columns]`.
+    /// `[rows, columns]` twice, `[2, columns]`, `[1, columns]` -> `[rows, columns]`,
+    /// `[2, columns]`.
     fn batch_normalize_signal(
         signal: Tensor<2>,
         input: Tensor<2>,
@@ -230,13 +241,15 @@ operations! {
         geometry: Geometry,
     ) -> Tensor<2>;
 
-    /// The mean of the pixels under every window, those over the edge left out, written to the buffer.
+    /// The mean of the pixels under every window, those over the edge left out, written to the
+    /// buffer.
     ///
     /// # Shapes
     /// `[batch, values of an input map]` -> `[batch, values of an output map]`.
     fn average_pool(input: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2>;
 
-    /// The adjoint of [`average_pool`]: every pixel receives its share of the windows over it, written to the buffer.
+    /// The adjoint of [`average_pool`]: every pixel receives its share of the windows over it,
+    /// written to the buffer.
     ///
     /// # Shapes
     /// `[batch, values of an output map]` -> `[batch, values of an input map]`.
@@ -274,7 +287,8 @@ operations! {
     /// A convolution of maps, channels last, written to the buffer.
     ///
     /// # Shapes
-    /// `[batch, height * width * channels]` and a kernel [`Geometry::kernel_shape`] -> `[batch, values of an output map]`.
+    /// `[batch, height * width * channels]` and a kernel [`Geometry::kernel_shape`] ->
+    /// `[batch, values of an output map]`.
     fn convolve(
         input: Tensor<2>,
         kernel: Tensor<2>,
@@ -282,7 +296,8 @@ operations! {
         geometry: Geometry,
     ) -> Tensor<2>;
 
-    /// The adjoint of [`convolve`]: the signal of its inputs from that of its outputs, which is also the transposed convolution.
+    /// The adjoint of [`convolve`]: the signal of its inputs from that of its outputs, which is
+    /// also the transposed convolution.
     ///
     /// # Shapes
     /// `[batch, values of an output map]` -> `[batch, values of an input map]`.
@@ -293,7 +308,8 @@ operations! {
         geometry: Geometry,
     ) -> Tensor<2>;
 
-    /// The correlation of a convolution's inputs with the signal at its outputs, in the kernel's shape, written to the buffer.
+    /// The correlation of a convolution's inputs with the signal at its outputs, in the kernel's
+    /// shape, written to the buffer.
     fn convolve_correlate(
         input: Tensor<2>,
         signal: Tensor<2>,
@@ -301,8 +317,8 @@ operations! {
         geometry: Geometry,
     ) -> Tensor<2>;
 
-    /// One step of AdamW (Loshchilov and Hutter 2019, with the correlation as the negative gradient), then the weight limit.
-    /// Returns the weight and both moments, each in place.
+    /// One step of AdamW (Loshchilov and Hutter 2019, with the correlation as the negative
+    /// gradient), then the weight limit. Returns the weight and both moments, each in place.
     fn adam_step(
         weight: Tensor<2>,
         correlation: Tensor<2>,
@@ -311,7 +327,8 @@ operations! {
         step: AdamStep,
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
 
-    /// [`adam_step`] with the correlation `presynaptic^T signal`, which is nowhere in memory as a whole if the device can do without.
+    /// [`adam_step`] with the correlation `presynaptic^T signal`, which is nowhere in memory as a
+    /// whole if the device can do without.
     ///
     /// # Shapes
     /// `[rows, columns]`, `[batch, rows]`, `[batch, columns]`, and `[rows, columns]` twice.
@@ -325,8 +342,8 @@ operations! {
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
 }
 
-/// The largest value under every window, written to the first buffer, and which pixel it is, written to the second, in
-/// numbers that only [`max_pool_route`] on the same device reads.
+/// The largest value under every window, written to the first buffer, and which pixel it is,
+/// written to the second, in numbers that only [`max_pool_route`] on the same device reads.
 ///
 /// # Shapes
 /// `[batch, values of an input map]` -> `[batch, values of an output map]` twice.
@@ -344,8 +361,9 @@ pub fn max_pool(
     (Tensor::from_dispatch(output), Tensor::from_dispatch(winners))
 }
 
-/// Whether a device has a queue of work, so that reading from it means to wait, and whether operations that change weights there leave
-/// those as they are that they are told nothing finite about.
+/// Whether a device has a queue of work, so that reading from it means to wait, and whether
+/// operations that change weights there leave those as they are that they are told nothing finite
+/// about.
 pub fn is_asynchronous(device: &Device) -> bool {
     #[cfg(all(feature = "cube", not(feature = "fusion")))]
     if matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_)) {
@@ -373,7 +391,8 @@ pub fn all_finite(tensor: &Tensor<2>) -> bool {
     Dispatch::all_finite(tensor.clone().into_dispatch())
 }
 
-/// [`convolve_correlate`] and [`convolve_adjoint`] at once, which share work. `buffers` are for the correlation and for the signal.
+/// [`convolve_correlate`] and [`convolve_adjoint`] at once, which share work. `buffers` are for the
+/// correlation and for the signal.
 pub fn convolve_learn(
     input: Tensor<2>,
     signal: Tensor<2>,
@@ -392,11 +411,13 @@ pub fn convolve_learn(
     (Tensor::from_dispatch(correlation), Tensor::from_dispatch(below))
 }
 
-/// A convolution of which only the largest output under every window of a pool is kept, written to the first buffer, with which one that is,
-/// written to the second, as [`max_pool`] would. What is not kept need not be in memory at any time.
+/// A convolution of which only the largest output under every window of a pool is kept, written to
+/// the first buffer, with which one that is, written to the second, as [`max_pool`] would. What is
+/// not kept need not be in memory at any time.
 ///
 /// # Shapes
-/// `pool` has the convolution's output map as its input. `[batch, values of an input map]` and a kernel -> `[batch, values of a pooled map]` twice.
+/// `pool` has the convolution's output map as its input. `[batch, values of an input map]` and a
+/// kernel -> `[batch, values of a pooled map]` twice.
 pub fn convolve_pooled(
     input: Tensor<2>,
     kernel: Tensor<2>,

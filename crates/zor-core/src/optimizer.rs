@@ -20,10 +20,12 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Names the setting and what it must be.
     fn check(&self) -> Result<()>;
 
-    /// Moves the parameter along `correlation`, the direction in which the error falls, of the parameter's shape.
+    /// Moves the parameter along `correlation`, the direction in which the error falls, of the
+    /// parameter's shape.
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace);
 
-    /// The same step for a correlation `presynaptic^T signal` that is not multiplied out; an optimizer that can go by the factors overrides it.
+    /// The same step for a correlation `presynaptic^T signal` that is not multiplied out; an
+    /// optimizer that can go by the factors overrides it.
     ///
     /// # Shapes
     /// `[batch, rows]` and `[batch, columns]` of a parameter `[rows, columns]`.

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 
 /// A trainable matrix with its optimizer's state.
 ///
-/// All parameters are `[rows, columns]`; a vector (a bias, a scale) is one row. The optimizer's state lies beside the
-/// value, so that both are saved, moved and dropped together.
+/// All parameters are `[rows, columns]`; a vector (a bias, a scale) is one row. The optimizer's
+/// state lies beside the value, so that both are saved, moved and dropped together.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     name: &'static str,
@@ -24,15 +24,16 @@ pub struct Parameter {
 
 /// What an optimizer keeps for one parameter, empty before its first step.
 ///
-/// The state names its owner and the step at which it began. [`Parameter::update_as`] clears the state of another owner, so that no
-/// optimizer takes a moment for a momentum.
+/// The state names its owner and the step at which it began. [`Parameter::update_as`] clears the
+/// state of another owner, so that no optimizer takes a moment for a momentum.
 #[derive(Clone, Debug, Default)]
 pub struct OptimizerState {
     /// Its tensors, in the optimizer's order: what is saved.
     pub tensors: Vec<Tensor<2>>,
     /// State of a type of its own, for optimizers from elsewhere.
     pub foreign: Option<Arc<dyn Any + Send + Sync>>,
-    /// The kind of optimizer that keeps it, such as `adamw`; empty for the optimizers that call [`Parameter::update`].
+    /// The kind of optimizer that keeps it, such as `adamw`; empty for the optimizers that call
+    /// [`Parameter::update`].
     pub owner: String,
     /// Steps of the parameter before the owner's first.
     pub began: u64,
@@ -89,7 +90,8 @@ impl Parameter {
         self.name
     }
 
-    /// The value, `[rows, columns]`. A handle, no copy; while it is held, the next step copies the value first.
+    /// The value, `[rows, columns]`. A handle, no copy; while it is held, the next step copies the
+    /// value first.
     pub fn value(&self) -> Tensor<2> {
         self.value.clone().expect(VALUE_IS_THERE)
     }
@@ -123,7 +125,8 @@ impl Parameter {
         self.limit
     }
 
-    /// Whether optimizer steps leave it as it is. A setting of this training, not saved with a model unless its layer's own settings say so.
+    /// Whether optimizer steps leave it as it is. A setting of this training, not saved with a
+    /// model unless its layer's own settings say so.
     pub fn is_frozen(&self) -> bool {
         self.frozen
     }
@@ -149,10 +152,12 @@ impl Parameter {
         self.steps = 0;
     }
 
-    /// Restores the state of an optimizer after `steps` steps, for a training that continues. A default state and zero steps clear it.
+    /// Restores the state of an optimizer after `steps` steps, for a training that continues. A
+    /// default state and zero steps clear it.
     ///
     /// # Errors
-    /// When a tensor has neither the parameter's shape nor its number of rows or columns with the other size 1.
+    /// When a tensor has neither the parameter's shape nor its number of rows or columns with the
+    /// other size 1.
     pub fn set_state(&mut self, state: OptimizerState, steps: u64) -> Result<()> {
         let fits = |dims: [usize; 2]| {
             let shape = self.shape();
@@ -173,20 +178,23 @@ impl Parameter {
 
     /// Moves value and state through one optimizer step, in place where the step is.
     ///
-    /// The closure receives the value, the state (empty at first) and the number of this step, counted from 1. Nothing happens
-    /// to a frozen parameter.
+    /// The closure receives the value, the state (empty at first) and the number of this step,
+    /// counted from 1. Nothing happens to a frozen parameter.
     ///
-    /// This is for optimizers that keep no state, or are the only ones of a network. All of them share the owner without a name; an
-    /// optimizer that may follow or precede others calls [`Parameter::update_as`].
+    /// This is for optimizers that keep no state, or are the only ones of a network. All of them
+    /// share the owner without a name; an optimizer that may follow or precede others calls
+    /// [`Parameter::update_as`].
     pub fn update(&mut self, step: impl FnOnce(Tensor<2>, &mut OptimizerState, u64) -> Tensor<2>) {
         self.update_as("", 0, |value, state, number| step(value, state, number.of_state));
     }
 
-    /// [`Parameter::update`] by an optimizer that names its kind of state, such as `adamw`, and its schedule.
+    /// [`Parameter::update`] by an optimizer that names its kind of state, such as `adamw`, and its
+    /// schedule.
     ///
-    /// State of another owner is cleared first, and both counts of [`StepNumber`] begin again. Under the same owner another `schedule`
-    /// begins at this step, while moments stay. The number of a schedule is of the optimizer's choice; schedules with the same
-    /// number continue each other, and zero stands for none.
+    /// State of another owner is cleared first, and both counts of [`StepNumber`] begin again.
+    /// Under the same owner another `schedule` begins at this step, while moments stay. The number
+    /// of a schedule is of the optimizer's choice; schedules with the same number continue each
+    /// other, and zero stands for none.
     pub fn update_as(
         &mut self,
         owner: &str,

@@ -1,13 +1,15 @@
 //! The options of the local correlation rule.
 //!
-//! With presynaptic activity `p`, signal `s` at a layer's output and the gate `g` of its units, a weight changes along
-//! `p^T (s * g)`, and the layer below receives `s W^T`. The options say what is normalised and where the gate acts.
+//! With presynaptic activity `p`, signal `s` at a layer's output and the gate `g` of its units, a
+//! weight changes along `p^T (s * g)`, and the layer below receives `s W^T`. The options say what
+//! is normalised and where the gate acts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How a network learns: thresholds, gates and normalisation, the same for all its layers unless a layer says otherwise.
+/// How a network learns: thresholds, gates and normalisation, the same for all its layers unless a
+/// layer says otherwise.
 ///
 /// ```
 /// use zor_core::{Rule, SignalGate};
@@ -20,28 +22,31 @@ use crate::error::{Error, Result};
 pub struct Rule {
     /// A unit fires when its charge is strictly above this.
     pub threshold: f32,
-    /// The share of its values for which a hidden gate shall fire, if it is to get there while it learns; 1 leaves it as it is. Such gates are not
-    /// stateful.
+    /// The share of its values for which a hidden gate shall fire, if it is to get there while it
+    /// learns; 1 leaves it as it is. Such gates are not stateful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
     /// How it gets there.
     pub sparsity: SparsityControl,
     /// Charges below this are forgotten before the next input; matters only when stateful.
     pub min_charge: f32,
-    /// Whether a charge that did not fire stays for the next batch. Charges belong to batch rows, not to samples, so this
-    /// only means something where row i of one batch continues row i of the one before.
+    /// Whether a charge that did not fire stays for the next batch. Charges belong to batch rows,
+    /// not to samples, so this only means something where row i of one batch continues row i of the
+    /// one before.
     pub stateful: bool,
     /// Whether the input passes a gate of its own.
     pub gate_input: bool,
-    /// Whether the output passes a gate of its own (in training; a prediction is always the bare value).
+    /// Whether the output passes a gate of its own (in training; a prediction is always the bare
+    /// value).
     pub gate_output: bool,
     /// Where the spikes of a layer gate the signal.
     pub signal_gate: SignalGate,
     /// Whether the signal at each unit is divided by its norm over the batch.
     pub normalize_signal: bool,
-    /// Whether a normalised signal then gets back the norm that it had over all units: its units are even, its size is unchanged. Without
-    /// effect in a row of layers under an optimizer that goes by directions alone; where paths meet, signals add up by their
-    /// sizes, so inside a [`crate::Branch`] this is on unless a gate's own settings say otherwise.
+    /// Whether a normalised signal then gets back the norm that it had over all units: its units
+    /// are even, its size is unchanged. Without effect in a row of layers under an optimizer that
+    /// goes by directions alone; where paths meet, signals add up by their sizes, so inside a
+    /// [`crate::Branch`] this is on unless a gate's own settings say otherwise.
     pub keep_signal_norm: bool,
     /// Whether the activity of each presynaptic unit is divided by its norm over the batch.
     pub normalize_presynaptic: bool,
@@ -55,11 +60,12 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SparsityControl {
-    /// The threshold: what passes it is as large as ever, which a linear layer above can make the input of again, but outputs jump where a unit
-    /// begins to fire, which no signal tells.
+    /// The threshold: what passes it is as large as ever, which a linear layer above can make the
+    /// input of again, but outputs jump where a unit begins to fire, which no signal tells.
     #[default]
     Threshold,
-    /// An inhibition, subtracted from all that comes in: outputs are continuous, which classifiers learn better with.
+    /// An inhibition, subtracted from all that comes in: outputs are continuous, which classifiers
+    /// learn better with.
     Inhibition,
 }
 
@@ -67,14 +73,16 @@ pub enum SparsityControl {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalGate {
-    /// Only in the correlation, as spikes divided by their norm over the batch; what travels on down is ungated.
+    /// Only in the correlation, as spikes divided by their norm over the batch; what travels on
+    /// down is ungated.
     InCorrelation,
     /// Before anything else, so that neither weights nor layers below learn through a silent unit.
     OnTheWayDown,
 }
 
 impl Rule {
-    /// The rule of the first version: stateful charges, threshold -2, ungated signal, everything normalised.
+    /// The rule of the first version: stateful charges, threshold -2, ungated signal, everything
+    /// normalised.
     pub fn classic() -> Self {
         Self {
             threshold: -2.0,
@@ -93,7 +101,8 @@ impl Rule {
         }
     }
 
-    /// The options under which the rule is backpropagation through ReLU: threshold zero, no normalisation, no limits.
+    /// The options under which the rule is backpropagation through ReLU: threshold zero, no
+    /// normalisation, no limits.
     pub fn backprop() -> Self {
         Self {
             threshold: 0.0,
@@ -146,7 +155,8 @@ impl Rule {
 }
 
 impl Default for Rule {
-    /// Stateless, analog input and output, threshold zero, the signal gated on its way down and normalised per unit.
+    /// Stateless, analog input and output, threshold zero, the signal gated on its way down and
+    /// normalised per unit.
     fn default() -> Self {
         Self {
             threshold: 0.0,

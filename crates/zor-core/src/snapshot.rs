@@ -1,7 +1,8 @@
-//! The parts of a network that a file keeps: its tensors by name, and the state that layers carry from step to step.
+//! The parts of a network that a file keeps: its tensors by name, and the state that layers carry
+//! from step to step.
 //!
-//! A name is the positions of a layer, from the network's down, and the tensor's name in it: `0.weight`, or `4.1.kernel` for the second layer inside
-//! the fifth.
+//! A name is the positions of a layer, from the network's down, and the tensor's name in it:
+//! `0.weight`, or `4.1.kernel` for the second layer inside the fifth.
 
 use burn::tensor::Tensor;
 
@@ -13,7 +14,8 @@ use crate::memory::Memory;
 use crate::network::Network;
 use crate::parameter::Parameter;
 
-/// State that layers carry from step to step: charges, and the number of times that random numbers were drawn.
+/// State that layers carry from step to step: charges, and the number of times that random numbers
+/// were drawn.
 #[derive(Clone, Debug, Default)]
 pub struct CarriedState {
     /// Tensors by name, such as `1.charge`: `[batch, units]`.
@@ -48,7 +50,8 @@ impl Network {
     /// Changes all parameters and buffers, in the order of [`Network::tensors`].
     ///
     /// # Errors
-    /// When the two visits of a layer that was put in later differ ([`Layer::visit_mut`]); nothing has changed then.
+    /// When the two visits of a layer that was put in later differ ([`Layer::visit_mut`]); nothing
+    /// has changed then.
     pub fn for_each_tensor(&mut self, mut change: impl FnMut(&str, &mut Parameter)) -> Result<()> {
         for (position, layer) in self.layers_mut().iter_mut().enumerate() {
             let checked = check_visits(layer.as_mut());
@@ -79,7 +82,8 @@ impl Network {
     /// Gives layers the state that others of an equal network carried.
     ///
     /// # Errors
-    /// When no layer of this network carries something of such a name; the network is as before then.
+    /// When no layer of this network carries something of such a name; the network is as before
+    /// then.
     pub fn set_carried_state(&mut self, carried: CarriedState) -> Result<()> {
         let mut memory = Memory::default();
         let (mut tensors, mut counts) = (carried.tensors, carried.counts);
@@ -102,7 +106,8 @@ impl Network {
 
 /// Names of tensors: positions of the layer, and the tensor's own name.
 struct Names<'a> {
-    /// Positions of the layer that is visited, each with the number of layers inside it that were visited.
+    /// Positions of the layer that is visited, each with the number of layers inside it that were
+    /// visited.
     path: Vec<(usize, usize)>,
     trained: Vec<(String, &'a Parameter)>,
     buffers: Vec<(String, &'a Parameter)>,

@@ -1,6 +1,7 @@
 //! One step of training or prediction as a function of layers and explicit state.
 //!
-//! [`crate::Network`] is a convenience on top: everything it does can be done with these functions and state of one's own.
+//! [`crate::Network`] is a convenience on top: everything it does can be done with these functions
+//! and state of one's own.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
@@ -37,15 +38,16 @@ pub enum Target {
     Values(Tensor<2>),
     /// The class of each row; the signal is `onehot - softmax(output)`.
     Classes(Vec<usize>),
-    /// The same with smoothed labels (Szegedy et al. 2016, section 7): this share of each row's target lies evenly on
-    /// all classes, `(1 - smoothing) onehot + smoothing / outputs`.
+    /// The same with smoothed labels (Szegedy et al. 2016, section 7): this share of each row's
+    /// target lies evenly on all classes, `(1 - smoothing) onehot + smoothing / outputs`.
     SmoothedClasses {
         /// The class of each row.
         classes: Vec<usize>,
         /// From 0 to 1.
         smoothing: f32,
     },
-    /// Smoothed classes with a weight for each row: the signal is `weight * (target - softmax(output))`.
+    /// Smoothed classes with a weight for each row: the signal is
+    /// `weight * (target - softmax(output))`.
     WeightedClasses {
         /// The class of each row.
         classes: Vec<usize>,
@@ -57,7 +59,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// The values that an output of this shape is compared with; for classes, their probabilities, times the weights of rows.
+    /// The values that an output of this shape is compared with; for classes, their probabilities,
+    /// times the weights of rows.
     ///
     /// # Errors
     /// When it does not fit.
@@ -93,7 +96,8 @@ impl Target {
         }
     }
 
-    /// Whether the target fits an output of this shape, found without computing anything. Values may still be NaN.
+    /// Whether the target fits an output of this shape, found without computing anything. Values
+    /// may still be NaN.
     ///
     /// # Errors
     /// When it does not fit.
@@ -210,7 +214,8 @@ impl ErrorMetrics {
         self.sums.squared / self.elements as f64
     }
 
-    /// Peak signal-to-noise ratio in dB of values in [0, 1], outputs not clamped: `-10 log10(mean squared error)`.
+    /// Peak signal-to-noise ratio in dB of values in [0, 1], outputs not clamped:
+    /// `-10 log10(mean squared error)`.
     pub fn psnr_db(&self) -> f64 {
         -10.0 * self.mean_squared().log10()
     }
@@ -316,8 +321,8 @@ pub fn forward(
 
 /// Sends a signal down from the output; every layer learns as it passes.
 ///
-/// [`forward`] in [`Mode::Train`] comes before, with the same state and shape. The signal ends at the lowest layer that learns: those below
-/// are left as they are, running means included.
+/// [`forward`] in [`Mode::Train`] comes before, with the same state and shape. The signal ends at
+/// the lowest layer that learns: those below are left as they are, running means included.
 pub fn learn(
     layers: &mut Sequential,
     signal: Tensor<2>,
@@ -331,11 +336,12 @@ pub fn learn(
     state.workspace.give(signal.values);
 }
 
-/// One step of training: forward, signal, learning. Returns the error of the outputs before the step.
+/// One step of training: forward, signal, learning. Returns the error of the outputs before the
+/// step.
 ///
 /// # Errors
-/// When the target does not fit the output: layers and state are as before then. When an error is not finite: no weight has changed
-/// then, while charges and counts in the state have moved.
+/// When the target does not fit the output: layers and state are as before then. When an error is
+/// not finite: no weight has changed then, while charges and counts in the state have moved.
 pub fn train(
     layers: &mut Sequential,
     input: Tensor<2>,
@@ -354,10 +360,11 @@ pub fn train(
     Ok(deviation)
 }
 
-/// [`train`] without waiting for the device, if it is one that has a queue ([`ops::is_asynchronous`]).
+/// [`train`] without waiting for the device, if it is one that has a queue
+/// ([`ops::is_asynchronous`]).
 ///
-/// On such a device a non-finite error is reported when the result is read. Weights whose update is not finite keep their value; the
-/// others may still move by momentum.
+/// On such a device a non-finite error is reported when the result is read. Weights whose update is
+/// not finite keep their value; the others may still move by momentum.
 ///
 /// # Errors
 /// When the target does not fit the output; on other devices those of [`train`].

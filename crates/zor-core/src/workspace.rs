@@ -6,9 +6,10 @@ use crate::ops;
 
 /// Buffers that are given back and taken again, so that a steady training loop allocates none.
 ///
-/// A taken buffer holds whatever was last in it, and may have had another shape of as many elements. Giving back is never required:
-/// what is not given back is freed. Of each size no more are kept than were ever missing, so that buffers which come from
-/// outside (a batch) do not pile up.
+/// A taken buffer holds whatever was last in it, and may have had another shape of as many
+/// elements. Giving back is never required: what is not given back is freed. Of each size no more
+/// are kept than were ever missing, so that buffers which come from outside (a batch) do not pile
+/// up.
 #[derive(Debug)]
 pub struct Workspace {
     device: Device,

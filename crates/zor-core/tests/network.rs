@@ -48,7 +48,8 @@ fn weights(network: &Network) -> Vec<Vec<f32>> {
     layers.flat_map(|l| l.parameters()).map(|p| numbers(p.value())).collect()
 }
 
-/// Under `Rule::backprop` a step is the gradient step of half the squared error through ReLU, by finite differences.
+/// Under `Rule::backprop` a step is the gradient step of half the squared error through ReLU, by
+/// finite differences.
 #[test]
 fn without_normalisation_the_gated_rule_is_backpropagation_through_relu() {
     let device = Device::flex();

@@ -1,5 +1,6 @@
-//! Makes the two files of `sample/` from the full set: `cargo run -p zor-data --example make_sample -- FOLDER`, where the folder has the
-//! official files.
+//! Makes the two files of `sample/` from the full set:
+//! `cargo run -p zor-data --example make_sample -- FOLDER`, where the folder has the official
+//! files.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Batches as a function of seed and step: any step can be made without the ones before it, so a run can be
-//! prefetched, repeated, and resumed by its number.
+//! Batches as a function of seed and step: any step can be made without the ones before it, so a
+//! run can be prefetched, repeated, and resumed by its number.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ const MAX_BYTES: u128 = 1 << 40;
 /// The order of examples in a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Each example once an epoch, in an order that depends on the seed and the epoch. Batches run across the ends of epochs.
+    /// Each example once an epoch, in an order that depends on the seed and the epoch. Batches run
+    /// across the ends of epochs.
     Shuffled,
     /// Each example drawn independently.
     Random,
@@ -25,7 +26,8 @@ pub enum Order {
     Sequential,
     /// All examples in every batch, in the order of the set.
     Full,
-    /// The classes in turn, and the examples of each class in an order that depends on the seed and the epoch of the class.
+    /// The classes in turn, and the examples of each class in an order that depends on the seed and
+    /// the epoch of the class.
     Balanced,
 }
 
@@ -44,7 +46,8 @@ impl Batches {
     /// Batches of `rows` examples (all of them when the order is full).
     ///
     /// # Errors
-    /// When a batch or the set is empty, a batch is larger than 1 TiB, or the order is balanced and there are no classes.
+    /// When a batch or the set is empty, a batch is larger than 1 TiB, or the order is balanced and
+    /// there are no classes.
     pub fn new(
         set: impl Into<Arc<dyn Examples>>,
         rows: usize,

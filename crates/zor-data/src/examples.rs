@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 
 /// A set of examples: inputs, and targets where the set has some.
 ///
-/// Sets are read from several threads. A set that changes its examples at random (augmentation) draws from [`Draw::random`], so that
-/// a batch depends on seed and step alone.
+/// Sets are read from several threads. A set that changes its examples at random (augmentation)
+/// draws from [`Draw::random`], so that a batch depends on seed and step alone.
 pub trait Examples: Any + Debug + Send + Sync {
     /// The name of the set, for messages.
     fn name(&self) -> &str;
@@ -27,7 +27,8 @@ pub trait Examples: Any + Debug + Send + Sync {
     /// The shape of one input, such as `[height, width, channels]` or `[columns]`.
     fn input_shape(&self) -> Vec<usize>;
 
-    /// Writes the drawn examples into a batch in place of its contents. Panics when an index is not below [`Examples::len`].
+    /// Writes the drawn examples into a batch in place of its contents. Panics when an index is not
+    /// below [`Examples::len`].
     fn fill(&self, draw: &Draw<'_>, batch: &mut Batch);
 
     /// A digest of all examples: equal for equal sets, on every machine.
@@ -75,7 +76,8 @@ impl<'a> Draw<'a> {
         Self { indices, first: 0, seed: 0 }
     }
 
-    /// The position of a row among all rows of the training. It wraps far beyond the steps of any training.
+    /// The position of a row among all rows of the training. It wraps far beyond the steps of any
+    /// training.
     pub fn number(&self, row: usize) -> u64 {
         self.first.wrapping_add(row as u64)
     }

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// The whole contents of a regular file.
 ///
 /// # Errors
-/// When there is no such file, it is a folder, a pipe or a device, or the file system refuses. The message names it.
+/// When there is no such file, it is a folder, a pipe or a device, or the file system refuses. The
+/// message names it.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     check(path)?;
     fs::read(path).map_err(|error| Error::file_system(path, "read it", &error))
@@ -24,7 +25,8 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::file_system(path, "read it", &error))
 }
 
-/// Refuses everything but regular files: opening a pipe without a writer hangs, and a device may be endless.
+/// Refuses everything but regular files: opening a pipe without a writer hangs, and a device may be
+/// endless.
 fn check(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),

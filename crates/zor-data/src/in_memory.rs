@@ -28,8 +28,8 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// Examples whose inputs lie one after another, and so do their targets: classes, numbers to predict, or no numbers where the
-    /// inputs are to be reproduced.
+    /// Examples whose inputs lie one after another, and so do their targets: classes, numbers to
+    /// predict, or no numbers where the inputs are to be reproduced.
     ///
     /// # Errors
     /// When the values are not a whole number of examples.

@@ -18,8 +18,8 @@ pub struct Prefetch {
 }
 
 impl Prefetch {
-    /// Starts with the batch of a step, at most `ahead` batches, and never more than 1,024, before they are asked for. After the last
-    /// step comes step 0.
+    /// Starts with the batch of a step, at most `ahead` batches, and never more than 1,024, before
+    /// they are asked for. After the last step comes step 0.
     pub fn spawn(batches: Batches, first_step: u64, ahead: usize) -> Self {
         let (send, ready): (SyncSender<Batch>, _) = sync_channel(ahead.min(MAX_AHEAD));
         let (used, returned) = channel::<Batch>();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::examples::{Batch, Draw, Examples, classes_to_balance};
 
-/// Examples with weights by which all classes count alike in the error: examples of rare classes have large ones. The mean weight is
-/// 1.
+/// Examples with weights by which all classes count alike in the error: examples of rare classes
+/// have large ones. The mean weight is 1.
 #[derive(Clone, Debug)]
 pub struct ClassWeighted {
     set: Arc<dyn Examples>,

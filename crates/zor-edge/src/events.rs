@@ -4,11 +4,13 @@
 
 use crate::kernels::{Number, ROOM, Rows};
 
-/// Inputs that are looked at together: with room for fewer events, what was gathered is added first.
+/// Inputs that are looked at together: with room for fewer events, what was gathered is added
+/// first.
 const TOGETHER: usize = 64;
 /// Room for the events of products that are not many.
 pub(crate) const FEW_EVENTS: usize = 128;
-/// What looking at an input costs, in multiply-adds of a row: above a share of events that follows from it, all inputs are taken as they come.
+/// What looking at an input costs, in multiply-adds of a row: above a share of events that follows
+/// from it, all inputs are taken as they come.
 const LOOK: usize = if cfg!(target_os = "none") { 3 } else { 12 };
 
 /// How a layer's products are computed.
@@ -21,16 +23,19 @@ pub enum ProductStrategy {
 }
 
 impl ProductStrategy {
-    /// The one that is faster for these values, each of which meets a row of so many weights, where inputs are not [scanned](Number::scan).
+    /// The one that is faster for these values, each of which meets a row of so many weights, where
+    /// inputs are not [scanned](Number::scan).
     pub(crate) fn faster<T: Number>(values: &[T], columns: usize) -> Self {
-        // active * columns + inputs * LOOK < inputs * columns, and a little, so that neither is taken for nothing.
+        // active * columns + inputs * LOOK < inputs * columns, and a little, so that neither is
+        // taken for nothing.
         let inputs = values.len();
         let looks = T::active(values).saturating_mul(columns) + inputs.saturating_mul(LOOK);
         if looks < inputs.saturating_mul(columns) { Self::Events } else { Self::Dense }
     }
 }
 
-/// Sums of products that grow, for some columns of a layer's weights. Events are gathered in the room of the caller's until it is full.
+/// Sums of products that grow, for some columns of a layer's weights. Events are gathered in the
+/// room of the caller's until it is full.
 pub(crate) struct Sums<'a, T: Number> {
     /// As many as columns.
     pub(crate) sums: &'a mut [T::Sum],

@@ -68,8 +68,9 @@ impl Geometry {
         (height * width * self.pool * self.pool) as u64 * window as u64 * channels as u64
     }
 
-    /// Calls back for every run of neighbouring inputs under the window at a position of the (not yet pooled) map above: with the place of the
-    /// first of them in the map below, how many there are, and the row of weights of the first.
+    /// Calls back for every run of neighbouring inputs under the window at a position of the (not
+    /// yet pooled) map above: with the place of the first of them in the map below, how many there
+    /// are, and the row of weights of the first.
     #[inline]
     pub(crate) fn runs(&self, [y, x]: [usize; 2], mut run: impl FnMut(usize, usize, usize)) {
         let [height, width, channels] = self.input;

@@ -1,11 +1,13 @@
 //! The classic rule on the device, in memory that the caller provides.
 //!
-//! Forward, for every sample of a batch and every layer `k`: charges below `min_charge` are forgotten (all of them if not stateful); `charge += x`;
-//! a unit fires where `charge > threshold`, passes `y = charge` and starts again at zero; `x = y W[k]` goes on up.
+//! Forward, for every sample of a batch and every layer `k`: charges below `min_charge` are
+//! forgotten (all of them if not stateful); `charge += x`; a unit fires where `charge > threshold`,
+//! passes `y = charge` and starts again at zero; `x = y W[k]` goes on up.
 //!
-//! Learning, from the output down, with the signal `s = target - y`: `s = clamp(s / ||s||, ±1)`, norms over the batch, of each unit; with
-//! `p = y / (||y|| + 1e-8)` of the layer below and `g = spike / (||spike|| + 1e-8)` of the layer itself, a weight moves along `p^T (s g)`, and `s W^T`, with `W`
-//! from before the step, is the signal of the layer below.
+//! Learning, from the output down, with the signal `s = target - y`: `s = clamp(s / ||s||, ±1)`,
+//! norms over the batch, of each unit; with `p = y / (||y|| + 1e-8)` of the layer below and
+//! `g = spike / (||spike|| + 1e-8)` of the layer itself, a weight moves along `p^T (s g)`, and
+//! `s W^T`, with `W` from before the step, is the signal of the layer below.
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +48,8 @@ pub enum Optimizer {
         /// How much of the last direction stays.
         momentum: f32,
     },
-    /// AdamW (Loshchilov and Hutter 2019) with betas 0.9 and 0.999 and epsilon 1e-8. Two numbers of state for each weight.
+    /// AdamW (Loshchilov and Hutter 2019) with betas 0.9 and 0.999 and epsilon 1e-8. Two numbers of
+    /// state for each weight.
     AdamW {
         /// The learning rate.
         rate: f32,
@@ -85,7 +88,8 @@ pub const fn weights_len(widths: &[usize]) -> usize {
     sum
 }
 
-/// Numbers of memory that learning needs beside the weights, for batches of at most `batch` samples.
+/// Numbers of memory that learning needs beside the weights, for batches of at most `batch`
+/// samples.
 pub const fn state_len(widths: &[usize], batch: usize, optimizer: &Optimizer) -> usize {
     let (mut sum, mut widest, mut k) = (0, 0, 0);
     while k < widths.len() {
@@ -111,9 +115,11 @@ pub enum LearnError {
     Memory,
     /// Inputs, targets or labels do not fit the widths and each other.
     Shape,
-    /// An input, a target, or what the network makes of them is not a finite number; the weights are as before, charges are zero.
+    /// An input, a target, or what the network makes of them is not a finite number; the weights
+    /// are as before, charges are zero.
     NotFinite,
-    /// A weight or a number of the rule or the optimizer is not finite, or a momentum is not from 0 to 1.
+    /// A weight or a number of the rule or the optimizer is not finite, or a momentum is not from 0
+    /// to 1.
     Settings,
 }
 
@@ -182,7 +188,8 @@ pub struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// With weights that are there, such as zeros to be [drawn](Self::draw_weights) or those of a trained network, and a state that is forgotten.
+    /// With weights that are there, such as zeros to be [drawn](Self::draw_weights) or those of a
+    /// trained network, and a state that is forgotten.
     ///
     /// # Errors
     /// When widths, batch or memory do not fit, or a weight or a setting is not a finite number.
@@ -278,7 +285,8 @@ impl<'a> Learner<'a> {
         self.weights
     }
 
-    /// The numbers that the optimizer keeps, and those that charges and norms need, in bytes: [`state_len`] numbers.
+    /// The numbers that the optimizer keeps, and those that charges and norms need, in bytes:
+    /// [`state_len`] numbers.
     pub fn state_bytes(&self) -> usize {
         4 * state_len(self.widths, self.batch, &self.optimizer)
     }
@@ -286,7 +294,8 @@ impl<'a> Learner<'a> {
     /// Learns from a batch. Returns the mean absolute error before the step.
     ///
     /// # Errors
-    /// When the batch does not fit, or is not finite, or too large for finite outputs; weights are as before then.
+    /// When the batch does not fit, or is not finite, or too large for finite outputs; weights are
+    /// as before then.
     pub fn learn(&mut self, inputs: &[f32], target: Target<'_>) -> Result<f32, LearnError> {
         let (first, last) = self.ends();
         let rows = inputs.len() / first.max(1);
@@ -312,7 +321,8 @@ impl<'a> Learner<'a> {
         Ok(error)
     }
 
-    /// The outputs for one sample, from zero charges; nothing changes. `scratch` is twice the widest layer.
+    /// The outputs for one sample, from zero charges; nothing changes. `scratch` is twice the
+    /// widest layer.
     ///
     /// # Errors
     /// When a slice does not fit.
@@ -538,7 +548,8 @@ fn rows_of_mut(matrix: &mut [f32], columns: usize) -> core::slice::ChunksExactMu
     matrix.chunks_exact_mut(columns.max(1))
 }
 
-/// As [`Iterator::zip`], which asks chunks for their number, divides, and leaves a panic for chunks of nothing.
+/// As [`Iterator::zip`], which asks chunks for their number, divides, and leaves a panic for chunks
+/// of nothing.
 fn pairs<A: IntoIterator, B: IntoIterator>(a: A, b: B) -> impl Iterator<Item = (A::Item, B::Item)> {
     let (mut a, mut b) = (a.into_iter(), b.into_iter());
     core::iter::from_fn(move || Some((a.next()?, b.next()?)))
@@ -563,7 +574,8 @@ fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     sums.flush();
 }
 
-/// Divides every column of `[rows, columns]` by its norm and a little; one without a norm, or with one that is not finite, becomes zero.
+/// Divides every column of `[rows, columns]` by its norm and a little; one without a norm, or with
+/// one that is not finite, becomes zero.
 fn divide_by_norms(values: &mut [f32], columns: usize, epsilon: f32) {
     let columns = columns.max(1);
     for column in 0..columns {

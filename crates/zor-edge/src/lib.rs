@@ -27,7 +27,8 @@ pub use program::{DType, Kind, LayerSpec, MOST_LAYERS, MOST_VALUES, ProgramError
 pub use write::reseal;
 pub use write::{LayerSource, write};
 
-/// The bytes of a file, as [`include_bytes!`], at a multiple of four, as [`Network::from_bytes`] wants them.
+/// The bytes of a file, as [`include_bytes!`], at a multiple of four, as [`Network::from_bytes`]
+/// wants them.
 #[macro_export]
 macro_rules! include_program {
     ($path:expr) => {{

@@ -1,4 +1,5 @@
-//! Runs a program: `y = f(gate(scale * pool(W x) + bias))`, a layer after the other, between two buffers of the caller's.
+//! Runs a program: `y = f(gate(scale * pool(W x) + bias))`, a layer after the other, between two
+//! buffers of the caller's.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +13,8 @@ use crate::program::{DType, Kind, Layer, LayerSpec, Program, ProgramError};
 /// Channels whose sums, and events, that are on the stack at once.
 const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
 const EVENTS: usize = if cfg!(target_os = "none") { FEW_EVENTS } else { 512 };
-/// The same for layers with few channels, where clearing more would take longer than their products.
+/// The same for layers with few channels, where clearing more would take longer than their
+/// products.
 const FEW: usize = 64;
 
 /// A trained network that stays where its program lies.
@@ -26,7 +28,8 @@ const FEW: usize = 64;
 /// # let source = LayerSource { shape, weights: &weights, scales: &[], biases: &[] };
 /// # let mut bytes = Vec::new();
 /// # write(DType::F32, [1, 1, 2], &[source], |piece| bytes.extend_from_slice(piece))?;
-/// # let words: Vec<f32> = bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+/// # let word = |b: &[u8]| f32::from_le_bytes(b.try_into().unwrap());
+/// # let words: Vec<f32> = bytes.chunks(4).map(word).collect();
 /// # let program: &[u8] = bytemuck::cast_slice(&words);
 /// let network = Network::from_bytes(program)?; // include_program!("model.zore"), on a device
 /// let (mut output, mut scratch) = ([0.0; 1], [0.0; 0]);

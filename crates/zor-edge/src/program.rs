@@ -1,4 +1,5 @@
-//! The `.zore` program: a trained network as bytes that are used where they lie, in flash for instance.
+//! The `.zore` program: a trained network as bytes that are used where they lie, in flash for
+//! instance.
 //!
 //! All numbers are little-endian; offsets are from the start and multiples of four.
 //!
@@ -12,9 +13,11 @@
 //! | 24..32 | zero |
 //! | 32.. | a record of 48 bytes for each layer, then weights, scales and biases |
 //!
-//! A record: kind, flags, activation, zero (a byte each); output channels, side of the pool (2 bytes each); height and width of the window,
-//! its stride, padding and dilation (2 bytes each, eight numbers); threshold and step of the input (f32); offsets of weights, scales
-//! and biases, and zero (4 bytes each). Weights lie input-major: a row of output channels for every input under the window.
+//! A record: kind, flags, activation, zero (a byte each); output channels, side of the pool (2
+//! bytes each); height and width of the window, its stride, padding and dilation (2 bytes each,
+//! eight numbers); threshold and step of the input (f32); offsets of weights, scales and biases,
+//! and zero (4 bytes each). Weights lie input-major: a row of output channels for every input under
+//! the window.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +36,8 @@ const STEP: usize = 28;
 pub(crate) const CHECKED: usize = 16;
 /// Layers of a program, at most.
 pub const MOST_LAYERS: usize = 255;
-/// Values of a map, at most: what is larger is not for small devices, and sums of its products could overflow.
+/// Values of a map, at most: what is larger is not for small devices, and sums of its products
+/// could overflow.
 pub const MOST_VALUES: usize = 1 << 17;
 
 const SCALES: u8 = 1;
@@ -85,7 +89,8 @@ impl Kind {
     }
 }
 
-/// A layer without its numbers: `y = f(gate(scale * pool(kind(x)) + bias))`, where the gate passes what is above the threshold.
+/// A layer without its numbers: `y = f(gate(scale * pool(kind(x)) + bias))`, where the gate passes
+/// what is above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerSpec {
     /// What it makes of the values under its window.
@@ -215,7 +220,8 @@ pub enum ProgramError {
     Version(u16),
     /// The bytes are fewer than it says it has, or more.
     Length,
-    /// They do not lie at a multiple of four, which f32 needs; [`include_program!`](crate::include_program) puts them there.
+    /// They do not lie at a multiple of four, which f32 needs;
+    /// [`include_program!`](crate::include_program) puts them there.
     Alignment,
     /// The checksum says that bytes were changed.
     Checksum,
@@ -423,7 +429,8 @@ fn f32_at(bytes: &[u8], at: usize) -> f32 {
     f32::from_bits(u32_at(bytes, at))
 }
 
-/// Goes on with the CRC-32 of IEEE 802.3, reflected, half a byte at a time: a table of 64 bytes is what a small device can spare.
+/// Goes on with the CRC-32 of IEEE 802.3, reflected, half a byte at a time: a table of 64 bytes is
+/// what a small device can spare.
 pub(crate) fn crc32(crc: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {
         let mut table = [0u32; 16];

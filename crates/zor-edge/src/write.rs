@@ -76,8 +76,8 @@ fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dy
 /// Bytes of a line of a cache, on most machines.
 const LINE: usize = 64;
 
-/// Where weights, scales and biases lie if the first may lie at a place, and where they end. Weights lie at lines of caches: a row of 64 bytes that
-/// lies across two would be fetched as two.
+/// Where weights, scales and biases lie if the first may lie at a place, and where they end.
+/// Weights lie at lines of caches: a row of 64 bytes that lies across two would be fetched as two.
 fn places(layer: &LayerSource<'_>, at: usize) -> ([u32; 3], usize) {
     let mut at = at;
     let mut place = |size: usize, multiple: usize| {
@@ -137,7 +137,8 @@ fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<
     Ok(())
 }
 
-/// Makes length and checksum of a damaged program right again, so that damage reaches what comes after them; for tests of the parser.
+/// Makes length and checksum of a damaged program right again, so that damage reaches what comes
+/// after them; for tests of the parser.
 #[doc(hidden)]
 pub fn reseal(program: &mut [u8]) {
     let length = program.len() as u32;

@@ -1,4 +1,5 @@
-//! Learning as a user meets it: with samples, settings and weights that are no finite numbers, or too large.
+//! Learning as a user meets it: with samples, settings and weights that are no finite numbers, or
+//! too large.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
@@ -7,7 +8,8 @@ use zor_edge::{LearnError, Learner, Optimizer, Rule, Target, state_len, weights_
 const WIDTHS: [usize; 3] = [4, 3, 2];
 const SGD: Optimizer = Optimizer::Sgd { rate: 0.05, momentum: 0.9 };
 
-/// The results of a learner that gets these samples first and sound ones after them, and its weights before, between and after.
+/// The results of a learner that gets these samples first and sound ones after them, and its
+/// weights before, between and after.
 fn learn(optimizer: Optimizer, first: &[(&[f32], Target<'_>)]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let mut weights = vec![0.0; weights_len(&WIDTHS)];
     let mut state = vec![0.0; state_len(&WIDTHS, 2, &optimizer)];
@@ -77,7 +79,8 @@ fn weights_stay_finite_whatever_is_learned() {
         for step in 0..300 {
             let mut batch = [0.0; 8];
             batch.iter_mut().for_each(|value| {
-                // A walk through the list that meets all pairs; most batches have ordinary values alone.
+                // A walk through the list that meets all pairs; most batches have ordinary values
+                // alone.
                 at = (at * 5 + 3 + step) % (3 * values.len());
                 *value = values.get(at).copied().unwrap_or(0.5);
             });

@@ -75,7 +75,8 @@ fn small() -> Vec<u8> {
 
 #[test]
 fn layers_do_what_their_shape_says() {
-    // Sums 1 * 1 + 2 * 2 = 5 and 1 * -1 + 2 * 0.5 = 0; times scale, plus bias: 10 and 1; both above the threshold.
+    // Sums 1 * 1 + 2 * 2 = 5 and 1 * -1 + 2 * 0.5 = 0; times scale, plus bias: 10 and 1; both above
+    // the threshold.
     assert_eq!(run(&small(), &[1.0, 2.0]), [11.0]);
     // 2 and -1 + 1 = 0: the second is silent.
     assert_eq!(run(&small(), &[1.0, 0.0]), [2.0]);

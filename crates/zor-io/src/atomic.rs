@@ -1,10 +1,11 @@
 //! Files appear whole under their name or not at all.
 //!
-//! A file is written beside its place under a name of its own, flushed to the disk, renamed, and the folder flushed: whenever the process or the
-//! machine stops, the name has the old contents or the new ones. What a process that ended left beside the place goes with the next
-//! write to it.
+//! A file is written beside its place under a name of its own, flushed to the disk, renamed, and
+//! the folder flushed: whenever the process or the machine stops, the name has the old contents or
+//! the new ones. What a process that ended left beside the place goes with the next write to it.
 //!
-//! A link stays a link: the file that it leads to is replaced. On Unix a replaced file's permissions are kept.
+//! A link stays a link: the file that it leads to is replaced. On Unix a replaced file's
+//! permissions are kept.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -21,8 +22,8 @@ use crate::file::NOT_REGULAR;
 /// Writes a file.
 ///
 /// # Errors
-/// When the path is a folder, a pipe or a device, or the file system refuses; what was under the name before is still there then, unless the
-/// message says otherwise.
+/// When the path is a folder, a pipe or a device, or the file system refuses; what was under the
+/// name before is still there then, unless the message says otherwise.
 pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     write_parts(path, &[contents])
 }
@@ -67,10 +68,12 @@ impl FileSystem for Disk {
         #[cfg(unix)]
         if let Some(permissions) = permissions {
             use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-            // From the first byte on nobody may read more than before. The mask of the process takes bits away here; they are set after it.
+            // From the first byte on nobody may read more than before. The mask of the process
+            // takes bits away here; they are set after it.
             let mode = permissions.mode() & 0o777;
             let file = options.mode(mode).open(path)?;
-            // A file system without permissions may refuse; the file is no more open than it was then.
+            // A file system without permissions may refuse; the file is no more open than it was
+            // then.
             let _ = file.set_permissions(Permissions::from_mode(mode));
             return Ok(file);
         }
@@ -125,7 +128,8 @@ fn write_on<F: FileSystem>(disk: &mut F, path: &Path, parts: &[&[u8]]) -> Result
         disk.rename(&partial, &place)
     };
     if let Err(error) = write() {
-        // The write failed already; a leftover that cannot be removed changes nothing about that, and goes with the next one.
+        // The write failed already; a leftover that cannot be removed changes nothing about that,
+        // and goes with the next one.
         let _ = disk.remove(&partial);
         return Err(Error::file_system(path, "write it", &error));
     }
@@ -154,9 +158,11 @@ fn followed(path: &Path) -> Result<PathBuf> {
     Err(Error::input(path, "it is a link that leads back to itself; remove it"))
 }
 
-/// Names of partial files: the final one, the process that writes and the number of its write, and this.
+/// Names of partial files: the final one, the process that writes and the number of its write, and
+/// this.
 const PARTIAL: &str = ".part";
-/// The longest name, in bytes, that leaves room for the rest of a partial file's name in the 255 that file systems have.
+/// The longest name, in bytes, that leaves room for the rest of a partial file's name in the 255
+/// that file systems have.
 const LONGEST_NAME: usize = 255 - ".4294967295-18446744073709551615.part".len();
 
 /// Numbers of the writes of this process that are under way: two threads may write one path.
@@ -192,7 +198,8 @@ impl Drop for Number {
     }
 }
 
-/// The start of the names of partial files: the name of the file, or the beginning of a long one and a digest of it.
+/// The start of the names of partial files: the name of the file, or the beginning of a long one
+/// and a digest of it.
 fn stem(name: &OsStr) -> OsString {
     if name.len() <= LONGEST_NAME {
         return name.to_owned();
@@ -286,7 +293,8 @@ mod tests {
         // No process has a number this large.
         let (dead, other) = (at("model.zor.4294967295.part"), at("other.zor.4294967295.part"));
         let numbered = at("model.zor.4294967295-3.part");
-        // The identifier of this process, once that of another: no write of this one has such a number.
+        // The identifier of this process, once that of another: no write of this one has such a
+        // number.
         let reused = at(&format!("model.zor.{}-{}.part", std::process::id(), u64::MAX));
         let parent = std::os::unix::process::parent_id();
         let living = at(&format!("model.zor.{parent}.part"));
@@ -448,7 +456,8 @@ mod tests {
         let path = folder.path().join("model.zor");
         let parts: [&[u8]; 3] = [b"new", b" contents", b" of the file"];
         write(&path, b"old").unwrap();
-        // Create, three writes, sync, rename; what fails after the rename has replaced the file, and says so.
+        // Create, three writes, sync, rename; what fails after the rename has replaced the file,
+        // and says so.
         for half in [false, true] {
             for fails_at in 0..6 {
                 let mut disk = Faulty { calls: 0, fails_at, half };

@@ -100,7 +100,8 @@ struct Lengths {
     digest: [u8; 32],
 }
 
-/// Looks at the header of a file of so many bytes. `start` is the file, or as much of it as there is up to the header's end.
+/// Looks at the header of a file of so many bytes. `start` is the file, or as much of it as there
+/// is up to the header's end.
 fn lengths(start: &[u8], length: usize) -> Result<Lengths, String> {
     if !start.starts_with(MAGIC) {
         return Err("this is not a Zor model file: it does not begin with ZORMODEL".to_owned());
@@ -186,7 +187,8 @@ impl Passing {
     }
 }
 
-/// Makes the digest of changed bytes right again, to get at what comes after it. For tests and fuzzing.
+/// Makes the digest of changed bytes right again, to get at what comes after it. For tests and
+/// fuzzing.
 #[doc(hidden)]
 pub fn reseal(bytes: &mut [u8]) {
     if bytes.len() >= HEADER {

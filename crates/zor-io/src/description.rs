@@ -1,7 +1,8 @@
-//! What a file says about its network: the part before the tensors, in bincode (configuration `standard`).
+//! What a file says about its network: the part before the tensors, in bincode (configuration
+//! `standard`).
 //!
-//! The rule and every layer's settings are JSON inside it: a layer of anyone's reads and writes its own, files stay readable when a setting is
-//! added, and `zor info` shows what it does not know.
+//! The rule and every layer's settings are JSON inside it: a layer of anyone's reads and writes its
+//! own, files stay readable when a setting is added, and `zor info` shows what it does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +51,8 @@ pub struct TensorRecord {
     pub shape: [usize; 2],
     /// The type of its values in the file.
     pub dtype: DType,
-    /// How often it was changed: optimizer steps, or batches of a running mean. Zero but in a checkpoint.
+    /// How often it was changed: optimizer steps, or batches of a running mean. Zero but in a
+    /// checkpoint.
     pub steps: u64,
 }
 
@@ -76,8 +78,8 @@ pub struct Progress {
     pub step: u64,
     /// What the optimizer calls itself.
     pub optimizer: String,
-    /// Training passes of layers that draw random numbers, by their positions. Under names that begin with `optimizer/`, whose each
-    /// parameter's state is and since which step.
+    /// Training passes of layers that draw random numbers, by their positions. Under names that
+    /// begin with `optimizer/`, whose each parameter's state is and since which step.
     pub counts: Vec<(String, u64)>,
     /// What the training program keeps for itself.
     pub state: String,
@@ -173,7 +175,8 @@ impl Header {
         })
     }
 
-    /// Of a file whose digest was right, with so many bytes of tensors. Sizes are those of the file, and no two tensors have one name.
+    /// Of a file whose digest was right, with so many bytes of tensors. Sizes are those of the
+    /// file, and no two tensors have one name.
     pub(crate) fn decode(description: &[u8], tensors: usize) -> Result<Self, String> {
         let header = Self::parse(description)?;
         let mut names = BTreeSet::new();

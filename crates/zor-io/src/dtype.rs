@@ -42,7 +42,8 @@ impl DType {
         }
     }
 
-    /// Appends values of a matrix with a number of columns. f32 takes any value: nothing that was trained is lost.
+    /// Appends values of a matrix with a number of columns. f32 takes any value: nothing that was
+    /// trained is lost.
     ///
     /// # Errors
     /// When a value is not finite, or too large for the type.
@@ -112,8 +113,8 @@ impl DType {
     }
 }
 
-/// The largest value of a column becomes 127. The scale has 16 significant bits, so that 127 times it is exact, and what was read is written
-/// again bit for bit.
+/// The largest value of a column becomes 127. The scale has 16 significant bits, so that 127 times
+/// it is exact, and what was read is written again bit for bit.
 fn scale(values: &[f32], columns: usize, at: usize) -> f32 {
     let column = values[at..].iter().step_by(columns);
     let largest = column.fold(0.0f32, |largest, value| largest.max(value.abs()));

@@ -1,7 +1,8 @@
 //! Programs for small devices: a network as [`zor_edge`] runs it.
 //!
-//! Normalisation with running means, offsets and factors behind weights become a scale and a bias of each channel; dropout and reshaping
-//! disappear. In int8 a channel's weights are divided by their largest value over 127, and the values between layers by the step with which those that
+//! Normalisation with running means, offsets and factors behind weights become a scale and a bias
+//! of each channel; dropout and reshaping disappear. In int8 a channel's weights are divided by
+//! their largest value over 127, and the values between layers by the step with which those that
 //! calibration samples make there lose least.
 
 use serde::de::DeserializeOwned;
@@ -87,10 +88,12 @@ impl Program {
     }
 }
 
-/// Makes a program of a network. `calibration`, whole samples one after the other, is what an int8 program's steps are chosen by: samples like those it will see.
+/// Makes a program of a network. `calibration`, whole samples one after the other, is what an int8
+/// program's steps are chosen by: samples like those it will see.
 ///
 /// # Errors
-/// Names the layer that programs have no form for, or whose values are too large for one, or what calibration lacks.
+/// Names the layer that programs have no form for, or whose values are too large for one, or what
+/// calibration lacks.
 pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Program> {
     let map = map_of(network.input_shape())?;
     let shape = network.input_shape().to_vec();
@@ -119,7 +122,8 @@ pub fn export(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Pr
     write(DType::I8, input, &stages)
 }
 
-/// A layer of the program as it grows: what comes behind its sums is added to it as long as nothing nonlinear has.
+/// A layer of the program as it grows: what comes behind its sums is added to it as long as nothing
+/// nonlinear has.
 struct Stage {
     /// The layer of the network that it begins with, for messages.
     origin: String,
@@ -140,7 +144,8 @@ impl Stage {
         Self { origin, shape, weights, int8: false, scales, biases, closed: false }
     }
 
-    /// Multiplies weights by scales, where that is the same: a pool keeps the largest before the scale.
+    /// Multiplies weights by scales, where that is the same: a pool keeps the largest before the
+    /// scale.
     fn fold_scales(&mut self) {
         let same = self.shape.geometry.pool == 1 || self.scales.iter().all(|scale| *scale > 0.0);
         if self.shape.kind.has_weights() && same {
@@ -151,8 +156,9 @@ impl Stage {
         }
     }
 
-    /// Makes weights whole numbers, for such inputs. What the mean input loses by that, the biases give back (Nagel et al. 2019, "Data-Free
-    /// Quantization Through Weight Equalization and Bias Correction").
+    /// Makes weights whole numbers, for such inputs. What the mean input loses by that, the biases
+    /// give back (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+    /// Correction").
     fn quantize(&mut self, inputs: &Inputs) {
         self.shape.step = inputs.best_step();
         if !self.shape.kind.has_weights() {
@@ -251,8 +257,8 @@ impl Inputs {
         }
     }
 
-    /// The step with which values lose least (mean squared error): a few that are beyond 127 of it may be cut off so that all others are told
-    /// more exactly.
+    /// The step with which values lose least (mean squared error): a few that are beyond 127 of it
+    /// may be cut off so that all others are told more exactly.
     fn best_step(&self) -> f32 {
         if self.counts.iter().all(|count| *count == 0) {
             return self.largest / 127.0;
@@ -331,7 +337,8 @@ fn inputs(program: &Program, stages: &[Stage], calibration: &[f32]) -> Result<Ve
     Ok(all)
 }
 
-/// Calls back with what goes into every layer, for all samples; what comes out of the last one is as if it went into another.
+/// Calls back with what goes into every layer, for all samples; what comes out of the last one is
+/// as if it went into another.
 fn each_input(
     program: &Program,
     samples: &[f32],
@@ -497,7 +504,8 @@ impl Export {
         }
     }
 
-    /// The last stage, if something of so many channels can still be added to it; else a new one that does nothing yet.
+    /// The last stage, if something of so many channels can still be added to it; else a new one
+    /// that does nothing yet.
     fn open(&mut self, channels: usize) -> &mut Stage {
         let fits = |stage: &Stage| !stage.closed && stage.scales.len() == channels;
         if !self.stages.last().is_some_and(fits) {
@@ -566,7 +574,8 @@ mod tests {
         (0..n).map(|_| random.uniform()).collect()
     }
 
-    /// Outputs of the network and of its program, for a few inputs; the batch norms' statistics are moved from where they begin.
+    /// Outputs of the network and of its program, for a few inputs; the batch norms' statistics are
+    /// moved from where they begin.
     fn both(builder: NetworkBuilder, dtype: DType) -> (Vec<f32>, Vec<f32>) {
         let device = Device::flex();
         let mut network = builder.seed(3).build(&device).unwrap();

@@ -60,7 +60,8 @@ pub fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
 }
 
-/// Text for a message, perhaps from a file: control characters, line separators and marks of direction as `\n` or `\u{1b}`.
+/// Text for a message, perhaps from a file: control characters, line separators and marks of
+/// direction as `\n` or `\u{1b}`.
 pub fn escaped(text: &str) -> String {
     let hides = |c: char| {
         c.is_control()

@@ -81,7 +81,8 @@ pub(crate) unsafe fn map(path: &Path) -> Result<Bytes> {
     Ok(Bytes::from_shared(bytes::Bytes::from_owner(map), AllocationProperty::File).shared())
 }
 
-/// The description of a file whose digest was right, and the length of its tensors, which are not kept.
+/// The description of a file whose digest was right, and the length of its tensors, which are not
+/// kept.
 pub(crate) fn read_head(path: &Path) -> Result<std::result::Result<(Vec<u8>, usize), String>> {
     let (mut file, length) = open(path)?;
     let failed = |error| Error::file_system(path, "read it", &error);
@@ -107,7 +108,8 @@ pub(crate) const NOT_REGULAR: &str = "it is not a regular file (a pipe, a folder
 
 /// A file and its length.
 fn open(path: &Path) -> Result<(File, usize)> {
-    // Opening a pipe waits for its writer, perhaps for ever, so its kind is asked before that, and again of what was opened.
+    // Opening a pipe waits for its writer, perhaps for ever, so its kind is asked before that, and
+    // again of what was opened.
     regular(path, fs::metadata(path))?;
     let file = File::open(path).map_err(|error| failed(path, &error))?;
     let about = regular(path, file.metadata())?;

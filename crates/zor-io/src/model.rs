@@ -1,7 +1,7 @@
 //! Networks to files and back: models, and checkpoints of their training.
 //!
-//! A checkpoint is a model file with more tensors (what the optimizer keeps, charges, the history) and a [`Progress`]; it loads wherever a model
-//! does.
+//! A checkpoint is a model file with more tensors (what the optimizer keeps, charges, the history)
+//! and a [`Progress`]; it loads wherever a model does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,7 +18,8 @@ use crate::{Registry, atomic, file};
 /// Saves a network with notes about it.
 ///
 /// # Errors
-/// When a layer cannot be saved, or the file system refuses; what was under the name before is still there then.
+/// When a layer cannot be saved, or the file system refuses; what was under the name before is
+/// still there then.
 pub fn save(network: &Network, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
     save_as(network, notes, DType::F32, path)
 }
@@ -38,7 +39,8 @@ pub fn save_as(
     atomic::write_parts(path, &file.map_err(|message| Error::input(path, message))?.parts())
 }
 
-/// Saves a network in the midst of its training, so that training can go on as if nothing had happened.
+/// Saves a network in the midst of its training, so that training can go on as if nothing had
+/// happened.
 ///
 /// `progress` says how far the training is; what layers counted is filled in.
 ///
@@ -56,7 +58,8 @@ pub fn save_checkpoint(
 
 /// Loads a network of Zor's own layers; [`load_with`] takes others too.
 ///
-/// Of a checkpoint, the network is as it was: with what its optimizer kept, with charges and history.
+/// Of a checkpoint, the network is as it was: with what its optimizer kept, with charges and
+/// history.
 ///
 /// # Errors
 /// When the file cannot be read, or is not a sound model file.
@@ -67,7 +70,8 @@ pub fn load(path: &Path, device: &Device) -> Result<(Network, Header)> {
 /// Loads a network whose layers are in a registry.
 ///
 /// # Errors
-/// When the file cannot be read, is not a sound model file, or has layers that are not in the registry.
+/// When the file cannot be read, is not a sound model file, or has layers that are not in the
+/// registry.
 pub fn load_with(path: &Path, device: &Device, registry: &Registry) -> Result<(Network, Header)> {
     decode(file::read(path)?, device, registry).map_err(|message| Error::input(path, message))
 }
@@ -81,15 +85,15 @@ pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<
     decoded.map_err(|message| Error::input(Path::new("these bytes"), message))
 }
 
-/// Loads a network whose weights, until they change, are a file mapped into memory: on the CPU they are read when they are used, and shared
-/// between processes.
+/// Loads a network whose weights, until they change, are a file mapped into memory: on the CPU they
+/// are read when they are used, and shared between processes.
 ///
 /// # Errors
 /// Those of [`load_with`].
 ///
 /// # Safety
-/// The file must not be changed in place or cut short while the network exists; replacing it by renaming, as all saving here does,
-/// is safe.
+/// The file must not be changed in place or cut short while the network exists; replacing it by
+/// renaming, as all saving here does, is safe.
 #[cfg(feature = "mmap")]
 pub unsafe fn load_mapped(
     path: &Path,
@@ -137,11 +141,12 @@ pub(crate) fn check_finite(name: &str, values: &[f32]) -> std::result::Result<()
     }
 }
 
-/// Replaces the tensors of a network by those of a file, all of them or none: names and shapes have to be the same, layers may be anyone's.
+/// Replaces the tensors of a network by those of a file, all of them or none: names and shapes have
+/// to be the same, layers may be anyone's.
 ///
 /// # Errors
-/// When the file is not sound, or does not fit: every tensor that is missing, too many or of another shape is named. The
-/// network is as before then.
+/// When the file is not sound, or does not fit: every tensor that is missing, too many or of
+/// another shape is named. The network is as before then.
 pub fn load_into(network: &mut Network, path: &Path) -> Result<Header> {
     let device = network.device().clone();
     let mut fill = |bytes: Bytes| {
@@ -156,7 +161,8 @@ pub fn load_into(network: &mut Network, path: &Path) -> Result<Header> {
     fill(file::read(path)?).map_err(|message: String| Error::input(path, message))
 }
 
-/// Replaces all tensors of a network, or none. `found` are the names and shapes of those that there are.
+/// Replaces all tensors of a network, or none. `found` are the names and shapes of those that there
+/// are.
 pub(crate) fn replace(
     network: &mut Network,
     found: &BTreeMap<String, [usize; 2]>,
@@ -278,8 +284,8 @@ fn push(
 
 /// Whose an optimizer's state is and since when, among the counts of a [`Progress`].
 ///
-/// `optimizer/NAME/owner/OWNER` counts the parameter's steps before the owner's first, `optimizer/NAME/schedule/HEXADECIMAL` those before the
-/// first of its schedule.
+/// `optimizer/NAME/owner/OWNER` counts the parameter's steps before the owner's first,
+/// `optimizer/NAME/schedule/HEXADECIMAL` those before the first of its schedule.
 struct Ownership;
 
 impl Ownership {
@@ -294,7 +300,8 @@ impl Ownership {
         count.0.starts_with("optimizer/")
     }
 
-    /// Gives the state of a parameter its owner. Files written before there were owners name the optimizer of the whole training.
+    /// Gives the state of a parameter its owner. Files written before there were owners name the
+    /// optimizer of the whole training.
     fn restore(
         name: &str,
         progress: Option<&Progress>,

@@ -13,7 +13,8 @@ use zor_core::Network;
 use crate::atomic;
 use crate::error::{Error, Result};
 
-/// Writes the tensors of a network as f32 arrays `[rows, columns]`, under the names of `Network::tensors`.
+/// Writes the tensors of a network as f32 arrays `[rows, columns]`, under the names of
+/// `Network::tensors`.
 ///
 /// # Errors
 /// When a tensor's name cannot be that of an entry of a zip, or the file system refuses.

@@ -35,8 +35,9 @@ struct Kind {
 impl Registry {
     /// Adds a kind under the name that its `Layer::kind` returns.
     ///
-    /// Each kind has a name of its own. Loading fails with a registry that has two layers under one name, or another layer under the name of
-    /// one of Zor's: the settings in a file would be read as those of the wrong layer.
+    /// Each kind has a name of its own. Loading fails with a registry that has two layers under one
+    /// name, or another layer under the name of one of Zor's: the settings in a file would be read
+    /// as those of the wrong layer.
     #[must_use]
     pub fn with<C: LayerConfig + DeserializeOwned + 'static>(mut self, kind: &'static str) -> Self {
         self.add::<C>(kind, false, |_, value| {

@@ -1,13 +1,15 @@
 //! safetensors, for weights that go to Python and come from it.
 //!
-//! Tensors are named as in `Network::tensors` (`0.weight`, `4.1.kernel`), all of them f32 matrices: dense weights `[inputs, units]`, kernels
-//! `[window and input channels, output channels]`, vectors of one row. What a model file says beside them is one metadata entry, `zor`, in
-//! JSON, so that a file of ours becomes the same network again.
+//! Tensors are named as in `Network::tensors` (`0.weight`, `4.1.kernel`), all of them f32 matrices:
+//! dense weights `[inputs, units]`, kernels `[window and input channels, output channels]`, vectors
+//! of one row. What a model file says beside them is one metadata entry, `zor`, in JSON, so that a
+//! file of ours becomes the same network again.
 //!
-//! The format has no digest. One can stand beside the file, as `sha256sum` writes it: `FILE.sha256`.
+//! The format has no digest. One can stand beside the file, as `sha256sum` writes it:
+//! `FILE.sha256`.
 //!
-//! Files of other programs, with tensors of any shape and type, are listed by [`info`] and checked by [`verify`]; matrices and vectors of f32,
-//! f16 and bf16 go into a network.
+//! Files of other programs, with tensors of any shape and type, are listed by [`info`] and checked
+//! by [`verify`]; matrices and vectors of f32, f16 and bf16 go into a network.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,7 +79,8 @@ pub fn save(
 /// Builds the network of a file that [`save`] wrote.
 ///
 /// # Errors
-/// When the file cannot be read, is damaged, its digest (if it has one) is another, or it says nothing of layers.
+/// When the file cannot be read, is damaged, its digest (if it has one) is another, or it says
+/// nothing of layers.
 pub fn load(path: &Path, device: &Device, registry: &Registry) -> Result<(Network, Header)> {
     let (bytes, _) = read(path)?;
     decode(&bytes, device, registry).map_err(|message| Error::input(path, message))
@@ -92,12 +95,14 @@ pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<
     decoded.map_err(|message| Error::input(Path::new("these bytes"), message))
 }
 
-/// Replaces the tensors of a network by those of a file from anywhere, all of them or none: names and shapes have to be the same, f16 and bf16
-/// become f32, a vector is a matrix of one row. Returns the file's metadata.
+/// Replaces the tensors of a network by those of a file from anywhere, all of them or none: names
+/// and shapes have to be the same, f16 and bf16 become f32, a vector is a matrix of one row.
+/// Returns the file's metadata.
 ///
 /// # Errors
-/// When the file is damaged, has tensors that are no matrices or of other types (they are named), or does not fit: every tensor that is
-/// missing, too many or of another shape is named. The network is as before then.
+/// When the file is damaged, has tensors that are no matrices or of other types (they are named),
+/// or does not fit: every tensor that is missing, too many or of another shape is named. The
+/// network is as before then.
 pub fn load_into(network: &mut Network, path: &Path) -> Result<BTreeMap<String, String>> {
     let (bytes, _) = read(path)?;
     fill(network, &bytes).map_err(|message| Error::input(path, message))
@@ -142,12 +147,13 @@ pub fn info(path: &Path) -> Result<Contents> {
 pub struct Verified {
     /// Whether there is a digest beside it. Without one, damage to values would not be seen.
     pub has_digest: bool,
-    /// Names of the tensors whose values may be infinite or no numbers, and were not looked at: those of narrow types such as `f8_e4m3`.
+    /// Names of the tensors whose values may be infinite or no numbers, and were not looked at:
+    /// those of narrow types such as `f8_e4m3`.
     pub unchecked: Vec<String>,
 }
 
-/// Checks that a file of any program is sound: its structure, its digest (if there is one), and that values of the types f64, f32, f16, bf16
-/// and c64 are finite numbers. Integers always are.
+/// Checks that a file of any program is sound: its structure, its digest (if there is one), and
+/// that values of the types f64, f32, f16, bf16 and c64 are finite numbers. Integers always are.
 ///
 /// # Errors
 /// Says what is wrong.
@@ -381,7 +387,8 @@ pub(crate) fn fill(
     Ok(metadata)
 }
 
-/// Tensors that cannot be in a network, named in one message at most: a file from elsewhere may have hundreds.
+/// Tensors that cannot be in a network, named in one message at most: a file from elsewhere may
+/// have hundreds.
 const MOST_FAULTS: usize = 8;
 
 /// Tensors that are still in their file.

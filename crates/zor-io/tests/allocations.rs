@@ -34,7 +34,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What a file may cost beside its own length: its description, at most a mebibyte, as text, as JSON and as settings.
+/// What a file may cost beside its own length: its description, at most a mebibyte, as text, as
+/// JSON and as settings.
 const CONSTANT: usize = 64 << 20;
 
 /// The most memory that reading takes.

@@ -1,4 +1,5 @@
-//! Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019), fused into one pass over memory.
+//! Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019), fused into
+//! one pass over memory.
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
@@ -131,7 +132,8 @@ impl AdamW {
                 decay: 1.0 - rate * self.weight_decay,
                 limit,
             };
-            // A state that no step of this optimizer left, such as half of one, is no pair of moments.
+            // A state that no step of this optimizer left, such as half of one, is no pair of
+            // moments.
             if state.tensors.len() != 2 || state.tensors.iter().any(|m| m.dims() != weight.dims()) {
                 state.tensors.clear();
             }

@@ -15,7 +15,8 @@ use crate::Schedule;
 /// use burn::optim::RmsPropConfig;
 /// use zor_core::Optimizer;
 /// use zor_optim::{FromBurn, Schedule};
-/// let optimizer = FromBurn::new("rmsprop", RmsPropConfig::new().build(), Schedule::constant(1e-3));
+/// let schedule = Schedule::constant(1e-3);
+/// let optimizer = FromBurn::new("rmsprop", RmsPropConfig::new().build(), schedule);
 /// assert_eq!(optimizer.name(), "rmsprop");
 /// ```
 #[derive(Clone)]
@@ -27,7 +28,8 @@ pub struct FromBurn<O> {
 }
 
 impl<O: BurnOptimizer> FromBurn<O> {
-    /// Wraps an optimizer under a name of your choice. Optimizers of one name continue each other's state.
+    /// Wraps an optimizer under a name of your choice. Optimizers of one name continue each other's
+    /// state.
     pub fn new(name: impl Into<String>, inner: O, schedule: Schedule) -> Self {
         let name = name.into();
         Self { owner: format!("burn/{name}"), name, inner, schedule }

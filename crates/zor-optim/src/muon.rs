@@ -1,13 +1,15 @@
-//! Muon: momentum whose direction is made orthogonal before it is applied (Jordan et al. 2024, "Muon: An optimizer for hidden
-//! layers in neural networks").
+//! Muon: momentum whose direction is made orthogonal before it is applied (Jordan et al. 2024,
+//! "Muon: An optimizer for hidden layers in neural networks").
 //!
-//! Orthogonal means all singular values near one: `U S V^T` becomes `U V^T`. It is found by an odd polynomial applied
-//! a few times, `X <- a X + b (X X^T) X + c (X X^T)^2 X`. Every iterate is a polynomial of the Gram matrix
-//! `A = X X^T` of the smaller side times the first `X`, so the iteration runs on small square matrices, and the
-//! large one takes part in two products: the first Gram matrix and the result.
+//! Orthogonal means all singular values near one: `U S V^T` becomes `U V^T`. It is found by an odd
+//! polynomial applied a few times, `X <- a X + b (X X^T) X + c (X X^T)^2 X`. Every iterate is a
+//! polynomial of the Gram matrix `A = X X^T` of the smaller side times the first `X`, so the
+//! iteration runs on small square matrices, and the large one takes part in two products: the first
+//! Gram matrix and the result.
 //!
-//! Without momentum the matrix is the correlation `P^T S` of one batch, of rank no more than its rows. With `A = P P^T` and `B = S S^T`
-//! the iteration then runs on `B A`, which is as small as the batch: `X q(X^T X) = P^T q(B A) S`.
+//! Without momentum the matrix is the correlation `P^T S` of one batch, of rank no more than its
+//! rows. With `A = P P^T` and `B = S S^T` the iteration then runs on `B A`, which is as small as
+//! the batch: `X q(X^T X) = P^T q(B A) S`.
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
@@ -21,7 +23,8 @@ use crate::{AdamW, Schedule, accumulate};
 /// State: the momentum; for vectors, moments as AdamW's. Neither SGD nor AdamW takes it over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Muon {
-    /// The learning rate. A step changes a matrix by about this much in every direction that it acts on.
+    /// The learning rate. A step changes a matrix by about this much in every direction that it
+    /// acts on.
     pub schedule: Schedule,
     /// How much of the last step's direction stays.
     pub momentum: f32,
@@ -36,12 +39,13 @@ pub struct Muon {
 /// Whose state momentum and moments are.
 const OWNER: &str = "muon";
 
-/// Coefficients of the polynomial (Jordan et al.): they bring small singular values up fastest and leave all within
-/// about [0.7, 1.2].
+/// Coefficients of the polynomial (Jordan et al.): they bring small singular values up fastest and
+/// leave all within about [0.7, 1.2].
 const POLYNOMIAL: (f32, f32, f32) = (3.4445, -4.7750, 2.0315);
 
 impl Muon {
-    /// With this learning rate or schedule, Nesterov momentum 0.9, five iterations, no weight decay.
+    /// With this learning rate or schedule, Nesterov momentum 0.9, five iterations, no weight
+    /// decay.
     pub fn new(schedule: impl Into<Schedule>) -> Self {
         Self {
             schedule: schedule.into(),
@@ -150,7 +154,8 @@ impl Muon {
     }
 }
 
-/// The matrix with all its singular values brought close to one, in its own memory and some square matrices of its smaller side.
+/// The matrix with all its singular values brought close to one, in its own memory and some square
+/// matrices of its smaller side.
 ///
 /// # Shapes
 /// `[rows, columns]` -> the same.
@@ -205,8 +210,9 @@ const TINY: f32 = 1e-30;
 /// A product of two square matrices.
 type Product = fn(Tensor<2>, Tensor<2>, Tensor<2>, Transposed) -> Tensor<2>;
 
-/// Applies the polynomial so many times: what the matrix has to be multiplied by, from its Gram matrix (or one with the same
-/// eigenvalues), whose memory is used. All products commute, and are symmetric if that is.
+/// Applies the polynomial so many times: what the matrix has to be multiplied by, from its Gram
+/// matrix (or one with the same eigenvalues), whose memory is used. All products commute, and are
+/// symmetric if that is.
 ///
 /// # Shapes
 /// `[n, n]` -> the same.
@@ -254,7 +260,8 @@ mod tests {
     use zor_core::Random;
     use zor_core::burn::tensor::{Device, TensorData};
 
-    /// Singular values of the result, from its Gram matrix applied to random vectors: `|Xv| / |v|` lies between them.
+    /// Singular values of the result, from its Gram matrix applied to random vectors: `|Xv| / |v|`
+    /// lies between them.
     fn check(shape: [usize; 2]) {
         let device = Device::flex();
         let mut random = Random::seeded(1);

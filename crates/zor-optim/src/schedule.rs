@@ -5,11 +5,13 @@ use zor_core::{Error, Result};
 
 /// A learning rate that may warm up and decay.
 ///
-/// Rates are per step, steps counted from 1. Past its last step a decaying schedule stays where it ended.
+/// Rates are per step, steps counted from 1. Past its last step a decaying schedule stays where it
+/// ended.
 ///
-/// Steps are counted from where the parameter met this schedule. A schedule with another peak or decay, or of another kind of
-/// optimizer, begins at its own step 1. One that differs only in `steps` or `warm_up` continues at the step where the last one
-/// stands: a training is made longer in this way. For a second phase with the same peak and decay call
+/// Steps are counted from where the parameter met this schedule. A schedule with another peak or
+/// decay, or of another kind of optimizer, begins at its own step 1. One that differs only in
+/// `steps` or `warm_up` continues at the step where the last one stands: a training is made longer
+/// in this way. For a second phase with the same peak and decay call
 /// [`Network::begin_phase`](zor_core::Network::begin_phase) first.
 ///
 /// ```
@@ -82,7 +84,8 @@ impl Schedule {
             }
     }
 
-    /// A number that schedules of the same peak and decay have in common; it is part of checkpoints and must never change.
+    /// A number that schedules of the same peak and decay have in common; it is part of checkpoints
+    /// and must never change.
     pub(crate) fn identity(&self) -> u64 {
         let decay = match self.decay {
             Decay::Constant => 1,

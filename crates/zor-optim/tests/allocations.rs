@@ -1,6 +1,6 @@
-//! Steady training of a dense network allocates no buffer. What is left are the handles that burn makes when a tensor is shared,
-//! and the packing space of the matrix products: gemm's is told by its alignment, and what else products take is measured on their own
-//! and subtracted.
+//! Steady training of a dense network allocates no buffer. What is left are the handles that burn
+//! makes when a tensor is shared, and the packing space of the matrix products: gemm's is told by
+//! its alignment, and what else products take is measured on their own and subtracted.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 #![cfg(feature = "flex")]
@@ -13,7 +13,8 @@ use zor_core::ops::{self, Transposed};
 use zor_core::{Network, Optimizer, Parameter, Random, Rule, Workspace};
 use zor_optim::{AdamW, Muon, Sgd};
 
-/// Counts what is allocated by any thread, but for the space that gemm packs into, which depends on a machine's vectors.
+/// Counts what is allocated by any thread, but for the space that gemm packs into, which depends on
+/// a machine's vectors.
 struct Counting;
 
 /// Bytes that the space of gemm is a multiple of; tensors are not.

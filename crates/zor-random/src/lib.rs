@@ -1,6 +1,7 @@
 //! A seeded random generator with the same numbers on every platform and in every version.
 //!
-//! Zor passes it explicitly to everything random; there is no global generator. Its state can be saved.
+//! Zor passes it explicitly to everything random; there is no global generator. Its state can be
+//! saved.
 //!
 //! The algorithm is PCG XSL RR 128/64 (O'Neill 2014, "PCG: A family of simple fast space-efficient
 //! statistically good algorithms for random number generation").
@@ -11,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// A seeded random generator.
 ///
-/// Two streams of one seed are independent. Numbered work, such as a batch or an image of a batch, takes
-/// the stream of its number, and does not depend on the work before it.
+/// Two streams of one seed are independent. Numbered work, such as a batch or an image of a batch,
+/// takes the stream of its number, and does not depend on the work before it.
 ///
 /// ```
 /// use zor_random::Random;

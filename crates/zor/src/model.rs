@@ -37,7 +37,8 @@ impl Model {
         Ok(Self { network, settings, notes: header.notes, path })
     }
 
-    /// The names of the classes that the model tells apart, in the order of its outputs; none if it tells no classes.
+    /// The names of the classes that the model tells apart, in the order of its outputs; none if it
+    /// tells no classes.
     pub fn classes(&self) -> Option<Vec<String>> {
         checkpoint::classes_of(&self.notes)
     }
@@ -75,7 +76,8 @@ impl Model {
 pub(crate) fn settings_of(notes: &BTreeMap<String, String>, path: &Path) -> Result<Settings> {
     let task = task_of(notes, path)?;
     let options = checkpoint::settings_of(notes).unwrap_or_default();
-    // Settings that an earlier version wrote may be refused today; the task's own are enough to use a model.
+    // Settings that an earlier version wrote may be refused today; the task's own are enough to use
+    // a model.
     Ok(with_task(options, task).resolve().unwrap_or_else(|_| Settings::of(task)))
 }
 

@@ -1,14 +1,16 @@
-//! What the page `index.html` calls: a network that was trained, and one that learns ten images on the spot.
+//! What the page `index.html` calls: a network that was trained, and one that learns ten images on
+//! the spot.
 //!
-//! A plain C interface: numbers are passed, and places in memory where the page reads and writes f32. `cargo xtask edge` builds it
-//! for WebAssembly and writes one page that needs no server.
+//! A plain C interface: numbers are passed, and places in memory where the page reads and writes
+//! f32. `cargo xtask edge` builds it for WebAssembly and writes one page that needs no server.
 #![allow(unsafe_code, reason = "names that a page can call")]
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use zor_edge::{Learner, Network, Optimizer, Rule, Target, Values, state_len, weights_len};
 
-/// `zor train fashion-reconstruction --train-samples all --target-spike-rate 0.25`, then `zor export --int8`.
+/// `zor train fashion-reconstruction --train-samples all --target-spike-rate 0.25`, then
+/// `zor export --int8`.
 static PROGRAM: &[u8] = zor_edge::include_program!("../model.zore");
 /// The first training image of each class, 28x28 bytes each.
 static SAMPLES: &[u8] = include_bytes!("../../firmware/samples.bin");
@@ -129,7 +131,8 @@ pub extern "C" fn run(learned: u32) -> u32 {
     u32::from(page().run(learned != 0))
 }
 
-/// Learns from the ten images for so many steps. Returns the mean absolute error before the last one.
+/// Learns from the ten images for so many steps. Returns the mean absolute error before the last
+/// one.
 #[unsafe(no_mangle)]
 pub extern "C" fn learn(steps: u32) -> f32 {
     let page = &mut *page();

@@ -1,4 +1,5 @@
-//! A Cortex-M4 as QEMU has it: starts, prints through semihosting, counts instructions with its timer and the stack by painting it.
+//! A Cortex-M4 as QEMU has it: starts, prints through semihosting, counts instructions with its
+//! timer and the stack by painting it.
 #![allow(unsafe_code, reason = "a stack that is painted, registers that are read")]
 
 use core::fmt::Write as _;
@@ -9,7 +10,8 @@ use cortex_m_semihosting::{debug, hio};
 
 use crate::{Memory, run};
 
-/// QEMU's timer ticks every 40 ns (25 MHz), and with `-icount shift=0` every instruction takes 1 ns.
+/// QEMU's timer ticks every 40 ns (25 MHz), and with `-icount shift=0` every instruction takes 1
+/// ns.
 const PER_TICK: u64 = 40;
 /// The timer has 24 bits; it interrupts when they are through.
 const WHOLE: u32 = 0x00ff_ffff;
@@ -73,7 +75,8 @@ pub(crate) fn instructions() -> u64 {
 pub(crate) fn paint_stack() {
     let top = cortex_m::register::msp::read() as usize - 256;
     for word in 1..=PAINTED {
-        // SAFETY: the stack grows down through 4 MiB of memory, and nobody is below its pointer but an interrupt that counts.
+        // SAFETY: the stack grows down through 4 MiB of memory, and nobody is below its pointer but
+        // an interrupt that counts.
         unsafe { ((top - 4 * word) as *mut u32).write_volatile(PAINT) };
     }
 }

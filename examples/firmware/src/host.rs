@@ -1,4 +1,5 @@
-//! A host in the place of a board: it prints to the terminal and counts neither instructions nor stack.
+//! A host in the place of a board: it prints to the terminal and counts neither instructions nor
+//! stack.
 
 pub(crate) fn print(what: &str, number: u64) {
     println!("{what}: {number}");

@@ -1,6 +1,8 @@
-//! A network in the flash of a Cortex-M4: reconstructs images it has not seen, then learns ten of them, without heap.
+//! A network in the flash of a Cortex-M4: reconstructs images it has not seen, then learns ten of
+//! them, without heap.
 //!
-//! `cargo xtask edge` builds it and runs it in QEMU; on a host, `cargo run --release -p zor-firmware` runs the same program.
+//! `cargo xtask edge` builds it and runs it in QEMU; on a host,
+//! `cargo run --release -p zor-firmware` runs the same program.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(target_os = "none", no_main)]

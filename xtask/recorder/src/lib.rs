@@ -1,12 +1,14 @@
 //! A stand-in for NVIDIA's driver that runs nothing and writes down what it would have run.
 //!
-//! `cargo xtask gpu --kernels` puts it in the place of `libcuda.so`, so that the command compiles and launches kernels as it would on a
-//! card. `RECORDER_FOLDER` receives a PTX file for every kernel, numbered from 1, and `log`: a line for each launch
-//! (`launch KERNEL GRID_X GRID_Y GRID_Z BLOCK_X BLOCK_Y BLOCK_Z SHARED_BYTES`) and for each copy to the host (`read`).
-//! `RECORDER_CAPABILITY` is the card's compute capability, 80 or 90.
+//! `cargo xtask gpu --kernels` puts it in the place of `libcuda.so`, so that the command compiles
+//! and launches kernels as it would on a card. `RECORDER_FOLDER` receives a PTX file for every
+//! kernel, numbered from 1, and `log`: a line for each launch
+//! (`launch KERNEL GRID_X GRID_Y GRID_Z BLOCK_X BLOCK_Y BLOCK_Z SHARED_BYTES`) and for each copy to
+//! the host (`read`). `RECORDER_CAPABILITY` is the card's compute capability, 80 or 90.
 //!
-//! Memory of the device does not exist: its addresses are numbers, and all that is read from it is zero, so that errors are finite.
-//! Functions, arguments and numbers are those of the [CUDA driver API](https://docs.nvidia.com/cuda/cuda-driver-api/).
+//! Memory of the device does not exist: its addresses are numbers, and all that is read from it is
+//! zero, so that errors are finite. Functions, arguments and numbers are those of the
+//! [CUDA driver API](https://docs.nvidia.com/cuda/cuda-driver-api/).
 #![allow(non_snake_case, reason = "the driver's names")]
 
 use std::alloc::{Layout, alloc_zeroed};
@@ -107,7 +109,8 @@ unsafe fn answer<T>(to: *mut T, value: T) -> c_int {
     SUCCESS
 }
 
-/// Functions whose work needs no device: they succeed. Arguments are left where the calling convention puts them.
+/// Functions whose work needs no device: they succeed. Arguments are left where the calling
+/// convention puts them.
 macro_rules! nothing_to_do {
     ($($name:ident)+) => {$(
         #[unsafe(no_mangle)]

@@ -1,4 +1,5 @@
-//! What a training step should cost, from its multiply-adds and the memory it touches, beside what it costs; see `docs/cost.md`.
+//! What a training step should cost, from its multiply-adds and the memory it touches, beside what
+//! it costs; see `docs/cost.md`.
 
 use std::time::Instant;
 

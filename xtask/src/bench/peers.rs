@@ -18,7 +18,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Starts a script; the first time, its Python is set up in the target folder with the pinned packages.
+    /// Starts a script; the first time, its Python is set up in the target folder with the pinned
+    /// packages.
     pub(crate) fn start(script: &str, arguments: &[String]) -> Result<Self, String> {
         let mut child = command(script)?
             .args(arguments)
@@ -39,7 +40,8 @@ impl Peer {
         writeln!(self.questions, "{question}").map_err(|e| format!("the peer is gone: {e}"))?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer).map_err(|e| format!("the peer is gone: {e}"))?;
-        // Its threads wait busily for a while, which makes small steps faster there and would slow whoever is next.
+        // Its threads wait busily for a while, which makes small steps faster there and would slow
+        // whoever is next.
         std::thread::sleep(Duration::from_millis(50));
         serde_json::from_str(&answer).map_err(|e| format!("the peer answered '{answer}': {e}"))
     }
@@ -95,8 +97,8 @@ pub(super) fn command(script: &str) -> Result<Command, String> {
     Ok(command)
 }
 
-/// The interpreter of the virtual environment in the target folder: one each for PyTorch, ONNX Runtime and scikit-learn, by the
-/// beginning of a script's name.
+/// The interpreter of the virtual environment in the target folder: one each for PyTorch, ONNX
+/// Runtime and scikit-learn, by the beginning of a script's name.
 fn python(script: &str) -> Result<PathBuf, String> {
     let (name, what) = match script {
         script if script.starts_with("onnx") => ("-onnx", "ONNX Runtime"),

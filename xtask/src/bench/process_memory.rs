@@ -10,7 +10,8 @@ use crate::paths::text;
 /// Before the name of a runtime: the process holds a network for it, instead of training one.
 pub(super) const HELD: &str = "held-";
 
-/// Megabytes that a network of these sizes takes in a process of its own, trained with an optimizer or held by a runtime.
+/// Megabytes that a network of these sizes takes in a process of its own, trained with an optimizer
+/// or held by a runtime.
 pub(super) fn of_network(kind: &str, sizes: &[usize]) -> Result<f64, String> {
     let mut own = Command::new(std::env::current_exe().map_err(text)?);
     own.args(["memory-of", kind]);

@@ -13,7 +13,8 @@ pub(crate) struct Times {
     all: Vec<(String, Vec<f64>)>,
 }
 
-/// Lets everybody run once a round; one round more warms up. Times are in the unit that the contenders answer in.
+/// Lets everybody run once a round; one round more warms up. Times are in the unit that the
+/// contenders answer in.
 pub(crate) fn run(
     rounds: usize,
     unit: &'static str,

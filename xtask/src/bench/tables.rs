@@ -1,4 +1,5 @@
-//! The tables that scikit-learn ships: the task `table` and scikit-learn's multilayer perceptrons, each with its default settings.
+//! The tables that scikit-learn ships: the task `table` and scikit-learn's multilayer perceptrons,
+//! each with its default settings.
 
 use std::path::Path;
 
@@ -81,8 +82,8 @@ fn values(raw: &Value, set: &str, key: &str) -> Vec<f64> {
     runs.filter_map(|run| run[key].as_f64()).collect()
 }
 
-/// What is promised of the numbers that [`run`] returns: on every set a mean at least that of the better perceptron, less half of the
-/// distance between the lowest and the highest of its seeds.
+/// What is promised of the numbers that [`run`] returns: on every set a mean at least that of the
+/// better perceptron, less half of the distance between the lowest and the highest of its seeds.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for set in SETS {
         let all = ["zor", "plain", "scaled"].map(|key| values(raw, set, key));

@@ -1,4 +1,5 @@
-//! `zor-edge` compiled for microcontrollers and the browser, and run in QEMU and in a headless Chromium.
+//! `zor-edge` compiled for microcontrollers and the browser, and run in QEMU and in a headless
+//! Chromium.
 //!
 //! Where a tool cannot be had, that part says which command failed, and is skipped.
 
@@ -14,7 +15,8 @@ use crate::{cargo, results};
 const CORTEX_M: &str = "thumbv7em-none-eabihf";
 const RISC_V: &str = "riscv32imac-unknown-none-elf";
 const BROWSER: &str = "wasm32-unknown-unknown";
-/// Bytes of scratch memory and stack that the int8 network of 784-64-784 may take, beside its image, input and output.
+/// Bytes of scratch memory and stack that the int8 network of 784-64-784 may take, beside its
+/// image, input and output.
 const MOST_MEMORY: u64 = 4096;
 const KEPT: &str = "firmware";
 

@@ -1,4 +1,5 @@
-//! The footprint that "lightweight" promises: crates built for the command, bytes of its binary, lines of zor-core.
+//! The footprint that "lightweight" promises: crates built for the command, bytes of its binary,
+//! lines of zor-core.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,8 +11,9 @@ use crate::paths::root;
 const MOST_CRATES: usize = 260;
 /// Bytes of the release binary.
 const LARGEST_BINARY: u64 = 16 << 20;
-/// Lines of code of zor-core, without comments, blank lines and tests; a fifth are the CPU's convolutions, a tenth the kernels for GPUs. A hundred
-/// check that layers show all their tensors and fit each other, and that an optimizer finds state of its own.
+/// Lines of code of zor-core, without comments, blank lines and tests; a fifth are the CPU's
+/// convolutions, a tenth the kernels for GPUs. A hundred check that layers show all their tensors
+/// and fit each other, and that an optimizer finds state of its own.
 const MOST_LINES: usize = 8700;
 
 /// Prints the three numbers and fails when one is beyond its bound. Builds the command in release.
@@ -66,7 +68,8 @@ fn lines() -> Result<usize, String> {
     Ok(sum)
 }
 
-/// Tests stand at the bottom of a file, from the first `cfg` of them on, or in a `tests.rs`; `cases.rs` are operations to compare.
+/// Tests stand at the bottom of a file, from the first `cfg` of them on, or in a `tests.rs`;
+/// `cases.rs` are operations to compare.
 fn code_lines(text: &str) -> usize {
     let code = |line: &&str| !line.is_empty() && !line.starts_with("//");
     let is_test = |line: &str| line.starts_with("#[cfg") && line.contains("test");

@@ -11,10 +11,12 @@ use crate::paths::root;
 const PUBLISHED: [&str; 8] =
     ["zor-random", "zor-core", "zor-edge", "zor-optim", "zor-data", "zor-io", "zor-nn", "zor-cli"];
 
-/// Features that are off by default and compile without a GPU's libraries, all at once: each build of burn is minutes.
+/// Features that are off by default and compile without a GPU's libraries, all at once: each build
+/// of burn is minutes.
 const FEATURES: &str = "ndarray,wgpu,vulkan,metal,cuda,rocm,autotune,fusion";
 
-/// Packs every crate, unpacks them side by side as a workspace of their own, and checks that: without the CPU's kernels, with everything else.
+/// Packs every crate, unpacks them side by side as a workspace of their own, and checks that:
+/// without the CPU's kernels, with everything else.
 ///
 /// `cargo package` can verify too, but builds all dependencies for each crate anew.
 pub(crate) fn run() -> Result<(), String> {

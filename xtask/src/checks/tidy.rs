@@ -7,7 +7,47 @@ use crate::paths::root;
 
 /// Runs every rule.
 pub(crate) fn run() -> Result<(), String> {
-    architecture_names_every_folder()
+    architecture_names_every_folder()?;
+    comments_wrap()
+}
+
+/// Widest comment, in columns. `rustfmt` wraps code at this width and leaves comments alone.
+const WIDTH: usize = 100;
+
+/// Comments in Rust wrap at [`WIDTH`] columns.
+fn comments_wrap() -> Result<(), String> {
+    let mut wide = Vec::new();
+    let mut folders = vec![String::new()];
+    visit(&root(), Path::new(""), &mut |folder| folders.push(folder.to_owned()))
+        .map_err(|e| e.to_string())?;
+    for folder in folders {
+        let entries = fs::read_dir(root().join(&folder)).map_err(|e| format!("{folder}: {e}"))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let text =
+                    fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+                let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+                wide.extend(wide_comments(&text).map(|line| format!("{shown}:{line}")));
+            }
+        }
+    }
+    if wide.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("comments wider than {WIDTH} columns: {}", wide.join(", ")))
+    }
+}
+
+/// The numbers of lines whose comment is too wide. A line of one word, such as an address, cannot
+/// be wrapped.
+fn wide_comments(text: &str) -> impl Iterator<Item = usize> + '_ {
+    let is_wide = |line: &str| {
+        let comment = line.trim_start();
+        comment.starts_with("//")
+            && line.chars().count() > WIDTH
+            && comment.split_whitespace().count() > 2
+    };
+    (1..).zip(text.lines()).filter(move |(_, line)| is_wide(line)).map(|(number, _)| number)
 }
 
 /// ARCHITECTURE.md names every folder that is not hidden or made by tools.
@@ -48,5 +88,11 @@ mod tests {
     #[test]
     fn the_repository_is_tidy() {
         super::run().unwrap();
+    }
+
+    #[test]
+    fn a_wide_comment_is_found_by_its_line() {
+        let wide = format!("fn a() {{}}\n    /// {}\n// {}\n", "word ".repeat(20), "x".repeat(120));
+        assert_eq!(super::wide_comments(&wide).collect::<Vec<_>>(), [2]);
     }
 }

@@ -1,7 +1,9 @@
-//! LLVM to link `cuda` with, and NVIDIA's assembler: packages of the Python registry, kept in `target/gpu-tools`.
+//! LLVM to link `cuda` with, and NVIDIA's assembler: packages of the Python registry, kept in
+//! `target/gpu-tools`.
 //!
-//! burn's CUDA backend compiles kernels with LLVM 23. Its build script fetches that LLVM from a release page; where a folder of its own
-//! says that one is installed, it takes what is there. This puts another build of LLVM 23 into that place, so that only registries are needed.
+//! burn's CUDA backend compiles kernels with LLVM 23. Its build script fetches that LLVM from a
+//! release page; where a folder of its own says that one is installed, it takes what is there. This
+//! puts another build of LLVM 23 into that place, so that only registries are needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +67,8 @@ impl Tools {
         self.cuda().join("bin/ptxas")
     }
 
-    /// Licences of what the program contains or is shipped with, by the name under which they are packed.
+    /// Licences of what the program contains or is shipped with, by the name under which they are
+    /// packed.
     pub(crate) fn licenses(&self) -> Result<Vec<(&'static str, PathBuf)>, String> {
         let packages = self.packages();
         let entries =
@@ -86,7 +89,8 @@ impl Tools {
         ])
     }
 
-    /// Puts LLVM where burn's build script, in the version of Cargo.lock, looks for the one it would fetch.
+    /// Puts LLVM where burn's build script, in the version of Cargo.lock, looks for the one it
+    /// would fetch.
     fn offer_llvm(&self) -> Result<(), String> {
         let llvm = self.packages().join("mlc_llvm_static/static");
         let wanted = bundler_version(&read(&root().join("Cargo.lock"))?)?;

@@ -1,4 +1,5 @@
-//! Faults around a training: streams that cannot be written to, full disks, strange names, values and sizes.
+//! Faults around a training: streams that cannot be written to, full disks, strange names, values
+//! and sizes.
 
 use std::fs;
 use std::process::Stdio;
@@ -59,7 +60,8 @@ fn a_full_stdout_costs_no_file() {
     assert!(folder.path().join("run/reconstructions.png").exists());
 }
 
-/// The folder of the run cannot be written to for a while: what `chmod` does to a user, a file in the place of another does to root too.
+/// The folder of the run cannot be written to for a while: what `chmod` does to a user, a file in
+/// the place of another does to root too.
 #[test]
 fn a_training_outlives_files_that_cannot_be_written() {
     let folder = folder();
@@ -83,7 +85,8 @@ fn an_image_that_is_reconstructed_without_error_ends_in_files_that_can_be_read()
     let folder = folder();
     let at = folder.path();
     own_pictures(&at.join("own"), 8);
-    // Every tenth image is evaluated on, and this one is black: its error is zero, and its PSNR infinite.
+    // Every tenth image is evaluated on, and this one is black: its error is zero, and its PSNR
+    // infinite.
     image::RgbImage::new(8, 8).save(at.join("own/09.png")).unwrap();
     for name in ["10.png", "11.png"] {
         fs::remove_file(at.join("own").join(name)).unwrap();

@@ -1,4 +1,5 @@
-//! Runs and their folders: nothing that was learned is lost, and no file of one run stands beside those of another.
+//! Runs and their folders: nothing that was learned is lost, and no file of one run stands beside
+//! those of another.
 
 use std::fs;
 use std::path::Path;
@@ -242,7 +243,8 @@ fn a_damaged_last_checkpoint_is_said_and_an_older_one_continued() {
         assert!(text.contains(file) && text.contains("damaged"), "{text}");
         assert!(text.contains(&format!("checkpoint-{older}.zor")), "{text}");
     }
-    // It is no reason against a longer training in the run's own folder either, and neither is a damaged record.
+    // It is no reason against a longer training in the run's own folder either, and neither is a
+    // damaged record.
     fs::write(at.join("run/run.json"), "nothing").unwrap();
     let (_, text) = done(at, &["train", "--resume", "run", "--steps", "14"]);
     assert!(text.contains("run.json"), "{text}");

@@ -70,7 +70,8 @@ pub(crate) fn own_pictures(folder: &Path, size: u32) {
     }
 }
 
-/// A folder of `n` pictures for each class, up to three classes, each in one of the colours red, green and blue.
+/// A folder of `n` pictures for each class, up to three classes, each in one of the colours red,
+/// green and blue.
 pub(crate) fn classes(folder: &Path, names: &[&str], n: u8) {
     for (class, name) in names.iter().enumerate() {
         fs::create_dir_all(folder.join(name)).unwrap();

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::support::{done, folder, refused};
 
-/// Rows whose class follows from two columns, and whose price follows from three; some cells are missing.
+/// Rows whose class follows from two columns, and whose price follows from three; some cells are
+/// missing.
 fn write_table(path: &Path, rows: usize) {
     let mut text = "width,colour,weight,kind,price\n".to_owned();
     for row in 0..rows {

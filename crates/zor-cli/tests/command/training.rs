@@ -118,7 +118,8 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
         let model = |folder: &Path| fs::read(folder.join("model.zor")).unwrap();
         assert!(model(&whole) == model(&cut), "{rule}, {threads} threads");
         assert_eq!(curve(&whole), curve(&cut));
-        // Moments too: the whole run's last checkpoint, and one that the second half made on its way there.
+        // Moments too: the whole run's last checkpoint, and one that the second half made on its
+        // way there.
         run(&["train", "--resume", "cut/checkpoint-00000025.zor", "--checkpoint-every", "40"]);
         let [a, b] = [&whole, &cut].map(|f| contents(&f.join("checkpoint-00000040.zor")));
         assert!(a == b, "{rule}, {threads} threads");

@@ -59,7 +59,8 @@ impl Geometry {
     /// Windows over a map, checked.
     ///
     /// # Errors
-    /// When something is zero, the window is larger than the padded map, or groups do not divide the channels.
+    /// When something is zero, the window is larger than the padded map, or groups do not divide
+    /// the channels.
     pub fn new(input: [usize; 3], channels: usize, window: Window, groups: usize) -> Result<Self> {
         let at_least_one = [
             ("a map without values", input.contains(&0)),
@@ -109,7 +110,8 @@ impl Geometry {
         [positions(0), positions(1), self.channels]
     }
 
-    /// Rows and columns of the matrix that holds a convolution's kernel: `[height * width * channels in, channels out]` of a group's window.
+    /// Rows and columns of the matrix that holds a convolution's kernel:
+    /// `[height * width * channels in, channels out]` of a group's window.
     pub fn kernel_shape(&self) -> [usize; 2] {
         [self.window.elements() * self.input[2] / self.groups, self.channels]
     }

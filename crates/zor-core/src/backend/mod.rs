@@ -1,12 +1,13 @@
 //! The operations that the rule adds to a burn backend.
 //!
 //! [`ZorBackend`] extends burn's `Backend`. Every operation has a body in burn's own primitives
-//! (`primitives`), so that any backend works; a backend that can do better overrides it. `flex` does so for the
-//! CPU, `cube` for GPUs: in place, fused, in parallel, into buffers that are passed in.
+//! (`primitives`), so that any backend works; a backend that can do better overrides it. `flex`
+//! does so for the CPU, `cube` for GPUs: in place, fused, in parallel, into buffers that are passed
+//! in.
 //!
-//! All tensors are `f32` of shape `[rows, columns]`. An argument called `buffer` only lends its memory: its contents
-//! are not read, and a backend without use for it drops it. Users meet these operations as plain functions on
-//! tensors in [`crate::ops`].
+//! All tensors are `f32` of shape `[rows, columns]`. An argument called `buffer` only lends its
+//! memory: its contents are not read, and a backend without use for it drops it. Users meet these
+//! operations as plain functions on tensors in [`crate::ops`].
 
 #![cfg_attr(
     feature = "ndarray",
@@ -382,7 +383,8 @@ pub trait ZorBackend: Backend {
         Self::convolve_learn(input, signal, kernel, correlation, below, geometry)
     }
 
-    /// One AdamW step with the weight limit; see [`crate::ops::adam_step`]. Returns weight and both moments.
+    /// One AdamW step with the weight limit; see [`crate::ops::adam_step`]. Returns weight and both
+    /// moments.
     fn adam_step(
         weight: FloatTensor<Self>,
         correlation: FloatTensor<Self>,

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The numbers that a GPU's matrix products are made of; sums are always f32, and so is everything else.
+/// The numbers that a GPU's matrix products are made of; sums are always f32, and so is everything
+/// else.
 ///
-/// One setting for the whole process: what a card multiplies fastest is the card's matter, not a layer's. CPUs multiply f32 whatever it says.
+/// One setting for the whole process: what a card multiplies fastest is the card's matter, not a
+/// layer's. CPUs multiply f32 whatever it says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -17,8 +19,8 @@ pub enum Precision {
     /// 24 bits, as on the CPU.
     #[default]
     F32,
-    /// 11 bits on cards whose tensor cores take TF32, else f32: a product is off by up to about 1e-3 of its terms. Convolutions by
-    /// burn's kernels are so on such cards in any case.
+    /// 11 bits on cards whose tensor cores take TF32, else f32: a product is off by up to about
+    /// 1e-3 of its terms. Convolutions by burn's kernels are so on such cards in any case.
     Tf32,
     /// 8 bits: off by up to about 1e-2 of its terms.
     Bf16,

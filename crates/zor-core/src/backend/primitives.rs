@@ -1,4 +1,5 @@
-//! Every operation of [`super::ZorBackend`] in burn's primitives: the reference that fused versions are tested against.
+//! Every operation of [`super::ZorBackend`] in burn's primitives: the reference that fused versions
+//! are tested against.
 
 use burn::backend::tensor::{Device, FloatTensor};
 use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
@@ -105,7 +106,8 @@ pub(super) fn normalize_presynaptic<B: Backend>(
     let [rows, outputs] = [correlation.shape()[0], correlation.shape()[1]];
     let channels = presynaptic.shape()[1];
     let norms = B::float_add_scalar(column_norms::<B>(presynaptic), NORM_EPSILON.into());
-    // Norms as [1, channels of a group, groups, 1]; the correlation as [elements, channels of a group, groups, outputs of a group].
+    // Norms as [1, channels of a group, groups, 1]; the correlation as
+    // [elements, channels of a group, groups, outputs of a group].
     let each = channels / groups;
     let norms =
         B::float_permute(B::float_reshape(norms, Shape::from([1, groups, each, 1])), &[0, 2, 1, 3]);

@@ -1,9 +1,10 @@
 //! Batch normalisation (Ioffe and Szegedy 2015) of every channel over batch and positions.
 //!
-//! Forward `x' = (x - mean) / deviation; y = scale x' + shift`. With the signal `s` at the output, `scale` moves along
-//! `sum(s x')`, `shift` along `sum(s)`, and `scale / deviation * (s - mean(s) - x' mean(s x'))` goes on down: the signal
-//! times scale, re-centred, without its part along the layer's own normalised activity. These local quantities are batch
-//! normalisation's own gradient; no derivative of an activation function is in it.
+//! Forward `x' = (x - mean) / deviation; y = scale x' + shift`. With the signal `s` at the output,
+//! `scale` moves along `sum(s x')`, `shift` along `sum(s)`, and
+//! `scale / deviation * (s - mean(s) - x' mean(s x'))` goes on down: the signal times scale,
+//! re-centred, without its part along the layer's own normalised activity. These local quantities
+//! are batch normalisation's own gradient; no derivative of an activation function is in it.
 //!
 //! A prediction uses running means of `mean` and variance.
 
@@ -24,7 +25,8 @@ use crate::parameter::Parameter;
 pub struct BatchNormConfig {
     /// Added to the variance.
     pub epsilon: f32,
-    /// Weight of a batch in the running means; larger at first, so that they are those of the batches so far.
+    /// Weight of a batch in the running means; larger at first, so that they are those of the
+    /// batches so far.
     pub momentum: f32,
     /// Whether the scale is trained; else it stays 1.
     pub trains_scale: bool,

@@ -1,5 +1,5 @@
-//! A trained offset for every channel: `y = x + b`. The offset moves along the sum of the signal (its gated form, where there is one),
-//! which goes on down as it is.
+//! A trained offset for every channel: `y = x + b`. The offset moves along the sum of the signal
+//! (its gated form, where there is one), which goes on down as it is.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

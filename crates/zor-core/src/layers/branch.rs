@@ -1,11 +1,13 @@
-//! Layers beside a path that carries their input past them: residual blocks (He et al. 2016), and the concatenated skip paths of U-Nets
-//! (Ronneberger et al. 2015).
+//! Layers beside a path that carries their input past them: residual blocks (He et al. 2016), and
+//! the concatenated skip paths of U-Nets (Ronneberger et al. 2015).
 //!
-//! Added: `y = p(x) + f(x)`; both receive the signal at `y` and return theirs, which add up. Concatenated: `y = [p(x), f(x)]` along channels;
-//! each receives its part. `p`, the shortcut, is the identity if it has no layers.
+//! Added: `y = p(x) + f(x)`; both receive the signal at `y` and return theirs, which add up.
+//! Concatenated: `y = [p(x), f(x)]` along channels; each receives its part. `p`, the shortcut, is
+//! the identity if it has no layers.
 //!
-//! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). Were each unit's norm one, every block on the way would add a signal of that
-//! size to what comes past it, and after many blocks little of the latter would be left (`cargo xtask bench --suite depth` measures it).
+//! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). Were each unit's norm
+//! one, every block on the way would add a signal of that size to what comes past it, and after
+//! many blocks little of the latter would be left (`cargo xtask bench --suite depth` measures it).
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

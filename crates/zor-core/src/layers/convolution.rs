@@ -1,11 +1,13 @@
 //! Convolution, and its adjoint as a layer: the transposed convolution.
 //!
-//! Forward `y[p] = sum over e of x[p + e] W[e]` for every element `e` of a window that slides over a map. With the signal `s` at the
-//! output and its gated form `s'`, the kernel moves along `sum over p of x[p + e]^T s'[p]`, each input channel divided by its
-//! norm over batch and positions if the rule says so, and `sum over e of s[p - e] W[e]^T` goes on down, with `W` from before
-//! the step. Without the normalisation both are the gradient.
+//! Forward `y[p] = sum over e of x[p + e] W[e]` for every element `e` of a window that slides over
+//! a map. With the signal `s` at the output and its gated form `s'`, the kernel moves along
+//! `sum over p of x[p + e]^T s'[p]`, each input channel divided by its norm over batch and
+//! positions if the rule says so, and `sum over e of s[p - e] W[e]^T` goes on down, with `W` from
+//! before the step. Without the normalisation both are the gradient.
 //!
-//! The transposed convolution exchanges the two passes: it sends `x` through the second and the signal through the first.
+//! The transposed convolution exchanges the two passes: it sends `x` through the second and the
+//! signal through the first.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -40,15 +42,15 @@ pub struct Conv2dConfig {
     /// Overrides [`Rule::initial_scale`](crate::Rule::initial_scale).
     #[serde(default)]
     pub initial_scale: Option<f32>,
-    /// Whether the first output channels begin as the input channels, as they are under the middle of the window (Jordan 2024). Such a layer has one
-    /// group and is not transposed.
+    /// Whether the first output channels begin as the input channels, as they are under the middle
+    /// of the window (Jordan 2024). Such a layer has one group and is not transposed.
     #[serde(default)]
     pub identity: bool,
     /// Whether the kernel stays as it is when the network learns.
     #[serde(default)]
     pub frozen: bool,
-    /// Of every square of so many outputs, one beside the other, only the largest is kept: max pooling, in one pass with the convolution
-    /// where a device can. Not for transposed ones.
+    /// Of every square of so many outputs, one beside the other, only the largest is kept: max
+    /// pooling, in one pass with the convolution where a device can. Not for transposed ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_pool: Option<usize>,
 }
@@ -178,14 +180,14 @@ pub struct Conv2d {
 const PRESYNAPTIC: &str = "presynaptic";
 
 impl Conv2d {
-    /// The kernel as a matrix: rows are elements of the window times channels of the map below (of one group),
-    /// columns channels of the map above; of a transposed convolution, the reverse.
+    /// The kernel as a matrix: rows are elements of the window times channels of the map below (of
+    /// one group), columns channels of the map above; of a transposed convolution, the reverse.
     pub fn kernel(&self) -> &Parameter {
         &self.kernel
     }
 
-    /// The convolution's geometry on maps of a shape, and that of the pool behind it; of a transposed convolution, the geometry of its
-    /// adjoint.
+    /// The convolution's geometry on maps of a shape, and that of the pool behind it; of a
+    /// transposed convolution, the geometry of its adjoint.
     ///
     /// # Errors
     /// When the window does not fit the map, or the kernel was made for other channels.

@@ -1,7 +1,8 @@
 //! A fully connected layer without a bias.
 //!
-//! Forward `y = x W`. With the signal `s` at its output, its gated form `s'` and `p = x`, each column of `x` divided by its norm over the batch if
-//! the rule says so: the weight moves along `p^T s'`, and `s W^T` goes on down, with `W` from before the step.
+//! Forward `y = x W`. With the signal `s` at its output, its gated form `s'` and `p = x`, each
+//! column of `x` divided by its norm over the batch if the rule says so: the weight moves along
+//! `p^T s'`, and `s W^T` goes on down, with `W` from before the step.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
-//! Dropout (Srivastava et al. 2014): in training, each value is silent with a probability, and the others are larger by as much as is
-//! missing. The signal passes where the value did. A prediction passes everything.
+//! Dropout (Srivastava et al. 2014): in training, each value is silent with a probability, and the
+//! others are larger by as much as is missing. The signal passes where the value did. A prediction
+//! passes everything.
 
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};

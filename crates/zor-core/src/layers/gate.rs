@@ -1,16 +1,21 @@
 //! The analog-spike gate: a binary decision about an analog value.
 //!
-//! Forward: `charge += x - inhibition; spike = charge > threshold; y = f(charge * spike); charge = 0 where spike`.
+//! Forward:
+//! `charge += x - inhibition; spike = charge > threshold; y = f(charge * spike)`, then
+//! `charge = 0 where spike`.
 //!
-//! Learning, with the signal `s` at its output: gated on the way down, `s = s * spike`; normalised, `s = clamp(s / ||s||, ±1)` with the norm of each unit
-//! over the batch; the units of a map are its channels, over batch and positions; inside a branch the units' common norm is that of the
-//! signal before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the correlation alone, the weights below learn from
-//! `s * |spike / (||spike|| + 1e-8)|` while `s` travels on.
+//! Learning, with the signal `s` at its output: gated on the way down, `s = s * spike`; normalised,
+//! `s = clamp(s / ||s||, ±1)` with the norm of each unit over the batch; the units of a map are its
+//! channels, over batch and positions; inside a branch the units' common norm is that of the signal
+//! before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the
+//! correlation alone, the weights below learn from `s * |spike / (||spike|| + 1e-8)|` while `s`
+//! travels on.
 //!
-//! With a target spike rate `r` the threshold or the inhibition, which is zero at first, follows the charges: with every step `(q - threshold - inhibition) / 20`
-//! is added to it, `q` the `x` that a share `r` of the batch's is above; `r = 1` leaves both as they are. What is left of a batch is then the
-//! largest of its values, about as in a k-sparse code (Makhzani and Frey 2014), but by one number for the layer, and a sample may have more of them
-//! than another.
+//! With a target spike rate `r` the threshold or the inhibition, which is zero at first, follows
+//! the charges: with every step `(q - threshold - inhibition) / 20` is added to it, `q` the `x`
+//! that a share `r` of the batch's is above; `r = 1` leaves both as they are. What is left of a
+//! batch is then the largest of its values, about as in a k-sparse code (Makhzani and Frey 2014),
+//! but by one number for the layer, and a sample may have more of them than another.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -55,7 +60,8 @@ pub struct GateConfig {
     /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate), of a hidden gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
-    /// Overrides whether it spikes at all: true for hidden gates, the rule's choice for input and output.
+    /// Overrides whether it spikes at all: true for hidden gates, the rule's choice for input and
+    /// output.
     pub spikes: Option<bool>,
     /// Applied to the gated charge.
     pub activation: Activation,
@@ -97,7 +103,8 @@ pub struct Gate {
     keep_signal_norm: bool,
 }
 
-/// Above zero where a unit fired in the last training pass: `[batch, units]`, spikes or, if they are as good, outputs.
+/// Above zero where a unit fired in the last training pass: `[batch, units]`, spikes or, if they
+/// are as good, outputs.
 pub(crate) const SPIKES: &str = "spikes";
 /// The number that the target share of the last training batch's inputs was above.
 const QUANTILE: &str = "quantile";
@@ -105,7 +112,8 @@ const QUANTILE: &str = "quantile";
 const SAMPLE: usize = 1 << 14;
 /// How far threshold or inhibition go towards it in a step.
 const FOLLOWS: f32 = 0.05;
-/// Gates aim at this share of the target, so that a network stays below it with samples that are new to it.
+/// Gates aim at this share of the target, so that a network stays below it with samples that are
+/// new to it.
 const MARGIN: f32 = 0.95;
 /// What did not fire: `[batch, units]`.
 pub(crate) const CHARGE: &str = "charge";
@@ -137,7 +145,8 @@ impl Gate {
         quantile.is_finite().then_some(*quantile)
     }
 
-    /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes beside them.
+    /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes
+    /// beside them.
     fn outputs_show_spikes(&self) -> bool {
         // What is done with a network's outputs would change what is kept of them here.
         self.place != GatePosition::Output

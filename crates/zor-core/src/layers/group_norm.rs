@@ -1,7 +1,9 @@
-//! Group normalisation (Wu and He 2018), of which layer normalisation (Ba et al. 2016) is the case of one group.
+//! Group normalisation (Wu and He 2018), of which layer normalisation (Ba et al. 2016) is the case
+//! of one group.
 //!
-//! As [`super::BatchNorm`], with mean and deviation of each sample over the positions and channels of a group; the signal that goes on down
-//! is re-centred within them, which is the gradient. Training and prediction do the same.
+//! As [`super::BatchNorm`], with mean and deviation of each sample over the positions and channels
+//! of a group; the signal that goes on down is re-centred within them, which is the gradient.
+//! Training and prediction do the same.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

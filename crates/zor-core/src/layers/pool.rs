@@ -1,7 +1,8 @@
 //! Pooling, and its reverse: windows that keep the largest or the mean of their values.
 //!
-//! Max pooling sends a signal to the value that won, a binary gate; average pooling shares it out. Upsampling repeats every value
-//! and adds up the signals of its copies. All are linear given the winners, and their adjoints the gradient.
+//! Max pooling sends a signal to the value that won, a binary gate; average pooling shares it out.
+//! Upsampling repeats every value and adds up the signals of its copies. All are linear given the
+//! winners, and their adjoints the gradient.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! Multiplication by a number that does not learn: `y = f x` on the way up, `f s` on the way down.
 //!
-//! Behind the last weights it says how far outputs move when an optimizer that goes by directions alone takes a step.
+//! Behind the last weights it says how far outputs move when an optimizer that goes by directions
+//! alone takes a step.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

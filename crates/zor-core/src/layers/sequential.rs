@@ -1,4 +1,5 @@
-//! Layers one after another that stand as one: a block for many places, and the layers of a network.
+//! Layers one after another that stand as one: a block for many places, and the layers of a
+//! network.
 
 use std::borrow::Cow;
 
@@ -72,7 +73,8 @@ impl Sequential {
     /// The shape of a sample at the input, and behind each layer.
     ///
     /// # Errors
-    /// When a layer does not take the output of the one below it. The message names it by position and kind.
+    /// When a layer does not take the output of the one below it. The message names it by position
+    /// and kind.
     pub(crate) fn shapes(&self, input: &[usize]) -> Result<Vec<Vec<usize>>> {
         self.chain.try_shapes(input, "")
     }
@@ -127,7 +129,8 @@ impl Layer for Sequential {
 pub(crate) struct Chain {
     pub(crate) layers: Vec<Box<dyn Layer>>,
     first: usize,
-    /// Shapes of a sample at the input and behind each layer, for inputs of the shape that was built for.
+    /// Shapes of a sample at the input and behind each layer, for inputs of the shape that was
+    /// built for.
     shapes: Vec<Vec<usize>>,
 }
 
@@ -149,7 +152,8 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Builds layers one on top of the other, children from `first` on. Errors call layer 0 `{path}layer 0`.
+    /// Builds layers one on top of the other, children from `first` on. Errors call layer 0
+    /// `{path}layer 0`.
     pub(crate) fn build(
         configs: &[Box<dyn LayerConfig>],
         path: &str,
@@ -178,7 +182,8 @@ impl Chain {
         Ok(Self { layers, first, shapes })
     }
 
-    /// The shapes at the input and behind each layer, and an error for a layer that does not take its input.
+    /// The shapes at the input and behind each layer, and an error for a layer that does not take
+    /// its input.
     fn try_shapes(&self, input: &[usize], path: &str) -> Result<Vec<Vec<usize>>> {
         let mut shapes = vec![input.to_vec()];
         for (index, layer) in self.layers.iter().enumerate() {

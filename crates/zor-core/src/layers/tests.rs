@@ -1,4 +1,5 @@
-//! Every layer against finite differences: where nothing is normalised away, what it learns and sends down is the gradient.
+//! Every layer against finite differences: where nothing is normalised away, what it learns and
+//! sends down is the gradient.
 
 use burn::tensor::{Device, Tensor};
 use zor_random::Random;

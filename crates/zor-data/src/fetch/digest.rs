@@ -1,4 +1,5 @@
-//! What a file holds, told by the SHA-256 of its decompressed contents: the same however it was compressed.
+//! What a file holds, told by the SHA-256 of its decompressed contents: the same however it was
+//! compressed.
 
 use std::path::Path;
 

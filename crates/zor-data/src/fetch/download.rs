@@ -18,12 +18,15 @@ use crate::fetch::request;
 /// No file here is larger.
 const LARGEST: u64 = 256 << 20;
 const WHOLE: Duration = Duration::from_secs(1800);
-/// Lock file of a folder that is fetched into. It is never removed: removing it would let two processes lock different files.
+/// Lock file of a folder that is fetched into. It is never removed: removing it would let two
+/// processes lock different files.
 const LOCK: &str = ".lock";
 
-/// Locks a folder for a download; waits while another process holds the lock. Dropping the file, or the end of the process, unlocks.
+/// Locks a folder for a download; waits while another process holds the lock. Dropping the file, or
+/// the end of the process, unlocks.
 ///
-/// Returns nothing where the file system has no locks. Concurrent downloads can then damage each other, which the digests reveal.
+/// Returns nothing where the file system has no locks. Concurrent downloads can then damage each
+/// other, which the digests reveal.
 pub(crate) fn lock(folder: &Path) -> Option<File> {
     fs::create_dir_all(folder).ok()?;
     let file = OpenOptions::new().create(true).append(true).open(folder.join(LOCK)).ok()?;
@@ -39,7 +42,8 @@ pub(crate) fn lock(folder: &Path) -> Option<File> {
 /// Fetches a file from `address/file name`; it gets its name if the check lets it pass.
 ///
 /// # Errors
-/// When every address fails: of kind `Network`, naming each with its reason. When the file system refuses: `FileSystem`.
+/// When every address fails: of kind `Network`, naming each with its reason. When the file system
+/// refuses: `FileSystem`.
 pub(crate) fn fetch(
     addresses: &[&str],
     path: &Path,
@@ -89,7 +93,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// One attempt. The outer error is the file system's and final; the inner one is a reason to try elsewhere.
+/// One attempt. The outer error is the file system's and final; the inner one is a reason to try
+/// elsewhere.
 fn transfer(
     proxies: &Proxies,
     address: &str,
@@ -185,7 +190,8 @@ pub(crate) mod tests {
         IgnoringRange,
     }
 
-    /// Serves a body on the loopback address; returns its address and the Range header of each request.
+    /// Serves a body on the loopback address; returns its address and the Range header of each
+    /// request.
     pub(crate) fn serve(body: &'static [u8], answer: Answer) -> (String, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -314,8 +320,8 @@ pub(crate) mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
-    /// A proxy with Squid's default rules, which refuses CONNECT except to port 443, in front of a server with an unresolvable name.
-    /// Returns the proxy settings and the heads of the requests.
+    /// A proxy with Squid's default rules, which refuses CONNECT except to port 443, in front of a
+    /// server with an unresolvable name. Returns the proxy settings and the heads of the requests.
     fn proxy(credentials: &str) -> (Proxies, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{credentials}{}", listener.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! Where data sets are looked for: in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, where the
-//! operating system's package puts them.
+//! Where data sets are looked for: in a folder that the user names, in `ZOR_DATA_DIR`, in the
+//! user's cache, where the operating system's package puts them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,8 @@ impl Locations {
                 official.files.iter().find(|(name, _)| official.file(&folder, name).is_none());
             match missing {
                 None => {
-                    // A user's own folder may hold a user's own images; what was fetched must be what was asked for.
+                    // A user's own folder may hold a user's own images; what was fetched must be
+                    // what was asked for.
                     if self.cache.as_ref() == Some(&base) {
                         for (name, digest) in official.files {
                             verify(&official.path(&folder, name)?, digest)?;

@@ -1,6 +1,7 @@
 //! Changed copies of images, so that a few teach as much as they can.
 //!
-//! Geometry is one inverse affine map with bilinear sampling; whole-pixel shifts and flips copy rows.
+//! Geometry is one inverse affine map with bilinear sampling; whole-pixel shifts and flips copy
+//! rows.
 
 use std::sync::Arc;
 
@@ -24,14 +25,16 @@ pub struct Augment {
     pub border: Border,
     /// Mirrored left to right, half of the time.
     pub flip: bool,
-    /// Whether `flip` is every other epoch's instead of chance's, so that an image is not seen alike twice in a row (Jordan 2024,
-    /// "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.6).
+    /// Whether `flip` is every other epoch's instead of chance's, so that an image is not seen
+    /// alike twice in a row (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU",
+    /// section 3.6).
     pub alternate: bool,
     /// Mirrored top to bottom, half of the time.
     pub flip_vertical: bool,
     /// Degrees of rotation, at most, either way.
     pub rotate: f32,
-    /// Width and height change by factors within `1 / (1 + stretch)` to `1 + stretch`, each its own.
+    /// Width and height change by factors within `1 / (1 + stretch)` to `1 + stretch`, each its
+    /// own.
     pub stretch: f32,
     /// Sideways lean per row and column, at most.
     pub shear: f32,
@@ -45,8 +48,9 @@ pub struct Augment {
     pub invert: f32,
     /// How often the image becomes symmetric: the brighter of each pixel and its mirror image's.
     pub fold: f32,
-    /// The side of a square at a random place that takes the image's mean colour, in pixels (DeVries and Taylor 2017,
-    /// "Improved Regularization of Convolutional Neural Networks with Cutout"). At edges less of it is inside.
+    /// The side of a square at a random place that takes the image's mean colour, in pixels
+    /// (DeVries and Taylor 2017, "Improved Regularization of Convolutional Neural Networks with
+    /// Cutout"). At edges less of it is inside.
     pub cutout: u32,
 }
 
@@ -62,7 +66,8 @@ pub enum Border {
 }
 
 impl Border {
-    /// The place inside that stands for one on an axis of so many pixels; what is outside stays there if black.
+    /// The place inside that stands for one on an axis of so many pixels; what is outside stays
+    /// there if black.
     fn inside(self, place: f32, size: usize) -> f32 {
         let last = size as f32 - 1.0;
         match self {
@@ -138,8 +143,8 @@ impl Augment {
         Ok(())
     }
 
-    /// Writes a changed copy of an image, values divided by 255. Whether it is mirrored left to right is chance's choice unless
-    /// given. The canvas is memory that is used again.
+    /// Writes a changed copy of an image, values divided by 255. Whether it is mirrored left to
+    /// right is chance's choice unless given. The canvas is memory that is used again.
     pub fn apply(
         &self,
         set: &Images,

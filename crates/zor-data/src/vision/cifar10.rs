@@ -1,8 +1,9 @@
 //! CIFAR-10 (Krizhevsky 2009): 60,000 colour photographs, 32x32, ten classes.
 //!
-//! The binary version: 10,000 records a file, each a byte for the class and three planes of 1,024 bytes, red, green, blue. It is
-//! read from an unpacked folder `cifar-10-batches-bin` or from the official archive, `cifar-10-binary.tar.gz`.
-//! Source of the format: <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! The binary version: 10,000 records a file, each a byte for the class and three planes of 1,024
+//! bytes, red, green, blue. It is read from an unpacked folder `cifar-10-batches-bin` or from the
+//! official archive, `cifar-10-binary.tar.gz`. Source of the format:
+//! <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
 use std::fs;
 use std::io::{BufReader, Read};
@@ -48,7 +49,8 @@ const OFFICIAL: Official = Official {
 pub const SHAPE: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
 const PLANE: usize = SHAPE.height * SHAPE.width;
 const RECORD: usize = 1 + 3 * PLANE;
-/// A file of the set has 10,000 records; one of a user's own may have more, up to this many bytes. The limit also holds for an unpacked archive.
+/// A file of the set has 10,000 records; one of a user's own may have more, up to this many bytes.
+/// The limit also holds for an unpacked archive.
 const LARGEST: u64 = 1 << 30;
 
 /// Training and test images.
@@ -110,7 +112,8 @@ impl Cifar10 {
         Self::from_parts(named.collect(), Source::Folder(path.to_path_buf()))
     }
 
-    /// Downloads the set to the cache if it is not there, checks and unpacks it, and returns the folder.
+    /// Downloads the set to the cache if it is not there, checks and unpacks it, and returns the
+    /// folder.
     ///
     /// # Errors
     /// When a download fails from every address, or the file system refuses.

@@ -1,7 +1,9 @@
-//! Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 70,000 photographs of clothing, 28x28, ten classes.
+//! Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 70,000 photographs of clothing, 28x28, ten
+//! classes.
 //!
-//! It is looked for in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and where Debian's package puts it; it can be
-//! fetched; and without all of these there is a sample inside this crate.
+//! It is looked for in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and
+//! where Debian's package puts it; it can be fetched; and without all of these there is a sample
+//! inside this crate.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +36,8 @@ pub const FILES: [(&str, &str); 4] = [
     ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 ];
 
-/// Where the files are served, the official address first. The mirror has not been tried from where this was written.
+/// Where the files are served, the official address first. The mirror has not been tried from where
+/// this was written.
 #[cfg(feature = "download")]
 const ADDRESSES: &[&str] = &[
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
@@ -66,7 +69,8 @@ pub struct FashionMnist {
 }
 
 impl FashionMnist {
-    /// The whole set from the first folder that has it, or the sample if none has. Nothing is downloaded.
+    /// The whole set from the first folder that has it, or the sample if none has. Nothing is
+    /// downloaded.
     ///
     /// # Errors
     /// When a folder that the user named lacks a file, or a file is damaged.

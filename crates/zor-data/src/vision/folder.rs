@@ -23,13 +23,15 @@ const LEAVINGS: [&str; 8] = [
     "desktop.ini",
 ];
 
-/// Reads all PNG, JPEG and WebP files of a folder in the order of their names, or, where it has folders instead, those of each as a
-/// class of its own. Hidden files and known leavings of archives and operating systems are skipped. Files with other endings, links to
-/// an enclosing folder and folders without images are skipped too, and [`Images::notes`] reports them.
+/// Reads all PNG, JPEG and WebP files of a folder in the order of their names, or, where it has
+/// folders instead, those of each as a class of its own. Hidden files and known leavings of
+/// archives and operating systems are skipped. Files with other endings, links to an enclosing
+/// folder and folders without images are skipped too, and [`Images::notes`] reports them.
 ///
 /// # Errors
-/// When there are none, one cannot be read ([`Picture::read`] says what can), they differ in size or in whether they have colour, or
-/// some lie deeper than the folders of classes. The message names the file.
+/// When there are none, one cannot be read ([`Picture::read`] says what can), they differ in size
+/// or in whether they have colour, or some lie deeper than the folders of classes. The message
+/// names the file.
 pub fn read(folder: &Path) -> Result<Images> {
     read_with(folder, &Reading::default())
 }
@@ -303,7 +305,8 @@ fn is_image(path: &Path) -> bool {
         .is_some_and(|ending| ENDINGS.iter().any(|image| ending.eq_ignore_ascii_case(image)))
 }
 
-/// An image anywhere below a folder. Links inside it are not followed, because they may form a loop.
+/// An image anywhere below a folder. Links inside it are not followed, because they may form a
+/// loop.
 fn first_image(folder: &Path) -> Result<Option<PathBuf>> {
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {

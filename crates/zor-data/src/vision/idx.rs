@@ -1,7 +1,7 @@
 //! The IDX format of MNIST and its relatives, gzipped or not.
 //!
-//! Big-endian: magic `0x00000803` (images) or `0x00000801` (labels), the count, for images rows and columns, then one byte a value.
-//! Source: <http://yann.lecun.com/exdb/mnist/>.
+//! Big-endian: magic `0x00000803` (images) or `0x00000801` (labels), the count, for images rows and
+//! columns, then one byte a value. Source: <http://yann.lecun.com/exdb/mnist/>.
 
 use std::io::Read;
 use std::path::Path;
@@ -17,7 +17,8 @@ const LABELS: u32 = 0x0801;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// deflate's highest ratio: a header cannot promise more than this many times the file.
 const LARGEST_RATIO: usize = 1032;
-/// Contents above this many bytes may expand by at most [`IMAGES_RATIO`]; real images compress far less.
+/// Contents above this many bytes may expand by at most [`IMAGES_RATIO`]; real images compress far
+/// less.
 const FREE: usize = 1 << 30;
 const IMAGES_RATIO: usize = 64;
 

@@ -66,7 +66,8 @@ impl Images {
     /// A set of `labels.len()` images that lie one after another.
     ///
     /// # Errors
-    /// When the sizes do not fit or overflow, a label is not below `n_classes`, or `n_classes` is not 1 to 256.
+    /// When the sizes do not fit or overflow, a label is not below `n_classes`, or `n_classes` is
+    /// not 1 to 256.
     pub fn new(
         name: impl Into<String>,
         shape: ImageShape,
@@ -110,8 +111,9 @@ impl Images {
         Ok(Self { name, shape, images, labels, n_classes, class_names, labelled, notes })
     }
 
-    /// With names for its classes, in their order; without them they are called by their numbers. Names beyond the last class are
-    /// dropped. A repeated name gets the number of its class appended, so that all names differ.
+    /// With names for its classes, in their order; without them they are called by their numbers.
+    /// Names beyond the last class are dropped. A repeated name gets the number of its class
+    /// appended, so that all names differ.
     #[must_use]
     pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
@@ -154,22 +156,25 @@ impl Images {
         &self.class_names
     }
 
-    /// Whether the images are labelled: the classes have names, or there are several. A flat folder or an array of images has one
-    /// class without a name.
+    /// Whether the images are labelled: the classes have names, or there are several. A flat folder
+    /// or an array of images has one class without a name.
     pub fn has_labels(&self) -> bool {
         self.labelled
     }
 
-    /// Notes for the user in plain text, one line each: files and folders that reading the set skipped.
+    /// Notes for the user in plain text, one line each: files and folders that reading the set
+    /// skipped.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The images whose class names are in `names` (the classes of a model), relabelled to the order of `names`. Images of other
-    /// classes are left out; the second value reports the differences.
+    /// The images whose class names are in `names` (the classes of a model), relabelled to the
+    /// order of `names`. Images of other classes are left out; the second value reports the
+    /// differences.
     ///
     /// # Errors
-    /// When the set has no labels, no image is of one of the classes, or there are more than 256 of these.
+    /// When the set has no labels, no image is of one of the classes, or there are more than 256 of
+    /// these.
     pub fn with_classes_of(&self, names: &[String]) -> Result<(Self, ClassMatch)> {
         if !self.labelled {
             return Err(Error::input(format!(

@@ -1,7 +1,8 @@
 //! Detection of incomplete JPEG files, which decoders fill with grey without an error.
 //!
-//! Walks all segments and scans, decodes the Huffman codes and counts the blocks, without making pixels of them.
-//! Source: ITU-T T.81, annexes B (segments), F (sequential scans) and G (progressive scans).
+//! Walks all segments and scans, decodes the Huffman codes and counts the blocks, without making
+//! pixels of them. Source: ITU-T T.81, annexes B (segments), F (sequential scans) and G
+//! (progressive scans).
 
 /// Largest number of scans. Each costs time, however short it is.
 const MOST_SCANS: usize = 100;
@@ -9,7 +10,8 @@ const MOST_SCANS: usize = 100;
 /// A result whose error is a message.
 type Checked<T> = Result<T, String>;
 
-/// Checks a file up to its end marker. Bytes behind it are accepted: phones append videos and thumbnails.
+/// Checks a file up to its end marker. Bytes behind it are accepted: phones append videos and
+/// thumbnails.
 ///
 /// `allowed` gets width, height and whether the file is progressive, before any memory is taken.
 ///
@@ -63,7 +65,8 @@ fn word(two: &[u8]) -> u16 {
     u16::from_be_bytes([two[0], two[1]])
 }
 
-/// The kind of the next marker, and the place behind it. Bytes before it are skipped, as in all decoders.
+/// The kind of the next marker, and the place behind it. Bytes before it are skipped, as in all
+/// decoders.
 fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
@@ -307,7 +310,8 @@ fn no_code() -> String {
 struct Table {
     /// Length and symbol of codes of up to 8 bits, by the next 8 bits; length 0 for longer codes.
     short: [(u8, u8); 256],
-    /// By length of code: the end of its codes, as 16 bits, and the offset from a code to the index of its symbol.
+    /// By length of code: the end of its codes, as 16 bits, and the offset from a code to the index
+    /// of its symbol.
     ends: [(u32, i32); 17],
     values: Vec<u8>,
 }

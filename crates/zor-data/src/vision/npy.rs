@@ -1,7 +1,7 @@
 //! Arrays of numpy: `.npy` files of unsigned bytes.
 //!
-//! `\x93NUMPY`, a version, the length of a header, the header (a Python dictionary in ASCII), the values. Source: numpy, "The NPY format"
-//! (`numpy.lib.format`).
+//! `\x93NUMPY`, a version, the length of a header, the header (a Python dictionary in ASCII), the
+//! values. Source: numpy, "The NPY format" (`numpy.lib.format`).
 
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use crate::vision::images::{ImageShape, Images};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Reads an array `[images, height, width]` or `[images, height, width, channels]` of `uint8`, one or three channels, as a set of one class.
+/// Reads an array `[images, height, width]` or `[images, height, width, channels]` of `uint8`, one
+/// or three channels, as a set of one class.
 ///
 /// # Errors
 /// When the file is missing, damaged, or another kind of array. The message names it.
@@ -21,7 +22,8 @@ pub fn read(path: &Path) -> Result<Images> {
     Images::new(shown(path), shape, values.to_vec(), vec![0; count], 1)
 }
 
-/// Parses the bytes of a file: the number of images, their size, and their values one after another.
+/// Parses the bytes of a file: the number of images, their size, and their values one after
+/// another.
 ///
 /// # Errors
 /// Says what is wrong and what to do.

@@ -1,7 +1,8 @@
 //! Image files: PNG, JPEG and WebP with 8 bits a value.
 //!
-//! Files that would lose something are refused with the remedy: 16 bits, CMYK, transparency, animation. Damaged and incomplete files
-//! are refused in every format, and so are headers that promise more pixels than the file can hold.
+//! Files that would lose something are refused with the remedy: 16 bits, CMYK, transparency,
+//! animation. Damaged and incomplete files are refused in every format, and so are headers that
+//! promise more pixels than the file can hold.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -23,7 +24,8 @@ const REMEDY: &str = "convert it to 8-bit RGB or grey PNG";
 const MOST_PIXELS: u64 = 1 << 28;
 /// Pictures up to this many pixels need no justification by the length of the file.
 const FREE_PIXELS: u64 = 1 << 24;
-/// Largest number of pixels per byte of larger pictures: deflate's highest ratio, twice that of JPEG.
+/// Largest number of pixels per byte of larger pictures: deflate's highest ratio, twice that of
+/// JPEG.
 const PIXELS_PER_BYTE: u64 = 1032;
 /// Bytes of a pixel between the two passes of resizing: four numbers of 32 bits.
 const RESIZING_BYTES: u64 = 16;
@@ -39,8 +41,9 @@ impl Picture {
     /// Reads a file, whatever it is called, upright if it says which way up it is.
     ///
     /// # Errors
-    /// When there is no such file, it is no PNG, JPEG or WebP, is damaged or cut short, has more pixels than memory can hold, or has
-    /// 16 bits a value, CMYK, transparent pixels or several frames. The message names it.
+    /// When there is no such file, it is no PNG, JPEG or WebP, is damaged or cut short, has more
+    /// pixels than memory can hold, or has 16 bits a value, CMYK, transparent pixels or several
+    /// frames. The message names it.
     pub fn read(path: &Path) -> Result<Self> {
         Self::attempt(path)?.map_err(|reason| Error::in_file(path, reason))
     }
@@ -140,7 +143,8 @@ impl Picture {
         }
     }
 
-    /// Verifies all checksums and reads up to the end chunk. Text and profiles, which may be compressed, are not unpacked.
+    /// Verifies all checksums and reads up to the end chunk. Text and profiles, which may be
+    /// compressed, are not unpacked.
     fn png(bytes: &[u8]) -> std::result::Result<Self, String> {
         let mut options = png::DecodeOptions::default();
         options.set_ignore_checksums(false);
@@ -236,7 +240,8 @@ fn deep() -> String {
     format!("it has more than 8 bits a value; {REMEDY}")
 }
 
-/// Refuses sizes that are too large, before memory is taken. `bytes_per_pixel` covers the picture and its decoder.
+/// Refuses sizes that are too large, before memory is taken. `bytes_per_pixel` covers the picture
+/// and its decoder.
 fn check_size(
     width: u32,
     height: u32,

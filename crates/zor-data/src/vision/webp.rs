@@ -1,6 +1,7 @@
 //! Detection of incomplete WebP files by the lengths in their container.
 //!
-//! Source: Google, "WebP Container Specification", <https://developers.google.com/speed/webp/docs/riff_container>.
+//! Source: Google, "WebP Container Specification",
+//! <https://developers.google.com/speed/webp/docs/riff_container>.
 
 /// Walks the chunks; returns the picture's width and height.
 ///

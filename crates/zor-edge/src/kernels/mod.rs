@@ -39,7 +39,8 @@ impl Rows<'_> {
     }
 }
 
-/// Columns whose sums stay in registers while inputs are looked through, or half as many: layers have at most twice as many of them.
+/// Columns whose sums stay in registers while inputs are looked through, or half as many: layers
+/// have at most twice as many of them.
 pub(crate) const SCANNED: usize = 64;
 
 /// What may be written behind the last event.
@@ -66,18 +67,21 @@ pub(crate) trait Number: Pod + Default {
         values.iter().map(|value| usize::from(!value.is_silent())).sum()
     }
 
-    /// Writes the values that are not silent and their rows, of which the first value's is given, one after the other, and returns how many there
-    /// are. There is room for all, and for [`ROOM`] more that mean nothing.
+    /// Writes the values that are not silent and their rows, of which the first value's is given,
+    /// one after the other, and returns how many there are. There is room for all, and for [`ROOM`]
+    /// more that mean nothing.
     fn gather(inputs: &[Self], first_row: usize, values: &mut [Self], rows: &mut [u32]) -> usize {
         gather_plainly(inputs, first_row, values, rows)
     }
 
-    /// Whether [`scan`](Self::scan) is there for layers with so many columns. It costs less than looking whether much is silent.
+    /// Whether [`scan`](Self::scan) is there for layers with so many columns. It costs less than
+    /// looking whether much is silent.
     fn scans(_columns: usize) -> bool {
         false
     }
 
-    /// Adds the rows of the inputs that are not silent without a list of them, to [`SCANNED`] sums or half of it, and says whether it did.
+    /// Adds the rows of the inputs that are not silent without a list of them, to [`SCANNED`] sums
+    /// or half of it, and says whether it did.
     fn scan(
         _sums: &mut [Self::Sum],
         _weights: &[Self],
@@ -91,10 +95,12 @@ pub(crate) trait Number: Pod + Default {
     /// What it stands for.
     fn to_f32(self, step: f32) -> f32;
 
-    /// Sums as numbers, where they are, times the number of each channel; an int8 layer has such numbers, others may.
+    /// Sums as numbers, where they are, times the number of each channel; an int8 layer has such
+    /// numbers, others may.
     fn scaled<'a>(sums: &'a mut [Self::Sum], scales: &[f32]) -> &'a mut [f32];
 
-    /// `sums[j] += sum over i of values[i] * weights[rows[i]][first + j]`, weights `[rows, columns]`.
+    /// `sums[j] += sum over i of values[i] * weights[rows[i]][first + j]`, weights
+    /// `[rows, columns]`.
     fn add_rows(
         sums: &mut [Self::Sum],
         weights: &[Self],
@@ -184,7 +190,8 @@ impl Number for i8 {
     #[inline]
     fn from_f32(value: f32, inverse_step: f32) -> Self {
         let steps = (value * inverse_step).clamp(-127.0, 127.0);
-        // A number this large has no room for fractions: what is added to it is rounded, halves to the even side. NaN is silent.
+        // A number this large has no room for fractions: what is added to it is rounded, halves to
+        // the even side. NaN is silent.
         const ROUNDS: f32 = 12_582_912.0;
         if steps.is_nan() { 0 } else { (steps + ROUNDS).to_bits() as i8 }
     }

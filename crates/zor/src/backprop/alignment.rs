@@ -1,7 +1,8 @@
 //! How much of backpropagation is in what a network learns: the cosine between the two.
 //!
-//! What counts is what the rule hands to the optimizer, a parameter's correlation, beside the gradient that burn's autodiff finds for the same
-//! weights and the same batch. An optimizer that goes by directions alone (Muon, Adam) can bring both closer together, or apart.
+//! What counts is what the rule hands to the optimizer, a parameter's correlation, beside the
+//! gradient that burn's autodiff finds for the same weights and the same batch. An optimizer that
+//! goes by directions alone (Muon, Adam) can bring both closer together, or apart.
 
 use zor_core::burn::tensor::Tensor;
 use zor_core::{Network, Optimizer, Parameter, Target, Workspace};
@@ -38,7 +39,8 @@ impl Optimizer for Recorder {
     }
 }
 
-/// What a network would learn from a batch, in the order of its parameters; nothing of those that do not learn.
+/// What a network would learn from a batch, in the order of its parameters; nothing of those that
+/// do not learn.
 ///
 /// # Errors
 /// When the batch does not fit the network.
@@ -54,7 +56,8 @@ pub fn updates(
     Ok(parameters.map(|parameter| parameter.state().tensors.first().cloned()).collect())
 }
 
-/// For every matrix of weights that learns, from the bottom up, the cosine of the rule's update with backpropagation's.
+/// For every matrix of weights that learns, from the bottom up, the cosine of the rule's update
+/// with backpropagation's.
 ///
 /// # Errors
 /// When the batch does not fit the network, or a layer has no counterpart under autodiff.

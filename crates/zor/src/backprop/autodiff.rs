@@ -1,8 +1,9 @@
-//! The same network under burn's autodiff: what backpropagation makes of it, as a peer and as a reference.
+//! The same network under burn's autodiff: what backpropagation makes of it, as a peer and as a
+//! reference.
 //!
-//! Every layer of Zor's is computed anew in burn's own operations, on a device that records a graph; the gradients of that graph
-//! then take the place of the rule's correlations in the same optimizer. Gates are ReLU at their threshold: their spikes
-//! count as constants.
+//! Every layer of Zor's is computed anew in burn's own operations, on a device that records a
+//! graph; the gradients of that graph then take the place of the rule's correlations in the same
+//! optimizer. Gates are ReLU at their threshold: their spikes count as constants.
 
 use serde::de::DeserializeOwned;
 use zor_core::burn::tensor::ops::{
@@ -17,7 +18,8 @@ use zor_core::{
 
 use crate::error::{Error, Result};
 
-/// One step of training by backpropagation, with half the squared error or the cross entropy as loss, summed over the batch.
+/// One step of training by backpropagation, with half the squared error or the cross entropy as
+/// loss, summed over the batch.
 ///
 /// # Errors
 /// When a layer has no counterpart here, or shapes do not fit.
@@ -47,7 +49,8 @@ pub fn train_batch(
     Ok(deviation)
 }
 
-/// The gradients of all parameters, layer after layer; none for one that the loss does not depend on.
+/// The gradients of all parameters, layer after layer; none for one that the loss does not depend
+/// on.
 ///
 /// # Errors
 /// When a layer has no counterpart here, or shapes do not fit.
@@ -415,7 +418,8 @@ mod tests {
         let input = Parameter::normal("input", [8, 784], 1.0, &mut random, &device).value();
         let classes: Vec<usize> = (0..8).collect();
         let optimizer = zor_optim::Sgd::new(0.01);
-        // Rounding turns a gate or the winner of a pool sooner or later; until then both agree to the last digits.
+        // Rounding turns a gate or the winner of a pool sooner or later; until then both agree to
+        // the last digits.
         for _ in 0..2 {
             let a = rule.train_batch(&optimizer, input.clone(), classes.clone()).unwrap();
             let b = train_batch(&mut twin, &optimizer, input.clone(), classes.clone()).unwrap();

@@ -1,4 +1,5 @@
-//! What backpropagation makes of the same batches: a network of the same size under burn's autodiff and Adam.
+//! What backpropagation makes of the same batches: a network of the same size under burn's autodiff
+//! and Adam.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -98,7 +99,8 @@ impl Mlp {
     }
 }
 
-/// Trains a network of the same size on the same batches for as many steps, or 500 if those are more, and keeps it at its best.
+/// Trains a network of the same size on the same batches for as many steps, or 500 if those are
+/// more, and keeps it at its best.
 ///
 /// # Errors
 /// When the settings make no batches.

@@ -1,4 +1,5 @@
-//! Backpropagation on the same networks and batches: as a reference for the rule, and for comparison.
+//! Backpropagation on the same networks and batches: as a reference for the rule, and for
+//! comparison.
 
 pub mod alignment;
 pub mod autodiff;

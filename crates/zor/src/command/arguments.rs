@@ -53,7 +53,8 @@ pub(super) enum Command {
     },
     /// Check that a file is undamaged and its values are finite
     Verify {
-        /// A model, a checkpoint, a .safetensors file or a .zore program, or a run's or task's folder
+        /// A model, a checkpoint, a .safetensors file or a .zore program, or a run's or task's
+        /// folder
         file: PathBuf,
     },
     /// Write a model in another format: .zor, .safetensors or .npz, by the names' endings
@@ -135,13 +136,15 @@ struct SettingFlags {
     /// The optimizer: muon, adamw, adam or sgd
     #[arg(long)]
     optimizer: Option<OptimizerName>,
-    /// The way that classes of different sizes count alike: none, weights or sampling [default: none]
+    /// The way that classes of different sizes count alike: none, weights or sampling
+    /// [default: none]
     #[arg(long, value_name = "WAY")]
     class_balance: Option<ClassBalance>,
     /// Units of a hidden layer
     #[arg(long, value_name = "N", value_parser = whole_size)]
     hidden: Option<usize>,
-    /// Share of hidden outputs that are not zero, such as 0.1, for small devices (`zor export`); 1 leaves gates alone
+    /// Share of hidden outputs that are not zero, such as 0.1, for small devices (`zor export`); 1
+    /// leaves gates alone
     #[arg(long, value_name = "SHARE")]
     target_spike_rate: Option<f32>,
     /// Training examples: a number or 'all'
@@ -153,7 +156,8 @@ struct SettingFlags {
     /// The training examples that are taken: first, or random by the seed
     #[arg(long, value_name = "first|random")]
     samples: Option<Selection>,
-    /// Evaluate on N training examples, of each class its share, instead of the test set, and do not learn from them
+    /// Evaluate on N training examples, of each class its share, instead of the test set, and do
+    /// not learn from them
     #[arg(long, value_name = "N", value_parser = whole_size)]
     hold_out: Option<usize>,
     /// Seed of weights, batches and random selection
@@ -171,7 +175,8 @@ struct SettingFlags {
     /// The folder of named data sets
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Your own data: a folder of PNG, JPEG or WebP files of one size, a .npy file of bytes, or for tables a .csv file
+    /// Your own data: a folder of PNG, JPEG or WebP files of one size, a .npy file of bytes, or for
+    /// tables a .csv file
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     data: Option<PathBuf>,
     /// Scale your pictures to this size, such as 32x32; kept in the model
@@ -216,13 +221,16 @@ pub(super) struct TrainArguments {
     /// Do not train with backpropagation
     #[arg(long)]
     no_baseline: bool,
-    /// Any setting of `zor tasks TASK`, such as schedule=cosine or augmentation.shift=2; its own flag wins over it
+    /// Any setting of `zor tasks TASK`, such as schedule=cosine or augmentation.shift=2; its own
+    /// flag wins over it
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The folder for the model, pictures and figures, which must not have a run [default: a new one, runs/TASK/DATE-NUMBER]
+    /// The folder for the model, pictures and figures, which must not have a run
+    /// [default: a new one, runs/TASK/DATE-NUMBER]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Replace the run in the folder of --out; with --resume, checkpoints after the one to continue from
+    /// Replace the run in the folder of --out; with --resume, checkpoints after the one to continue
+    /// from
     #[arg(long)]
     pub(super) overwrite: bool,
     /// Save a checkpoint every N steps, from which --resume continues
@@ -232,13 +240,15 @@ pub(super) struct TrainArguments {
     #[arg(long, value_name = "N", default_value = "3", requires = "checkpoint_every",
           value_parser = at_least_one)]
     pub(super) keep: usize,
-    /// Continue from a checkpoint, a run's folder or a task's folder, with its settings; --steps makes the training longer
+    /// Continue from a checkpoint, a run's folder or a task's folder, with its settings; --steps
+    /// makes the training longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
         "task", "config", "network", "rule", "batch", "learning_rate", "schedule", "optimizer", "hidden", "target_spike_rate", "train_samples",
         "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "set",
     ])]
     pub(super) resume: Option<PathBuf>,
-    /// Start with the weights of a model or checkpoint, and with its settings where no others are given
+    /// Start with the weights of a model or checkpoint, and with its settings where no others are
+    /// given
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["network", "rule", "hidden", "resume"])]
     pub(super) from: Option<PathBuf>,
     /// Print one JSON object as the last line of standard output
@@ -250,7 +260,8 @@ impl TrainArguments {
     /// The flags as settings; those with a name of their own win over `--set`.
     ///
     /// # Errors
-    /// When `--set` names no setting, a value has no form in TOML, or the current folder, which paths start at, cannot be found.
+    /// When `--set` names no setting, a value has no form in TOML, or the current folder, which
+    /// paths start at, cannot be found.
     pub(super) fn options(&self) -> Result<Options> {
         for (flag, path) in [("--data", &self.flags.data), ("--data-dir", &self.flags.data_dir)] {
             check_path(flag, path.as_deref())?;
@@ -326,7 +337,8 @@ impl TypedValueParser for TaskParser {
     }
 }
 
-/// The command line with the tasks of this program. Where the arguments name a task, the help of `train` has its settings.
+/// The command line with the tasks of this program. Where the arguments name a task, the help of
+/// `train` has its settings.
 fn command() -> clap::Command {
     let words = std::env::args_os().skip(1);
     let named = words.into_iter().find_map(|word| tasks::named(word.to_str()?).ok());
@@ -363,7 +375,8 @@ pub(super) struct EvalArguments {
     /// The folder of named data sets
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Your own data, all of them: a folder of images, a .npy file of bytes, or for tables a .csv file
+    /// Your own data, all of them: a folder of images, a .npy file of bytes, or for tables a .csv
+    /// file
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
@@ -496,7 +509,8 @@ pub(super) struct ExportArguments {
     /// The file to write [default: the model's name, ending in .zore]
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// The folder of named data sets; the steps of 8 bits are chosen by the task's, and the program is compared with the model on it
+    /// The folder of named data sets; the steps of 8 bits are chosen by the task's, and the program
+    /// is compared with the model on it
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
     /// Your own data for that: a folder of images, or a .npy file of bytes

@@ -13,7 +13,8 @@ const NAMES: f64 = 110.0;
 /// Largest number of classes whose names and numbers a picture has room for.
 const MAX_NAMED: usize = 30;
 
-/// Draws a row for each true class and a column for each predicted class, with shares of the row in percent.
+/// Draws a row for each true class and a column for each predicted class, with shares of the row in
+/// percent.
 pub(super) fn draw(
     confusion: &Confusion,
     names: &[String],

@@ -188,8 +188,8 @@ fn source_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Refuses to replace a picture that no earlier call made, or one that an earlier call made of a file with another name. `key` is that of a text that
-/// such pictures carry.
+/// Refuses to replace a picture that no earlier call made, or one that an earlier call made of a
+/// file with another name. `key` is that of a text that such pictures carry.
 fn check_made(out: &Path, key: &str, of: Option<&Path>) -> Result<()> {
     let Ok(file) = std::fs::File::open(out) else { return Ok(()) };
     let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().ok();

@@ -1,8 +1,9 @@
 //! Ctrl-C, SIGTERM and SIGHUP while a training runs.
 //!
-//! Before the training starts, the first of them ends the program at once: there is nothing to save. From [`save_first`] on the first is a
-//! request that the training answers, and the second ends the program. A signal that is ignored when the program starts, as `nohup` does with
-//! SIGHUP, stays ignored.
+//! Before the training starts, the first of them ends the program at once: there is nothing to
+//! save. From [`save_first`] on the first is a request that the training answers, and the second
+//! ends the program. A signal that is ignored when the program starts, as `nohup` does with SIGHUP,
+//! stays ignored.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -20,12 +21,14 @@ pub(super) fn save_first() {
     SAVES.store(true, Ordering::SeqCst);
 }
 
-/// From now on an end of the program without warning is noted in the record of the run in this folder.
+/// From now on an end of the program without warning is noted in the record of the run in this
+/// folder.
 pub(super) fn note_in(folder: &Path) {
     let _ = RUN.set(folder.to_path_buf());
 }
 
-/// Notes the end of a run, if one is under way. Nothing more can be done where the note cannot be written.
+/// Notes the end of a run, if one is under way. Nothing more can be done where the note cannot be
+/// written.
 pub(super) fn abandon(state: RunState, message: &str) {
     if let Some(folder) = RUN.get() {
         let _ = run_folder::abandon(folder, state, message);
@@ -76,7 +79,8 @@ pub(super) fn watch() -> Result<()> {
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action the call only writes the present one to `action`, which is valid for it, all zeros included.
+    // SAFETY: without a new action the call only writes the present one to `action`, which is valid
+    // for it, all zeros included.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN

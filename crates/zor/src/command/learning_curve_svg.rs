@@ -23,8 +23,8 @@ pub(super) fn draw(report: &Report, path: &Path, identity: &str) -> Result<()> {
 /// Name, colour, and points of step and height.
 type Line<'a> = (&'a str, &'static str, Vec<(f64, f64)>);
 
-/// The lowest and highest tick of an axis that shows these values, and the distance of ticks: at most seven of them, whatever the values. Values that are
-/// infinite or NaN are not shown.
+/// The lowest and highest tick of an axis that shows these values, and the distance of ticks: at
+/// most seven of them, whatever the values. Values that are infinite or NaN are not shown.
 fn scale(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     // Beyond this a difference of one is lost in rounding.
     let seen = values.filter(|value| value.abs() < 1e12);

@@ -1,4 +1,5 @@
-//! The command line: arguments become settings once, the library does the work, and its results are shown.
+//! The command line: arguments become settings once, the library does the work, and its results are
+//! shown.
 
 // A line that cannot be written must not end the program: `say!` and `tell!` see to it.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -3,8 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The system's allocator, with a message and exit code 1 where it refuses memory. For `#[global_allocator]` of a program that calls
-/// [`crate::command()`].
+/// The system's allocator, with a message and exit code 1 where it refuses memory. For
+/// `#[global_allocator]` of a program that calls [`crate::command()`].
 #[derive(Clone, Copy, Debug)]
 pub struct MessageWhenOutOfMemory;
 

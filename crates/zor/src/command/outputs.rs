@@ -61,7 +61,8 @@ fn whole(path: &Path) -> PathBuf {
     path
 }
 
-/// The name of a file with another ending. Of the old name only a known ending goes; other dots are part of the name.
+/// The name of a file with another ending. Of the old name only a known ending goes; other dots are
+/// part of the name.
 fn renamed(path: &Path, known: &[&str], ending: &str) -> OsString {
     let is_known = path
         .extension()

@@ -1,4 +1,5 @@
-//! How far a training is: a bar where stderr is a terminal, else a line at its start, every 30 seconds and at its end.
+//! How far a training is: a bar where stderr is a terminal, else a line at its start, every 30
+//! seconds and at its end.
 
 use std::fmt::Display;
 use std::io::IsTerminal;

@@ -102,7 +102,8 @@ impl Results<'_> {
     }
 }
 
-/// A table of rows: a column for each figure of the first row, and for the time and the step where a row has one.
+/// A table of rows: a column for each figure of the first row, and for the time and the step where
+/// a row has one.
 fn rows(rows: &[Row]) -> String {
     let Some(first) = rows.first() else { return String::new() };
     let has_seconds = rows.iter().any(|row| row.seconds.is_some());

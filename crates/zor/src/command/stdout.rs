@@ -1,25 +1,29 @@
 //! Lines for people and programs: results on stdout, everything else on stderr.
 //!
-//! Names of files and classes can hold control characters, which would act on a terminal; they are escaped here.
+//! Names of files and classes can hold control characters, which would act on a terminal; they are
+//! escaped here.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
-/// Writes a line of results to stdout. A reader who left early (`zor info MODEL | head -1`) is no error.
+/// Writes a line of results to stdout. A reader who left early (`zor info MODEL | head -1`) is no
+/// error.
 macro_rules! say {
     ($($line:tt)*) => {
         $crate::command::stdout::result(format_args!($($line)*))
     };
 }
 
-/// Writes a line to stderr. Where stderr is closed or full the line is lost, and the work continues.
+/// Writes a line to stderr. Where stderr is closed or full the line is lost, and the work
+/// continues.
 macro_rules! tell {
     ($($line:tt)*) => {
         $crate::command::stdout::remark(format_args!($($line)*))
     };
 }
 
-/// The function of `say!`. Where stdout cannot be written to, as on a full disk, the program ends: the results cannot be had any more.
+/// The function of `say!`. Where stdout cannot be written to, as on a full disk, the program ends:
+/// the results cannot be had any more.
 pub(super) fn result(line: Arguments<'_>) {
     let line = printable(&line.to_string());
     match writeln!(stdout(), "{line}").and_then(|()| stdout().flush()) {

@@ -188,7 +188,8 @@ impl Origin {
         Ok(Self { options: options?, path })
     }
 
-    /// Whether the settings of the model's training are those of a task that is given, or of no other.
+    /// Whether the settings of the model's training are those of a task that is given, or of no
+    /// other.
     fn is_of_task(&self, given: &Options) -> bool {
         let task = |options: &Options| options.get::<String>("task");
         task(given).is_none_or(|name| task(&self.options) == Some(name))
@@ -289,7 +290,8 @@ impl Work {
         let mut log_failed = false;
         let trained = start.run(settings, &self.data, Method::LocalRule, &mut |training| {
             progress.show(training.steps, || headline(training));
-            // The learning is worth more than its files: what cannot be written now is written later.
+            // The learning is worth more than its files: what cannot be written now is written
+            // later.
             let failed = folder.log(training).err();
             if let Some(error) = failed.as_ref().filter(|_| !log_failed) {
                 progress.remark(format_args!("warning: {error}; the training continues"));
@@ -333,7 +335,8 @@ impl Work {
         Ok(trained)
     }
 
-    /// Compares, draws and prints. Each part is done even if one before it failed; the first failure is returned at the end.
+    /// Compares, draws and prints. Each part is done even if one before it failed; the first
+    /// failure is returned at the end.
     fn report(self, trained: Training, device_name: &str, json: bool) -> Result<()> {
         let Self { folder, settings, data, provenance, device, .. } = self;
         let (folder, identity) = (folder.path(), provenance.run());
@@ -414,7 +417,8 @@ fn note(result: Result<()>) {
     }
 }
 
-/// Saves, again and again for half a minute if the disk refuses, then in the system's folder for temporary files.
+/// Saves, again and again for half a minute if the disk refuses, then in the system's folder for
+/// temporary files.
 fn save_for_certain(path: &Path, save: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
     let mut result = save(path);
     for pause in PAUSES {
@@ -455,7 +459,8 @@ fn keep_elsewhere(error: Error, save: impl FnOnce(&Path) -> Result<PathBuf>) -> 
     }
 }
 
-/// An error of a device with the way to continue: the weights cannot be read any more, but the last checkpoint can.
+/// An error of a device with the way to continue: the weights cannot be read any more, but the last
+/// checkpoint can.
 fn with_checkpoint(error: Error, folder: &Path) -> Error {
     if !matches!(error.kind(), ErrorKind::Device | ErrorKind::Diverged) {
         return error;

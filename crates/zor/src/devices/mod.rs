@@ -91,7 +91,8 @@ pub fn device_line(name: &str) -> Result<DeviceLine> {
     named_device(name).map(|(name, device)| DeviceLine::found(name, device))
 }
 
-/// Every device that Zor can name, best first, and for each kind without one what is missing. Opens all of them.
+/// Every device that Zor can name, best first, and for each kind without one what is missing. Opens
+/// all of them.
 pub fn devices() -> Vec<DeviceLine> {
     let mut lines = Vec::new();
     for kind in kinds() {
@@ -108,7 +109,8 @@ pub fn devices() -> Vec<DeviceLine> {
     lines
 }
 
-/// The device of a name: `auto`, or one that [`devices`] lists, such as `flex`, `wgpu`, `cuda` or `cuda:1`.
+/// The device of a name: `auto`, or one that [`devices`] lists, such as `flex`, `wgpu`, `cuda` or
+/// `cuda:1`.
 ///
 /// `auto` is the first card, or the CPU where there is none.
 ///
@@ -149,7 +151,8 @@ pub fn named_device(name: &str) -> Result<(String, Device)> {
     Err(Error::new(ErrorKind::Device, message))
 }
 
-/// Refuses a precision of products that a GPU does not have. CPUs multiply f32 whatever is asked for.
+/// Refuses a precision of products that a GPU does not have. CPUs multiply f32 whatever is asked
+/// for.
 ///
 /// # Errors
 /// When the device has no numbers of this precision.

@@ -35,7 +35,8 @@ pub const CASES: [Case; 6] = [
 ];
 
 impl Case {
-    /// Floating-point operations of the products: in a step up, correlation, and the signal down to the first weights.
+    /// Floating-point operations of the products: in a step up, correlation, and the signal down to
+    /// the first weights.
     pub fn operations(&self) -> f64 {
         match *self {
             Self::Product(side) => 2.0 * (side as f64).powi(3),

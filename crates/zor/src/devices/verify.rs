@@ -1,8 +1,10 @@
-//! Whether a device computes what the CPU does: one suite for all of them, from single operations to a training.
+//! Whether a device computes what the CPU does: one suite for all of them, from single operations
+//! to a training.
 //!
-//! Each check runs the same work on the device and on the CPU's kernels. Operations come from the table in `zor_core::cases`; their figure is
-//! the largest difference of two values, relative to the larger of the case's unit and the CPU's value. In networks, whose gates turn a
-//! rounding into a step, it is the distance of all outputs relative to their norm.
+//! Each check runs the same work on the device and on the CPU's kernels. Operations come from the
+//! table in `zor_core::cases`; their figure is the largest difference of two values, relative to
+//! the larger of the case's unit and the CPU's value. In networks, whose gates turn a rounding into
+//! a step, it is the distance of all outputs relative to their norm.
 
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::cases::{self, Case};

@@ -1,6 +1,7 @@
 //! Which Vulkan devices can run kernels that cubecl compiles to SPIR-V.
 //!
-//! Where a driver lacks [`EXTENSION`], cubecl-spirv 0.11 declares shared memory in a way that is no valid SPIR-V, and drivers crash on it.
+//! Where a driver lacks [`EXTENSION`], cubecl-spirv 0.11 declares shared memory in a way that is no
+//! valid SPIR-V, and drivers crash on it.
 
 use std::ffi::CStr;
 use std::sync::LazyLock;
@@ -23,7 +24,8 @@ fn without_extension() -> Vec<String> {
     let Ok(entry) = (unsafe { Entry::load() }) else { return Vec::new() };
     let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_1);
     let wanted = vk::InstanceCreateInfo::default().application_info(&application);
-    // SAFETY: the description is valid, and the instance is destroyed below, before the loader is unloaded.
+    // SAFETY: the description is valid, and the instance is destroyed below, before the loader is
+    // unloaded.
     let Ok(instance) = (unsafe { entry.create_instance(&wanted, None) }) else { return Vec::new() };
     // SAFETY: the instance exists.
     let devices = unsafe { instance.enumerate_physical_devices() }.unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Settings of a training: the defaults, the task's own, a TOML file and flags, merged in this order.
+//! Settings of a training: the defaults, the task's own, a TOML file and flags, merged in this
+//! order.
 
 mod names;
 mod options;
@@ -70,9 +71,11 @@ pub struct Settings {
     pub samples: Selection,
     /// Whether examples are changed at random while learning.
     pub augment: bool,
-    /// Relative height and width of the centre crop that the first 3/8 of the steps train on; 1 turns it off.
+    /// Relative height and width of the centre crop that the first 3/8 of the steps train on; 1
+    /// turns it off.
     pub early_crop: f32,
-    /// Number of training examples that are held out for evaluation instead of the test set: of each class its share, the last ones.
+    /// Number of training examples that are held out for evaluation instead of the test set: of
+    /// each class its share, the last ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_out: Option<usize>,
     /// Whether predictions are averaged over an image and its mirror image.

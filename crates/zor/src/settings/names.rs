@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// `did you mean 'NAME'? ` with the known name that is closest to a mistyped one; empty if none is close.
+/// `did you mean 'NAME'? ` with the known name that is closest to a mistyped one; empty if none is
+/// close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     /// Jaro-Winkler similarity, from 0 to 1, of a likely typing error.
     const CLOSE: f64 = 0.8;

@@ -34,7 +34,8 @@ impl Options {
     /// The settings in a text of TOML.
     ///
     /// # Errors
-    /// When the text is no TOML, a key is unknown, or a value does not suit its key. The message names the line.
+    /// When the text is no TOML, a key is unknown, or a value does not suit its key. The message
+    /// names the line.
     pub fn parse(text: &str) -> Result<Self> {
         let line = |at: usize| text[..at].matches('\n').count() + 1;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
@@ -61,7 +62,8 @@ impl Options {
         Ok(Self(spelled_out(table)))
     }
 
-    /// The settings in the JSON object of a model or checkpoint file. Names of earlier versions are understood.
+    /// The settings in the JSON object of a model or checkpoint file. Names of earlier versions are
+    /// understood.
     ///
     /// # Errors
     /// Those of [`Options::from_table`].
@@ -211,7 +213,8 @@ fn position(text: &str, key: &str, message: &str) -> Option<usize> {
     Some(found.span().start)
 }
 
-/// A parser's message in one line; for an unknown key with the closest of the keys that the message lists.
+/// A parser's message in one line; for an unknown key with the closest of the keys that the message
+/// lists.
 fn explained(message: &str) -> String {
     let line = one_line(message);
     let mut quoted = line.split('`').skip(1).step_by(2);

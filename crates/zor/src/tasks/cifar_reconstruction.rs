@@ -1,4 +1,5 @@
-//! Reconstruction of small colour photographs: an autoencoder with a code of 728 numbers for the 32x32 images of CIFAR-10.
+//! Reconstruction of small colour photographs: an autoencoder with a code of 728 numbers for the
+//! 32x32 images of CIFAR-10.
 
 use zor_core::Rule;
 use zor_data::{Augment, ImageShape};
@@ -45,7 +46,8 @@ fn tuned(rule: RuleName, is_conv: bool, size: TrainingSize, augment: bool) -> Se
         _ => photographs(),
     };
     let muon = Settings {
-        // No code is sparse here: a linear one of this size is hard to beat, and gates that close make it smaller.
+        // No code is sparse here: a linear one of this size is hard to beat, and gates that close
+        // make it smaller.
         rule_settings: Rule { threshold: -2.0, ..stateless(rule) },
         steps: 500,
         batch: 512,
@@ -80,9 +82,9 @@ fn tuned(rule: RuleName, is_conv: bool, size: TrainingSize, augment: bool) -> Se
             ..muon
         };
     }
-    // So few images, over and over, are a basis: what is not in their span has to come out as zero. A presynaptic
-    // normalisation by pixel would lead out of it, larger initial weights would respond to inputs outside of it, and so
-    // would a gate that closes.
+    // So few images, over and over, are a basis: what is not in their span has to come out as zero.
+    // A presynaptic normalisation by pixel would lead out of it, larger initial weights would
+    // respond to inputs outside of it, and so would a gate that closes.
     if pool <= 1000 && !augment {
         return Settings {
             rule_settings: Rule {

@@ -33,8 +33,9 @@ pub(crate) fn network(settings: &Settings, input: &[usize], classes: usize) -> N
 
 pub(crate) fn preset(given: &Options) -> Settings {
     let (rule, sparse) = (given.rule(), given.is_sparse());
-    // Where few units fire, norms over the batch are those of a few samples: held out, after 3,000 steps with a tenth firing
-    // and no batch normalisation, networks with normalised signals were 1.5 points behind.
+    // Where few units fire, norms over the batch are those of a few samples: held out, after 3,000
+    // steps with a tenth firing and no batch normalisation, networks with normalised signals were
+    // 1.5 points behind.
     let rule_settings = if sparse && rule != RuleName::Classic {
         inhibited(stateless(rule))
     } else {
@@ -55,8 +56,8 @@ pub(crate) fn preset(given: &Options) -> Settings {
         ..Settings::default()
     };
     match given.network().as_deref() {
-        // Held out, with a tenth firing: 89.2 %. Without batch normalisation AdamW was 2.7 points behind Muon, which in three
-        // times the time got to 89.0 %.
+        // Held out, with a tenth firing: 89.2 %. Without batch normalisation AdamW was 2.7 points
+        // behind Muon, which in three times the time got to 89.0 %.
         Some("dense") if sparse => Settings { steps: 4000, batch: 512, ..dense },
         Some("dense") => dense,
         _ => Settings {

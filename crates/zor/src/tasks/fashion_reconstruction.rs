@@ -1,4 +1,5 @@
-//! Reconstruction of photographs of clothing: a 784-64-784 autoencoder for the 28x28 images of Fashion-MNIST.
+//! Reconstruction of photographs of clothing: a 784-64-784 autoencoder for the 28x28 images of
+//! Fashion-MNIST.
 
 use zor_core::{Activation, Rule};
 use zor_data::Augment;
@@ -63,8 +64,8 @@ fn tuned(rule: RuleName, few: Option<usize>, augment: bool) -> Settings {
         ..classic
     };
     match (few, augment) {
-        // A handful of images, over and over: what is not in their span has to decay, and a presynaptic
-        // normalisation by pixel would lead out of the span.
+        // A handful of images, over and over: what is not in their span has to decay, and a
+        // presynaptic normalisation by pixel would lead out of the span.
         (Some(n), false) => {
             let basis = Settings {
                 rule_settings: Rule {
@@ -79,7 +80,8 @@ fn tuned(rule: RuleName, few: Option<usize>, augment: bool) -> Settings {
             if n > 3 {
                 return basis;
             }
-            // Each batch is the whole set: there is no noise for momentum to average, and a step without it is cheaper.
+            // Each batch is the whole set: there is no noise for momentum to average, and a step
+            // without it is cheaper.
             Settings {
                 steps: 100,
                 learning_rate: 0.5,
@@ -88,7 +90,8 @@ fn tuned(rule: RuleName, few: Option<usize>, augment: bool) -> Settings {
                 ..basis
             }
         }
-        // Parts of stretched images, put together: more kinds of clothing than the few that were seen.
+        // Parts of stretched images, put together: more kinds of clothing than the few that were
+        // seen.
         (Some(_), true) => Settings {
             steps: 1200,
             batch: 128,

@@ -1,7 +1,8 @@
 //! Tasks: everything that differs between the things that `zor train` can learn.
 //!
-//! [`Task`] is the whole of a task; all else (the training loop, checkpoints, reports) is one code for all. The command finds tasks
-//! in [`TASKS`] and among those that a program of its own gives to `zor::command`.
+//! [`Task`] is the whole of a task; all else (the training loop, checkpoints, reports) is one code
+//! for all. The command finds tasks in [`TASKS`] and among those that a program of its own gives to
+//! `zor::command`.
 
 pub mod cifar_classification;
 pub mod cifar_colorization;
@@ -48,8 +49,9 @@ static OWN: Mutex<Vec<&'static dyn Task>> = Mutex::new(Vec::new());
 
 /// One thing that can be learned.
 ///
-/// Three methods have no default: [`name`](Task::name), [`load`](Task::load) and [`network`](Task::network). With the others left
-/// alone, integers among a set's targets are classes, numbers are values to predict, and a set without targets is reproduced.
+/// Three methods have no default: [`name`](Task::name), [`load`](Task::load) and
+/// [`network`](Task::network). With the others left alone, integers among a set's targets are
+/// classes, numbers are values to predict, and a set without targets is reproduced.
 pub trait Task: fmt::Debug + Sync {
     /// The name, as in `zor train NAME`.
     fn name(&self) -> &'static str;
@@ -87,14 +89,16 @@ pub trait Task: fmt::Debug + Sync {
         Ok(())
     }
 
-    /// Loads the examples of a training. `tell` takes lines for the user, such as the progress of a download.
+    /// Loads the examples of a training. `tell` takes lines for the user, such as the progress of a
+    /// download.
     ///
     /// # Errors
     /// When there are no data, or fewer than the settings ask for.
     fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data>;
 
-    /// Loads the examples for a model that was trained, as [`Task::load`] does, all of them to learn from; their classes are
-    /// numbered as in the model. The second value has remarks on differences.
+    /// Loads the examples for a model that was trained, as [`Task::load`] does, all of them to
+    /// learn from; their classes are numbered as in the model. The second value has remarks on
+    /// differences.
     ///
     /// # Errors
     /// When there are no data, or they do not suit the model.
@@ -206,7 +210,8 @@ pub trait Task: fmt::Debug + Sync {
         BTreeMap::new()
     }
 
-    /// Faults of settings and data with which a training can be run, but its figures mean little: sentences with the remedy.
+    /// Faults of settings and data with which a training can be run, but its figures mean little:
+    /// sentences with the remedy.
     fn warnings(&self, _settings: &Settings, _data: &Data) -> Vec<String> {
         Vec::new()
     }

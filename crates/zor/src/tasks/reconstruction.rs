@@ -1,4 +1,5 @@
-//! Reconstruction: a network learns to reproduce images through a layer that is narrower than they are.
+//! Reconstruction: a network learns to reproduce images through a layer that is narrower than they
+//! are.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -107,7 +107,8 @@ impl Task for TablePrediction {
                 ),
             ));
         };
-        // Classes are needed before the training rows are known, and means and deviations are those of the training rows.
+        // Classes are needed before the training rows are known, and means and deviations are those
+        // of the training rows.
         let all: Vec<usize> = (0..table.len()).collect();
         let fit = |rows: &[usize]| -> Result<Schema> {
             Ok(Schema::fit(&table, rows, target, settings.target_kind, &settings.ignore)?)
@@ -283,10 +284,12 @@ pub enum Prediction {
     Number(f32),
 }
 
-/// Predicts the target of each row of a table. The table has the columns that the model reads, in any order.
+/// Predicts the target of each row of a table. The table has the columns that the model reads, in
+/// any order.
 ///
 /// # Errors
-/// When a column is missing, or a cell is not of its column's kind. The message names file, line and column.
+/// When a column is missing, or a cell is not of its column's kind. The message names file, line
+/// and column.
 pub fn predict(model: &Model, table: &Table, device: &Device) -> Result<Vec<Prediction>> {
     let schema = schema(model)?;
     let rows = schema.encode(table, WithTarget::IfPresent)?;

@@ -1,7 +1,8 @@
 //! Trainings that continue later as if they had never stopped.
 //!
-//! A checkpoint is a model file ([`zor_io::save_checkpoint`]) whose [`Progress`] holds the settings and the curve. Batches depend on seed and step
-//! alone, so that the number of steps is their generator and their place in the data.
+//! A checkpoint is a model file ([`zor_io::save_checkpoint`]) whose [`Progress`] holds the settings
+//! and the curve. Batches depend on seed and step alone, so that the number of steps is their
+//! generator and their place in the data.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,8 +38,8 @@ const SETTINGS: &str = "settings";
 pub struct Provenance(BTreeMap<String, String>);
 
 impl Provenance {
-    /// The origin of a network that learns with these settings from these examples, from the start or from the weights of a file;
-    /// `from` is the digest of that file.
+    /// The origin of a network that learns with these settings from these examples, from the start
+    /// or from the weights of a file; `from` is the digest of that file.
     ///
     /// # Errors
     /// When the settings have no form in JSON.
@@ -77,8 +78,9 @@ impl Provenance {
         Ok(Self(notes))
     }
 
-    /// The run's identity: 16 hexadecimal digits of a digest of its settings, the examples learned from and the version of Zor. On one
-    /// machine two runs of one identity compute the same values.
+    /// The run's identity: 16 hexadecimal digits of a digest of its settings, the examples learned
+    /// from and the version of Zor. On one machine two runs of one identity compute the same
+    /// values.
     pub fn run(&self) -> &str {
         &self.0[RUN]
     }
@@ -213,7 +215,8 @@ pub(crate) fn note_of_classes(names: &[String]) -> (String, String) {
     (CLASSES.to_owned(), serde_json::json!(names).to_string())
 }
 
-/// The names of the classes that a model tells apart, in the order of its outputs; `None` if its notes have none.
+/// The names of the classes that a model tells apart, in the order of its outputs; `None` if its
+/// notes have none.
 pub fn classes_of(notes: &BTreeMap<String, String>) -> Option<Vec<String>> {
     serde_json::from_str(notes.get(CLASSES)?).ok()
 }
@@ -276,7 +279,8 @@ pub fn save(
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".zor";
 
-/// The newest sound checkpoint of the run in a folder, and the errors of newer ones that are damaged.
+/// The newest sound checkpoint of the run in a folder, and the errors of newer ones that are
+/// damaged.
 ///
 /// # Errors
 /// When the folder cannot be read, or has no sound checkpoint.
@@ -286,7 +290,8 @@ pub fn newest(folder: &Path) -> Result<(PathBuf, Vec<Error>)> {
     let mut damaged = Vec::new();
     for path in all(folder)?.into_iter().rev() {
         match zor_io::info(&path) {
-            // A file that another run left here, or that was copied here, does not belong to this run.
+            // A file that another run left here, or that was copied here, does not belong to this
+            // run.
             Ok(header)
                 if run.is_none()
                     || header.notes.get(RUN).is_none_or(|of| run.as_ref() == Some(of)) =>
@@ -344,8 +349,8 @@ pub fn remove_later(folder: &Path, step: u64) -> Result<()> {
     Ok(())
 }
 
-/// Removes checkpoints of a run from a folder, but for the last `keep` up to the training's step and the one with the best figure. Later
-/// ones stay.
+/// Removes checkpoints of a run from a folder, but for the last `keep` up to the training's step
+/// and the one with the best figure. Later ones stay.
 ///
 /// # Errors
 /// When the folder cannot be read, or a file cannot be removed.

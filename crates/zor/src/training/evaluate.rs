@@ -80,7 +80,8 @@ fn rmse(deviation: &zor_core::ErrorMetrics) -> Figure {
     Figure::new("rmse", "RMSE", mean.sqrt(), super::score::Unit::Number).smaller_is_better()
 }
 
-/// Refuses a network with weights that are infinite or NaN: gates would hide them, and its figures would mean nothing.
+/// Refuses a network with weights that are infinite or NaN: gates would hide them, and its figures
+/// would mean nothing.
 fn check_finite(network: &Network) -> Result<()> {
     match network.tensors().into_iter().find(|(.., tensor)| !ops::all_finite(&tensor.value())) {
         None => Ok(()),

@@ -16,7 +16,8 @@ const VALUE: u64 = 4;
 
 /// Bytes that this process can still take, as far as the system says; `None` where it does not.
 ///
-/// The least of the memory that is free or can be freed, the limit of the process (`ulimit -v`) and that of its control group (cgroup v2).
+/// The least of the memory that is free or can be freed, the limit of the process (`ulimit -v`) and
+/// that of its control group (cgroup v2).
 pub fn available() -> Option<u64> {
     let [free, process, group] = [free(), of_process(), of_group()];
     [free, process, group].into_iter().flatten().min()
@@ -69,7 +70,8 @@ pub(crate) fn weights_within(bytes: u64, optimizer: OptimizerName) -> u64 {
     bytes / (VALUE * (1 + kept))
 }
 
-/// Builds a network if its weights, and the memory that the optimizer keeps for them, fit into this many bytes.
+/// Builds a network if its weights, and the memory that the optimizer keeps for them, fit into this
+/// many bytes.
 pub(crate) fn build_within(
     free: u64,
     network: NetworkBuilder,
@@ -134,7 +136,8 @@ fn power_of_two_within(n: u64) -> u64 {
     1 << n.max(1).ilog2()
 }
 
-/// Values at the outputs of layers one after another, and of the layers inside them, for one sample of a shape.
+/// Values at the outputs of layers one after another, and of the layers inside them, for one sample
+/// of a shape.
 fn outputs(layers: &[&dyn Layer], input: &[usize]) -> u64 {
     let (mut shape, mut values) = (input.to_vec(), 0);
     for layer in layers {

@@ -1,7 +1,8 @@
 //! The training loop: batches in, a trained network at the end.
 //!
-//! One loop serves all tasks and both ways to learn. It evaluates on the way, more often at the start; a caller hears of every step
-//! and can stop it. Everything that differs between tasks is behind [`crate::tasks::Task`].
+//! One loop serves all tasks and both ways to learn. It evaluates on the way, more often at the
+//! start; a caller hears of every step and can stop it. Everything that differs between tasks is
+//! behind [`crate::tasks::Task`].
 
 pub mod checkpoint;
 pub mod evaluate;
@@ -83,8 +84,8 @@ impl Training {
         Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
     }
 
-    /// A training before its first step that starts with the weights of a network. Moments of an optimizer and states of layers start
-    /// anew.
+    /// A training before its first step that starts with the weights of a network. Moments of an
+    /// optimizer and states of layers start anew.
     ///
     /// # Errors
     /// When the network does not have the inputs and outputs that the task and its data need.
@@ -148,8 +149,8 @@ impl Training {
         self.curve.last().map_or_else(Score::default, |point| point.evaluation.clone())
     }
 
-    /// Trains to the last step, or until `on_step` breaks. A device with a queue may still work on the step that `on_step` is
-    /// called after.
+    /// Trains to the last step, or until `on_step` breaks. A device with a queue may still work on
+    /// the step that `on_step` is called after.
     ///
     /// # Errors
     /// When shapes or values make training impossible, or the device is lost.

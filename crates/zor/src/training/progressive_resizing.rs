@@ -1,7 +1,9 @@
-//! Progressive resizing: the first 3/8 of the steps train on a centre crop of the images, with the weights that whole images get.
+//! Progressive resizing: the first 3/8 of the steps train on a centre crop of the images, with the
+//! weights that whole images get.
 //!
-//! Augmentation moves images first, so the crop shows another part each time. The remaining steps at full size undo the train-test
-//! resolution discrepancy (Touvron et al. 2019, "Fixing the train-test resolution discrepancy").
+//! Augmentation moves images first, so the crop shows another part each time. The remaining steps
+//! at full size undo the train-test resolution discrepancy (Touvron et al. 2019, "Fixing the
+//! train-test resolution discrepancy").
 
 use zor_core::Network;
 use zor_data::Values;
@@ -21,7 +23,8 @@ pub(crate) struct SmallerImages {
 }
 
 impl SmallerImages {
-    /// The size that the settings ask for; none where they ask for whole images, or where the weights depend on the size of images.
+    /// The size that the settings ask for; none where they ask for whole images, or where the
+    /// weights depend on the size of images.
     pub(crate) fn new(settings: &Settings, input: &[usize], network: &Network) -> Option<Self> {
         let &[height, width, channels] = input else { return None };
         let share = f64::from(settings.early_crop);

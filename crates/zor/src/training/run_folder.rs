@@ -1,8 +1,9 @@
 //! The folder of a training run.
 //!
-//! A run owns its folder: no other run writes to it, a lock says so while the run is under way, and every file in it carries the run's
-//! identity ([`crate::training::checkpoint::Provenance::run`]). `run.json` has the identity and the state, `metrics.jsonl` a line for each
-//! evaluation, written when it is made.
+//! A run owns its folder: no other run writes to it, a lock says so while the run is under way, and
+//! every file in it carries the run's identity ([`crate::training::checkpoint::Provenance::run`]).
+//! `run.json` has the identity and the state, `metrics.jsonl` a line for each evaluation, written
+//! when it is made.
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -125,7 +126,8 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Refuses a folder that cannot be written to, that has a run, or that a run is writing to. Nothing is changed.
+    /// Refuses a folder that cannot be written to, that has a run, or that a run is writing to.
+    /// Nothing is changed.
     ///
     /// # Errors
     /// Names the folder and the remedy.
@@ -212,8 +214,8 @@ impl RunFolder {
         &self.path
     }
 
-    /// Marks the run as under way: removes the files of a run that is replaced, writes the record, the settings (as TOML) and the evaluations so
-    /// far.
+    /// Marks the run as under way: removes the files of a run that is replaced, writes the record,
+    /// the settings (as TOML) and the evaluations so far.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -246,7 +248,8 @@ impl RunFolder {
         self.task.as_ref().map_or(Ok(()), |task| name_latest(task, &self.path))
     }
 
-    /// Adds the evaluations that are not in the file of metrics yet. After an error the next call writes the whole file.
+    /// Adds the evaluations that are not in the file of metrics yet. After an error the next call
+    /// writes the whole file.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -304,8 +307,8 @@ impl RunFolder {
     }
 }
 
-/// Writes the end of a run into the record of its folder, where the process is about to end without [`RunFolder::finish`]. A run that has
-/// ended stays as it is.
+/// Writes the end of a run into the record of its folder, where the process is about to end without
+/// [`RunFolder::finish`]. A run that has ended stays as it is.
 ///
 /// # Errors
 /// When the file system refuses.
@@ -372,7 +375,8 @@ fn line(run: &str, point: &Point) -> Value {
     line
 }
 
-/// The model file that a path stands for: the file itself, the model in a run's folder, or the last model of a task's runs.
+/// The model file that a path stands for: the file itself, the model in a run's folder, or the last
+/// model of a task's runs.
 ///
 /// # Errors
 /// When a folder has no model. The message says what it has and what to do.
@@ -523,7 +527,8 @@ fn next(task: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Makes `latest` lead to a run: a link, or a file with the run's name where the system has no links.
+/// Makes `latest` lead to a run: a link, or a file with the run's name where the system has no
+/// links.
 fn name_latest(task: &Path, run: &Path) -> Result<()> {
     let place = task.join(LATEST);
     let Some(name) = run.file_name() else { return Ok(()) };

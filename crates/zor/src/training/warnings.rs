@@ -1,4 +1,5 @@
-//! Faults of settings and data that a training can be run with, but that make its figures mean little.
+//! Faults of settings and data that a training can be run with, but that make its figures mean
+//! little.
 
 use zor_core::{Layer, Network, ops};
 

@@ -1,4 +1,5 @@
-//! Proof that nothing in `zor-edge` panics: where anything could, this program does not link, because what its panic handler calls is nowhere.
+//! Proof that nothing in `zor-edge` panics: where anything could, this program does not link,
+//! because what its panic handler calls is nowhere.
 //!
 //! All that is public is called with numbers that the compiler knows nothing of.
 

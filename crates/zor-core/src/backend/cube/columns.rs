@@ -1,8 +1,9 @@
 //! Sums over the rows of every column, and the kernels that use them.
 //!
-//! A cube adds up 32 columns of a part of the rows; where there are several parts, the same is done to their sums. The order depends on
-//! the shape alone, so that the same input gives the same bits. Units of a cube meet in shared memory, but for those of a processor that
-//! stands in for a card: there one unit adds up alone.
+//! A cube adds up 32 columns of a part of the rows; where there are several parts, the same is done
+//! to their sums. The order depends on the shape alone, so that the same input gives the same bits.
+//! Units of a cube meet in shared memory, but for those of a processor that stands in for a card:
+//! there one unit adds up alone.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -53,7 +54,8 @@ fn whole(parts: CubeTensor) -> CubeTensor {
     if size(&parts)[0] == 1 { parts } else { sums(&parts, false) }
 }
 
-/// Launches a kernel that reads these tensors and sums the rows of each part, `$pair` sums a column; then sums the parts.
+/// Launches a kernel that reads these tensors and sums the rows of each part, `$pair` sums a
+/// column; then sums the parts.
 macro_rules! sum_columns {
     ($kernel:ident, $pair:literal, $first:ident $(, $other:ident)*; $($setting:ident)?) => {{
         let cut = Cut::of($first);
@@ -80,17 +82,20 @@ pub(super) fn sums(matrix: &CubeTensor, squares: bool) -> CubeTensor {
     sum_columns!(sum_values, 1, matrix; squares)
 }
 
-/// Of every column the sums of `d` and of `d^2`, with `d` a value less that of the first row: `[1, 2 columns]`.
+/// Of every column the sums of `d` and of `d^2`, with `d` a value less that of the first row:
+/// `[1, 2 columns]`.
 pub(super) fn moments(matrix: &CubeTensor) -> CubeTensor {
     sum_columns!(sum_moments, 2, matrix;)
 }
 
-/// Of every column the sums of `s (x - mean)` and of `s`: `[1, 2 columns]`. The means are the first row of `statistics`.
+/// Of every column the sums of `s (x - mean)` and of `s`: `[1, 2 columns]`. The means are the first
+/// row of `statistics`.
 pub(super) fn products(s: &CubeTensor, x: &CubeTensor, statistics: &CubeTensor) -> CubeTensor {
     sum_columns!(sum_products, 2, s, x, statistics;)
 }
 
-/// `target - output` in place of the output, and of every column the sums of its absolute values and squares: `[1, 2 columns]`.
+/// `target - output` in place of the output, and of every column the sums of its absolute values
+/// and squares: `[1, 2 columns]`.
 pub(super) fn errors(target: &CubeTensor, output: &CubeTensor) -> CubeTensor {
     sum_columns!(sum_errors, 2, target, output;)
 }

@@ -98,7 +98,8 @@ pub(super) fn add_to_diagonal(matrix: &mut [f32], value: f32, columns: usize) {
     }
 }
 
-/// One step of AdamW; the settings are those of [`crate::ops::AdamStep`]. Where the correlation is not finite all stays.
+/// One step of AdamW; the settings are those of [`crate::ops::AdamStep`]. Where the correlation is
+/// not finite all stays.
 #[cube(launch)]
 pub(super) fn adam(
     weight: &mut [f32],

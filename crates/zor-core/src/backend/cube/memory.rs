@@ -11,7 +11,8 @@ use burn_cubecl::{CubeBackend, kernel};
 /// Units side by side in a processor that stands in for a card.
 const SOFTWARE_PLANE: u32 = 8;
 
-/// Whether a processor stands in for a card: kernels with shared memory, or with tiles in registers, are slow there, or do not compile.
+/// Whether a processor stands in for a card: kernels with shared memory, or with tiles in
+/// registers, are slow there, or do not compile.
 pub(super) fn is_software(client: &Client) -> bool {
     client.properties().hardware.plane_size_max <= SOFTWARE_PLANE
 }

@@ -1,6 +1,8 @@
-//! The GPUs' versions: one set of CubeCL kernels for WGPU, Vulkan, Metal, CUDA and ROCm, in place where a buffer has one owner.
+//! The GPUs' versions: one set of CubeCL kernels for WGPU, Vulkan, Metal, CUDA and ROCm, in place
+//! where a buffer has one owner.
 //!
-//! Products and convolutions are burn's. Every kernel is safe to launch with any shape: it checks where it reads and writes.
+//! Products and convolutions are burn's. Every kernel is safe to launch with any shape: it checks
+//! where it reads and writes.
 
 mod columns;
 mod elements;

@@ -1,4 +1,5 @@
-//! Pooling, channels last: a unit a value of the result. Each shape has kernels of its own, its numbers constants in them.
+//! Pooling, channels last: a unit a value of the result. Each shape has kernels of its own, its
+//! numbers constants in them.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -137,7 +138,8 @@ fn source(place: &GatePosition, element: usize, #[comptime] geometry: Geometry) 
     (there, (row + x - pad_x) * channels + place.channel)
 }
 
-/// Whether there is a window of which this element lies on a pixel of the input map, and where its output is.
+/// Whether there is a window of which this element lies on a pixel of the input map, and where its
+/// output is.
 #[cube]
 fn window(place: &GatePosition, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
     let [height, width, channels] = comptime!(geometry.output());

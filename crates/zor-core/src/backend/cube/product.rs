@@ -51,10 +51,11 @@ pub(super) fn matmul(
 /// Rows and columns of the result that a cube computes with large tiles.
 const BLOCK: [usize; 2] = [128, 64];
 
-/// The tiles with which a product neither spills registers nor leaves most of a card idle; `cargo xtask gpu --kernels` shows both.
+/// The tiles with which a product neither spills registers nor leaves most of a card idle;
+/// `cargo xtask gpu --kernels` shows both.
 ///
-/// Small tiles along the sum leave a transposed left operand the same block. Otherwise they make blocks smaller, so that a small
-/// result has enough of them.
+/// Small tiles along the sum leave a transposed left operand the same block. Otherwise they make
+/// blocks smaller, so that a small result has enough of them.
 fn tiles(result: &CubeTensor, transposed: Transposed) -> TileSizeSelection {
     let blocks: usize = size(result).iter().zip(BLOCK).map(|(n, side)| n.div_ceil(side)).product();
     let processors = result.client.properties().hardware.num_streaming_multiprocessors;

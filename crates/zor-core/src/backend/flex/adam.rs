@@ -1,4 +1,5 @@
-//! One step of Adam in one pass over memory, and one whose correlation never lies in memory as a whole.
+//! One step of Adam in one pass over memory, and one whose correlation never lies in memory as a
+//! whole.
 
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -12,8 +13,8 @@ use crate::backend::AdamStep;
 /// A weight and its two moments.
 type State = [FlexTensor; 3];
 
-/// Elements of a correlation that are made at once: of few rows as much as the nearest cache holds, else enough to make up
-/// for what a product prepares.
+/// Elements of a correlation that are made at once: of few rows as much as the nearest cache holds,
+/// else enough to make up for what a product prepares.
 const BLOCK: [usize; 2] = [1 << 11, 1 << 18];
 
 pub(super) fn step(mut state: State, correlation: FlexTensor, step: AdamStep) -> State {

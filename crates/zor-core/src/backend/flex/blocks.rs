@@ -1,11 +1,14 @@
-//! Products of small blocks that are held in registers: what convolutions and products of few rows are made of.
+//! Products of small blocks that are held in registers: what convolutions and products of few rows
+//! are made of.
 //!
-//! Everything here is inlined into a function that is compiled for a processor's vectors, and vectors are handled in plain loops:
-//! a closure that the compiler leaves outside of it would be compiled for the oldest processor.
+//! Everything here is inlined into a function that is compiled for a processor's vectors, and
+//! vectors are handled in plain loops: a closure that the compiler leaves outside of it would be
+//! compiled for the oldest processor.
 //!
-//! The right operand of a product lies in panels: [`PANEL`] columns side by side, row after row, the last panel narrower and
-//! padded to full vectors. The left operand is reached through pointers to its rows, so that the pixels under a
-//! window need not be gathered first (Dukhan 2019, "The Indirect Convolution Algorithm").
+//! The right operand of a product lies in panels: [`PANEL`] columns side by side, row after row,
+//! the last panel narrower and padded to full vectors. The left operand is reached through pointers
+//! to its rows, so that the pixels under a window need not be gathered first (Dukhan 2019, "The
+//! Indirect Convolution Algorithm").
 
 use std::marker::PhantomData;
 
@@ -47,7 +50,8 @@ macro_rules! for_vectors {
 }
 pub(super) use for_vectors;
 
-/// Where a block of a product goes: `rows` (at most [`ROWS`]) times `columns` (at most [`PANEL`]) values, a row every `stride`.
+/// Where a block of a product goes: `rows` (at most [`ROWS`]) times `columns` (at most [`PANEL`])
+/// values, a row every `stride`.
 #[derive(Clone, Copy)]
 pub(super) struct Destination {
     pub(super) start: *mut f32,
@@ -72,7 +76,8 @@ pub(super) struct Tap<const R: usize = ROWS> {
 /// The sum of products of a block of `R` rows; the right operand's rows are `width` apart.
 ///
 /// # Safety
-/// All pointers are valid for what they are said to span; `width` is a multiple of [`LANES`] and not below `to.columns`.
+/// All pointers are valid for what they are said to span; `width` is a multiple of [`LANES`] and
+/// not below `to.columns`.
 #[inline(always)]
 pub(super) unsafe fn rows_times_panel<S: Simd, const R: usize>(
     simd: S,
@@ -98,7 +103,8 @@ pub(super) unsafe fn rows_times_panel<S: Simd, const R: usize>(
     }
 }
 
-/// `left^T @ right`: `left(j)` gives where row `j` of the left operand holds the block's columns, or nothing if that row is zero.
+/// `left^T @ right`: `left(j)` gives where row `j` of the left operand holds the block's columns,
+/// or nothing if that row is zero.
 ///
 /// # Safety
 /// As for [`rows_times_panel`].
@@ -222,7 +228,8 @@ impl Destination {
             }
             return;
         }
-        // All sums are put down at places known in advance: were one of them indexed, all would live in memory.
+        // All sums are put down at places known in advance: were one of them indexed, all would
+        // live in memory.
         let mut block = [0f32; ROWS * PANEL];
         for (r, sums) in sums.into_iter().enumerate() {
             for (n, sum) in sums.into_iter().enumerate() {
@@ -278,7 +285,8 @@ pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
     unsafe { to.cast::<S::f32s>().write_unaligned(value) }
 }
 
-/// Memory that tasks share; each writes a part of its own. It stays borrowed for as long as any copy of this lives.
+/// Memory that tasks share; each writes a part of its own. It stays borrowed for as long as any
+/// copy of this lives.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a>(*mut f32, PhantomData<&'a mut [f32]>);
 

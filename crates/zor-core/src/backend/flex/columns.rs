@@ -1,4 +1,5 @@
-//! Sums over the rows of a matrix, column by column: few columns and many rows, as channels and pixels are, or the reverse.
+//! Sums over the rows of a matrix, column by column: few columns and many rows, as channels and
+//! pixels are, or the reverse.
 
 use rayon::prelude::*;
 

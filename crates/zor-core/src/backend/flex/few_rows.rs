@@ -1,5 +1,6 @@
-//! Products of batches of few rows, where a general product would spend its time on rearranging operands: weights stream by once,
-//! as they lie, and of a single row only those that belong to inputs which are not zero.
+//! Products of batches of few rows, where a general product would spend its time on rearranging
+//! operands: weights stream by once, as they lie, and of a single row only those that belong to
+//! inputs which are not zero.
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -113,7 +114,8 @@ impl pulp::WithSimd for Stream<'_> {
                 values[n..].fill(0.0);
                 let values = values.map(|value| simd.splat_f32s(value));
                 for j in (0..columns).step_by(S::F32_LANES) {
-                    // SAFETY: whole vectors of rows of the matrix, and of `out`, whose lengths are checked above.
+                    // SAFETY: whole vectors of rows of the matrix, and of `out`, whose lengths are
+                    // checked above.
                     unsafe {
                         let to = out.as_mut_ptr().add(j);
                         let mut sum = load::<S>(to);
@@ -189,7 +191,8 @@ impl Blocks<'_> {
     }
 }
 
-/// Rows behind each other: as they lie, or, where there are too few of them, a copy with zeros at its end.
+/// Rows behind each other: as they lie, or, where there are too few of them, a copy with zeros at
+/// its end.
 enum Block<'a> {
     Whole(&'a [f32]),
     Copy(Vec<f32>),
@@ -214,7 +217,8 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Rows `from..` of `left^T @ right` of `[batch, rows]` and `[batch, columns]`, as many as `out` has; at least [`ROWS`] rows there are.
+/// Rows `from..` of `left^T @ right` of `[batch, rows]` and `[batch, columns]`, as many as `out`
+/// has; at least [`ROWS`] rows there are.
 pub(super) fn correlate(left: &[f32], right: &[f32], batch: usize, from: usize, out: &mut [f32]) {
     let (rows, columns) = (left.len() / batch, right.len() / batch);
     assert!(are_vectors(columns) && left.len() == batch * rows && right.len() == batch * columns);
@@ -259,7 +263,8 @@ impl pulp::WithSimd for Correlate<'_> {
                 };
                 let left = |b: usize| start.wrapping_add(b * stride);
                 let right = right[panel..].as_ptr();
-                // SAFETY: there are as many values of `left` in each of `batch` rows, and columns are whole vectors.
+                // SAFETY: there are as many values of `left` in each of `batch` rows, and columns
+                // are whole vectors.
                 unsafe { columns_times_panel(simd, batch, left, right, columns, to) };
             }
         }

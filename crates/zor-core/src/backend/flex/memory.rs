@@ -1,4 +1,5 @@
-//! Access to a tensor's memory: as it is, copied when it is shared or in another order, or a buffer that is used again.
+//! Access to a tensor's memory: as it is, copied when it is shared or in another order, or a buffer
+//! that is used again.
 
 use std::marker::PhantomData;
 
@@ -55,7 +56,8 @@ pub(super) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     tensor.storage_mut()
 }
 
-/// A matrix whose parts are written by several tasks at once. It borrows the memory for as long as it lives.
+/// A matrix whose parts are written by several tasks at once. It borrows the memory for as long as
+/// it lives.
 pub(super) struct Grid<'a> {
     start: *mut f32,
     len: usize,
@@ -63,7 +65,8 @@ pub(super) struct Grid<'a> {
     values: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the pointer is used through `row` alone, whose caller promises that no two tasks touch the same part.
+// SAFETY: the pointer is used through `row` alone, whose caller promises that no two tasks touch
+// the same part.
 unsafe impl Sync for Grid<'_> {}
 
 impl<'a> Grid<'a> {

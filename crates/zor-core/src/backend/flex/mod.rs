@@ -1,5 +1,6 @@
-//! The CPU's versions: in place where a buffer has one owner, one pass over memory where the body in primitives takes
-//! several, in parallel from [`PARALLEL_FROM`] elements, and without allocating when the buffers fit.
+//! The CPU's versions: in place where a buffer has one owner, one pass over memory where the body
+//! in primitives takes several, in parallel from [`PARALLEL_FROM`] elements, and without allocating
+//! when the buffers fit.
 //!
 //! Work is divided by size, never by the number of threads, so that sums do not depend on it.
 
@@ -45,7 +46,8 @@ impl ZorBackend for Flex {
         let mut charge = if settings.stateful { readable(charge) } else { reuse(charge, shape) };
         let mut spikes = reuse(buffer, shape);
         check_same(&output, &charge);
-        // The settings as plain numbers: read through a reference they would keep the loop from being vectorised.
+        // The settings as plain numbers: read through a reference they would keep the loop from
+        // being vectorised.
         let GateSettings { threshold, min_charge, stateful } = settings;
         let pass = move |output: &mut [f32], charge: &mut [f32], spikes: &mut [f32]| {
             simd(
@@ -135,7 +137,8 @@ impl ZorBackend for Flex {
                         *norm = 1.0 / (norm.sqrt() + NORM_EPSILON);
                     }
                     for r in 0..rows {
-                        // SAFETY: blocks of columns do not overlap, and each is visited by one task.
+                        // SAFETY: blocks of columns do not overlap, and each is visited by one
+                        // task.
                         let out = unsafe { all.row(r, from, width) };
                         let inputs = signals[part(r)].iter().zip(&spikes[part(r)]).zip(&scale);
                         for (out, ((signal, spike), scale)) in out.iter_mut().zip(inputs) {
@@ -309,7 +312,8 @@ impl ZorBackend for Flex {
             if o.len() < PARALLEL_FROM {
                 pass(o, t)
             } else {
-                // The two halves are always cut at the same places, so the sum does not depend on the threads.
+                // The two halves are always cut at the same places, so the sum does not depend on
+                // the threads.
                 sum_in_halves(o, t, &pass)
             }
         };

@@ -95,7 +95,8 @@ pub(super) fn batch_normalize_signal(
                 of_scale[c] = products[c] / deviation[c];
             }
         });
-        // s' = scale / deviation * (s - mean(s) - xhat * mean(s * xhat)), as factors of s, x and one.
+        // s' = scale / deviation * (s - mean(s) - xhat * mean(s * xhat)), as factors of s, x and
+        // one.
         let n = rows as f32;
         let mut factors = vec![[0f32; 3]; columns];
         for (c, factors) in factors.iter_mut().enumerate() {

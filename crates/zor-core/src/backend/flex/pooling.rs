@@ -106,7 +106,8 @@ fn lengths(geometry: &Geometry) -> (usize, usize) {
 
 type Range = std::ops::Range<usize>;
 
-/// Calls `task` for every window of a map: where its output lies, and its elements with where their pixels lie.
+/// Calls `task` for every window of a map: where its output lies, and its elements with where their
+/// pixels lie.
 #[inline(always)]
 fn for_each_window<'a>(geometry: &'a Geometry, mut task: impl FnMut(Range, Sources<'a>)) {
     let [height, width, channels] = geometry.output();

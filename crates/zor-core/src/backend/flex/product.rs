@@ -8,8 +8,8 @@ use super::memory::{reuse, size, values, values_mut};
 use super::scratch::with_scratch;
 use crate::backend::{Side, Transposed};
 
-/// Rows of a product that are made at once: the library copies those of the left operand, up to 512 columns at a time, into memory that
-/// it asks for anew.
+/// Rows of a product that are made at once: the library copies those of the left operand, up to 512
+/// columns at a time, into memory that it asks for anew.
 const ROWS: usize = 256;
 /// Rows or columns of a product in place that are made at once.
 const BLOCK: usize = 256;
@@ -77,7 +77,8 @@ pub(super) fn symmetric_matmul(
         let (a, columns) = (a.from(from, 0), from + rows);
         assert!(a.holds(rows, k) && b.holds(k, columns));
         let sizes = [rows, k, columns];
-        // SAFETY: the operands hold what is read, and `out` the rows, which are exclusively borrowed.
+        // SAFETY: the operands hold what is read, and `out` the rows, which are exclusively
+        // borrowed.
         unsafe { multiply(a, b, sizes, out[from * n..].as_mut_ptr(), n, parallelism(sizes)) };
         for row in from..columns {
             for column in 0..from {
@@ -88,7 +89,8 @@ pub(super) fn symmetric_matmul(
     result
 }
 
-/// Rows `from..` of the correlation `presynaptic^T signal` of a batch, as many as `out` has, by one thread.
+/// Rows `from..` of the correlation `presynaptic^T signal` of a batch, as many as `out` has, by one
+/// thread.
 pub(super) fn correlation_rows(
     presynaptic: &[f32],
     signal: &[f32],

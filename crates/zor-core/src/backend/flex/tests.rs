@@ -47,8 +47,8 @@ fn random(shape: [usize; 2], seed: u64) -> Tensor<2> {
     Tensor::from_data(TensorData::new(data, shape), &Device::flex())
 }
 
-/// Results that are too far apart: more than devices may be, or more than Flex, whose sums are nearly
-/// in the order of the bodies, may be relative to the larger of one and the value.
+/// Results that are too far apart: more than devices may be, or more than Flex, whose sums are
+/// nearly in the order of the bodies, may be relative to the larger of one and the value.
 fn failures(case: &Case) -> Vec<String> {
     let mut failures = Vec::new();
     for (number, run) in case.runs.iter().enumerate() {

@@ -1,7 +1,9 @@
-//! The same with vector instructions: AVX-512 or AVX2 with FMA for f32, AVX2 for int8, NEON for f32 (for int8 plain loops compile to NEON).
+//! The same with vector instructions: AVX-512 or AVX2 with FMA for f32, AVX2 for int8, NEON for f32
+//! (for int8 plain loops compile to NEON).
 //!
-//! Several rows at a time: a vector of sums is loaded and stored once for 8 rows. Sums of f32 are added in the order of the rows
-//! whatever the instructions, so that skipping silent rows changes no bit.
+//! Several rows at a time: a vector of sums is loaded and stored once for 8 rows. Sums of f32 are
+//! added in the order of the rows whatever the instructions, so that skipping silent rows changes
+//! no bit.
 
 use super::Rows;
 
@@ -40,7 +42,8 @@ impl Index for usize {
     }
 }
 
-/// `sums += values * rows`: many columns eight rows at a time; few, all rows at once with the sums in registers.
+/// `sums += values * rows`: many columns eight rows at a time; few, all rows at once with the sums
+/// in registers.
 macro_rules! f32_kernel {
     ($name:ident, $block:ident, $few:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
         /// # Safety
@@ -53,7 +56,8 @@ macro_rules! f32_kernel {
             rows: impl super::Index,
             values: &[f32],
         ) {
-            // SAFETY: as the caller says; of places, as many as are asked for are below the number of values.
+            // SAFETY: as the caller says; of places, as many as are asked for are below the number
+            // of values.
             unsafe {
                 let mut done = 0;
                 if sums.len() <= 16 * $width {
@@ -92,7 +96,8 @@ macro_rules! f32_kernel {
             rows: impl super::Index,
             values: &[f32],
         ) {
-            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums.
+            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are
+            // sums.
             unsafe {
                 let mut sums: [_; P] = core::array::from_fn(|part| $load(place.add($width * part)));
                 let mut at = 0;
@@ -126,7 +131,8 @@ macro_rules! f32_kernel {
             values: &[f32],
             at: usize,
         ) -> usize {
-            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums.
+            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are
+            // sums.
             unsafe {
                 let row = |r: usize| weights.as_ptr().add(rows.row(at + r) * columns + first);
                 let pointers: [*const f32; R] = core::array::from_fn(row);

@@ -24,8 +24,8 @@ pub fn luminance_of(pixel: &[f32]) -> f32 {
     pixel.iter().zip(LUMINANCE).map(|(value, share)| value * share).sum()
 }
 
-/// Mean difference CIEDE2000 (Sharma, Wu and Dalal 2005) of sRGB pixels, three values each, clamped to [0, 1]: about
-/// 1 is barely seen, 2 to 10 at a glance.
+/// Mean difference CIEDE2000 (Sharma, Wu and Dalal 2005) of sRGB pixels, three values each, clamped
+/// to [0, 1]: about 1 is barely seen, 2 to 10 at a glance.
 pub fn mean_ciede2000(truth: &[f32], guess: &[f32]) -> f64 {
     let lab = |pixel: &[f32]| -> Lab {
         let [red, green, blue] = [0, 1, 2].map(|channel: usize| pixel[channel].clamp(0.0, 1.0));
@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn differences_are_zero_for_equal_colours_and_known_for_others() {
         assert_eq!(mean_ciede2000(&[0.2, 0.4, 0.6], &[0.2, 0.4, 0.6]), 0.0);
-        // Black and white differ by 100 in lightness alone, which CIEDE2000 leaves as it is around the middle.
+        // Black and white differ by 100 in lightness alone, which CIEDE2000 leaves as it is around
+        // the middle.
         let found = mean_ciede2000(&[0.0, 0.0, 0.0], &[1.0, 1.0, 1.0]);
         assert!((found - 100.0).abs() < 0.1, "{found}");
     }

@@ -26,7 +26,8 @@ pub struct Colours {
 /// Colours of images from their luminance.
 type Answer<'a> = Box<dyn FnMut(&[f32]) -> Result<Vec<f32>> + 'a>;
 
-/// Networks under their names, and then all guesses, fitted to the training images, on the evaluation images.
+/// Networks under their names, and then all guesses, fitted to the training images, on the
+/// evaluation images.
 ///
 /// # Errors
 /// When a network does not make colour of the luminance of these images.

@@ -10,10 +10,12 @@ use crate::training::matrix;
 /// Tiles at once.
 const BATCH: usize = 64;
 
-/// A picture in colour from its luminance, row by row; three values a pixel, not clamped. Luminance stays what it was.
+/// A picture in colour from its luminance, row by row; three values a pixel, not clamped. Luminance
+/// stays what it was.
 ///
 /// # Errors
-/// When the network does not make colour of luminance, or the picture has not `height * width` values.
+/// When the network does not make colour of luminance, or the picture has not `height * width`
+/// values.
 pub fn colorize(
     network: &Network,
     grey: &[f32],
@@ -91,7 +93,8 @@ mod tests {
     use crate::tasks::parts::color::LUMINANCE;
     use zor_core::Conv2dConfig;
 
-    /// A network that only looks at the pixel itself gives every size the same colours, tiled or not.
+    /// A network that only looks at the pixel itself gives every size the same colours, tiled or
+    /// not.
     #[test]
     fn pictures_of_any_size_get_each_pixels_own_colour() {
         let device = Device::flex();

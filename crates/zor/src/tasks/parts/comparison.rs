@@ -13,8 +13,8 @@ use crate::training::{self, Method, Training};
 /// The name of the network under backpropagation in tables.
 pub const BACKPROP: &str = "backprop, same network";
 
-/// The network of an outcome under backpropagation; none unless the settings ask for it, or where the user stops it. A failure is
-/// kept in the report.
+/// The network of an outcome under backpropagation; none unless the settings ask for it, or where
+/// the user stops it. A failure is kept in the report.
 pub fn train_backprop(
     outcome: &Outcome<'_>,
     watch: &mut dyn Watch,
@@ -27,7 +27,8 @@ pub fn train_backprop(
     report.keep(found).flatten()
 }
 
-/// Trains the network of a training under burn's autodiff, with its optimizer, batches and steps; none if the user stops it.
+/// Trains the network of a training under burn's autodiff, with its optimizer, batches and steps;
+/// none if the user stops it.
 ///
 /// # Errors
 /// When a layer has no counterpart under autodiff, or the training fails.

@@ -45,7 +45,8 @@ pub trait DataSet: Debug + Sync {
         false
     }
 
-    /// Training images that are evaluated on, and not learned from, where few are learned from or the test set is not there.
+    /// Training images that are evaluated on, and not learned from, where few are learned from or
+    /// the test set is not there.
     fn validation(&self) -> Option<Range<usize>> {
         None
     }

@@ -1,4 +1,5 @@
-//! Images of a task: a named data set or a user's own, and the part of them that a training learns from.
+//! Images of a task: a named data set or a user's own, and the part of them that a training learns
+//! from.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -50,8 +51,8 @@ impl From<Cifar10> for LoadedSet {
 }
 
 impl LoadedSet {
-    /// A user's own images, from a folder ([`zor_data::folder`]; with the feature `images`) or an array ([`zor_data::npy`]). Every
-    /// tenth is kept for evaluation.
+    /// A user's own images, from a folder ([`zor_data::folder`]; with the feature `images`) or an
+    /// array ([`zor_data::npy`]). Every tenth is kept for evaluation.
     ///
     /// # Errors
     /// When they cannot be read, or are fewer than two.
@@ -124,7 +125,8 @@ impl Subject {
     /// The user's own images, of any size.
     pub const OWN: Self = Self { set: None, evaluated: None, check: |_, _| None };
 
-    /// The images that settings ask for. A set that is missing, and that no sample stands for, is fetched first if possible.
+    /// The images that settings ask for. A set that is missing, and that no sample stands for, is
+    /// fetched first if possible.
     ///
     /// # Errors
     /// When they cannot be had.
@@ -246,7 +248,8 @@ impl Subject {
         })
     }
 
-    /// The sets that a saved model is evaluated on: the user's own images, or those that the task is known by.
+    /// The sets that a saved model is evaluated on: the user's own images, or those that the task
+    /// is known by.
     ///
     /// # Errors
     /// When there are none, or they do not suit the model.
@@ -349,8 +352,9 @@ pub(crate) fn evaluate(
     Ok(Score::of_images(score.deviation, score.samples))
 }
 
-/// A user's images with the classes of a model, by name, in the order of its outputs. Images of other classes are left out.
-/// `channels` is the number of channels of images where it is not that of the network's input.
+/// A user's images with the classes of a model, by name, in the order of its outputs. Images of
+/// other classes are left out. `channels` is the number of channels of images where it is not that
+/// of the network's input.
 fn for_model(
     images: Images,
     model: &Model,

@@ -14,7 +14,8 @@ pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilde
     network.layer(DenseConfig::new(outputs))
 }
 
-/// A classifier of dense layers, with batch normalisation and a gate behind each; `hidden` are the numbers of hidden units.
+/// A classifier of dense layers, with batch normalisation and a gate behind each; `hidden` are the
+/// numbers of hidden units.
 pub fn dense_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
     let input = Network::builder(image)
         .layer(ReshapeConfig::flatten())
@@ -29,14 +30,15 @@ fn normalized(input: NetworkBuilder, hidden: &[usize]) -> NetworkBuilder {
     })
 }
 
-/// A classifier for sparse inputs, which are not normalised so that zeros stay zero. Batch normalisation before each gate lets one inhibition
-/// per layer serve all units.
+/// A classifier for sparse inputs, which are not normalised so that zeros stay zero. Batch
+/// normalisation before each gate lets one inhibition per layer serve all units.
 pub fn sparse_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
     let input = Network::builder(image).layer(ReshapeConfig::flatten());
     normalized(input, hidden).layer(DenseConfig::new(classes))
 }
 
-/// What the outputs of a classifier's last weights are multiplied by, so that they do not move too far with a step of Muon (Jordan's airbench94 has it too).
+/// What the outputs of a classifier's last weights are multiplied by, so that they do not move too
+/// far with a step of Muon (Jordan's airbench94 has it too).
 const HEAD: f32 = 1.0 / 9.0;
 
 /// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
@@ -71,9 +73,9 @@ pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {
 /// Smallest height and width of images for [`airbench`].
 pub(crate) const AIRBENCH_MIN_SIDE: usize = 25;
 
-/// The network of airbench94 (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU") with gates in the
-/// place of its activation functions: 1.97 million parameters for images of 32x32. Its first convolution does not learn;
-/// [`crate::training::Training::start`] makes it whiten.
+/// The network of airbench94 (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU") with
+/// gates in the place of its activation functions: 1.97 million parameters for images of 32x32. Its
+/// first convolution does not learn; [`crate::training::Training::start`] makes it whiten.
 pub fn airbench(image: &[usize], classes: usize) -> NetworkBuilder {
     airbench_of(image, [64, 256, 256], classes)
 }
@@ -96,8 +98,9 @@ pub fn airbench_of(image: &[usize], groups: [usize; 3], classes: usize) -> Netwo
         .layer(ScaleConfig::new(HEAD))
 }
 
-/// An autoencoder whose code is dense, with convolutions that change what goes into it and what comes out of it, each beside a path past
-/// them: without its convolutions it would be the dense autoencoder.
+/// An autoencoder whose code is dense, with convolutions that change what goes into it and what
+/// comes out of it, each beside a path past them: without its convolutions it would be the dense
+/// autoencoder.
 ///
 /// Heights and widths are multiples of four.
 pub fn conv_autoencoder(image: &[usize], code: usize) -> NetworkBuilder {
@@ -111,8 +114,8 @@ pub fn conv_autoencoder(image: &[usize], code: usize) -> NetworkBuilder {
         .layer(change(channels))
 }
 
-/// A U-Net (Ronneberger et al. 2015) that makes colour of luminance: 0.41 million parameters. Heights and widths are
-/// multiples of four.
+/// A U-Net (Ronneberger et al. 2015) that makes colour of luminance: 0.41 million parameters.
+/// Heights and widths are multiples of four.
 pub fn colorizer(height: usize, width: usize) -> NetworkBuilder {
     let bottom = BranchConfig::concatenate()
         .layer(Pool2dConfig::max(2))
@@ -141,8 +144,8 @@ fn change(channels: usize) -> BranchConfig {
         .layer(Conv2dConfig { initial_scale: Some(0.1), ..Conv2dConfig::up(channels, 4) })
 }
 
-/// Two convolutions beside a path past them, each behind batch normalisation and a gate (He et al. 2016, "Identity Mappings
-/// in Deep Residual Networks").
+/// Two convolutions beside a path past them, each behind batch normalisation and a gate (He et al.
+/// 2016, "Identity Mappings in Deep Residual Networks").
 pub fn residual_block(channels: usize) -> BranchConfig {
     let half = || {
         SequentialConfig::new()
@@ -163,7 +166,8 @@ mod tests {
         let device = Device::flex();
         let network = airbench(&[32, 32, 3], 10).build(&device).unwrap();
         assert_eq!(network.output_shape(), [10]);
-        // Jordan: 1.97 million, biases of the whitening layer and norms included in one way or another.
+        // Jordan: 1.97 million, biases of the whitening layer and norms included in one way or
+        // another.
         assert!((1_960_000..1_980_000).contains(&network.n_parameters()), "{}", network.summary());
         let side = |side| airbench(&[side, side, 3], 10).build(&device);
         assert!(side(AIRBENCH_MIN_SIDE).is_ok() && side(AIRBENCH_MIN_SIDE - 1).is_err());

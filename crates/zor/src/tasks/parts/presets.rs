@@ -1,7 +1,7 @@
 //! Parts of presets that tasks share.
 //!
-//! Presets were chosen on training images that were held out (10,000 to 20,000, for classification 50,000 to 60,000), never on images
-//! that a reported figure is measured on.
+//! Presets were chosen on training images that were held out (10,000 to 20,000, for classification
+//! 50,000 to 60,000), never on images that a reported figure is measured on.
 
 use zor_core::{Rule, SparsityControl};
 use zor_data::{Augment, Border};
@@ -26,8 +26,8 @@ pub(crate) fn inhibited(rule: Rule) -> Rule {
     }
 }
 
-/// Changes of photographs for networks that learn from few of them: moved, stretched and mirrored, with a border that mirrors the
-/// image.
+/// Changes of photographs for networks that learn from few of them: moved, stretched and mirrored,
+/// with a border that mirrors the image.
 pub(crate) fn photographs() -> Augment {
     Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) }
 }

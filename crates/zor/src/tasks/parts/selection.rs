@@ -6,8 +6,8 @@ use zor_data::members_of_classes;
 use crate::error::{Error, Result};
 use crate::settings::{Selection, Settings, TrainingSize};
 
-/// Indices of examples to learn from, and of examples that are held out: `n` in all, of each class its share, the last ones.
-/// Examples without classes count as one class.
+/// Indices of examples to learn from, and of examples that are held out: `n` in all, of each class
+/// its share, the last ones. Examples without classes count as one class.
 ///
 /// # Errors
 /// When nothing is left to learn from.
@@ -43,7 +43,8 @@ pub(crate) fn every(labels: &[u32], nth: usize) -> (Vec<usize>, Vec<usize>) {
     split(&is_held_out)
 }
 
-/// The examples that settings ask for, of those with these indices. `labels` are of all examples; none where there are no classes.
+/// The examples that settings ask for, of those with these indices. `labels` are of all examples;
+/// none where there are no classes.
 ///
 /// # Errors
 /// When there are fewer, or classes are asked for and there are none.

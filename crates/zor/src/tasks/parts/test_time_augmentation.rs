@@ -5,19 +5,20 @@ use zor_core::{Network, Workspace};
 
 use crate::error::Result;
 
-/// The views that predictions are averaged over. Both together are the six of airbench94 (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a
-/// Single GPU", section 3.5).
+/// The views that predictions are averaged over. Both together are the six of airbench94 (Jordan
+/// 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Views {
     /// The image and its mirror image, left to right.
     pub flip: bool,
-    /// The image, which counts half, and the image moved by one pixel up and left, and down and right. What enters is
-    /// mirrored at the edge.
+    /// The image, which counts half, and the image moved by one pixel up and left, and down and
+    /// right. What enters is mirrored at the edge.
     pub shift: bool,
 }
 
 impl Views {
-    /// Mean prediction over the chosen views. Inputs without a shape `[height, width, channels]` have a single view.
+    /// Mean prediction over the chosen views. Inputs without a shape `[height, width, channels]`
+    /// have a single view.
     ///
     /// # Shapes
     /// `[batch, inputs]` -> `[batch, outputs]`.

@@ -1,7 +1,9 @@
-//! A first convolution that whitens: its outputs are the principal components of the patches under it, of variance one.
+//! A first convolution that whitens: its outputs are the principal components of the patches under
+//! it, of variance one.
 //!
-//! With eigenvectors `v` and eigenvalues `l` of the patches' covariance the kernels are `v / sqrt(l)` and their negatives, so that gates keep both
-//! halves of each (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.2).
+//! With eigenvectors `v` and eigenvalues `l` of the patches' covariance the kernels are
+//! `v / sqrt(l)` and their negatives, so that gates keep both halves of each (Jordan 2024, "94% on
+//! CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.2).
 
 use zor_core::burn::tensor::{Tensor, TensorData};
 use zor_core::{Conv2dConfig, Layer, Network};
@@ -13,12 +15,14 @@ use crate::error::Result;
 const IMAGES: usize = 5000;
 /// Added to eigenvalues, for directions in which patches hardly differ.
 const FLOOR: f64 = 5e-4;
-/// Share of a training's steps in which what is added behind it learns: three epochs of eight (airbench94).
+/// Share of a training's steps in which what is added behind it learns: three epochs of eight
+/// (airbench94).
 const LEARNING_SHARE: f64 = 3.0 / 8.0;
 /// Rounds over all pairs after which Jacobi's method has long converged.
 const ROUNDS: usize = 30;
 
-/// Makes a network whiten, if it begins with a frozen convolution that has room for it; others stay as they are.
+/// Makes a network whiten, if it begins with a frozen convolution that has room for it; others stay
+/// as they are.
 ///
 /// # Errors
 /// When the convolution's kernel cannot be replaced.
@@ -52,7 +56,8 @@ pub(crate) fn whiten(network: &mut Network, images: &Images) -> Result<()> {
     Ok(kernel.set_value(Tensor::from_data(data, &device))?)
 }
 
-/// Freezes the shift after a frozen first convolution late in training, so that the signal need not be propagated that far.
+/// Freezes the shift after a frozen first convolution late in training, so that the signal need not
+/// be propagated that far.
 pub(crate) fn freeze_shift_after(network: &mut Network, steps: u64, of: u64) {
     if let [first, second, ..] = network.layers_mut()
         && window(first.as_ref()).is_some()
@@ -109,7 +114,8 @@ fn covariance(images: &Images, [height, width]: [usize; 2]) -> Vec<f64> {
     squares.into_iter().enumerate().map(entry).collect()
 }
 
-/// Eigenvalues and eigenvectors of a symmetric matrix, the largest first, by Jacobi's rotations (Golub and Van Loan, "Matrix Computations", 8.5).
+/// Eigenvalues and eigenvectors of a symmetric matrix, the largest first, by Jacobi's rotations
+/// (Golub and Van Loan, "Matrix Computations", 8.5).
 fn principal_components(mut matrix: Vec<f64>, n: usize) -> Vec<(f64, Vec<f64>)> {
     // Rows turn into eigenvectors.
     let mut vectors: Vec<f64> =

@@ -1,4 +1,5 @@
-//! Convolutions of any window, stride, dilation and groups: products of blocks of pixels, reached by pointers, with panels of the kernel.
+//! Convolutions of any window, stride, dilation and groups: products of blocks of pixels, reached
+//! by pointers, with panels of the kernel.
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -107,8 +108,9 @@ pub(super) fn correlate(
     });
 }
 
-/// Parts that a correlation is summed in, each by itself and then one after the other. They go by size alone, so that the sum does
-/// not depend on the number of threads: enough for many threads, and each with so much work that adding it up costs little beside it.
+/// Parts that a correlation is summed in, each by itself and then one after the other. They go by
+/// size alone, so that the sum does not depend on the number of threads: enough for many threads,
+/// and each with so much work that adding it up costs little beside it.
 fn correlation_parts(maps: usize, pixels: usize, kernel: usize) -> usize {
     const PARTS: usize = 16;
     /// Pixels of a part.
@@ -126,7 +128,8 @@ fn zeros(channels: usize) -> Vec<f32> {
     vec![0.0; channels.next_multiple_of(LANES)]
 }
 
-/// A group's kernels in panels: for every element of the window, rows of `depth` and panels of columns.
+/// A group's kernels in panels: for every element of the window, rows of `depth` and panels of
+/// columns.
 #[derive(Clone, Copy)]
 struct Packed<'a> {
     values: &'a [f32],
@@ -230,7 +233,8 @@ impl pulp::WithSimd for Forward<'_> {
                         add: false,
                     };
                     let width = panel_width(kernel.columns, panel);
-                    // SAFETY: pixels lie in the input or outside, both as deep as a group; this task owns its outputs.
+                    // SAFETY: pixels lie in the input or outside, both as deep as a group; this
+                    // task owns its outputs.
                     unsafe { rows_times_panel(simd, kernel.elements, tap, width, to) };
                 }
             }
@@ -431,8 +435,8 @@ impl pulp::WithSimd for Correlate<'_> {
                                 add: true,
                             };
                             let right = panel_memory.as_ptr();
-                            // SAFETY: pixels lie in the input or outside; a block that would reach beyond a pixel's
-                            // channels is gathered first.
+                            // SAFETY: pixels lie in the input or outside; a block that would reach
+                            // beyond a pixel's channels is gathered first.
                             unsafe {
                                 if rows == ROWS {
                                     let left = |j: usize| starts[j].add(channel);

@@ -23,7 +23,8 @@ pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output:
     }
 }
 
-/// What signals at the outputs teach: the correlation with the inputs and the signal of the inputs, where wanted.
+/// What signals at the outputs teach: the correlation with the inputs and the signal of the inputs,
+/// where wanted.
 pub(super) fn learn(
     geometry: Geometry,
     input: &[f32],

@@ -1,4 +1,5 @@
-//! Convolutions are compared with sums in f64, for windows of every kind, and the algorithms with each other.
+//! Convolutions are compared with sums in f64, for windows of every kind, and the algorithms with
+//! each other.
 
 use super::{direct, forward_pooled, learn_pooled, winograd};
 use crate::backend::flex::pooling;

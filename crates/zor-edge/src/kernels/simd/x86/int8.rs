@@ -29,10 +29,12 @@ pub(super) unsafe fn i8_avx2(
     }
 }
 
-/// Adds four rows of 32 columns, times the four bytes that are repeated in `signs`; the order of columns is that of [`store_ordered`].
+/// Adds four rows of 32 columns, times the four bytes that are repeated in `signs`; the order of
+/// columns is that of [`store_ordered`].
 ///
-/// Bytes of four rows are put side by side, column by column. `maddubs` multiplies bytes with a sign by bytes without one and adds
-/// neighbours: the values lend their sign to the weights. At most 2 * 127 * 127 = 32,258, which 16 bits hold.
+/// Bytes of four rows are put side by side, column by column. `maddubs` multiplies bytes with a
+/// sign by bytes without one and adds neighbours: the values lend their sign to the weights. At
+/// most 2 * 127 * 127 = 32,258, which 16 bits hold.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn add_four(total: &mut [__m256i; 4], [a, b, c, d]: [__m256i; 4], signs: __m256i) {

@@ -121,7 +121,8 @@ pub(crate) fn gather_i8(
     Some(unsafe { gather_i8_avx2(inputs, first_row, values, rows) })
 }
 
-/// Eight inputs at a time: those that are not silent move together, and all eight are written where the next event belongs.
+/// Eight inputs at a time: those that are not silent move together, and all eight are written where
+/// the next event belongs.
 ///
 /// # Safety
 /// The machine has AVX2, and [`has_room`] holds.
@@ -135,7 +136,8 @@ unsafe fn gather_f32_avx2(
     let (mut n, mut at) = (0, 0);
     let mut from = _mm256_set1_epi32(first_row as i32);
     while at + 8 <= inputs.len() {
-        // SAFETY: eight inputs are there, and after n of at most `at` events there is room for eight.
+        // SAFETY: eight inputs are there, and after n of at most `at` events there is room for
+        // eight.
         unsafe {
             let eight = _mm256_loadu_ps(inputs.as_ptr().add(at));
             let active = _mm256_cmp_ps::<_CMP_NEQ_UQ>(eight, _mm256_setzero_ps());
@@ -166,7 +168,8 @@ unsafe fn gather_i8_avx2(
     let (mut n, mut at) = (0, 0);
     let mut from = _mm256_set1_epi32(first_row as i32);
     while at + 8 <= inputs.len() {
-        // SAFETY: eight inputs are there, and after n of at most `at` events there is room for eight.
+        // SAFETY: eight inputs are there, and after n of at most `at` events there is room for
+        // eight.
         unsafe {
             let eight = _mm_loadl_epi64(inputs.as_ptr().add(at).cast());
             let silent = _mm_cmpeq_epi8(eight, _mm_setzero_si128());
@@ -185,7 +188,8 @@ unsafe fn gather_i8_avx2(
     n + gather_plainly(rest, first_row + at, values.unwrap_or(&mut []), rows.unwrap_or(&mut []))
 }
 
-/// Packs work on halves of a vector: of 32 bytes packed from four vectors, groups of four end up as 0, 2, 4, 6, 1, 3, 5, 7.
+/// Packs work on halves of a vector: of 32 bytes packed from four vectors, groups of four end up as
+/// 0, 2, 4, 6, 1, 3, 5, 7.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn in_order(packed: __m256i) -> __m256i {
@@ -286,7 +290,8 @@ unsafe fn quantize_avx2(values: &[f32], inverse_step: f32, to: &mut [i8]) {
     let mut write = |at: usize| unsafe {
         let whole = |part: usize| {
             let steps = _mm256_mul_ps(_mm256_loadu_ps(values.as_ptr().add(at + 8 * part)), inverse);
-            // What is far below becomes -2^31, and so does what is no number: of two, this is the second if one is none.
+            // What is far below becomes -2^31, and so does what is no number: of two, this is the
+            // second if one is none.
             _mm256_cvtps_epi32(_mm256_min_ps(most, steps))
         };
         let low = _mm256_packs_epi32(whole(0), whole(1));

@@ -1,12 +1,16 @@
-//! Layers with few columns: their sums stay in registers while the inputs are looked through, 64 at a time.
+//! Layers with few columns: their sums stay in registers while the inputs are looked through, 64 at
+//! a time.
 //!
-//! The bits of the next 64 are found before those of the last are gone through: where these end is guessed wrong each time, and the time until it is
-//! known would be added up otherwise.
+//! The bits of the next 64 are found before those of the last are gone through: where these end is
+//! guessed wrong each time, and the time until it is known would be added up otherwise.
 //!
-//! Rows that come from memory come several times as fast one after the other as here and there: the machine sees them coming. A program cannot see what
-//! is in a cache, only how long it took. Where the first 64 took long, and so many are needed that it pays, all rows that follow are added, the needless
-//! ones times zero. Where few are needed, they are listed, and all asked for before the first is added. Sums are the same. This is done for f32: rows of
-//! int8 are so short that the clock is too coarse, and that a list would cost a quarter of the time where nothing has to come from memory.
+//! Rows that come from memory come several times as fast one after the other as here and there: the
+//! machine sees them coming. A program cannot see what is in a cache, only how long it took. Where
+//! the first 64 took long, and so many are needed that it pays, all rows that follow are added, the
+//! needless ones times zero. Where few are needed, they are listed, and all asked for before the
+//! first is added. Sums are the same. This is done for f32: rows of int8 are so short that the
+//! clock is too coarse, and that a list would cost a quarter of the time where nothing has to come
+//! from memory.
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
@@ -17,8 +21,8 @@ use super::look::{bits_f32, bits_i8};
 use crate::kernels::simd::fit;
 use crate::kernels::{Rows, SCANNED};
 
-/// `sums += values * rows` for the values that are not silent, which are looked for 64 at a time: `P` vectors of sums stay in registers. To `LIST` them is
-/// for few, see [`list`].
+/// `sums += values * rows` for the values that are not silent, which are looked for 64 at a time:
+/// `P` vectors of sums stay in registers. To `LIST` them is for few, see [`list`].
 macro_rules! f32_scan {
     ($name:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
         /// # Safety
@@ -31,7 +35,8 @@ macro_rules! f32_scan {
             first_row: usize,
             inputs: &[f32],
         ) {
-            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
+            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are
+            // sums; bits are those of inputs.
             unsafe {
                 let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
                 let mut add = |row: *const f32, input: *const f32| {
@@ -98,11 +103,13 @@ macro_rules! f32_scan {
 /// Inputs that are listed at once.
 const LISTED: usize = 1024;
 
-/// The places of inputs that are not silent, of at most [`LISTED`]. Their rows, so many columns of them, are asked for: many that come from memory are
-/// then on their way at the same time, into the second cache, because there is more room for those that are than on the way to the first.
+/// The places of inputs that are not silent, of at most [`LISTED`]. Their rows, so many columns of
+/// them, are asked for: many that come from memory are then on their way at the same time, into the
+/// second cache, because there is more room for those that are than on the way to the first.
 ///
 /// # Safety
-/// `bits` says which of 64 inputs from a place on are not silent; for each there is a row. For callers with BMI1.
+/// `bits` says which of 64 inputs from a place on are not silent; for each there is a row. For
+/// callers with BMI1.
 #[inline(always)]
 unsafe fn list(
     inputs: usize,
@@ -206,7 +213,8 @@ pub(crate) fn scan_f32(
             add(head, 0, false);
             let ticks = clock().saturating_sub(start);
             let added = active_from(0);
-            // In a cache, a row takes less than half of this; in memory, more than twice as much. Of few rows the clock says little.
+            // In a cache, a row takes less than half of this; in memory, more than twice as much.
+            // Of few rows the clock says little.
             let long = u64::from(added) * (10 + width as u64 / 2);
             if added > FEW && ticks > long {
                 return add_rows_f32(sums, weights, columns, Rows::From(first_row + 64), rest);
@@ -255,7 +263,8 @@ pub(crate) fn scan_i8(
     true
 }
 
-/// As for f32, four events at a time; where there are no more, the first of 64 once more, times zero. `S` times 32 columns.
+/// As for f32, four events at a time; where there are no more, the first of 64 once more, times
+/// zero. `S` times 32 columns.
 ///
 /// # Safety
 /// The machine has the instructions, [`fit`] holds, and there are `32 S` sums.
@@ -267,7 +276,8 @@ unsafe fn i8_scan<const S: usize>(
     first_row: usize,
     inputs: &[i8],
 ) {
-    // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums; bits are those of inputs.
+    // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums;
+    // bits are those of inputs.
     unsafe {
         let mut total = [[_mm256_setzero_si256(); 4]; S];
         let (mut at, mut next) = (0, bits_i8(inputs, 0));
@@ -334,7 +344,8 @@ mod tests {
             let inputs: Vec<f32> = (0..N).map(|_| value(noise())).collect();
             for n in [1, 63, 64, 65, 128, 150, LISTED, LISTED + 1, N] {
                 let (weights, inputs) = (&weights[..64 * n], &inputs[..n]);
-                // SAFETY: the instructions are there, there are rows of 64 for all inputs, and 64 sums.
+                // SAFETY: the instructions are there, there are rows of 64 for all inputs, and 64
+                // sums.
                 let sums = |kernel: Kernel| unsafe {
                     let mut sums = [0.5; 64];
                     kernel(sums.as_mut_ptr(), weights, (64, 0), 0, inputs);

@@ -1,14 +1,18 @@
-//! 3x3 convolutions with stride 1 by Winograd's minimal filtering (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural
-//! Networks"), and the exact adjoint of the same algorithm for learning.
+//! 3x3 convolutions with stride 1 by Winograd's minimal filtering (Lavin and Gray 2016, "Fast
+//! Algorithms for Convolutional Neural Networks"), and the exact adjoint of the same algorithm for
+//! learning.
 //!
-//! A tile of `n x n` outputs (`n` up to 6) comes from `(n + 2) x (n + 2)` inputs `x` and the kernel `g`:
-//! `y = A' [(G g G') * (B' x B)] A`, where `*` is a matrix product over channels for each of the `(n + 2)^2` pairs of points: 64 multiply-adds
-//! instead of 324. With the signal `s` of the outputs, `D = A s A'` serves both passes down: the kernel's correlation is `G' (V' D) G`
-//! with `V = B' x B`, and the input's signal `B (D U') B'`.
+//! A tile of `n x n` outputs (`n` up to 6) comes from `(n + 2) x (n + 2)` inputs `x` and the kernel
+//! `g`: `y = A' [(G g G') * (B' x B)] A`, where `*` is a matrix product over channels for each of
+//! the `(n + 2)^2` pairs of points: 64 multiply-adds instead of 324. With the signal `s` of the
+//! outputs, `D = A s A'` serves both passes down: the kernel's correlation is `G' (V' D) G` with
+//! `V = B' x B`, and the input's signal `B (D U') B'`.
 //!
-//! Where outputs are pooled by twos, tiles have even sides: the largest of four outputs is found before any of them is written.
+//! Where outputs are pooled by twos, tiles have even sides: the largest of four outputs is found
+//! before any of them is written.
 //!
-//! Relative error against f64: about 1e-5 for outputs and signals, 2e-5 for correlations (see the tests).
+//! Relative error against f64: about 1e-5 for outputs and signals, 2e-5 for correlations (see the
+//! tests).
 
 mod passes;
 mod planes;
@@ -44,7 +48,8 @@ pub(super) fn suits(geometry: &Geometry) -> bool {
         && height.min(width) >= 3
 }
 
-/// The outputs of a batch, all of them or, with somewhere for the winners, the largest of every 2x2 and which of the four that is.
+/// The outputs of a batch, all of them or, with somewhere for the winners, the largest of every 2x2
+/// and which of the four that is.
 pub(super) fn forward(
     geometry: Geometry,
     input: &[f32],
@@ -76,8 +81,8 @@ pub(super) fn forward(
     });
 }
 
-/// What a batch teaches: the correlation of inputs and signal, and the signal of the inputs, where wanted. With winners, the signal is that of
-/// the largest outputs.
+/// What a batch teaches: the correlation of inputs and signal, and the signal of the inputs, where
+/// wanted. With winners, the signal is that of the largest outputs.
 pub(super) fn learn(
     geometry: Geometry,
     input: &[f32],
@@ -152,9 +157,10 @@ pub(super) fn learn(
     });
 }
 
-/// Parts that a batch is learned in, each with a correlation of its own; these are added up one after the other. Parts go by size alone,
-/// so that the sum does not depend on the number of threads: enough for many threads, each with so many tiles that adding its
-/// correlation costs little beside them, and all in bounded memory.
+/// Parts that a batch is learned in, each with a correlation of its own; these are added up one
+/// after the other. Parts go by size alone, so that the sum does not depend on the number of
+/// threads: enough for many threads, each with so many tiles that adding its correlation costs
+/// little beside them, and all in bounded memory.
 fn learning_parts(batch: usize, tiles: usize, correlation: usize) -> usize {
     const PARTS: usize = 16;
     /// Two for each of two threads, since one may be held up.

@@ -74,7 +74,8 @@ pub(super) struct Channels {
     left: usize,
 }
 
-/// From the pixels of tiles to their rows in the planes; channel by channel, so that few pages are written at a time.
+/// From the pixels of tiles to their rows in the planes; channel by channel, so that few pages are
+/// written at a time.
 #[inline(always)]
 pub(super) fn enter<S: Simd, F: Family>(
     simd: S,
@@ -149,7 +150,8 @@ pub(super) fn column<V: Copy>(lines: &[[V; POINTS]; POINTS], c: usize) -> [V; PO
 }
 
 impl<M: Memory> Maps<M> {
-    /// Where a row of a tile's pixels begins, and which columns from there on are on the map, if the row is.
+    /// Where a row of a tile's pixels begins, and which columns from there on are on the map, if
+    /// the row is.
     #[inline(always)]
     fn row(&self, tile: Tile, row: usize) -> Row<M> {
         let [height, width, channels] = self.size;

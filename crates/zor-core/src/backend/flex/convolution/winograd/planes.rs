@@ -7,13 +7,14 @@ use pulp::Simd;
 
 use crate::backend::flex::blocks::{LANES, ROWS, for_vectors, load, store, widest};
 
-/// Columns side by side in a plane. A strip as deep as 256 channels is half of the nearest cache; the other half is for the rows that pass it.
+/// Columns side by side in a plane. A strip as deep as 256 channels is half of the nearest cache;
+/// the other half is for the rows that pass it.
 pub(super) const STRIP: usize = LANES;
 /// Between strips and planes, so that they do not fall on the same cache lines.
 const GAP: usize = 16;
 
-/// A matrix of a given number of rows for every pair of points, each in strips of [`STRIP`] columns, the last padded. Its memory stays borrowed
-/// for as long as any copy of this lives.
+/// A matrix of a given number of rows for every pair of points, each in strips of [`STRIP`]
+/// columns, the last padded. Its memory stays borrowed for as long as any copy of this lives.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'a> {
     start: *mut f32,
@@ -65,7 +66,8 @@ fn plane_len(rows: usize, columns: usize) -> usize {
     columns.div_ceil(STRIP) * strip_len(rows) + GAP
 }
 
-/// Blocks of rows are computed whole, wherever they begin: what is beyond the last row is there, and means nothing.
+/// Blocks of rows are computed whole, wherever they begin: what is beyond the last row is there,
+/// and means nothing.
 fn strip_len(rows: usize) -> usize {
     (rows + ROWS) * STRIP + GAP
 }
@@ -95,7 +97,8 @@ pub(super) fn multiply<S: Simd>(
     }
 }
 
-/// Adds the products of a row of the right operand and what stands at one column of the left one's rows.
+/// Adds the products of a row of the right operand and what stands at one column of the left one's
+/// rows.
 #[inline(always)]
 unsafe fn multiply_add<S: Simd, const N: usize>(
     simd: S,

@@ -1,9 +1,11 @@
 //! The algorithm along one axis: its matrices, and their products with a line of vectors.
 //!
-//! Outputs are coefficients of a product of polynomials, found from the product's values at points. Tiles with fewer outputs leave out the last points:
-//! what is known of a kernel at all of them serves tiles of every size.
+//! Outputs are coefficients of a product of polynomials, found from the product's values at points.
+//! Tiles with fewer outputs leave out the last points: what is known of a kernel at all of them
+//! serves tiles of every size.
 //!
-//! Points but zero and infinity come in pairs `a, -a`, where even and odd powers give the same sums but for a sign: these are computed once.
+//! Points but zero and infinity come in pairs `a, -a`, where even and odd powers give the same sums
+//! but for a sign: these are computed once.
 
 use pulp::Simd;
 
@@ -11,7 +13,8 @@ use pulp::Simd;
 pub(super) const SIDE: usize = 6;
 /// Points, at most; `n` outputs need `n + 2`. As many inputs are under them.
 pub(super) const POINTS: usize = SIDE + 2;
-/// The points after the first one, which is infinity (Lavin and Gray 2016 take the same ones, up to order).
+/// The points after the first one, which is infinity (Lavin and Gray 2016 take the same ones, up to
+/// order).
 const FINITE: [f64; POINTS - 1] = [0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5];
 
 /// A row for every point.

@@ -1,4 +1,5 @@
-//! Where tiles lie: maps of outputs cut into tiles of at most [`SIDE`] rows and columns, with no rest.
+//! Where tiles lie: maps of outputs cut into tiles of at most [`SIDE`] rows and columns, with no
+//! rest.
 
 use std::ops::Range;
 
@@ -6,7 +7,8 @@ use super::points::SIDE;
 use crate::backend::Geometry;
 use crate::backend::flex::blocks::ROWS;
 
-/// Tiles that are transformed and multiplied at once, at most: blocks of rows of a product, and what kinds of tiles may have beyond their share.
+/// Tiles that are transformed and multiplied at once, at most: blocks of rows of a product, and
+/// what kinds of tiles may have beyond their share.
 pub(super) const TILES: usize = MOST_ROWS + KINDS.len() - 1;
 const LEAST_ROWS: usize = 6 * ROWS;
 const MOST_ROWS: usize = 21 * ROWS;
@@ -23,7 +25,8 @@ const LARGE: usize = 0;
 const SMALL: usize = 1;
 
 impl Cuts {
-    /// As few pieces as there can be, each a multiple of `step`. Products are the fewer the fewer the pieces, whatever their sizes.
+    /// As few pieces as there can be, each a multiple of `step`. Products are the fewer the fewer
+    /// the pieces, whatever their sizes.
     fn new(outputs: usize, step: usize) -> Self {
         let steps = outputs / step;
         let pieces = steps.div_ceil(SIDE / step);
@@ -54,8 +57,8 @@ pub(super) struct Chunk {
     ends: [usize; KINDS.len()],
 }
 
-/// Kinds of tiles by their pieces, (down, across), in such an order that those with large or any pieces along either axis
-/// are neighbours.
+/// Kinds of tiles by their pieces, (down, across), in such an order that those with large or any
+/// pieces along either axis are neighbours.
 const KINDS: [[usize; 2]; 4] = [[LARGE, SMALL], [LARGE, LARGE], [SMALL, LARGE], [SMALL, SMALL]];
 
 /// How the maps of a batch are cut.
@@ -66,7 +69,8 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// With even tiles where the outputs are pooled by twos; those that no pool covers are in no tile.
+    /// With even tiles where the outputs are pooled by twos; those that no pool covers are in no
+    /// tile.
     pub(super) fn new(geometry: Geometry, pooled: bool) -> Self {
         let [height, width, _] = geometry.output();
         let step = if pooled { 2 } else { 1 };
@@ -90,7 +94,8 @@ impl Tiling {
 
     /// How many chunks so many maps need, a multiple of `of`.
     ///
-    /// All of a kernel passes by each chunk, and all of a chunk is put down and fetched again: neither should be much larger than the other.
+    /// All of a kernel passes by each chunk, and all of a chunk is put down and fetched again:
+    /// neither should be much larger than the other.
     pub(super) fn chunks(&self, maps: usize, of: usize) -> usize {
         let tiles = self.tiles(maps);
         let (inputs, outputs) = (self.geometry.input[2], self.geometry.channels);
@@ -128,7 +133,8 @@ impl Tiling {
         chunk
     }
 
-    /// Every pair of points by its plane, with the rows of the chunk's tiles that have it: one after the other.
+    /// Every pair of points by its plane, with the rows of the chunk's tiles that have it: one
+    /// after the other.
     pub(super) fn planes(&self, chunk: &Chunk) -> impl Iterator<Item = (usize, Range<usize>)> {
         let ([down, across], cuts, ends) = (self.points(), self.cuts, chunk.ends);
         (0..down * across).map(move |plane| {
