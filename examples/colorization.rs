@@ -1,6 +1,6 @@
 //! A small U-Net learns to give colour to grey photographs of any size.
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::Plan;
 use zor::tasks;
 use zor::tasks::parts::color::luminance;
 use zor::tasks::parts::colorize::colorize;
@@ -31,8 +31,8 @@ fn main() -> zor::Result<()> {
         }
     }
     let test = cifar.test.first(2000)?;
-    let settings = Settings::of(tasks::named("cifar-colorization")?);
-    let score = evaluate(&network, &settings, &test, &device)?;
+    let plan = Plan::of(tasks::named("cifar-colorization")?);
+    let score = evaluate(&network, &plan, &test, &device)?;
     println!("{:.2} dB on 2,000 test images (grey: 21.8 dB)", score.deviation.psnr_db());
 
     // Any size: the network colours tiles that overlap.

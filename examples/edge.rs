@@ -9,11 +9,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use zor::export::{DType, Values, evaluate, export};
-use zor::model::Model;
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::{Figure, Model, Plan};
 use zor::tasks::parts::images;
-use zor::training::score::Figure;
 use zor::training::{self, Method, Training};
 use zor_edge::{Learner, Optimizer, Rule, Target, state_len, weights_len};
 
@@ -25,15 +23,14 @@ const OPTIMIZER: Optimizer = Optimizer::Sgd { rate: 0.05, momentum: 0.9 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::flex();
-    let settings = "task = 'fashion-reconstruction'\ntarget_spike_rate = 0.3";
-    let settings = Settings::parse(settings)?;
-    let data = settings.task.load(&settings, &mut |_| {})?;
+    let plan = Plan::parse("task = 'fashion-reconstruction'\ntarget_spike_rate = 0.3")?;
+    let data = plan.task.load(&plan.settings, &mut |_| {})?;
     let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-    let trained = training::run(&settings, &data, &device, Method::LocalRule, continues)?;
+    let trained = training::run(&plan, &data, &device, Method::LocalRule, continues)?;
 
     let psnr = trained.evaluation().headline().map_or(f64::NAN, Figure::shown_value);
     let (network, notes, path) = (trained.network, BTreeMap::new(), PathBuf::new());
-    let model = Model { network, settings, notes, path };
+    let model = Model { network, plan, notes, path };
     let image = export(&model, &data, DType::I8, &device)?;
     let measured = evaluate(&image, &model, &data, &device)?;
     println!(

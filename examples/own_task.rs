@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use zor::core::ops;
 use zor::data::{ImageShape, InMemory, Values};
 use zor::prelude::*;
-use zor::report::{Outcome, Picture, Report, Watch};
+use zor::report::{Picture, Report, Watch};
 use zor::settings::{OptimizerName, Options, Settings};
-use zor::tasks::{Data, Task};
+use zor::task::{Data, Outcome, Task};
 
 /// Side of the picture in pixels.
 const SIDE: usize = 96;
@@ -60,7 +60,7 @@ impl Task for Spirals {
     }
 
     fn report(&self, outcome: &Outcome<'_>, _: &mut dyn Watch, report: &mut Report) {
-        let picture = regions(&outcome.trained.network, outcome.device);
+        let picture = regions(outcome.network, outcome.device);
         if let Some(pixels) = report.keep(picture) {
             let shape = ImageShape { height: SIDE, width: SIDE, channels: 1 };
             report.pictures.push(Picture::Grid { file: "regions.png", rows: vec![pixels], shape });

@@ -1,7 +1,7 @@
 //! 64 photographs teach a network to pass photographs through 728 numbers, a quarter of their own,
 //! and on to others.
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::Plan;
 use zor::tasks;
 use zor::training::evaluate::evaluate;
 
@@ -30,8 +30,8 @@ fn main() -> zor::Result<()> {
         }
     }
     let test = cifar.test.first(2000)?;
-    let settings = Settings::of(tasks::named("cifar-reconstruction")?);
-    let score = evaluate(&network, &settings, &test, &device)?;
+    let plan = Plan::of(tasks::named("cifar-reconstruction")?);
+    let score = evaluate(&network, &plan, &test, &device)?;
     println!("{:.2} dB on 2,000 test images", score.deviation.psnr_db());
     Ok(())
 }

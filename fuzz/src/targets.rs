@@ -5,6 +5,7 @@ use zor::io::edge::{LayerSpec, MOST_VALUES, Program};
 use zor::io::{self, Registry};
 use zor::prelude::Device;
 use zor::settings::Options;
+use zor::task::Plan;
 
 /// A parser of bytes.
 #[derive(Clone, Copy, Debug)]
@@ -99,5 +100,5 @@ fn array(input: &[u8]) -> bool {
 
 fn settings(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
-    Options::parse(text).and_then(|options| options.resolve()).is_ok()
+    Options::parse(text).and_then(|options| Plan::resolve(&options)).is_ok()
 }

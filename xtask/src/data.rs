@@ -1,7 +1,7 @@
 //! The examples of trainings.
 
-use zor::settings::{Selection, Settings, TrainingSize};
-use zor::tasks::Data;
+use zor::settings::{Selection, TrainingSize};
+use zor::task::{Data, Plan};
 
 use crate::paths::text;
 
@@ -23,13 +23,13 @@ struct Examples {
 
 impl Loader {
     /// The examples of a training. A data set that is missing is fetched if possible.
-    pub(crate) fn load(&mut self, settings: &Settings) -> Result<Data, String> {
+    pub(crate) fn load(&mut self, plan: &Plan) -> Result<Data, String> {
         let asked = Examples {
-            task: settings.task.name(),
-            size: settings.training_size(),
-            samples: settings.samples,
-            seed: (settings.samples == Selection::Random).then_some(settings.seed),
-            hold_out: settings.hold_out,
+            task: plan.task.name(),
+            size: plan.settings.training_size(),
+            samples: plan.settings.samples,
+            seed: (plan.settings.samples == Selection::Random).then_some(plan.settings.seed),
+            hold_out: plan.settings.hold_out,
         };
         if let Some((kept, data)) = &self.0
             && *kept == asked
@@ -38,7 +38,7 @@ impl Loader {
         }
         // Two sets at once would take twice the memory.
         self.0 = None;
-        let data = settings.task.load(settings, &mut |line| println!("{line}")).map_err(text)?;
+        let data = plan.task.load(&plan.settings, &mut |line| println!("{line}")).map_err(text)?;
         self.0 = Some((asked, data.clone()));
         Ok(data)
     }

@@ -130,6 +130,17 @@ impl From<zor_data::Error> for Error {
     }
 }
 
+/// Maximum number of names in a message.
+const NAMED: usize = 10;
+
+/// The first names, and how many more there are.
+pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
+    let shown: Vec<String> = names.iter().take(NAMED).map(|name| escaped(name.as_ref())).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

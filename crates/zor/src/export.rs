@@ -5,10 +5,7 @@ use zor_io::edge::{self, Program};
 pub use zor_io::edge::{DType, ProductStrategy, Values};
 
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::tasks::{Data, in_batches};
-use crate::training::evaluate::{Evaluation, Score};
-use crate::training::matrix;
+use crate::task::{Data, Evaluation, Model, Score, in_batches, matrix};
 
 /// Training examples that the steps of 8 bits are chosen by.
 const CALIBRATION: usize = 1000;
@@ -22,7 +19,7 @@ pub fn export(model: &Model, data: &Data, dtype: DType, device: &Device) -> Resu
     let some = data.train.subset(&first)?;
     let mut samples = Vec::new();
     for batch in in_batches(&*some, CALIBRATION) {
-        let (input, _) = model.settings.task.pair(&batch, &model.settings, device)?;
+        let (input, _) = model.plan.task.pair(&batch, &model.plan.settings, device)?;
         samples = zor_core::ops::read(input)?;
     }
     Ok(edge::export(&model.network, dtype, &samples)?)
@@ -70,8 +67,9 @@ pub fn evaluate(
         .layers()
         .map(|layer| Activity { has_gate: gate(layer), ..Activity::default() })
         .collect();
-    let evaluation = Evaluation { settings: &model.settings, examples: &*data.evaluation, device };
-    let score = model.settings.task.evaluate(&evaluation, &mut |input| {
+    let evaluation =
+        Evaluation { settings: &model.plan.settings, examples: &*data.evaluation, device };
+    let score = model.plan.task.evaluate(&evaluation, &mut |input| {
         let samples = zor_core::ops::read(input)?;
         let rows = samples.len() / inputs;
         let mut all = vec![0.0; rows * outputs];

@@ -5,12 +5,12 @@ pub mod backprop;
 pub mod command;
 pub mod devices;
 pub mod export;
-pub mod model;
 pub mod prelude;
 pub mod report;
 pub mod settings;
 #[cfg(feature = "command")]
 pub mod svg;
+pub mod task;
 pub mod tasks;
 pub mod training;
 

@@ -13,5 +13,5 @@ pub use zor_data::{
 };
 pub use zor_optim::{AdamW, Muon, Schedule, Sgd};
 
+pub use crate::task::matrix;
 pub use crate::tasks::parts::test_time_augmentation::Views;
-pub use crate::training::matrix;

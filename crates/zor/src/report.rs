@@ -1,32 +1,11 @@
 //! The report of a training: rows of a table, a JSON object and pictures.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
-use zor_core::burn::tensor::Device;
 use zor_data::ImageShape;
 
 use crate::error::Error;
-use crate::settings::Settings;
-use crate::tasks::Data;
-use crate::tasks::parts::confusion::Confusion;
-use crate::training::Training;
-use crate::training::score::Figure;
-
-/// A training that ended, for [`crate::tasks::Task::report`].
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
-    /// The settings.
-    pub settings: &'a Settings,
-    /// The data.
-    pub data: &'a Data,
-    /// The training.
-    pub trained: &'a Training,
-    /// The device.
-    pub device: &'a Device,
-    /// The run's folder.
-    pub folder: &'a Path,
-}
+use crate::task::confusion::Confusion;
+use crate::task::score::Figure;
 
 /// A listener to trainings of a report: it shows their progress, and can stop them.
 pub trait Watch {

@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value, json};
 use zor::prelude::*;
-use zor::settings::{OptimizerName, RuleName, Settings};
-use zor::tasks::Data;
+use zor::settings::{OptimizerName, RuleName};
+use zor::task::{Data, Plan};
 use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::tasks::parts::{colorization_baselines, images};
 use zor::training::{self, Method, Training};
@@ -158,21 +158,21 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             if runs.iter().any(|run| run["seed"] == seed) {
                 continue;
             }
-            let settings = Settings::parse(&format!("seed = {seed}\n{}", row.settings));
-            let settings = settings.map_err(text)?;
-            let data = loader.load(&settings)?;
+            let plan = Plan::parse(&format!("seed = {seed}\n{}", row.settings));
+            let plan = plan.map_err(text)?;
+            let data = loader.load(&plan)?;
             let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-            let trained = training::run(&settings, &data, &Device::flex(), row.method, continues);
+            let trained = training::run(&plan, &data, &Device::flex(), row.method, continues);
             let trained = trained.map_err(text)?;
-            let mut found = report(&settings, &trained);
-            if settings.task.name() == COLORIZATION {
+            let mut found = report(&plan, &trained);
+            if plan.task.name() == COLORIZATION {
                 colours(&mut found, &data, &trained)?;
             }
             // Once for a pool; what else learns from it has the same limit.
-            let plain = settings.rule == RuleName::Default && row.method == Method::LocalRule;
-            let linear = seed == 0 && plain && settings.network == "dense";
+            let plain = plan.settings.rule == RuleName::Default && row.method == Method::LocalRule;
+            let linear = seed == 0 && plain && plan.settings.network == "dense";
             if let Some(peer) = peer.as_mut().filter(|_| linear) {
-                found.insert("pca_psnr_db".to_owned(), pca(peer, &settings, &data)?.into());
+                found.insert("pca_psnr_db".to_owned(), pca(peer, &plan, &data)?.into());
             }
             println!("{}, seed {seed}: {}", row.name, Value::from(found.clone()));
             runs.push(Value::from(found));
@@ -183,13 +183,13 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "cifar", "rows": all }))
 }
 
-fn report(settings: &Settings, trained: &Training) -> Map<String, Value> {
+fn report(plan: &Plan, trained: &Training) -> Map<String, Value> {
     let deviation = trained.evaluation().deviation;
     let found = json!({
-        "commit": results::commit(), "seed": settings.seed, "psnr_db": deviation.psnr_db(),
+        "commit": results::commit(), "seed": plan.settings.seed, "psnr_db": deviation.psnr_db(),
         "mae": deviation.mae(), "train_seconds": trained.train_seconds,
         "steps": trained.steps, "samples_seen": trained.samples_seen,
-        "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
+        "parameters": trained.network.n_parameters(), "optimizer": plan.settings.optimizer,
     });
     found.as_object().cloned().unwrap_or_default()
 }
@@ -212,25 +212,25 @@ fn colours(found: &mut Map<String, Value>, data: &Data, trained: &Training) -> R
 
 /// PSNR of as many principal components of the training images as a code has numbers, on the
 /// evaluation images.
-fn pca(peer: &mut Peer, settings: &Settings, data: &Data) -> Result<f64, String> {
+fn pca(peer: &mut Peer, plan: &Plan, data: &Data) -> Result<f64, String> {
     let train = images::of(&*data.train).map_err(text)?;
     let evaluated = images::of(&*data.evaluation).map_err(text)?;
-    let pool = Numbers::write("pool.f32", &[&learned_from(settings, data, train)?])?;
+    let pool = Numbers::write("pool.f32", &[&learned_from(plan, data, train)?])?;
     let evaluation = Numbers::write("evaluation.f32", &[&evaluated.pixels()])?;
     let question = json!({
         "pool": pool.path(), "evaluation": evaluation.path(), "values": train.shape().len(),
-        "components": settings.hidden,
+        "components": plan.settings.hidden,
     });
     let answer = peer.ask(&question.to_string())?;
     answer["psnr_db"].as_f64().ok_or_else(|| format!("the peer answered {answer}"))
 }
 
 /// The pool as it is, or as many augmented images as stand for it.
-fn learned_from(settings: &Settings, data: &Data, train: &Images) -> Result<Vec<f32>, String> {
-    if !settings.augment {
+fn learned_from(plan: &Plan, data: &Data, train: &Images) -> Result<Vec<f32>, String> {
+    if !plan.settings.augment {
         return Ok(train.pixels());
     }
-    let batches = training::batches(settings, data).map_err(text)?;
+    let batches = training::batches(plan, data).map_err(text)?;
     let (mut batch, mut values) = (Batch::default(), Vec::new());
     let mut step = 0;
     while values.len() < AUGMENTED * train.shape().len() {
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn the_settings_of_every_row_are_accepted() {
         for row in rows() {
-            Settings::parse(&row.settings).unwrap();
+            Plan::parse(&row.settings).unwrap();
         }
     }
 }

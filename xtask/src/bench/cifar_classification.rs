@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 use zor::backprop::alignment;
-use zor::settings::Settings;
+use zor::task::Plan;
 use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::training::Method;
 
@@ -45,14 +45,14 @@ impl Row {
         Self { network, variant, method: Method::LocalRule, seeds, least: None, most: None }
     }
 
-    fn settings(&self, seed: u64) -> Result<Settings, String> {
-        let settings = Settings::parse(&format!(
+    fn plan(&self, seed: u64) -> Result<Plan, String> {
+        let mut plan = Plan::parse(&format!(
             "task = 'cifar-classification'\nnetwork = '{}'\nseed = {seed}",
             self.network
         ))
         .map_err(text)?;
-        let rule_settings = self.variant.of(&settings.rule_settings);
-        Ok(Settings { rule_settings, ..settings })
+        plan.settings.rule_settings = self.variant.of(&plan.settings.rule_settings);
+        Ok(plan)
     }
 
     fn name(&self) -> String {
@@ -104,9 +104,9 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             if runs.iter().any(|run| run["seed"] == seed) {
                 continue;
             }
-            let settings = row.settings(seed)?;
-            let data = loader.load(&settings)?;
-            let run = variants::train(&settings, &data, row.method)?;
+            let plan = row.plan(seed)?;
+            let data = loader.load(&plan)?;
+            let run = variants::train(&plan, &data, row.method)?;
             println!("{name}, seed {seed}: {run}");
             runs.push(run);
             all.insert(name.clone(), runs.clone().into());
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn the_settings_of_every_row_are_accepted() {
         for row in rows() {
-            assert_eq!(row.settings(7).unwrap().seed, 7);
+            assert_eq!(row.plan(7).unwrap().settings.seed, 7);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::Plan;
 use zor::tasks::parts::data_sets::{DataSet, FashionMnistSet};
 use zor::training::{self, Method, Training};
 
@@ -36,10 +36,10 @@ pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
     let mut runs: Vec<Value> = Vec::new();
     for (method, seed) in own.chain([(Method::Autodiff, 0)]) {
         let settings = format!("task = 'fashion-classification'\nseed = {seed}");
-        let settings = Settings::parse(&settings).map_err(text)?;
-        let data = loader.load(&settings)?;
+        let plan = Plan::parse(&settings).map_err(text)?;
+        let data = loader.load(&plan)?;
         let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-        let trained = training::run(&settings, &data, &Device::flex(), method, continues);
+        let trained = training::run(&plan, &data, &Device::flex(), method, continues);
         let trained = trained.map_err(text)?;
         let top1 = trained.evaluation().figure("top1").unwrap_or(0.0);
         let seconds = trained.train_seconds;

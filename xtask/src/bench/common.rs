@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use zor::core::Parameter;
-use zor::model::Model;
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::Model;
+use zor::task::Plan;
 
 /// Cores that the suites use: all of them.
 pub(super) fn threads() -> usize {
@@ -14,9 +14,9 @@ pub(super) fn threads() -> usize {
 }
 
 /// A model that is in no file.
-pub(super) fn model(network: Network, settings: &Settings) -> Model {
+pub(super) fn model(network: Network, plan: &Plan) -> Model {
     let (notes, path) = (BTreeMap::new(), PathBuf::new());
-    Model { network, settings: settings.clone(), notes, path }
+    Model { network, plan: plan.clone(), notes, path }
 }
 
 /// The classes of a batch.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use zor::backprop::alignment::{self, cosine, updates};
 use zor::core::{LearnPass, Pass, Signal, SignalGate};
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::Plan;
 use zor::tasks;
 use zor::tasks::parts::data_sets::FashionMnistSet;
 use zor::training::evaluate::evaluate;
@@ -203,9 +203,9 @@ fn rounded(values: &[f64]) -> Vec<f64> {
 pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
     let data = FashionMnist::load(&Locations::from_environment(None)).map_err(text)?;
     let test = data.test.ok_or("the depth suite needs the full Fashion-MNIST (ZOR_DATA_DIR)")?;
-    let settings = Settings::of(tasks::named("fashion-classification").map_err(text)?);
+    let plan = Plan::of(tasks::named("fashion-classification").map_err(text)?);
     let device = Device::flex();
-    let laboratory = Laboratory { train: data.train.into(), test, settings, device };
+    let laboratory = Laboratory { train: data.train.into(), test, plan, device };
     println!(
         "{:<14}{:<10}{:>6} {:<30}{:>22}{:>8}{:>24}{:>8}",
         "hidden",
@@ -293,7 +293,7 @@ struct Laboratory {
     train: Arc<dyn Examples>,
     test: Images,
     /// Settings of an evaluation.
-    settings: Settings,
+    plan: Plan,
     device: Device,
 }
 
@@ -341,7 +341,7 @@ impl Laboratory {
             network.train_batch(&optimizer, input, classes).map_err(text)?;
         }
         let seconds = start.elapsed().as_secs_f64();
-        let score = evaluate(&network, &self.settings, &self.test, &self.device).map_err(text)?;
+        let score = evaluate(&network, &self.plan, &self.test, &self.device).map_err(text)?;
         let (cosines, norms) = self.compare(&network, design, &norms)?;
         let top1 = score.figure("top1").unwrap_or(0.0);
         Ok(Outcome { design, top1, seconds, cosines, norms })

@@ -14,13 +14,12 @@ use zor::core::Network;
 use zor::core::burn::tensor::activation;
 use zor::export::{self, DType, ProductStrategy};
 use zor::io::edge::Program;
-use zor::model::Model;
 use zor::prelude::*;
-use zor::settings::Settings;
-use zor::tasks::Data;
+use zor::task::Figure;
+use zor::task::Model;
+use zor::task::{Data, Plan};
 use zor::tasks::parts::data_sets::FashionMnistSet;
 use zor::tasks::parts::images;
-use zor::training::score::Figure;
 use zor::training::{self, Method, Training};
 use zor_edge::{Learner, Optimizer, Rule, state_len, weights_len};
 
@@ -361,20 +360,20 @@ fn weights(network: &Network) -> Vec<f32> {
 
 /// The network of all images, with more settings as TOML.
 fn reconstruction(more: &str, loader: &mut Loader) -> Result<(Model, Data), String> {
-    let settings = settings(&format!("train_samples = 'all'\n{more}"))?;
-    let (trained, data) = trained(&settings, loader)?;
-    Ok((model(trained.network, &settings), data))
+    let plan = plan(&format!("train_samples = 'all'\n{more}"))?;
+    let (trained, data) = trained(&plan, loader)?;
+    Ok((model(trained.network, &plan), data))
 }
 
-/// Settings of reconstruction, those that are given as TOML.
-fn settings(given: &str) -> Result<Settings, String> {
-    Settings::parse(&format!("task = 'fashion-reconstruction'\n{given}")).map_err(text)
+/// The plan of reconstruction with more settings as TOML.
+fn plan(given: &str) -> Result<Plan, String> {
+    Plan::parse(&format!("task = 'fashion-reconstruction'\n{given}")).map_err(text)
 }
 
-fn trained(settings: &Settings, loader: &mut Loader) -> Result<(Training, Data), String> {
-    let (data, device) = (loader.load(settings)?, Device::flex());
+fn trained(plan: &Plan, loader: &mut Loader) -> Result<(Training, Data), String> {
+    let (data, device) = (loader.load(plan)?, Device::flex());
     let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-    let trained = training::run(settings, &data, &device, Method::LocalRule, continues);
+    let trained = training::run(plan, &data, &device, Method::LocalRule, continues);
     Ok((trained.map_err(text)?, data))
 }
 
@@ -385,8 +384,8 @@ fn learning() -> Result<Value, String> {
     let (mut preset, mut runtime, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     let mut loader = Loader::default();
     for seed in 0..SEEDS {
-        let settings = settings(&format!("rule = 'classic'\naugment = false\nseed = {seed}"))?;
-        let (trained, data) = trained(&settings, &mut loader)?;
+        let plan = plan(&format!("rule = 'classic'\naugment = false\nseed = {seed}"))?;
+        let (trained, data) = trained(&plan, &mut loader)?;
         let train = images::of(&*data.train).map_err(text)?;
         let evaluation = images::of(&*data.evaluation).map_err(text)?.pixels();
         preset.push(trained.evaluation().headline().map_or(f64::NAN, Figure::shown_value));

@@ -10,8 +10,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use zor::core::Network;
 use zor::prelude::*;
-use zor::settings::Settings;
-use zor::tasks::Data;
+use zor::task::{Data, Plan};
 use zor::tasks::parts::data_sets::{DataSet, FashionMnistSet};
 use zor::tasks::parts::images;
 use zor::training::{Method, build_network};
@@ -81,7 +80,7 @@ pub(crate) fn run() -> Result<Value, String> {
 
 /// Ten images and those that are validated on, in memory.
 struct Few {
-    settings: Settings,
+    plan: Plan,
     images: Tensor<2>,
     validation: Tensor<2>,
     data: Data,
@@ -92,10 +91,10 @@ struct Few {
 impl Few {
     fn new() -> Result<Self, String> {
         let settings = "task = 'fashion-reconstruction'\nrule = 'default'\naugment = false";
-        let settings = Settings::parse(settings).map_err(text)?;
+        let plan = Plan::parse(settings).map_err(text)?;
         let whole = FashionMnistSet.load(&Locations::from_environment(None)).map_err(text)?;
         let rest = whole.train.range(CHOSEN_ON).map_err(text)?;
-        let data = Loader::default().load(&settings)?;
+        let data = Loader::default().load(&plan)?;
         let [train, evaluation] =
             [&data.train, &data.evaluation].map(|set| images::of(&**set).map_err(text));
         let sets = [train?, evaluation?, &rest].map(Images::pixels);
@@ -103,7 +102,7 @@ impl Few {
         let device = Device::flex();
         let images = matrix(&sets[0], data.train.len(), &device).map_err(text)?;
         let validation = matrix(&sets[1], data.evaluation.len(), &device).map_err(text)?;
-        Ok(Self { settings, images, validation, data, numbers })
+        Ok(Self { plan, images, validation, data, numbers })
     }
 
     /// Runs a peer, which says its PSNR, seconds and settings, and then Zor until past it, seed by
@@ -150,13 +149,14 @@ impl Few {
         method: Method,
         mut after: impl FnMut(u64, f64, f64) -> bool,
     ) -> Result<(), String> {
-        let settings = Settings { seed, ..self.settings.clone() };
+        let mut plan = self.plan.clone();
+        plan.settings.seed = seed;
         let (shape, outputs) = (self.data.train.input_shape(), self.data.outputs);
         let mut network: Network =
-            build_network(&settings, &shape, outputs, &Device::flex()).map_err(text)?;
-        let optimizer = settings.build_optimizer();
+            build_network(&plan, &shape, outputs, &Device::flex()).map_err(text)?;
+        let optimizer = plan.settings.build_optimizer();
         let mut seconds = 0.0;
-        for step in 1..=settings.steps {
+        for step in 1..=plan.settings.steps {
             let start = Instant::now();
             let (input, target) = (self.images.clone(), self.images.clone());
             method.train_batch(&mut network, optimizer.as_ref(), input, target).map_err(text)?;

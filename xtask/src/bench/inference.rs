@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use zor::core::burn::tensor::activation;
 use zor::core::{Network, Workspace, ops};
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::Plan;
 use zor::tasks::parts::images;
 use zor::training::{self, Method, Training};
 
@@ -57,11 +57,11 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
 
 /// The network of ten images, and images that it has not seen.
 fn reconstruction() -> Result<(Network, Vec<Tensor<2>>), String> {
-    let settings = Settings::parse("task = 'fashion-reconstruction'\naugment = false");
-    let settings = settings.map_err(text)?;
-    let (data, device) = (Loader::default().load(&settings)?, Device::flex());
+    let plan = Plan::parse("task = 'fashion-reconstruction'\naugment = false");
+    let plan = plan.map_err(text)?;
+    let (data, device) = (Loader::default().load(&plan)?, Device::flex());
     let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-    let trained = training::run(&settings, &data, &device, Method::LocalRule, continues);
+    let trained = training::run(&plan, &data, &device, Method::LocalRule, continues);
     let evaluation = images::of(&*data.evaluation).map_err(text)?;
     let (pixels, samples) = (evaluation.shape().len(), evaluation.pixels());
     let samples = samples.chunks_exact(pixels).map(|image| matrix(image, 1, &device).map_err(text));

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 use zor::prelude::*;
-use zor::settings::Settings;
+use zor::task::Plan;
 use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::tasks::parts::images;
 use zor::training::{Method, Training};
@@ -35,22 +35,22 @@ const REACHED: f64 = 32.4;
 const PROMISED: f64 = 0.5;
 
 pub(crate) fn run(torch: bool) -> Result<Value, String> {
-    let settings = Settings::parse("task = 'cifar-reconstruction'").map_err(text)?;
-    let data = Loader::default().load(&settings)?;
+    let plan = Plan::parse("task = 'cifar-reconstruction'").map_err(text)?;
+    let data = Loader::default().load(&plan)?;
     let train = images::of(&*data.train).map_err(text)?;
     let evaluation = images::of(&*data.evaluation).map_err(text)?;
-    let mut peer = torch.then(|| Program::start(&settings, train, evaluation)).transpose()?;
-    let turn = settings.steps / TURNS;
-    let mut training = Training::start(&settings, &data, &Device::flex()).map_err(text)?;
+    let mut peer = torch.then(|| Program::start(&plan, train, evaluation)).transpose()?;
+    let turn = plan.settings.steps / TURNS;
+    let mut training = Training::start(&plan, &data, &Device::flex()).map_err(text)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     println!("{:>6}{:>14}{:>20}{:>10}", "steps", "Zor's s", "PyTorch's s", "ratio");
-    while training.steps < settings.steps {
+    while training.steps < plan.settings.steps {
         let before = training.train_seconds;
         let mut stop = |training: &mut Training| match training.steps.is_multiple_of(turn) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        training = training.run(&settings, &data, Method::LocalRule, &mut stop).map_err(text)?;
+        training = training.run(&plan, &data, Method::LocalRule, &mut stop).map_err(text)?;
         ours.push(training.train_seconds - before);
         if let Some(peer) = &mut peer {
             theirs.push(peer.number("train", turn)?);
@@ -71,7 +71,7 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
         ratio.with_unit("")
     );
     Ok(json!({
-        "suite": "reconstruction", "threads": threads(), "steps": settings.steps, "seed": settings.seed,
+        "suite": "reconstruction", "threads": threads(), "steps": plan.settings.steps, "seed": plan.settings.seed,
         "zor": { "psnr_db": psnr, "seconds": sum(&ours) },
         "torch": { "psnr_db": their_psnr, "seconds": sum(&theirs) },
         "ratio": ratio.json(),
@@ -85,17 +85,17 @@ struct Program {
 }
 
 impl Program {
-    fn start(settings: &Settings, train: &Images, evaluation: &Images) -> Result<Self, String> {
+    fn start(plan: &Plan, train: &Images, evaluation: &Images) -> Result<Self, String> {
         let numbers = [
             Numbers::write("train.f32", &[&train.pixels()])?,
             Numbers::write("evaluation.f32", &[&evaluation.pixels()])?,
         ];
         let task = json!({
             "threads": threads(), "train": numbers[0].path(), "evaluation": numbers[1].path(),
-            "values": train.shape().len(), "hidden": settings.hidden, "batch": settings.batch, "steps": settings.steps,
-            "learning_rate": settings.learning_rate, "momentum": settings.momentum,
-            "threshold": settings.rule_settings.threshold,
-            "initial_scale": settings.rule_settings.initial_scale,
+            "values": train.shape().len(), "hidden": plan.settings.hidden, "batch": plan.settings.batch, "steps": plan.settings.steps,
+            "learning_rate": plan.settings.learning_rate, "momentum": plan.settings.momentum,
+            "threshold": plan.settings.rule_settings.threshold,
+            "initial_scale": plan.settings.rule_settings.initial_scale,
         });
         Ok(Self { peer: Peer::start("reconstruction.py", &[task.to_string()])?, _numbers: numbers })
     }

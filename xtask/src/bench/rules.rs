@@ -5,8 +5,9 @@
 //! directions alone, so that a rule cannot make its steps longer.
 
 use serde_json::{Map, Value, json};
-use zor::settings::{OptimizerName, Settings};
+use zor::settings::OptimizerName;
 use zor::svg::{Anchor, Lettering, Paint, Svg};
+use zor::task::Plan;
 use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::training::Method;
 
@@ -39,9 +40,9 @@ struct Short {
 }
 
 impl Short {
-    fn settings(&self, optimizer: OptimizerName, rate: f32, seed: u64) -> Result<Settings, String> {
+    fn plan(&self, optimizer: OptimizerName, rate: f32, seed: u64) -> Result<Plan, String> {
         let Self { task, network, steps, batch, .. } = self;
-        Settings::parse(&format!(
+        Plan::parse(&format!(
             "task = '{task}'
              network = '{network}'
              steps = {steps}
@@ -96,10 +97,10 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
                     if runs.iter().any(|run| run["seed"] == seed) {
                         continue;
                     }
-                    let mut settings = short.settings(optimizer, rate, seed)?;
-                    settings.rule_settings = variant.of(&settings.rule_settings);
-                    let data = loader.load(&settings)?;
-                    runs.push(variants::train(&settings, &data, Method::LocalRule)?);
+                    let mut plan = short.plan(optimizer, rate, seed)?;
+                    plan.settings.rule_settings = variant.of(&plan.settings.rule_settings);
+                    let data = loader.load(&plan)?;
+                    runs.push(variants::train(&plan, &data, Method::LocalRule)?);
                 }
                 let runs = Value::from(runs);
                 println!("{name:<72}{}", told(&runs));
@@ -256,8 +257,11 @@ mod tests {
     fn the_settings_of_every_row_are_accepted() {
         for short in tasks() {
             for (optimizer, rate) in OPTIMIZERS.into_iter().zip(short.rates) {
-                let settings = short.settings(optimizer, rate, 7).unwrap();
-                assert_eq!((settings.optimizer, settings.learning_rate), (optimizer, rate));
+                let plan = short.plan(optimizer, rate, 7).unwrap();
+                assert_eq!(
+                    (plan.settings.optimizer, plan.settings.learning_rate),
+                    (optimizer, rate)
+                );
             }
         }
     }

@@ -7,15 +7,15 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value, json};
 use zor::export::{self, DType};
-use zor::model::Model;
 use zor::prelude::*;
-use zor::settings::Settings;
 use zor::svg::{Anchor, Lettering, Paint, Svg};
-use zor::tasks::Data;
+use zor::task::Data;
+use zor::task::Model;
+use zor::task::Plan;
+use zor::task::{Figure, Score};
 use zor::tasks::parts::data_sets::FashionMnistSet;
 use zor::tasks::parts::images;
 use zor::training::evaluate::evaluate;
-use zor::training::score::{Figure, Score};
 use zor::training::{self, Method, Training};
 
 use super::common::model;
@@ -60,8 +60,8 @@ fn name(task: &str, target: Option<f32>) -> String {
 
 /// Settings of a network. Where all may fire, gates stay as they are, in the same network, trained
 /// in the same way.
-fn settings(task: &str, target: Option<f32>, seed: u64) -> Result<Settings, String> {
-    Settings::parse(&format!(
+fn plan(task: &str, target: Option<f32>, seed: u64) -> Result<Plan, String> {
+    Plan::parse(&format!(
         "task = '{task}'
          network = 'dense'
          train_samples = 'all'
@@ -89,8 +89,8 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
                 if runs.iter().any(|run| run["seed"] == seed) {
                     continue;
                 }
-                let settings = settings(task, target, seed)?;
-                let run = measure(&settings, &loader.load(&settings)?)?;
+                let plan = plan(task, target, seed)?;
+                let run = measure(&plan, &loader.load(&plan)?)?;
                 println!("{name}: {run}");
                 runs.push(run);
                 rows.insert(name.clone(), runs.clone().into());
@@ -102,13 +102,13 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
 }
 
 /// Trains, exports, and evaluates the images.
-fn measure(settings: &Settings, data: &Data) -> Result<Value, String> {
+fn measure(plan: &Plan, data: &Data) -> Result<Value, String> {
     let device = Device::flex();
     let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-    let trained = training::run(settings, data, &device, Method::LocalRule, continues);
+    let trained = training::run(plan, data, &device, Method::LocalRule, continues);
     let trained = trained.map_err(text)?;
-    let (seconds, model) = (trained.train_seconds, model(trained.network, settings));
-    let whole = evaluate(&model.network, settings, &*data.evaluation, &device).map_err(text)?;
+    let (seconds, model) = (trained.train_seconds, model(trained.network, plan));
+    let whole = evaluate(&model.network, plan, &*data.evaluation, &device).map_err(text)?;
     let export = |dtype| export::export(&model, data, dtype, &device).map_err(text);
     let (f32_image, int8_image) = (export(DType::F32)?, export(DType::I8)?);
     let measure = |image| export::evaluate(image, &model, data, &device).map_err(text);
@@ -118,7 +118,7 @@ fn measure(settings: &Settings, data: &Data) -> Result<Value, String> {
         measured.layers.iter().filter(|layer| layer.has_gate).map(|layer| layer.outputs).collect()
     };
     Ok(json!({
-        "seed": settings.seed,
+        "seed": plan.settings.seed,
         "seconds": seconds,
         "unit": exact.score.headline().map(Figure::symbol),
         "model": headline(&whole),
@@ -305,8 +305,8 @@ mod tests {
         for (task, target) in
             TASKS.into_iter().flat_map(|task| TARGETS.map(|target| (task, target)))
         {
-            let settings = settings(task, target, 7).unwrap();
-            assert_eq!(settings.rule_settings.target_spike_rate, target.or(Some(1.0)));
+            let plan = plan(task, target, 7).unwrap();
+            assert_eq!(plan.settings.rule_settings.target_spike_rate, target.or(Some(1.0)));
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use zor::data::table::{Rows, Table as Cells, WithTarget};
 use zor::prelude::*;
-use zor::settings::{Options, Settings};
+use zor::settings::Options;
+use zor::task::Plan;
 use zor::training::evaluate::evaluate;
 use zor::training::{self, Method};
 
@@ -61,17 +62,16 @@ fn train(train: &Path, test: &Path, seed: u64) -> Result<(f64, f64), String> {
         Options::parse("task = 'table'\ntarget = 'target'\nhold_out = 1").map_err(text)?;
     options.set("data", train.to_string_lossy().into_owned()).map_err(text)?;
     options.set("seed", seed as i64).map_err(text)?;
-    let settings: Settings = options.resolve().map_err(text)?;
-    let data = settings.task.load(&settings, &mut |_| {}).map_err(text)?;
+    let plan = Plan::resolve(&options).map_err(text)?;
+    let data = plan.task.load(&plan.settings, &mut |_| {}).map_err(text)?;
     let device = Device::flex();
     let go_on = &mut |_: &mut _| std::ops::ControlFlow::Continue(());
-    let trained =
-        training::run(&settings, &data, &device, Method::LocalRule, go_on).map_err(text)?;
+    let trained = training::run(&plan, &data, &device, Method::LocalRule, go_on).map_err(text)?;
     let examples: &dyn std::any::Any = &*data.train;
     let rows = examples.downcast_ref::<Rows>().ok_or("the examples are no rows of a table")?;
     let cells = Cells::read(test).map_err(text)?;
     let test = rows.schema().encode(&cells, WithTarget::Required).map_err(text)?;
-    let score = evaluate(&trained.network, &settings, &test, &device).map_err(text)?;
+    let score = evaluate(&trained.network, &plan, &test, &device).map_err(text)?;
     let figure = score.headline().map_or(f64::NAN, |figure| figure.value);
     Ok((figure, trained.train_seconds))
 }

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use zor::backprop::alignment;
 use zor::core::{Rule, SignalGate};
 use zor::prelude::{Device, Views};
-use zor::settings::Settings;
-use zor::tasks::Data;
+use zor::task::{Data, Plan};
 use zor::training::evaluate::evaluate;
 use zor::training::{Method, Training};
 
@@ -112,24 +111,23 @@ const FEW: usize = 100;
 
 /// Trains, and returns the figures that are kept of the run. The cosine of the rule's updates with
 /// backpropagation's gradient is taken at the start, in the middle and at the end.
-pub(crate) fn train(settings: &Settings, data: &Data, method: Method) -> Result<Value, String> {
+pub(crate) fn train(plan: &Plan, data: &Data, method: Method) -> Result<Value, String> {
     // The tree may change while a long training runs.
     let (commit, device) = (results::commit(), Device::flex());
     let (mut cosines, mut failed) = (Vec::new(), None);
-    let mut look = |training: &Training| match alignment::of_run(&training.network, settings, data)
-    {
+    let mut look = |training: &Training| match alignment::of_run(&training.network, plan, data) {
         Ok(found) => cosines.push(alignment::mean(&found)),
         Err(error) => failed = Some(text(error)),
     };
-    let start = Training::start(settings, data, &device).map_err(text)?;
+    let start = Training::start(plan, data, &device).map_err(text)?;
     look(&start);
     // Nobody looks at the curve: it need not cost time.
     let first: Vec<usize> = (0..FEW.min(data.evaluation.len())).collect();
     let few = data.evaluation.subset(&first).map_err(text)?;
     let quick = Data { evaluation: few, ..data.clone() };
     let trained = start
-        .run(settings, &quick, method, &mut |training| {
-            if training.steps == settings.steps / 2 || training.steps == settings.steps {
+        .run(plan, &quick, method, &mut |training| {
+            if training.steps == plan.settings.steps / 2 || training.steps == plan.settings.steps {
                 look(training);
             }
             ControlFlow::Continue(())
@@ -139,20 +137,18 @@ pub(crate) fn train(settings: &Settings, data: &Data, method: Method) -> Result<
         return Err(error);
     }
     let evaluate = |views: Views| {
-        let settings = Settings {
-            test_time_flip: views.flip,
-            test_time_shift: views.shift,
-            ..settings.clone()
-        };
-        evaluate(&trained.network, &settings, &*data.evaluation, &device).map_err(text)
+        let mut plan = plan.clone();
+        plan.settings.test_time_flip = views.flip;
+        plan.settings.test_time_shift = views.shift;
+        evaluate(&trained.network, &plan, &*data.evaluation, &device).map_err(text)
     };
     let score = evaluate(Views::default())?;
     let mut kept = json!({
-        "commit": commit, "seed": settings.seed, "steps": trained.steps,
+        "commit": commit, "seed": plan.settings.seed, "steps": trained.steps,
         "samples_seen": trained.samples_seen, "train_samples": data.train.len(),
         "eval_samples": data.evaluation.len(), "train_seconds": trained.train_seconds,
-        "parameters": trained.network.n_parameters(), "optimizer": settings.optimizer,
-        "rule": settings.rule_settings, "cosines": cosines,
+        "parameters": trained.network.n_parameters(), "optimizer": plan.settings.optimizer,
+        "rule": plan.settings.rule_settings, "cosines": cosines,
     });
     if let (Some(top1), Some(confusion)) = (score.figure("top1"), &score.confusion) {
         kept["top1"] = top1.into();

@@ -11,9 +11,8 @@ use zor::core::{Activation, Network, Optimizer, Rule};
 use zor::data::{Batch, Batches, Order};
 use zor::optim::{AdamW, Muon, Schedule};
 use zor::prelude::{Device, ErrorMetrics, matrix};
-use zor::settings::Settings;
-use zor::tasks::Data;
-use zor::tasks::parts::images::LoadedSet;
+use zor::task::{Data, Plan};
+use zor::tasks::parts::loaded_set::LoadedSet;
 use zor::training::evaluate::evaluate;
 use zor::training::{self, Method, Training};
 
@@ -148,7 +147,7 @@ impl Bench<'_> {
         }
         let seconds = start.elapsed().as_secs_f64();
         let test = self.data.test.as_ref().ok_or("no test images")?;
-        let score = evaluate(&network, &settings("")?, test, &self.device).map_err(text)?;
+        let score = evaluate(&network, &plan("")?, test, &self.device).map_err(text)?;
         let deviation = score.deviation;
         Ok(Run { seed, deviation, seconds })
     }
@@ -199,17 +198,16 @@ impl Bench<'_> {
             let (mut ours, mut sigmoid, mut linear) = (Vec::new(), Vec::new(), Vec::new());
             for seed in DRAWS {
                 let drawn = format!("samples = 'random'\naugment = {augment}\nseed = {seed}");
-                let settings = settings(&drawn)?;
-                let data = self.loader.load(&settings)?;
-                ours.push(self.run(&settings, &data)?);
+                let plan = plan(&drawn)?;
+                let data = self.loader.load(&plan)?;
+                ours.push(self.run(&plan, &data)?);
                 for (output, runs) in
                     [(Output::Sigmoid, &mut sigmoid), (Output::Linear, &mut linear)]
                 {
-                    let trained =
-                        baseline::train(&settings, &data, output, &self.device, &mut |_| {
-                            ControlFlow::Continue(())
-                        })
-                        .map_err(text)?;
+                    let trained = baseline::train(&plan, &data, output, &self.device, &mut |_| {
+                        ControlFlow::Continue(())
+                    })
+                    .map_err(text)?;
                     let (deviation, seconds) = (trained.best, trained.train_seconds);
                     runs.push(Run { seed, deviation, seconds });
                 }
@@ -232,17 +230,17 @@ impl Bench<'_> {
 
     /// Trains with settings as TOML.
     fn train(&mut self, given: &str) -> Result<Run, String> {
-        let settings = settings(given)?;
-        let data = self.loader.load(&settings)?;
-        self.run(&settings, &data)
+        let plan = plan(given)?;
+        let data = self.loader.load(&plan)?;
+        self.run(&plan, &data)
     }
 
-    fn run(&self, settings: &Settings, data: &Data) -> Result<Run, String> {
+    fn run(&self, plan: &Plan, data: &Data) -> Result<Run, String> {
         let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-        let trained = training::run(settings, data, &self.device, Method::LocalRule, continues);
+        let trained = training::run(plan, data, &self.device, Method::LocalRule, continues);
         let trained = trained.map_err(text)?;
         let (deviation, seconds) = (trained.evaluation().deviation, trained.train_seconds);
-        Ok(Run { seed: settings.seed, deviation, seconds })
+        Ok(Run { seed: plan.settings.seed, deviation, seconds })
     }
 
     fn add_at_least(&mut self, name: &str, least: f64, runs: &[Run]) {
@@ -281,7 +279,7 @@ impl Run {
 }
 
 /// The task's settings, those that are given as TOML.
-fn settings(given: &str) -> Result<Settings, String> {
+fn plan(given: &str) -> Result<Plan, String> {
     let task = "task = 'fashion-reconstruction'\nrule = 'default'\nbaseline = false";
-    Settings::parse(&format!("{task}\n{given}")).map_err(text)
+    Plan::parse(&format!("{task}\n{given}")).map_err(text)
 }

@@ -150,7 +150,7 @@ fn python_and_numpy_answer_as_the_network_does() {
 }
 
 #[test]
-fn a_model_becomes_an_image_that_does_as_well() {
+fn a_model_becomes_a_program_that_does_as_well() {
     let folder = folder();
     let at = folder.path();
     let trained = train(at, &["--no-baseline", "--target-spike-rate", "0.3", "--out", "run"]);
@@ -173,7 +173,7 @@ fn a_model_becomes_an_image_that_does_as_well() {
 
     let output = zor(at, &["info", "small.zore"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.contains("Int8") && text.contains("layer 1: Dense -> 1x1x784"), "{text}");
+    assert!(text.contains("int8") && text.contains("layer 1: Dense -> 1x1x784"), "{text}");
     assert_eq!(zor(at, &["verify", "small.zore"]).status.code(), Some(0));
     refused(at, &["convert", "run/model.zor", "other.zore"], 2, &["other.zore", "zor export"]);
     refused(at, &["convert", "small.zore", "other.zor"], 2, &["small.zore", "not read back"]);

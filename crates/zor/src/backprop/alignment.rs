@@ -9,8 +9,7 @@ use zor_core::{Network, Optimizer, Parameter, Target, Workspace};
 
 use super::autodiff;
 use crate::error::Result;
-use crate::settings::Settings;
-use crate::tasks::{Data, in_batches};
+use crate::task::{Data, Plan, in_batches};
 
 /// Training examples that a run's cosines are taken on, at most.
 const EXAMPLES: usize = 100;
@@ -77,11 +76,11 @@ pub fn cosines(network: &Network, input: Tensor<2>, target: impl Into<Target>) -
 ///
 /// # Errors
 /// As [`cosines`].
-pub fn of_run(network: &Network, settings: &Settings, data: &Data) -> Result<Vec<f64>> {
+pub fn of_run(network: &Network, plan: &Plan, data: &Data) -> Result<Vec<f64>> {
     let first: Vec<usize> = (0..EXAMPLES.min(data.train.len())).collect();
     let set = data.train.subset(&first)?;
     let batch = in_batches(&*set, EXAMPLES).next().unwrap_or_default();
-    let (input, target) = settings.task.pair(&batch, settings, network.device())?;
+    let (input, target) = plan.task.pair(&batch, &plan.settings, network.device())?;
     cosines(network, input, target)
 }
 

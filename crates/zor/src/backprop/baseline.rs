@@ -14,9 +14,9 @@ use zor_core::ops::ErrorSums;
 
 use crate::error::Result;
 use crate::settings::Settings;
-use crate::tasks::{Data, in_batches};
-use crate::training::evaluate::EVALUATION_BATCH;
-use crate::training::{self, matrix};
+use crate::task::evaluation::EVALUATION_BATCH;
+use crate::task::{Data, Plan, in_batches, matrix};
+use crate::training;
 
 /// How often a baseline is evaluated; its best counts.
 const EVALUATIONS: u64 = 100;
@@ -105,19 +105,20 @@ impl Mlp {
 /// # Errors
 /// When the settings make no batches.
 pub fn train(
-    settings: &Settings,
+    plan: &Plan,
     data: &Data,
     output: Output,
     device: &Device,
     on_step: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Baseline> {
     let training_device = device.clone().autodiff();
+    let settings = &plan.settings;
     training_device.seed(settings.seed);
     let pixels = data.train.input_shape().iter().product();
     let mut network = Mlp::new(pixels, settings.hidden, &training_device);
     let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
     let loss = MseLoss::new();
-    let batches = training::batches(settings, data)?;
+    let batches = training::batches(plan, data)?;
     let mut batch = zor_data::Batch::default();
     let evaluation = in_batches(&*data.evaluation, EVALUATION_BATCH)
         .map(|batch| matrix(batch.inputs.numbers(), batch.rows, device))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::Result;
 use crate::svg::{Anchor, Lettering, Paint, Svg};
-use crate::tasks::parts::confusion::Confusion;
+use crate::task::Confusion;
 
 /// Side of a cell.
 const CELL: f64 = 44.0;

@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::arguments::EvalArguments;
 use super::results;
-use crate::model::Model;
-use crate::tasks::DataLocation;
+use crate::task::{DataLocation, Model, Plan};
 use crate::training::evaluate::evaluate;
 use crate::{Error, Result, settings};
 
@@ -14,9 +13,9 @@ pub(super) fn run(arguments: &EvalArguments) -> Result<()> {
     super::train::set_threads(arguments.threads)?;
     let device = crate::device(&arguments.device)?;
     let model = Model::load(&arguments.model, &device)?;
-    let task = model.settings.task;
-    let settings = arguments.views.settings(&model.settings);
-    if let Some((key, reason)) = settings.changed_without_effect(&model.settings) {
+    let task = model.plan.task;
+    let plan = Plan { task, settings: arguments.views.settings(&model.plan.settings) };
+    if let Some((key, reason)) = plan.changed_without_effect(&model.plan.settings) {
         let flag = key.replace('_', "-");
         return Err(Error::input(format!("--{flag} has no effect here: {reason}")));
     }
@@ -24,7 +23,7 @@ pub(super) fn run(arguments: &EvalArguments) -> Result<()> {
     let mut last = None;
     for set in task.evaluation_sets(&model, &place)? {
         set.remarks.iter().for_each(|remark| tell!("warning: {remark}"));
-        let score = evaluate(&model.network, &settings, &*set.examples, &device)?;
+        let score = evaluate(&model.network, &plan, &*set.examples, &device)?;
         let figures: Vec<String> =
             score.figures.iter().map(|figure| format!("{} {figure}", figure.label)).collect();
         let n = set.examples.len();

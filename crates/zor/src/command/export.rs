@@ -8,9 +8,8 @@ use serde_json::json;
 use super::arguments::{ExportArguments, ExportFormat};
 use super::{outputs, results};
 use crate::export::{self, DType};
-use crate::model::Model;
 use crate::settings::Settings;
-use crate::tasks::DataLocation;
+use crate::task::{DataLocation, Model, Plan, Score};
 use crate::training::evaluate::evaluate;
 use crate::training::run_folder;
 use crate::{Error, Result, shown};
@@ -19,7 +18,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
     let ExportFormat::Edge = arguments.format;
     let device = crate::device("auto")?;
     let path = run_folder::model_file(&arguments.model)?;
-    let out = arguments.out.clone().unwrap_or_else(|| outputs::image_of(&path));
+    let out = arguments.out.clone().unwrap_or_else(|| outputs::program_of(&path));
     let inputs = [Some(&path), arguments.data.as_ref(), arguments.data_dir.as_ref()];
     outputs::check(&out, inputs.into_iter().flatten().map(PathBuf::as_path))?;
     if out.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("zore")) {
@@ -32,21 +31,19 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         error.with_advice("zor::io::edge::export makes a program with samples of another task")
     })?;
     let place = DataLocation { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
-    let (data, remarks) = model.settings.task.load_for(&model, &place)?;
+    let (data, remarks) = model.plan.task.load_for(&model, &place)?;
     remarks.iter().for_each(|remark| tell!("warning: {remark}"));
     let dtype = if arguments.int8 { DType::I8 } else { DType::F32 };
     let program = export::export(&model, &data, dtype, &device)?;
     program.save(&out)?;
 
     // The program sees each input once.
-    let settings =
-        Settings { test_time_flip: false, test_time_shift: false, ..model.settings.clone() };
-    let score = evaluate(&model.network, &settings, &*data.evaluation, &device)?;
+    let Plan { task, settings } = model.plan.clone();
+    let settings = Settings { test_time_flip: false, test_time_shift: false, ..settings };
+    let score = evaluate(&model.network, &Plan { task, settings }, &*data.evaluation, &device)?;
     let measured = export::evaluate(&program, &model, &data, &device)?;
     let small = program.network()?;
-    let headline = |score: &crate::training::score::Score| {
-        score.headline().map_or_else(String::new, ToString::to_string)
-    };
+    let headline = |score: &Score| score.headline().map_or_else(String::new, ToString::to_string);
     let type_name = if arguments.int8 { "int8" } else { "f32" };
     let mut text = format!(
         "{:<16}{:>12}\n{:<16}{:>12}   on {} {}: {}\n\n{:<8}{:>16}{:>12}{:>14}{:>14}\n",
@@ -83,7 +80,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
     tell!("{text}");
     let gates = measured.layers.iter().filter(|layer| layer.has_gate);
     let mut object = json!({
-        "task": model.settings.task.name(),
+        "task": model.plan.task.name(),
         "format": "edge",
         "dtype": type_name,
         "file": out.to_string_lossy(),

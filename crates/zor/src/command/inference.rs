@@ -12,10 +12,11 @@ use zor_data::{ImageShape, Picture, Reading};
 use super::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArguments};
 use super::image_grid::{grid, write_png};
 use super::{make_folder, outputs};
-use crate::model::{Model, settings_of};
 use crate::prelude::{ErrorMetrics, Network, matrix};
+use crate::task::Model;
 use crate::tasks::parts::color::luminance_of;
 use crate::tasks::parts::colorize;
+use crate::tasks::plan_of;
 use crate::training::run_folder;
 use crate::{Error, Result, escaped, shown};
 
@@ -37,8 +38,8 @@ pub(super) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let shape = image_shape(&network, &model)?;
     let mut inputs = Vec::new();
     // A model that is no task's reads images of its own size.
-    let reading = settings_of(&header.notes, &model)
-        .map_or_else(|_| Reading::default(), |settings| settings.reading());
+    let reading = plan_of(&header.notes, &model)
+        .map_or_else(|_| Reading::default(), |plan| plan.settings.reading());
     for path in &arguments.images {
         inputs.extend(read_image(path, shape, &reading)?);
     }
@@ -104,13 +105,13 @@ pub(super) fn classify(arguments: &ClassifyArguments) -> Result<()> {
     };
     let shape = ImageShape { height, width, channels };
     let mut inputs = Vec::new();
-    let reading = model.settings.reading();
+    let reading = model.plan.settings.reading();
     for path in &arguments.images {
         inputs.extend(read_image(path, shape, &reading)?);
     }
     let input = matrix(&inputs, arguments.images.len(), &device)?;
     let mut workspace = Workspace::new(&device);
-    let (task, settings) = (model.settings.task, arguments.views.settings(&model.settings));
+    let (task, settings) = (model.plan.task, arguments.views.settings(&model.plan.settings));
     let output = task.predict(&model.network, &settings, input, &mut workspace)?;
     let n_classes = output.dims()[1];
     let scores = zor_core::ops::read(softmax(output, 1))?;

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use self::arguments::Command;
 use crate::ErrorKind;
-use crate::tasks::Task;
+use crate::task::Task;
 use crate::training::run_folder::RunState;
 pub use out_of_memory::MessageWhenOutOfMemory;
 

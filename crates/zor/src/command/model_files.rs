@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::export::DType;
 use crate::prelude::{Device, Network};
 use crate::training::run_folder::{self as run, RunRecord, RunState};
 use crate::{Error, ErrorKind, Result, io, shown};
@@ -47,7 +48,7 @@ pub(super) fn info(file: &Path) -> Result<()> {
     }
     let file = &run::model_file(file)?;
     if Format::of(file) == Some(Format::Zore) {
-        return image_info(file);
+        return program_info(file);
     }
     if Format::of(file) == Some(Format::Safetensors) {
         let contents = io::safetensors::info(file)?;
@@ -79,16 +80,16 @@ pub(super) fn info(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What an image for small devices says about itself.
-fn image_info(file: &Path) -> Result<()> {
-    let image = io::edge::Program::load(file)?;
-    let network = image.network()?;
+/// The header and layers of a program for small devices.
+fn program_info(file: &Path) -> Result<()> {
+    let program = io::edge::Program::load(file)?;
+    let network = program.network()?;
+    let dtype = if network.dtype() == DType::I8 { "int8" } else { "f32" };
     let shape = |shape: [usize; 3]| shape.map(|size| size.to_string()).join("x");
     say!(
-        "{}: image for zor-edge, {:?}, {} bytes, checksum sound",
+        "{}: program for zor-edge, {dtype}, {} bytes, checksum valid",
         shown(file),
-        network.dtype(),
-        image.bytes().len()
+        program.bytes().len()
     );
     say!("input {}", shape(network.input_shape()));
     for (position, layer) in network.layers().enumerate() {
@@ -107,7 +108,7 @@ pub(super) fn verify(file: &Path) -> Result<()> {
     let place = shown(file);
     if Format::of(file) == Some(Format::Zore) {
         io::edge::Program::load(file)?;
-        say!("{place}: checksum sound, every layer can be run");
+        say!("{place}: checksum valid, every layer can be run");
         return Ok(());
     }
     if Format::of(file) == Some(Format::Safetensors) {
@@ -142,7 +143,8 @@ pub(super) fn convert(arguments: &ConvertArguments) -> Result<()> {
     let target = Format::of(to).ok_or_else(|| unknown(to))?;
     for path in [from, to] {
         if Format::of(path) == Some(Format::Zore) {
-            let message = "images for small devices are written by `zor export`, and not read back";
+            let message =
+                "programs for small devices are written by `zor export`, and not read back";
             return Err(Error::input(format!("{}: {message}", shown(path))));
         }
     }

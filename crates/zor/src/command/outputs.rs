@@ -79,8 +79,8 @@ pub(super) fn picture_name(path: &Path) -> OsString {
     renamed(path, &PICTURES, "png")
 }
 
-/// The place of an image for small devices beside its model: `net.v1.zor` becomes `net.v1.zore`.
-pub(super) fn image_of(model: &Path) -> PathBuf {
+/// The path of a program for small devices next to its model: `net.v1.zor` becomes `net.v1.zore`.
+pub(super) fn program_of(model: &Path) -> PathBuf {
     model.with_file_name(renamed(model, &["zor"], "zore"))
 }
 
@@ -96,7 +96,7 @@ mod tests {
             assert_eq!(picture_name(Path::new(from)), to);
         }
         for (from, to) in [("run/model.zor", "run/model.zore"), ("net.v1", "net.v1.zore")] {
-            assert_eq!(image_of(Path::new(from)), Path::new(to));
+            assert_eq!(program_of(Path::new(from)), Path::new(to));
         }
     }
 

@@ -5,7 +5,7 @@ use zor_data::table::Table;
 
 use super::arguments::PredictArguments;
 use super::outputs;
-use crate::model::Model;
+use crate::task::Model;
 use crate::tasks::table::{self, Prediction};
 use crate::{Error, Result, shown};
 

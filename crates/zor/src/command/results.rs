@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::report::{Report, Row};
 use crate::settings::Settings;
-use crate::tasks::Data;
+use crate::task::score::to_json;
+use crate::task::{Data, Figure};
 use crate::training::Training;
-use crate::training::score::{Figure, to_json};
 use crate::{escaped, shown};
 
 /// A training that ended, and its report.
@@ -62,7 +62,7 @@ impl Results<'_> {
         let rates: Vec<f32> =
             trained.network.spike_rates().into_iter().map(|(_, rate)| rate).collect();
         let mut object = json!({
-            "task": settings.task.name(),
+            "task": settings.task,
             "rule": settings.rule,
             "model": settings.network,
             "device": self.device,

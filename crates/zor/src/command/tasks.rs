@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::settings::Settings;
-use crate::tasks::{self, Task};
+use crate::task::{Plan, Task};
+use crate::tasks;
 use crate::{Error, Result};
 
 /// `zor tasks`, or `zor tasks NAME`.
@@ -29,12 +29,12 @@ pub(super) fn list() -> String {
 
 /// The networks and settings of a task, without the settings that have no effect there.
 pub(super) fn description(task: &'static dyn Task) -> Result<String> {
-    let settings = Settings::of(task);
+    let plan = Plan::of(task);
     let wrong = |error: &dyn std::fmt::Display| {
         Error::input(format!("the settings of {} cannot be written: {error}", task.name()))
     };
-    let mut table: toml::Table = settings.to_toml()?.parse().map_err(|error| wrong(&error))?;
-    for (key, _) in settings.without_effect() {
+    let mut table: toml::Table = plan.settings.to_toml()?.parse().map_err(|error| wrong(&error))?;
+    for (key, _) in plan.without_effect() {
         table.remove(key);
     }
     let text = toml::to_string(&table).map_err(|error| wrong(&error))?;

@@ -12,9 +12,9 @@ use super::out_of_memory::{Purpose, set_purpose};
 use super::progress::{Progress, Shown};
 use super::results::Results;
 use super::{absolute, confusion_svg, image_grid, interrupt, learning_curve_svg, outputs};
-use crate::report::{Outcome, Picture, Report, Row};
-use crate::settings::{Options, Settings};
-use crate::tasks::Data;
+use crate::report::{Picture, Report, Row};
+use crate::settings::Options;
+use crate::task::{Data, Outcome, Plan};
 use crate::tasks::parts::comparison::{curve, headline};
 use crate::training::checkpoint::{self, Checkpoint, Provenance};
 use crate::training::memory;
@@ -38,19 +38,20 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
         (None, None) => Options::default(),
     };
     let given = arguments.options()?.or(others);
-    let settings = match &from {
+    let given = match &from {
         Some(from) if from.is_of_task(&given) => given.or(from.options.clone()),
         _ => given,
     };
-    let settings = settings.resolve()?;
-    let destination = destination(arguments, &settings, resumed.as_ref())?;
+    let plan = Plan::resolve(&given)?;
+    let settings = &plan.settings;
+    let destination = destination(arguments, &plan, resumed.as_ref())?;
     destination.check()?;
     set_threads(settings.threads)?;
     settings.precision.set();
     let (device_name, device) = crate::named_device(&settings.device)?;
     crate::check_precision(&device_name, &device, settings.precision)?;
     set_purpose(Purpose::Data);
-    let data = settings.task.load(&settings, &mut |line| tell!("{line}"));
+    let data = plan.task.load(settings, &mut |line| tell!("{line}"));
     let data = data.map_err(|error| match (&resumed, &settings.data) {
         (Some(_), Some(_)) => {
             error.with_advice("--data PATH gives another place of the data learned from")
@@ -59,26 +60,26 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     })?;
     set_purpose(Purpose::Network);
     let digest = from.as_ref().map(Origin::digest).transpose()?;
-    let mut provenance = Provenance::new(&settings, &data, digest.as_deref())?;
+    let mut provenance = Provenance::new(&plan, &data, digest.as_deref())?;
     let start = match (&resumed, &from) {
-        (None, None) => Training::start(&settings, &data, &device)?,
+        (None, None) => Training::start(&plan, &data, &device)?,
         (None, Some(from)) => {
             let (network, _) = zor_io::load(&from.path, &device)?;
-            Training::start_from(&network, &settings, &data)
+            Training::start_from(&network, &plan, &data)
                 .map_err(|error| error.at(shown(&from.path)))?
         }
         (Some(resumed), _) => {
             let checkpoint = Checkpoint::load(&resumed.checkpoint, &device)?;
-            checkpoint.check(&settings, &provenance)?;
+            checkpoint.check(settings, &provenance)?;
             if let (true, Some(run)) = (resumed.continues_in(&destination), &checkpoint.run) {
                 provenance = provenance.continued(run);
             }
             checkpoint.training
         }
     };
-    memory::check_batches(&settings, &data, &start.network)?;
+    memory::check_batches(settings, &data, &start.network)?;
     set_purpose(Purpose::Training);
-    for warning in warnings(&settings, &data, &start.network) {
+    for warning in warnings(&plan, &data, &start.network) {
         tell!("warning: {warning}");
     }
     if let Some(every) = arguments.checkpoint_every.filter(|every| *every > settings.steps) {
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     }
     let mut work = Work {
         folder: destination.open()?,
-        settings,
+        plan,
         data,
         provenance,
         device,
@@ -98,11 +99,11 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     };
     let record = RunRecord::start(
         work.provenance.run(),
-        work.settings.task.name(),
+        work.plan.task.name(),
         start.steps,
-        work.settings.steps,
+        work.plan.settings.steps,
     );
-    let text = work.settings.to_toml()?;
+    let text = work.plan.settings.to_toml()?;
     work.folder.begin(record, &text, &start)?;
     note(work.folder.name_latest());
     interrupt::note_in(work.folder.path());
@@ -112,7 +113,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     }
     let about = format!(
         "{} steps, learning from {} ({}), evaluated on {}",
-        work.settings.steps,
+        work.plan.settings.steps,
         count(&work.data),
         work.data.source,
         work.data.evaluation_name,
@@ -206,7 +207,7 @@ impl Origin {
 /// Where a run is going to be written, after a look at what would be lost there.
 fn destination(
     arguments: &TrainArguments,
-    settings: &Settings,
+    plan: &Plan,
     resumed: Option<&Resumed>,
 ) -> Result<Destination> {
     if arguments.overwrite && arguments.out.is_none() && resumed.is_none() {
@@ -214,7 +215,7 @@ fn destination(
             "--overwrite has no effect here: every run gets a new folder; give the one to replace with --out",
         ));
     }
-    let inputs = [&arguments.config, &settings.data, &arguments.from];
+    let inputs = [&arguments.config, &plan.settings.data, &arguments.from];
     let inputs = || inputs.iter().filter_map(|path| path.as_deref());
     if let Some(out) = &arguments.out {
         outputs::check(out, inputs())?;
@@ -227,7 +228,7 @@ fn destination(
             Some(path) => {
                 Destination::Folder { path: path.clone(), overwrite: arguments.overwrite }
             }
-            None => Destination::New(Path::new("runs").join(settings.task.name())),
+            None => Destination::New(Path::new("runs").join(plan.task.name())),
         });
     };
     let folder = resumed.folder();
@@ -250,9 +251,10 @@ fn destination(
             "the folder that it lies in is another run's; give a folder for the run with --out",
         ));
     }
+    let steps = plan.settings.steps;
     // Steps that were learned after this checkpoint, with other settings, would be lost one by one.
     let is_repetition =
-        resumed.options.resolve().is_ok_and(|before| before.steps == settings.steps);
+        Plan::resolve(&resumed.options).is_ok_and(|before| before.settings.steps == steps);
     let later = checkpoint::later(&folder, resumed.step)?.filter(|_| !is_repetition);
     if let Some(later) = later.filter(|_| !arguments.overwrite) {
         return Err(Error::in_file(
@@ -269,7 +271,7 @@ fn destination(
 /// A training and its folder.
 struct Work {
     folder: RunFolder,
-    settings: Settings,
+    plan: Plan,
     data: Data,
     provenance: Provenance,
     device: Device,
@@ -282,13 +284,14 @@ struct Work {
 impl Work {
     /// Trains and saves. A stop by the user leaves a checkpoint.
     fn train(&mut self, start: Training, about: &str) -> Result<Training> {
-        let mut progress = Progress::start("zor", self.settings.steps, about);
-        let (folder, settings, provenance) = (&mut self.folder, &self.settings, &self.provenance);
+        let mut progress = Progress::start("zor", self.plan.settings.steps, about);
+        let (folder, plan, provenance) = (&mut self.folder, &self.plan, &self.provenance);
+        let settings = &plan.settings;
         let path = folder.path().to_path_buf();
         let (every, keep) = (self.every, self.keep);
         let mut left = None;
         let mut log_failed = false;
-        let trained = start.run(settings, &self.data, Method::LocalRule, &mut |training| {
+        let trained = start.run(plan, &self.data, Method::LocalRule, &mut |training| {
             progress.show(training.steps, || headline(training));
             // The learning is worth more than its files: what cannot be written now is written
             // later.
@@ -338,12 +341,13 @@ impl Work {
     /// Compares, draws and prints. Each part is done even if one before it failed; the first
     /// failure is returned at the end.
     fn report(self, trained: Training, device_name: &str, json: bool) -> Result<()> {
-        let Self { folder, settings, data, provenance, device, .. } = self;
+        let Self { folder, plan, data, provenance, device, .. } = self;
         let (folder, identity) = (folder.path(), provenance.run());
         let outcome = Outcome {
-            settings: &settings,
+            plan: &plan,
             data: &data,
-            trained: &trained,
+            network: &trained.network,
+            evaluation: &trained.evaluation(),
             device: &device,
             folder,
         };
@@ -355,7 +359,7 @@ impl Work {
             ..Row::default()
         };
         let mut report = Report { rows: vec![own], axis: axis(&trained), ..Report::default() };
-        settings.task.report(&outcome, &mut Shown::default(), &mut report);
+        plan.task.report(&outcome, &mut Shown::default(), &mut report);
         let drawn = learning_curve_svg::draw(&report, &folder.join(CURVE), identity);
         report.keep(drawn);
         for picture in std::mem::take(&mut report.pictures) {
@@ -364,7 +368,7 @@ impl Work {
         }
         report.failures.iter().for_each(|error| tell!("warning: {error}"));
         let results = Results {
-            settings: &settings,
+            settings: &plan.settings,
             data: &data,
             trained: &trained,
             report: &report,

@@ -17,7 +17,7 @@ use zor_data::FashionMnist;
 use zor_optim::{AdamW, Muon, Sgd};
 
 use crate::error::Result;
-use crate::training::matrix;
+use crate::task::matrix;
 
 /// One thing that was compared.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,6 @@ mod options;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml::Table;
 pub use zor_core::ops::Precision;
 use zor_core::{Activation, Optimizer, Rule};
 use zor_data::table::TargetKind;
@@ -15,21 +14,18 @@ use zor_data::{Augment, Reading, Size};
 use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
 
 use crate::error::{Error, Result};
-use crate::tasks::{self, Task};
-use names::did_you_mean;
-pub(crate) use names::unknown;
 pub use names::{
     ClassBalance, Count, OptimizerName, RuleName, ScheduleName, Selection, TrainingSize,
 };
+pub(crate) use names::{did_you_mean, unknown};
 pub use options::Options;
 
 /// The settings of a training. The fields are the keys of a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The task.
-    #[serde(with = "tasks::by_name")]
-    pub task: &'static dyn Task,
+    /// The name of the task.
+    pub task: String,
     /// The network, one of the task's.
     pub network: String,
     /// The preset of the rule.
@@ -122,7 +118,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            task: tasks::TASKS[0],
+            task: String::new(),
             network: String::new(),
             rule: RuleName::Default,
             seed: 0,
@@ -165,80 +161,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings in a text of TOML, and the task's for all others.
-    ///
-    /// # Errors
-    /// Those of [`Options::parse`] and [`Options::resolve`].
-    pub fn parse(text: &str) -> Result<Self> {
-        Options::parse(text)?.resolve()
-    }
-
-    /// The settings of a task where the user gives none.
-    pub fn of(task: &'static dyn Task) -> Self {
-        Self::preset(task, &Options::default())
-    }
-
-    fn preset(task: &'static dyn Task, given: &Options) -> Self {
-        let preset = task.preset(given);
-        let network = given.network().unwrap_or_else(|| match &preset.network[..] {
-            "" => task.networks()[0].to_owned(),
-            name => name.to_owned(),
-        });
-        let mut settings = Self { task, network, rule: given.rule(), ..preset };
-        // A preset's learning rate and weight decay are for its own optimizer.
-        let optimizer = given.optimizer().unwrap_or(settings.optimizer);
-        if optimizer != settings.optimizer {
-            (settings.learning_rate, settings.weight_decay, settings.momentum) = optimizer.usual();
-            settings.optimizer = optimizer;
-        } else if settings.momentum.is_none() {
-            settings.momentum = optimizer.usual().2;
-        }
-        if settings.rule == RuleName::Backprop {
-            settings.rule_settings.normalize_signal = false;
-            settings.rule_settings.normalize_presynaptic = false;
-        }
-        settings
-    }
-
-    pub(crate) fn resolve(given: &Options) -> Result<Self> {
-        for [one, other] in options::EXCLUSIVE {
-            if given.has(one) && given.has(other) {
-                return Err(Error::input(format!(
-                    "{one} and {other} exclude each other; give one of them"
-                )));
-            }
-        }
-        let task = match given.get::<String>("task") {
-            Some(name) => tasks::named(&name)?,
-            None => {
-                return Err(Error::input(format!(
-                    "no task is named; choose from {}",
-                    tasks::names().join(", ")
-                )));
-            }
-        };
-        let preset = Self::preset(task, given);
-        check_network(task, &preset.network)?;
-        if given.has("momentum") && preset.optimizer.usual().2.is_none() {
-            return Err(Error::input(format!(
-                "momentum is an option of muon and sgd; the optimizer is {}",
-                preset.optimizer
-            )));
-        }
-        let internal = |error: &dyn std::fmt::Display| {
-            Error::input(format!("the settings of {} cannot be merged: {error}", task.name()))
-        };
-        let mut table = Table::try_from(&preset).map_err(|error| internal(&error))?;
-        options::merge(&mut table, given.table().clone());
-        let mut settings = Self::deserialize(table).map_err(|error| internal(&error.message()))?;
-        settings.network = preset.network.clone();
-        settings.check()?;
-        match settings.changed_without_effect(&preset) {
-            Some((key, reason)) => Err(Error::input(format!("{key} has no effect here: {reason}"))),
-            None => Ok(settings),
-        }
-    }
-
     /// Settings that repeat the training exactly, as TOML.
     ///
     /// # Errors
@@ -297,32 +219,11 @@ impl Settings {
         }
     }
 
-    /// Settings that have no effect beside the others, each with the reason.
-    pub(crate) fn without_effect(&self) -> Vec<(&'static str, String)> {
-        let mut idle = self.task.without_effect(self);
-        if self.optimizer == OptimizerName::Adam {
-            let reason = format!("the optimizer is {}; choose adamw, muon or sgd", self.optimizer);
-            idle.push(("weight_decay", reason));
-        }
-        if !self.augment {
-            idle.push(("augmentation", "augment is false".to_owned()));
-        }
-        if self.training_size() == TrainingSize::All {
-            let reason =
-                "all training examples are learned from; give train_samples or samples_per_class";
-            idle.push(("samples", reason.to_owned()));
-        }
-        idle
-    }
-
-    /// The first setting that differs from the others' and changes nothing, with the reason.
-    pub(crate) fn changed_without_effect(&self, others: &Self) -> Option<(&'static str, String)> {
-        let values = |settings: &Self| Table::try_from(settings).unwrap_or_default();
-        let (mine, theirs) = (values(self), values(others));
-        self.without_effect().into_iter().find(|(key, _)| mine.get(*key) != theirs.get(*key))
-    }
-
-    fn check(&self) -> Result<()> {
+    /// Refuses settings that cannot be used, whatever the task.
+    ///
+    /// # Errors
+    /// Names the setting, and the values that it may have.
+    pub fn check(&self) -> Result<()> {
         let at_least_one = [
             ("steps", self.steps == 0),
             ("batch", self.batch == 0),
@@ -356,27 +257,13 @@ impl Settings {
             self.augmentation.check()?;
         }
         self.rule_settings.check()?;
-        self.build_optimizer().check()?;
-        self.task.check(self)
+        Ok(self.build_optimizer().check()?)
     }
 }
 
 /// The name of a network; `mlp` is another name for `dense`.
 fn network_name(name: String) -> String {
     if name == "mlp" { "dense".to_owned() } else { name }
-}
-
-fn check_network(task: &dyn Task, name: &str) -> Result<()> {
-    let known = task.networks();
-    if known.contains(&name) {
-        return Ok(());
-    }
-    Err(Error::input(format!(
-        "{} has no network '{name}'; {}choose {}",
-        task.name(),
-        did_you_mean(name, known.iter().copied()),
-        known.join(" or ")
-    )))
 }
 
 /// Refuses a path that settings cannot hold. `name` is that of its setting or flag.
@@ -403,190 +290,5 @@ pub fn check_threads(threads: Option<usize>) -> Result<()> {
             "threads is {n}; it must be at least 1 and at most {MAX_THREADS}, best the number of cores"
         ))),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resolve(toml: &str) -> Result<Settings> {
-        Settings::parse(toml)
-    }
-
-    fn refused(toml: &str, words: &[&str]) {
-        let message = resolve(toml).unwrap_err().to_string();
-        for word in words {
-            assert!(message.contains(word), "'{word}' is not in: {message}");
-        }
-    }
-
-    const TASK: &str = "task = 'fashion-reconstruction'\n";
-
-    #[test]
-    fn a_training_is_repeated_by_the_settings_it_writes() {
-        let mut texts: Vec<String> =
-            tasks::names().iter().map(|name| format!("task = '{name}'")).collect();
-        texts.push("task = 'fashion-classification'\nnetwork = 'dense'".to_owned());
-        texts.push("task = 'cifar-classification'\nrule = 'backprop'".to_owned());
-        for extra in [
-            "train_samples = 'all'",
-            "rule = 'classic'\naugment = false",
-            "threshold = 0.5",
-            "optimizer = 'adam'",
-        ] {
-            texts.push(format!("{TASK}{extra}"));
-        }
-        for text in texts {
-            let settings = resolve(&text).unwrap();
-            let written = settings.to_toml().unwrap();
-            assert_eq!(resolve(&written).unwrap(), settings, "{written}");
-            let json = serde_json::to_value(&settings).unwrap();
-            assert_eq!(Options::from_json(json).unwrap().resolve().unwrap(), settings);
-        }
-    }
-
-    #[test]
-    fn settings_of_earlier_versions_are_understood() {
-        let json = serde_json::json!({
-            "task": "cifar-classification", "model": "dense", "rule": "default", "seed": 3,
-            "threshold": 0.25, "target_spike_rate": null, "learning_rate": 0.019_999_999_552_965_164,
-            "augment": false, "augmentation": null, "images": "/own", "momentum": 0.5,
-        });
-        let settings = Options::from_json(json).unwrap().resolve().unwrap();
-        assert_eq!((&settings.network[..], settings.seed), ("dense", 3));
-        assert_eq!((settings.rule_settings.threshold, settings.learning_rate), (0.25, 0.02));
-        assert_eq!(settings.data, Some(PathBuf::from("/own")));
-    }
-
-    #[test]
-    fn later_settings_win_and_tables_are_merged_key_by_key() {
-        let file =
-            Options::parse("steps = 5\nsamples_per_class = 3\naugmentation.shift = 1").unwrap();
-        let flags = Options::parse("train_samples = 'all'\naugmentation.dim = 0.5").unwrap();
-        let both = flags.or(file);
-        assert_eq!((both.get("steps"), both.has("samples_per_class")), (Some(5), false));
-        let task = Options::parse("task = 'fashion-classification'").unwrap();
-        let augmentation = both.or(task).resolve().unwrap().augmentation;
-        assert_eq!((augmentation.shift, augmentation.dim), (1, 0.5));
-        assert!(augmentation.flip, "the task's own stays");
-    }
-
-    #[test]
-    fn the_rule_of_backprop_is_the_tasks_own_without_normalisation() {
-        for task in tasks::names() {
-            let own = resolve(&format!("task = '{task}'")).unwrap();
-            let backprop = resolve(&format!("task = '{task}'\nrule = 'backprop'")).unwrap();
-            let rule_settings = Rule {
-                normalize_signal: false,
-                normalize_presynaptic: false,
-                ..own.rule_settings.clone()
-            };
-            assert_eq!(backprop, Settings { rule_settings, rule: RuleName::Backprop, ..own });
-        }
-    }
-
-    #[test]
-    fn small_pools_as_they_are_get_gates_that_stay_open() {
-        let task = "task = 'cifar-reconstruction'\ntrain_samples = 64\n";
-        let plain = resolve(&format!("{task}augment = false")).unwrap();
-        assert_eq!((plain.rule_settings.threshold, plain.batch), (-100.0, 64));
-        let augmented = resolve(task).unwrap();
-        assert!(augmented.augmentation().is_some_and(|augment| augment.stretch > 0.0));
-        assert_eq!(augmented.rule_settings.threshold, -2.0);
-    }
-
-    #[test]
-    fn another_optimizer_brings_its_own_learning_rate() {
-        let settings = resolve(&format!("{TASK}optimizer = 'adamw'")).unwrap();
-        assert_eq!((settings.learning_rate, settings.weight_decay), (1e-3, 0.01));
-        let settings = resolve(&format!("{TASK}optimizer = 'adamw'\nlearning_rate = 0.5")).unwrap();
-        assert_eq!(settings.learning_rate, 0.5);
-    }
-
-    #[test]
-    fn settings_without_effect_are_refused() {
-        let cifar = "task = 'cifar-classification'\n";
-        let cases = [
-            (format!("{TASK}optimizer = 'adam'\nweight_decay = 0.5"), "weight_decay"),
-            (format!("{TASK}label_smoothing = 0.9"), "label_smoothing"),
-            (format!("{TASK}early_crop = 0.5"), "early_crop"),
-            (format!("{TASK}test_time_flip = true"), "test_time_flip"),
-            (format!("{TASK}target = 'price'"), "target"),
-            (format!("{TASK}augment = false\n[augmentation]\nshift = 3"), "augmentation"),
-            (format!("{TASK}train_samples = 'all'\nsamples = 'random'"), "samples"),
-            (format!("{cifar}hidden = 5"), "hidden"),
-            (format!("{cifar}output_activation = 'relu'"), "output_activation"),
-            (format!("{cifar}target_spike_rate = 0.2\nearly_crop = 0.5"), "early_crop"),
-            ("task = 'fashion-classification'\nhidden = 5".to_owned(), "hidden"),
-            ("task = 'cifar-colorization'\nhidden = 5".to_owned(), "hidden"),
-            (
-                "task = 'cifar-reconstruction'\nnetwork = 'conv'\nearly_crop = 0.5".to_owned(),
-                "early_crop",
-            ),
-        ];
-        for (toml, name) in cases {
-            refused(&toml, &[name, "no effect"]);
-        }
-        // Values in force are no fault, and neither are settings that have an effect.
-        for toml in [
-            format!("{TASK}optimizer = 'adam'\nweight_decay = 0.0"),
-            format!("{TASK}label_smoothing = 0.0\nearly_crop = 1.0\nhidden = 5"),
-            format!("{cifar}network = 'mlp'\nhidden = 5\nlabel_smoothing = 0.3"),
-            format!("{cifar}early_crop = 0.875"),
-            "task = 'cifar-reconstruction'\nnetwork = 'conv'\nhidden = 5".to_owned(),
-        ] {
-            resolve(&toml).unwrap();
-        }
-    }
-
-    #[test]
-    fn two_places_of_data_exclude_each_other_and_a_later_one_replaces_either() {
-        refused(&format!("{TASK}data = 'a'\ndata_dir = 'b'"), &["data", "data_dir", "exclude"]);
-        let parse = |text| Options::parse(text).unwrap();
-        let both = parse("data_dir = 'b'").or(parse("data = 'a'"));
-        assert_eq!((both.has("data"), both.has("data_dir")), (false, true));
-        let both = parse("data = 'a'").or(parse("data_dir = 'b'"));
-        assert_eq!((both.has("data"), both.has("data_dir")), (true, false));
-    }
-
-    #[test]
-    fn mistakes_are_named_with_their_line_and_the_nearest_key() {
-        refused(&format!("{TASK}\nstep = 5"), &["line 3", "'step'", "did you mean 'steps'"]);
-        refused(&format!("{TASK}tresholt = 1"), &["line 2", "did you mean 'threshold'"]);
-        let inner = format!("{TASK}steps = 1\n[augmentation]\nflip = true\nshft = 3");
-        refused(&inner, &["line 5", "'shft'", "did you mean 'shift'"]);
-        refused(&format!("{TASK}steps = 'many'"), &["line 2", "steps: ", "many"]);
-        refused(&format!("{TASK}steps = \n"), &["line 2"]);
-        refused("task = 'fashion-reconstrution'", &["did you mean 'fashion-reconstruction'"]);
-        refused(&format!("{TASK}network = 'dens'"), &["no network 'dens'", "did you mean 'dense'"]);
-    }
-
-    #[test]
-    fn settings_that_cannot_be_used_are_refused_by_name() {
-        refused("", &["no task", "fashion-reconstruction"]);
-        refused("task = 'knitting'", &["knitting", "fashion-reconstruction"]);
-        refused(&format!("{TASK}network = 'conv'"), &["no network 'conv'", "dense"]);
-        refused(&format!("{TASK}colour = 1"), &["colour"]);
-        refused(&format!("{TASK}steps = 0"), &["steps", "at least 1"]);
-        refused(&format!("{TASK}batch = 0"), &["batch"]);
-        refused(&format!("{TASK}samples_per_class = 0"), &["samples_per_class"]);
-        refused(&format!("{TASK}train_samples = 0"), &["train_samples"]);
-        refused(&format!("{TASK}learning_rate = nan"), &["learning rate", "NaN"]);
-        refused(&format!("{TASK}learning_rate = inf"), &["learning rate", "inf"]);
-        refused(&format!("{TASK}optimizer = 'lion'"), &["lion", "muon"]);
-        refused(&format!("{TASK}threshold = nan"), &["threshold"]);
-        refused(&format!("{TASK}target_spike_rate = 1.5"), &["target_spike_rate", "at most 1"]);
-        refused(&format!("{TASK}momentum = 1.0"), &["momentum", "[0, 1)"]);
-        refused(
-            &format!("{TASK}optimizer = 'adam'\nmomentum = 0.5"),
-            &["momentum", "muon", "adam"],
-        );
-        refused(
-            "task = 'fashion-classification'\nlabel_smoothing = 1.5",
-            &["label_smoothing", "0 to 1"],
-        );
-        refused("task = 'cifar-colorization'\nearly_crop = 0.0", &["early_crop", "at most 1"]);
-        refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclude"]);
     }
 }

@@ -14,16 +14,16 @@ const SHORT: [(&str, &str); 2] =
     [("threshold", "rule_settings"), ("target_spike_rate", "rule_settings")];
 
 /// Keys of which a value given later replaces the others: ways to give one thing.
-pub(super) const EXCLUSIVE: [[&str; 2]; 2] =
-    [["train_samples", "samples_per_class"], ["data", "data_dir"]];
+const EXCLUSIVE: [[&str; 2]; 2] = [["train_samples", "samples_per_class"], ["data", "data_dir"]];
 
 /// Settings that a user gives; all others are the task's.
 ///
 /// ```
 /// use zor::settings::Options;
+/// use zor::task::Plan;
 /// let file = Options::parse("task = 'fashion-reconstruction'\nsteps = 5\nseed = 1")?;
 /// let flags = Options::parse("steps = 7")?;
-/// let settings = flags.or(file).resolve()?;
+/// let settings = Plan::resolve(&flags.or(file))?.settings;
 /// assert_eq!((settings.steps, settings.seed), (7, 1));
 /// # Ok::<(), zor::Error>(())
 /// ```
@@ -142,21 +142,29 @@ impl Options {
         }
     }
 
-    /// The settings of a training: the task's, with those that are given in their place.
+    /// These settings in place of others.
     ///
     /// # Errors
-    /// When no task is named, a value cannot be used, or a setting that is given has no effect.
-    pub fn resolve(&self) -> Result<Settings> {
-        Settings::resolve(self)
-    }
-
-    pub(super) fn table(&self) -> &Table {
-        &self.0
+    /// When two are given that exclude each other.
+    pub(crate) fn over(&self, others: &Settings) -> Result<Settings> {
+        for [one, other] in EXCLUSIVE {
+            if self.has(one) && self.has(other) {
+                return Err(Error::input(format!(
+                    "{one} and {other} exclude each other; give one of them"
+                )));
+            }
+        }
+        let wrong = |error: &dyn std::fmt::Display| {
+            Error::input(format!("the settings of {} cannot be merged: {error}", others.task))
+        };
+        let mut table = Table::try_from(others).map_err(|error| wrong(&error))?;
+        merge(&mut table, self.0.clone());
+        Settings::deserialize(table).map_err(|error| wrong(&error.message()))
     }
 }
 
 /// Adds the keys of a table to another; where both have one, the table that is added wins.
-pub(super) fn merge(table: &mut Table, added: Table) {
+fn merge(table: &mut Table, added: Table) {
     for keys in EXCLUSIVE {
         if keys.iter().any(|key| added.contains_key(*key)) {
             keys.iter().for_each(|key| drop(table.remove(*key)));

@@ -4,31 +4,30 @@ use std::sync::Arc;
 
 use zor_core::burn::tensor::{Device, Tensor};
 use zor_core::{NetworkBuilder, Target};
-use zor_data::{Batch, Examples};
+use zor_data::{Batch, Examples, ImageShape};
 
 use super::parts::color::luminance;
 use super::parts::colorization_baselines;
 use super::parts::comparison::{self, BACKPROP, train_backprop};
 use super::parts::images::{self, Subject};
 use super::parts::networks;
-use super::parts::presets::idle_for_images;
+use super::parts::presets::{idle_for_images, photographs, stateless};
 use super::reconstruction::{shown, shown_rows};
-use super::{Data, DataLocation, EvaluationSet, Predict, Task, cifar_colorization};
 use crate::error::Result;
-use crate::model::Model;
-use crate::report::{Outcome, Picture, Report, Row, Watch};
-use crate::settings::{Options, Settings};
-use crate::training::evaluate::{Evaluation, Score};
-use crate::training::matrix;
+use crate::report::{Picture, Report, Row, Watch};
+use crate::settings::{OptimizerName, Options, ScheduleName, Settings};
+use crate::task::{
+    Data, DataLocation, Evaluation, EvaluationSet, Figure, Model, Outcome, Predict, Score, Task,
+    Unit, evaluate_with, matrix,
+};
 use crate::training::run_folder::COLORIZATION as PICTURE;
-use crate::training::score::{Figure, Unit};
 
 /// Colorization of a user's own images.
 pub static COLORIZATION: Colorization = Colorization {
     name: "colorization",
     about: "Learn to give colour to your own photographs",
-    subject: Subject { check: cifar_colorization::check_size, ..Subject::OWN },
-    preset: cifar_colorization::preset,
+    subject: Subject { check: check_size, ..Subject::OWN },
+    preset,
 };
 
 /// A task of colorization, with the part that differs between data sets.
@@ -93,7 +92,7 @@ impl Task for Colorization {
     }
 
     fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
-        images::evaluate(self, of, predict)
+        Ok(images::scored(&evaluate_with(self, of, predict)?))
     }
 
     fn warnings(&self, settings: &Settings, data: &Data) -> Vec<String> {
@@ -102,8 +101,8 @@ impl Task for Colorization {
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
         report.axis = "PSNR of unseen images, dB".to_owned();
-        let Outcome { data, trained, device, .. } = *outcome;
-        let mut networks = vec![("Zor", &trained.network)];
+        let Outcome { data, network, device, .. } = *outcome;
+        let mut networks = vec![("Zor", network)];
         let backprop = train_backprop(outcome, watch, report);
         networks.extend(backprop.iter().map(|trained| (BACKPROP, &trained.network)));
         if !watch.is_stopped() {
@@ -155,4 +154,30 @@ fn picture(
     rows.push(truth);
     let shape = images::of(&*data.evaluation)?.shape();
     Ok(Picture::Grid { file: PICTURE, rows, shape })
+}
+
+/// The remedy for images that the network cannot be made for.
+pub(crate) fn check_size(_: &Settings, shape: ImageShape) -> Option<&'static str> {
+    if shape.channels != 3 {
+        return Some("they are grey; it learns from images in colour");
+    }
+    let is_multiple = shape.height.is_multiple_of(4) && shape.width.is_multiple_of(4);
+    (!is_multiple).then_some("its network takes multiples of 4; resize or crop them")
+}
+
+/// Settings that were chosen on photographs.
+pub(crate) fn preset(given: &Options) -> Settings {
+    Settings {
+        rule_settings: stateless(given.rule()),
+        steps: 600,
+        batch: 128,
+        optimizer: OptimizerName::Muon,
+        learning_rate: 0.02,
+        schedule: ScheduleName::Linear,
+        momentum: Some(0.9),
+        hidden: 1,
+        augment: given.get("augment").unwrap_or(true),
+        augmentation: photographs(),
+        ..Settings::default()
+    }
 }

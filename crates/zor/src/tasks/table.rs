@@ -14,17 +14,16 @@ use zor_data::table::{Rows, Schema, Table, WithTarget};
 use super::parts::comparison::{self, train_backprop};
 use super::parts::presets::stateless;
 use super::parts::selection;
-use super::{Data, DataLocation, EvaluationSet, Predict, Task, in_batches};
-use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::report::{Outcome, Picture, Report, Watch};
+use crate::error::{Error, Result, listed};
+use crate::report::{Picture, Report, Watch};
 use crate::settings::{OptimizerName, Options, ScheduleName, Settings};
-use crate::training::checkpoint;
-use crate::training::evaluate::{EVALUATION_BATCH, Evaluation, Score, evaluate_with, largest};
-use crate::training::matrix;
+use crate::task::evaluation::{EVALUATION_BATCH, largest};
+use crate::task::model::note_of_classes;
+use crate::task::{
+    Data, DataLocation, Evaluation, EvaluationSet, Figure, Model, Outcome, Predict, Score, Task,
+    Unit, evaluate_with, in_batches, matrix,
+};
 use crate::training::run_folder::CONFUSION;
-use crate::training::score::{Figure, Unit};
-use crate::training::warnings::list;
 
 /// The task `table`.
 pub static TABLE: TablePrediction = TablePrediction;
@@ -103,7 +102,7 @@ impl Task for TablePrediction {
                 path,
                 format!(
                     "give the column to predict with --target; the columns are {}",
-                    list(table.columns())
+                    listed(table.columns())
                 ),
             ));
         };
@@ -124,7 +123,7 @@ impl Task for TablePrediction {
 
     fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
         let rows = read_for(model, place, WithTarget::Required)?;
-        let settings = place.settings(&model.settings);
+        let settings = place.settings(&model.plan.settings);
         let (train, evaluation, name) = split(rows.name(), rows.len(), rows.labels(), &settings)?;
         let path = place.data.as_deref().unwrap_or(Path::new(""));
         let data = data(rows.select(&train)?, rows.select(&evaluation)?, name, path);
@@ -177,17 +176,17 @@ impl Task for TablePrediction {
             notes.insert(SCHEMA.to_owned(), schema);
         }
         if !data.class_names.is_empty() {
-            notes.extend([checkpoint::note_of_classes(&data.class_names)]);
+            notes.extend([note_of_classes(&data.class_names)]);
         }
         notes
     }
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
-        let Outcome { data, trained, .. } = *outcome;
+        let data = outcome.data;
         if let Some(trained) = train_backprop(outcome, watch, report) {
             report.rows.push(comparison::row(&trained));
         }
-        if let Some(confusion) = trained.evaluation().confusion {
+        if let Some(confusion) = outcome.evaluation.confusion.clone() {
             let (file, names) = (CONFUSION, data.class_names.clone());
             report.pictures.push(Picture::Confusion { file, confusion, names });
         }

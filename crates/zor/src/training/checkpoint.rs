@@ -13,17 +13,14 @@ use sha2::{Digest, Sha256};
 use zor_core::burn::tensor::Device;
 use zor_io::{Header, Progress};
 
-use super::run_folder::RunRecord;
+use super::run_folder::record::RunRecord;
 use super::{Point, Training};
 use crate::error::{Error, Result, shown};
 use crate::settings::{Options, Settings};
-use crate::tasks::Data;
-use crate::training::score::Unit;
+use crate::task::{Data, Plan, Unit};
 
 /// The key of the digest of the examples learned from.
 const DATA: &str = "data";
-/// The key of the names of classes, a JSON array.
-pub const CLASSES: &str = "classes";
 /// The key of the number of steps done.
 const STEPS: &str = "steps";
 /// The key of a run's identity.
@@ -43,9 +40,10 @@ impl Provenance {
     ///
     /// # Errors
     /// When the settings have no form in JSON.
-    pub fn new(settings: &Settings, data: &Data, from: Option<&str>) -> Result<Self> {
+    pub fn new(plan: &Plan, data: &Data, from: Option<&str>) -> Result<Self> {
+        let Plan { task, settings } = plan;
         let notes = [
-            ("task", settings.task.name().to_owned()),
+            ("task", task.name().to_owned()),
             ("rule", settings.rule.to_string()),
             ("optimizer", settings.optimizer.to_string()),
             ("seed", settings.seed.to_string()),
@@ -53,7 +51,7 @@ impl Provenance {
             ("zor", env!("CARGO_PKG_VERSION").to_owned()),
         ];
         let mut notes = BTreeMap::from(notes.map(|(key, value)| (key.to_owned(), value)));
-        notes.extend(settings.task.notes(data));
+        notes.extend(task.notes(data));
         let mut settings = to_json(settings)?;
         // Places and machines differ from user to user, and change no bit.
         if let Some(settings) = settings.as_object_mut() {
@@ -192,7 +190,7 @@ pub fn run_of(notes: &BTreeMap<String, String>) -> &str {
 }
 
 /// SHA-256 of bytes, in hexadecimal digits.
-pub(crate) fn digest_of(bytes: &[u8]) -> String {
+pub fn digest_of(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
@@ -208,17 +206,6 @@ fn digest(data: &Data) -> String {
 fn to_json(settings: &Settings) -> Result<serde_json::Value> {
     serde_json::to_value(settings)
         .map_err(|error| Error::input(format!("the settings cannot be written: {error}")))
-}
-
-/// The note of a model with the names of its classes.
-pub(crate) fn note_of_classes(names: &[String]) -> (String, String) {
-    (CLASSES.to_owned(), serde_json::json!(names).to_string())
-}
-
-/// The names of the classes that a model tells apart, in the order of its outputs; `None` if its
-/// notes have none.
-pub fn classes_of(notes: &BTreeMap<String, String>) -> Option<Vec<String>> {
-    serde_json::from_str(notes.get(CLASSES)?).ok()
 }
 
 /// The settings of a checkpoint's training.

@@ -8,7 +8,7 @@ use zor_core::{ErrorKind, Layer, Network, NetworkBuilder};
 
 use crate::error::{Error, Result};
 use crate::settings::{OptimizerName, Settings};
-use crate::tasks::Data;
+use crate::task::Data;
 use crate::training::AHEAD;
 
 /// Bytes of a value.
@@ -151,14 +151,16 @@ fn outputs(layers: &[&dyn Layer], input: &[usize]) -> u64 {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
+    use crate::task::Plan;
     use crate::training::Training;
 
     #[test]
     fn a_batch_beyond_memory_is_refused_with_one_that_fits() {
         let task = "task = 'fashion-reconstruction'";
-        let settings = |batch: usize| Settings { batch, ..Settings::parse(task).unwrap() };
-        let data = settings(8).task.load(&settings(8), &mut |_| {}).unwrap();
-        let network = Training::start(&settings(8), &data, &Device::flex()).unwrap().network;
+        let plan = Plan::parse(task).unwrap();
+        let data = plan.task.load(&plan.settings, &mut |_| {}).unwrap();
+        let network = Training::start(&plan, &data, &Device::flex()).unwrap().network;
+        let settings = |batch: usize| Settings { batch, ..plan.settings.clone() };
         let check = |batch| check_batches_within(1 << 30, &settings(batch), &data, &network);
         check(1024).unwrap();
         for batch in [1_000_000_000, usize::MAX] {

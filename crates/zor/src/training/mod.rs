@@ -2,13 +2,12 @@
 //!
 //! One loop serves all tasks and both ways to learn. It evaluates on the way, more often at the
 //! start; a caller hears of every step and can stop it. Everything that differs between tasks is
-//! behind [`crate::tasks::Task`].
+//! behind [`crate::task::Task`].
 
 pub mod checkpoint;
 pub mod evaluate;
 pub mod memory;
 pub mod run_folder;
-pub mod score;
 pub mod warnings;
 
 mod progressive_resizing;
@@ -19,17 +18,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use zor_core::burn::tensor::{Device, Tensor, TensorData};
+use zor_core::burn::tensor::{Device, Tensor};
 use zor_core::{ErrorMetrics, Network, Optimizer, PendingMetrics, Target, ops};
 use zor_data::{Batches, ClassWeighted, Examples, Order, Prefetch};
 
 use self::evaluate::evaluate;
 use self::progressive_resizing::SmallerImages;
-use self::score::Score;
 use crate::backprop::autodiff;
 use crate::error::{Error, Result};
-use crate::settings::{ClassBalance, Settings};
-use crate::tasks::Data;
+use crate::settings::ClassBalance;
+use crate::task::{Data, Plan, Score};
 
 /// Number of evaluations on the way of a training, at most.
 const EVALUATIONS: u64 = 10;
@@ -77,10 +75,10 @@ impl Training {
     ///
     /// # Errors
     /// When the settings do not make a network.
-    pub fn start(settings: &Settings, data: &Data, device: &Device) -> Result<Self> {
+    pub fn start(plan: &Plan, data: &Data, device: &Device) -> Result<Self> {
         let input = data.train.input_shape();
-        let mut network = build_network(settings, &input, data.outputs, device)?;
-        settings.task.prepare(&mut network, settings, data)?;
+        let mut network = build_network(plan, &input, data.outputs, device)?;
+        plan.task.prepare(&mut network, &plan.settings, data)?;
         Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
     }
 
@@ -89,9 +87,9 @@ impl Training {
     ///
     /// # Errors
     /// When the network does not have the inputs and outputs that the task and its data need.
-    pub fn start_from(network: &Network, settings: &Settings, data: &Data) -> Result<Self> {
+    pub fn start_from(network: &Network, plan: &Plan, data: &Data) -> Result<Self> {
         let (device, input) = (network.device(), data.train.input_shape());
-        let needed = build_network(settings, &input, data.outputs, device)?;
+        let needed = build_network(plan, &input, data.outputs, device)?;
         let shapes =
             |network: &Network| (network.input_shape().to_vec(), network.output_shape().to_vec());
         let (found, needed) = (shapes(network), shapes(&needed));
@@ -100,7 +98,7 @@ impl Training {
                 "its network takes {:?} and gives {:?}; {} with these data needs one that takes {:?} and gives {:?}",
                 found.0,
                 found.1,
-                settings.task.name(),
+                plan.task.name(),
                 needed.0,
                 needed.1
             )));
@@ -156,14 +154,15 @@ impl Training {
     /// When shapes or values make training impossible, or the device is lost.
     pub fn run(
         mut self,
-        settings: &Settings,
+        plan: &Plan,
         data: &Data,
         method: Method,
         on_step: &mut dyn FnMut(&mut Self) -> ControlFlow<()>,
     ) -> Result<Self> {
-        let (task, device) = (settings.task, self.network.device().clone());
+        let Plan { task, settings } = plan;
+        let device = self.network.device().clone();
         let optimizer = settings.build_optimizer();
-        let mut prefetch = Prefetch::spawn(batches(settings, data)?, self.steps, AHEAD);
+        let mut prefetch = Prefetch::spawn(batches(plan, data)?, self.steps, AHEAD);
         let every = (settings.steps / EVALUATIONS).max(1);
         let first: Vec<usize> = (0..GLANCE.min(data.evaluation.len())).collect();
         let glance = data.evaluation.subset(&first)?;
@@ -205,7 +204,7 @@ impl Training {
             self.train_seconds += start.elapsed().as_secs_f64();
             if evaluated {
                 let set: &dyn Examples = if last { &*data.evaluation } else { &*glance };
-                let evaluation = evaluate(&self.network, settings, set, &device)?;
+                let evaluation = evaluate(&self.network, plan, set, &device)?;
                 self.curve.push(Point { step, seconds: self.train_seconds, training, evaluation });
             }
             self.stopped = on_step(&mut self).is_break() && !last;
@@ -220,12 +219,12 @@ impl Training {
 /// # Errors
 /// When the settings do not make a network, or it does not fit into memory.
 pub fn build_network(
-    settings: &Settings,
+    plan: &Plan,
     input: &[usize],
     outputs: usize,
     device: &Device,
 ) -> Result<Network> {
-    let task = settings.task;
+    let Plan { task, settings } = plan;
     let network = task.network(settings, input, outputs)?;
     let network = network.rule(settings.rule_settings.clone()).seed(settings.seed);
     let built = match memory::available() {
@@ -247,10 +246,11 @@ pub fn build_network(
 ///
 /// # Errors
 /// When the settings make no batches.
-pub fn batches(settings: &Settings, data: &Data) -> Result<Batches> {
+pub fn batches(plan: &Plan, data: &Data) -> Result<Batches> {
+    let Plan { task, settings } = plan;
     let is_whole = data.train.len() <= settings.batch && !settings.augment;
     let order = if is_whole { Order::Full } else { Order::Shuffled };
-    let set = settings.task.learned_from(data, settings)?;
+    let set = task.learned_from(data, settings)?;
     let (set, order): (Arc<dyn Examples>, _) = match settings.class_balance {
         ClassBalance::None => (set, order),
         ClassBalance::Weights => (Arc::new(ClassWeighted::new(set)?), order),
@@ -307,29 +307,11 @@ impl Method {
 /// # Errors
 /// When the settings do not make a network, or shapes or values make training impossible.
 pub fn run(
-    settings: &Settings,
+    plan: &Plan,
     data: &Data,
     device: &Device,
     method: Method,
     on_step: &mut dyn FnMut(&mut Training) -> ControlFlow<()>,
 ) -> Result<Training> {
-    Training::start(settings, data, device)?.run(settings, data, method, on_step)
-}
-
-/// Values as a matrix, row after row.
-///
-/// # Shapes
-/// `rows * columns` values -> `[rows, columns]`.
-///
-/// # Errors
-/// When the values are not `rows` rows of one length.
-pub fn matrix(values: &[f32], rows: usize, device: &Device) -> Result<Tensor<2>> {
-    if rows == 0 || !values.len().is_multiple_of(rows) {
-        return Err(Error::input(format!(
-            "{} values are not {rows} rows of one length",
-            values.len()
-        )));
-    }
-    let shape = [rows, values.len() / rows];
-    Ok(Tensor::from_data(TensorData::new(values.to_vec(), shape), device))
+    Training::start(plan, data, device)?.run(plan, data, method, on_step)
 }

@@ -69,7 +69,7 @@ impl SmallerImages {
 #[cfg(feature = "flex")]
 mod tests {
     use super::*;
-    use crate::tasks::Data;
+    use crate::task::{Data, Plan};
     use crate::training::{Method, Training};
     use std::ops::ControlFlow;
     use zor_core::burn::tensor::Device;
@@ -77,8 +77,8 @@ mod tests {
 
     const TASK: &str = "task = 'cifar-classification'\nsteps = 4\nbatch = 2";
 
-    fn settings(more: &str) -> Settings {
-        Settings::parse(&format!("{TASK}\n{more}")).unwrap()
+    fn plan(more: &str) -> Plan {
+        Plan::parse(&format!("{TASK}\n{more}")).unwrap()
     }
 
     fn data(side: usize) -> Data {
@@ -90,14 +90,14 @@ mod tests {
         Data::new(set, evaluation, 10)
     }
 
-    fn trained(settings: &Settings, data: &Data, cut: Option<u64>) -> Vec<f32> {
-        let start = Training::start(settings, data, &Device::flex()).unwrap();
+    fn trained(plan: &Plan, data: &Data, cut: Option<u64>) -> Vec<f32> {
+        let start = Training::start(plan, data, &Device::flex()).unwrap();
         let run = |training: Training, until: Option<u64>| {
             let mut on_step = |now: &mut Training| match until {
                 Some(step) if now.steps == step => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             };
-            training.run(settings, data, Method::LocalRule, &mut on_step).unwrap()
+            training.run(plan, data, Method::LocalRule, &mut on_step).unwrap()
         };
         let mut training = if cut.is_some() { run(start, cut) } else { start };
         // As from a checkpoint, which has nothing of the small network.
@@ -112,21 +112,23 @@ mod tests {
 
     #[test]
     fn weights_learn_from_the_middle_and_can_be_cut_anywhere() {
-        let (settings, data) = (settings("early_crop = 0.875"), data(32));
-        let through = trained(&settings, &data, None);
+        let (plan, data) = (plan("early_crop = 0.875"), data(32));
+        let through = trained(&plan, &data, None);
         for step in [1, 2, 3] {
-            assert_eq!(through, trained(&settings, &data, Some(step)), "cut after step {step}");
+            assert_eq!(through, trained(&plan, &data, Some(step)), "cut after step {step}");
         }
-        let whole = Settings { early_crop: 1.0, ..settings };
+        let mut whole = plan;
+        whole.settings.early_crop = 1.0;
         assert_ne!(through, trained(&whole, &data, None));
     }
 
     #[test]
     fn the_middle_is_the_middle() {
-        let (settings, data) = (settings("early_crop = 0.9"), data(30));
-        let training = Training::start(&settings, &data, &Device::flex()).unwrap();
+        let (plan, data) = (plan("early_crop = 0.9"), data(30));
+        let training = Training::start(&plan, &data, &Device::flex()).unwrap();
         let early =
-            SmallerImages::new(&settings, &data.train.input_shape(), &training.network).unwrap();
+            SmallerImages::new(&plan.settings, &data.train.input_shape(), &training.network)
+                .unwrap();
         assert_eq!((early.middle[0], early.middle[1]), (27, 27));
         let images: Vec<f32> = (0..2 * 30 * 30 * 3).map(|at| at as f32).collect();
         let mut middle = Values::Numbers(images);
@@ -141,9 +143,10 @@ mod tests {
     #[test]
     fn whole_images_where_smaller_ones_need_other_weights() {
         for (side, share) in [(32, 1.0), (32, 0.5), (64, 0.7)] {
-            let (settings, data) = (settings(&format!("early_crop = {share}")), data(side));
-            let training = Training::start(&settings, &data, &Device::flex()).unwrap();
-            let early = SmallerImages::new(&settings, &data.train.input_shape(), &training.network);
+            let (plan, data) = (plan(&format!("early_crop = {share}")), data(side));
+            let training = Training::start(&plan, &data, &Device::flex()).unwrap();
+            let early =
+                SmallerImages::new(&plan.settings, &data.train.input_shape(), &training.network);
             assert!(early.is_none(), "{share} of {side}");
         }
     }

@@ -3,17 +3,14 @@
 
 use zor_core::{Layer, Network, ops};
 
-use crate::error::escaped;
-use crate::settings::{Precision, Settings};
-use crate::tasks::Data;
-
-/// Names in a message, at most.
-const NAMED: usize = 10;
+use crate::settings::Precision;
+use crate::task::{Data, Plan};
 
 /// The faults, each as a sentence that names it and the remedy.
-pub fn warnings(settings: &Settings, data: &Data, network: &Network) -> Vec<String> {
+pub fn warnings(plan: &Plan, data: &Data, network: &Network) -> Vec<String> {
+    let Plan { task, settings } = plan;
     let mut found: Vec<String> = data.train.notes().to_vec();
-    found.extend(settings.task.warnings(settings, data));
+    found.extend(task.warnings(settings, data));
     if settings.precision != Precision::default() && !ops::is_asynchronous(network.device()) {
         found.push(format!(
             "precision {} has no effect on the CPU, which computes in f32",
@@ -28,14 +25,6 @@ pub fn warnings(settings: &Settings, data: &Data, network: &Network) -> Vec<Stri
         );
     }
     found
-}
-
-/// The first names, and how many more there are.
-pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
-    let shown: Vec<String> = names.iter().take(NAMED).map(|name| escaped(name.as_ref())).collect();
-    let more = names.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", shown.join(", "))
 }
 
 fn normalizes_batches(network: &Network) -> bool {

@@ -6,8 +6,7 @@ use zor_core::{ErrorMetrics, Network, Workspace};
 use super::color::{Guess, luminance, mean_ciede2000};
 use super::images;
 use crate::error::Result;
-use crate::tasks::Data;
-use crate::training::matrix;
+use crate::task::{Data, matrix};
 
 /// Images at once.
 const BATCH: usize = 100;

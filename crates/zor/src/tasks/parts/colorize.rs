@@ -5,7 +5,7 @@ use zor_core::burn::tensor::Device;
 
 use super::color::luminance_of;
 use crate::error::{Error, Result};
-use crate::training::matrix;
+use crate::task::matrix;
 
 /// Tiles at once.
 const BATCH: usize = 64;

@@ -5,9 +5,8 @@ use std::ops::ControlFlow;
 use zor_core::burn::tensor::Device;
 
 use crate::error::Result;
-use crate::report::{Outcome, Report, Row, Watch};
-use crate::settings::Settings;
-use crate::tasks::Data;
+use crate::report::{Report, Row, Watch};
+use crate::task::{Data, Outcome, Plan};
 use crate::training::{self, Method, Training};
 
 /// The name of the network under backpropagation in tables.
@@ -20,10 +19,10 @@ pub fn train_backprop(
     watch: &mut dyn Watch,
     report: &mut Report,
 ) -> Option<Training> {
-    if !outcome.settings.baseline || watch.is_stopped() {
+    if !outcome.plan.settings.baseline || watch.is_stopped() {
         return None;
     }
-    let found = train_with_autodiff(outcome.settings, outcome.data, outcome.device, watch);
+    let found = train_with_autodiff(outcome.plan, outcome.data, outcome.device, watch);
     report.keep(found).flatten()
 }
 
@@ -33,17 +32,17 @@ pub fn train_backprop(
 /// # Errors
 /// When a layer has no counterpart under autodiff, or the training fails.
 pub fn train_with_autodiff(
-    settings: &Settings,
+    plan: &Plan,
     data: &Data,
     device: &Device,
     watch: &mut dyn Watch,
 ) -> Result<Option<Training>> {
     watch.start(
         "backprop",
-        settings.steps,
-        &format!("{} steps of the same network", settings.steps),
+        plan.settings.steps,
+        &format!("{} steps of the same network", plan.settings.steps),
     );
-    let trained = training::run(settings, data, device, Method::Autodiff, &mut |training| {
+    let trained = training::run(plan, data, device, Method::Autodiff, &mut |training| {
         watch.step(training.steps, &mut || headline(training));
         if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

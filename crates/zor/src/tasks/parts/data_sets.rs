@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use zor_data::{Cifar10, FashionMnist, Locations};
 
-use super::images::LoadedSet;
+use super::loaded_set::LoadedSet;
 use crate::error::Result;
 use crate::settings::{TrainingSize, unknown};
 

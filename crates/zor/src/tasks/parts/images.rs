@@ -1,105 +1,20 @@
 //! Images of a task: a named data set or a user's own, and the part of them that a training learns
 //! from.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use zor_core::Random;
-use zor_data::{
-    Augmented, Cifar10, ClassMatch, Examples, FashionMnist, ImageShape, Images, Locations, Reading,
-    Source, npy,
-};
+use zor_data::{Augmented, ClassMatch, Examples, ImageShape, Images, Locations, Reading, Source};
 
 use super::data_sets::DataSet;
+use super::loaded_set::{LoadedSet, read};
 use super::selection;
-use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::error::{Error, Result, listed};
 use crate::settings::{Selection, Settings, TrainingSize};
-use crate::tasks::{Data, DataLocation, EvaluationSet, Predict, Task};
-use crate::training::evaluate::{Evaluation, Score, evaluate_with};
-use crate::training::warnings::list;
+use crate::task::{Data, DataLocation, EvaluationSet, Model, Plan, Score};
 
 /// Separates the selection of images from other uses of a seed.
 const SELECTION_STREAM: u64 = 0x0063_686f_6963_6531;
-
-/// Of a user's own images, one of each this many is evaluated on.
-const OWN_EVALUATED: usize = 10;
-
-/// A whole data set.
-#[derive(Clone, Debug)]
-pub struct LoadedSet {
-    /// Training images.
-    pub train: Images,
-    /// Test images, if they are there.
-    pub test: Option<Images>,
-    /// The place that they came from.
-    pub source: Source,
-    /// Whether they are a user's own.
-    pub own: bool,
-}
-
-impl From<FashionMnist> for LoadedSet {
-    fn from(set: FashionMnist) -> Self {
-        Self { train: set.train, test: set.test, source: set.source, own: false }
-    }
-}
-
-impl From<Cifar10> for LoadedSet {
-    fn from(set: Cifar10) -> Self {
-        Self { train: set.train, test: Some(set.test), source: set.source, own: false }
-    }
-}
-
-impl LoadedSet {
-    /// A user's own images, from a folder ([`zor_data::folder`]; with the feature `images`) or an
-    /// array ([`zor_data::npy`]). Every tenth is kept for evaluation.
-    ///
-    /// # Errors
-    /// When they cannot be read, or are fewer than two.
-    pub fn own(path: &Path, reading: &Reading) -> Result<Self> {
-        let all = read(path, reading)?;
-        let evaluated = |i: usize| (i + 1).is_multiple_of(OWN_EVALUATED.min(all.len()));
-        let (test, train): (Vec<_>, Vec<_>) = (0..all.len()).partition(|&i| evaluated(i));
-        if test.is_empty() || train.is_empty() {
-            return Err(Error::input(format!(
-                "{}: it has {} image; one more is needed, because every tenth (of fewer, the last) is evaluated on and not learned from",
-                path.display(),
-                all.len()
-            )));
-        }
-        let (train, test) = (all.select(&train)?, Some(all.select(&test)?));
-        Ok(Self { train, test, source: Source::Folder(path.to_path_buf()), own: true })
-    }
-}
-
-/// A user's own images, all of them.
-///
-/// # Errors
-/// When they cannot be read.
-pub fn read(path: &Path, reading: &Reading) -> Result<Images> {
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
-        if *reading != Reading::default() {
-            return Err(Error::in_file(
-                path,
-                "resize, crop and skip_damaged are for folders of pictures; an array has one size",
-            ));
-        }
-        return Ok(npy::read(path)?);
-    }
-    if path.exists() && !path.is_dir() {
-        return Err(Error::in_file(
-            path,
-            "it is neither a folder of images nor a .npy file; give the folder that has the images",
-        ));
-    }
-    #[cfg(feature = "images")]
-    return Ok(zor_data::folder::read_with(path, reading)?);
-    #[cfg(not(feature = "images"))]
-    Err(Error::input(format!(
-        "{}: it is no .npy file, and folders of images need the feature 'images'",
-        path.display()
-    )))
-}
 
 /// The images inside examples of an image task.
 ///
@@ -160,7 +75,7 @@ impl Subject {
         self.set.ok_or_else(|| {
             Error::input(format!(
                 "{} learns from your own images; give a folder of them, or a .npy file, with --data",
-                settings.task.name()
+                settings.task
             ))
         })
     }
@@ -224,7 +139,7 @@ impl Subject {
         }
         if let Some(remedy) = (self.check)(settings, train.shape()) {
             let ImageShape { height, width, .. } = train.shape();
-            let (name, task) = (train.name(), settings.task.name());
+            let (name, task) = (train.name(), &settings.task);
             return Err(Error::input(format!(
                 "{name}: images of {width}x{height} for {task}: {remedy}"
             )));
@@ -261,12 +176,12 @@ impl Subject {
     ) -> Result<Vec<EvaluationSet>> {
         let mut sets = Vec::new();
         if let Some(path) = &place.data {
-            sets.push(("your own images".to_owned(), read(path, &model.settings.reading())?));
+            sets.push(("your own images".to_owned(), read(path, &model.plan.settings.reading())?));
         } else {
-            let set = self.named_set(&model.settings)?;
+            let set = self.named_set(&model.plan.settings)?;
             let loaded = set.load(&Locations::from_environment(place.data_dir.clone()))?;
             let few = matches!(
-                crate::settings::Settings::of(model.settings.task).training_size(),
+                Plan::of(model.plan.task).settings.training_size(),
                 TrainingSize::PerClass(_)
             );
             if let Some(validation) = set.validation().filter(|_| few || loaded.test.is_none()) {
@@ -303,7 +218,7 @@ impl Subject {
         place: &DataLocation,
         channels: Option<usize>,
     ) -> Result<(Data, Vec<String>)> {
-        let settings = place.settings(&model.settings);
+        let settings = place.settings(&model.plan.settings);
         let mut all = match &place.data {
             Some(path) => LoadedSet::own(path, &settings.reading())?,
             None => {
@@ -339,17 +254,9 @@ pub fn learned_from(data: &Data, settings: &Settings) -> Result<Arc<dyn Examples
     })
 }
 
-/// Evaluates images that a task predicts, with values in [0, 1].
-///
-/// # Errors
-/// When a prediction fails.
-pub(crate) fn evaluate(
-    task: &dyn Task,
-    of: &Evaluation<'_>,
-    predict: &mut Predict<'_>,
-) -> Result<Score> {
-    let score = evaluate_with(task, of, predict)?;
-    Ok(Score::of_images(score.deviation, score.samples))
+/// The score of predictions that are images, with values in [0, 1].
+pub(crate) fn scored(score: &Score) -> Score {
+    Score::of_images(score.deviation, score.samples)
 }
 
 /// A user's images with the classes of a model, by name, in the order of its outputs. Images of
@@ -417,11 +324,11 @@ pub(crate) fn class_warnings(train: &Images) -> Vec<String> {
     if learned.len() == 1 {
         found.push(format!(
             "all images are of one class, {}: there is nothing to tell apart",
-            list(&learned)
+            listed(&learned)
         ));
     }
     if !never.is_empty() {
-        found.push(format!("no image of these classes is learned from: {}", list(&never)));
+        found.push(format!("no image of these classes is learned from: {}", listed(&never)));
     }
     found
 }
@@ -433,11 +340,11 @@ fn remarks(found: &ClassMatch) -> Vec<String> {
         remarks.push(format!(
             "{} images are left out, of classes that the model does not have: {}",
             found.left_out,
-            list(&found.unknown)
+            listed(&found.unknown)
         ));
     }
     if !found.missing.is_empty() {
-        remarks.push(format!("there are no images of these classes: {}", list(&found.missing)));
+        remarks.push(format!("there are no images of these classes: {}", listed(&found.missing)));
     }
     remarks
 }
@@ -446,11 +353,12 @@ fn remarks(found: &ClassMatch) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::tasks::fashion_reconstruction::FASHION_RECONSTRUCTION;
+    use zor_data::FashionMnist;
 
     /// Images of a training: to learn from, and to evaluate on.
     fn split(set: LoadedSet, more: &str) -> Result<(Images, Images)> {
-        let settings = Settings::parse(&format!("task = 'fashion-reconstruction'\n{more}"))?;
-        let data = FASHION_RECONSTRUCTION.subject.split(set, &settings)?;
+        let plan = Plan::parse(&format!("task = 'fashion-reconstruction'\n{more}"))?;
+        let data = FASHION_RECONSTRUCTION.subject.split(set, &plan.settings)?;
         Ok((of(&*data.train)?.clone(), of(&*data.evaluation)?.clone()))
     }
 

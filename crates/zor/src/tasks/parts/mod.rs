@@ -4,9 +4,9 @@ pub mod color;
 pub mod colorization_baselines;
 pub mod colorize;
 pub mod comparison;
-pub mod confusion;
 pub mod data_sets;
 pub mod images;
+pub mod loaded_set;
 pub mod networks;
 pub mod test_time_augmentation;
 

@@ -40,7 +40,7 @@ pub(crate) fn idle_for_images(
     has_hidden: bool,
     has_early_crop: bool,
 ) -> Vec<(&'static str, String)> {
-    let (task, network) = (settings.task.name(), &settings.network);
+    let (task, network) = (&settings.task, &settings.network);
     let mut idle = vec![
         ("target", "it is a column of a table; give data that are a table".to_owned()),
         ("target_kind", "it is for columns of a table".to_owned()),

@@ -120,7 +120,7 @@ mod tests {
     fn examples_are_chosen_by_number_or_class() {
         let choose = |more: &str, labels: Option<&[u32]>| {
             let text = format!("task = 'fashion-classification'\n{more}");
-            let settings = Settings::parse(&text).unwrap();
+            let settings = crate::task::Plan::parse(&text).unwrap().settings;
             learned_from((0..9).collect(), labels, &settings, &mut Random::seeded(1), "rows")
         };
         assert_eq!(choose("", None).unwrap().len(), 9);

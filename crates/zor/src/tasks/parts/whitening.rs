@@ -175,7 +175,7 @@ mod tests {
         let convolution = Conv2dConfig::new(16, 2).frozen();
         let mut network = Network::builder(&[8, 9, 2]).layer(convolution).build(&device).unwrap();
         whiten(&mut network, &images).unwrap();
-        let input = crate::training::matrix(&images.pixels(), images.len(), &device).unwrap();
+        let input = crate::task::matrix(&images.pixels(), images.len(), &device).unwrap();
         let output: Vec<f32> = network.predict(input).unwrap().into_data().iter::<f32>().collect();
         let rows: Vec<&[f32]> = output.chunks_exact(16).collect();
         let mean = |of: &dyn Fn(&[f32]) -> f32| {
@@ -200,7 +200,7 @@ mod tests {
         let mut network = network.build(&device).unwrap();
         let mut random = zor_core::Random::seeded(1);
         let pixels: Vec<f32> = (0..2 * 3072).map(|_| random.uniform()).collect();
-        let input = crate::training::matrix(&pixels, 2, &device).unwrap();
+        let input = crate::task::matrix(&pixels, 2, &device).unwrap();
         let shift = |network: &Network| -> Vec<f32> {
             network.layers()[1].parameters()[1].value().into_data().iter::<f32>().collect()
         };

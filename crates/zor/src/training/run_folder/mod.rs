@@ -5,102 +5,25 @@
 //! `run.json` has the identity and the state, `metrics.jsonl` a line for each evaluation, written
 //! when it is made.
 
+mod files;
+mod lookup;
+pub(crate) mod record;
+
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+pub use self::files::{COLORIZATION, CONFUSION, CURVE, MODEL, RECONSTRUCTIONS, SETTINGS};
+use self::files::{LATEST, LOCK, METRICS, files, list};
+pub use self::lookup::{model_file, run_folder};
+use self::record::utc;
+pub use self::record::{RunRecord, RunState, abandon};
 use super::checkpoint;
 use super::{Point, Training};
 use crate::error::{Error, ErrorKind, Result, shown};
-
-/// The file of a run's state.
-const RECORD: &str = "run.json";
-/// The file of a run's network after its training.
-pub const MODEL: &str = "model.zor";
-/// The file of a run's evaluations.
-const METRICS: &str = "metrics.jsonl";
-/// The file of a run's settings.
-pub const SETTINGS: &str = "config.toml";
-/// The picture of a run's evaluations.
-pub const CURVE: &str = "curve.svg";
-/// The picture of a classifier's mistakes.
-pub const CONFUSION: &str = "confusion.svg";
-/// The picture of images and their reconstructions.
-pub const RECONSTRUCTIONS: &str = "reconstructions.png";
-/// The picture of images in grey and in colour.
-pub const COLORIZATION: &str = "colorization.png";
-/// The pictures that a run may draw.
-const PICTURES: [&str; 4] = [CURVE, CONFUSION, RECONSTRUCTIONS, COLORIZATION];
-/// The name that leads to a task's last run.
-const LATEST: &str = "latest";
-/// The file that is locked while a run writes to its folder.
-const LOCK: &str = ".lock";
-
-/// The state of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunState {
-    /// The training is under way, or its process ended without a word.
-    Running,
-    /// The training reached its last step, and its network is saved.
-    Done,
-    /// The user stopped the training; a checkpoint is saved.
-    Stopped,
-    /// The training ended with an error.
-    Failed,
-}
-
-/// The contents of `run.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunRecord {
-    /// The run's identity.
-    pub run: String,
-    /// The task by name.
-    pub task: String,
-    /// The state.
-    pub state: RunState,
-    /// Steps done when the file was written.
-    pub step: u64,
-    /// Steps of the whole training.
-    pub steps: u64,
-    /// The start in UTC, such as `2026-11-29T10:00:00Z`; of a resumed run, its last start.
-    pub started: String,
-    /// The end in UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<String>,
-    /// The process that writes to the folder.
-    pub process: u32,
-    /// The version of Zor.
-    pub zor: String,
-    /// The reason of a failure or stop.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Figures of the last evaluation by name; null where a figure is infinite or undefined.
-    #[serde(default)]
-    pub metrics: Map<String, Value>,
-}
-
-impl RunRecord {
-    /// Reads the record of a folder; `None` where the folder has none.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or is not a record.
-    pub fn read(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(RECORD);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::file_system(&path, "read it", &error)),
-        };
-        let record = serde_json::from_str(&text)
-            .map_err(|error| Error::in_file(&path, format!("it does not describe a run: {error}")));
-        record.map(Some)
-    }
-}
 
 /// Where a run is going to be written.
 #[derive(Clone, Debug)]
@@ -307,52 +230,12 @@ impl RunFolder {
     }
 }
 
-/// Writes the end of a run into the record of its folder, where the process is about to end without
-/// [`RunFolder::finish`]. A run that has ended stays as it is.
-///
-/// # Errors
-/// When the file system refuses.
-pub fn abandon(folder: &Path, state: RunState, message: &str) -> Result<()> {
-    match RunRecord::read(folder)? {
-        Some(record) if record.state == RunState::Running => {
-            let (ended, message) = (Some(utc(SystemTime::now())), Some(message.to_owned()));
-            RunRecord { state, ended, message, ..record }.write(folder)
-        }
-        _ => Ok(()),
-    }
-}
-
 impl Drop for RunFolder {
     fn drop(&mut self) {
         // A run that never began leaves no empty folder. One that is not empty stays.
         if self.record.is_none() && self.task.is_some() {
             let _ = fs::remove_file(self.path.join(LOCK));
             let _ = fs::remove_dir(&self.path);
-        }
-    }
-}
-
-impl RunRecord {
-    fn write(&self, folder: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::input(format!("{RECORD}: {error}")))?;
-        Ok(zor_io::atomic::write(&folder.join(RECORD), format!("{text}\n").as_bytes())?)
-    }
-
-    /// The record of a run that starts now.
-    pub fn start(run: &str, task: &str, step: u64, steps: u64) -> Self {
-        Self {
-            run: run.to_owned(),
-            task: task.to_owned(),
-            state: RunState::Running,
-            step,
-            steps,
-            started: utc(SystemTime::now()),
-            ended: None,
-            process: std::process::id(),
-            zor: env!("CARGO_PKG_VERSION").to_owned(),
-            message: None,
-            metrics: Map::new(),
         }
     }
 }
@@ -373,107 +256,6 @@ fn line(run: &str, point: &Point) -> Value {
         line[format!("eval_{name}")] = figure;
     }
     line
-}
-
-/// The model file that a path stands for: the file itself, the model in a run's folder, or the last
-/// model of a task's runs.
-///
-/// # Errors
-/// When a folder has no model. The message says what it has and what to do.
-pub fn model_file(path: &Path) -> Result<PathBuf> {
-    let path = follow(path)?;
-    if !path.is_dir() || path.join(MODEL).is_file() {
-        return Ok(if path.is_dir() { path.join(MODEL) } else { path });
-    }
-    if let Some(record) = RunRecord::read(&path)? {
-        let state = match record.state {
-            RunState::Failed => "its run failed",
-            RunState::Stopped => "its run was stopped",
-            RunState::Running | RunState::Done => "its run has not ended",
-        };
-        let remedy = match checkpoint::latest(&path) {
-            Ok(file) => format!(
-                "`zor train --resume {}` continues it, and {} can be used as a model",
-                shown(&path),
-                shown(&file)
-            ),
-            Err(_) => "train again".to_owned(),
-        };
-        return Err(Error::in_file(&path, format!("there is no {MODEL} in it, {state}; {remedy}")));
-    }
-    let runs = runs(&path)?;
-    match runs.iter().find(|run| run.join(MODEL).is_file()) {
-        Some(run) => Ok(run.join(MODEL)),
-        None if runs.is_empty() => Err(Error::in_file(
-            &path,
-            format!("there is no run in it; give a {MODEL}, a run's folder or a task's folder"),
-        )),
-        None => Err(Error::in_file(&path, format!("no run in it has a {MODEL}"))),
-    }
-}
-
-/// The folder of the run that a folder stands for: itself, or a task's last run.
-///
-/// # Errors
-/// When the folder cannot be read.
-pub fn run_folder(path: &Path) -> Result<PathBuf> {
-    let path = follow(path)?;
-    if !path.is_dir() || !files(&path)?.is_empty() {
-        return Ok(path);
-    }
-    Ok(runs(&path)?.into_iter().next().unwrap_or(path))
-}
-
-/// Follows a file that takes the place of a link.
-fn follow(path: &Path) -> Result<PathBuf> {
-    let is_name = path.file_name().is_some_and(|name| name == LATEST);
-    if !is_name || !path.is_file() {
-        return Ok(path.to_path_buf());
-    }
-    let text =
-        fs::read_to_string(path).map_err(|error| Error::file_system(path, "read it", &error))?;
-    Ok(path.with_file_name(text.trim()))
-}
-
-/// The runs in a task's folder, the last first.
-fn runs(task: &Path) -> Result<Vec<PathBuf>> {
-    let latest = follow(&task.join(LATEST))?;
-    // The link's own name says little; the folder that it leads to has one.
-    let latest = fs::read_link(&latest).map_or(latest, |target| task.join(target));
-    let mut found = Vec::new();
-    for entry in list(task)? {
-        if let Ok(Some(record)) = RunRecord::read(&entry)
-            && !entry.is_symlink()
-        {
-            found.push((entry == latest, record.started, entry));
-        }
-    }
-    found.sort();
-    Ok(found.into_iter().rev().map(|(.., path)| path).collect())
-}
-
-/// The names of files in a folder that a run would write.
-fn files(folder: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for path in list(folder)? {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let known = [RECORD, MODEL, METRICS, SETTINGS].contains(&name) || PICTURES.contains(&name);
-        if (known || checkpoint::step_of(name).is_some()) && path.is_file() {
-            found.push(name.to_owned());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// The entries of a folder; none of one that is not there.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let refused = |error: std::io::Error| Error::file_system(folder, "read it", &error);
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry.map_err(refused)?.path())).collect(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(refused(error)),
-    }
 }
 
 /// Locks a folder for this process. On a file system without locks there is none.
@@ -554,27 +336,10 @@ fn name_latest(task: &Path, run: &Path) -> Result<()> {
     Ok(zor_io::atomic::write(&place, format!("{}\n", name.to_string_lossy()).as_bytes())?)
 }
 
-/// A time as RFC 3339 in UTC, to the second. The date is Hinnant's `civil_from_days`
-/// (<https://howardhinnant.github.io/date_algorithms.html>).
-fn utc(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::record::RECORD;
     use super::*;
-    use std::time::Duration;
 
     fn record(run: &str) -> RunRecord {
         RunRecord::start(run, "fashion-reconstruction", 0, 10)
@@ -582,16 +347,6 @@ mod tests {
 
     fn at(path: &Path, overwrite: bool) -> Destination {
         Destination::Folder { path: path.to_path_buf(), overwrite }
-    }
-
-    #[test]
-    fn times_are_written_in_utc() {
-        let at = |seconds| utc(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
-        assert_eq!(at(1_795_915_800), "2026-11-29T01:30:00Z");
     }
 
     #[test]

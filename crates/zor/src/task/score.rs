@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zor_core::ErrorMetrics;
 
-use crate::tasks::parts::confusion::Confusion;
+use super::confusion::Confusion;
 
 /// The result of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -141,7 +141,7 @@ impl Score {
 }
 
 /// Figures by name. One that is infinite or undefined is null.
-pub fn to_json(figures: &[Figure]) -> Map<String, Value> {
+pub(crate) fn to_json(figures: &[Figure]) -> Map<String, Value> {
     figures.iter().map(|figure| (figure.name.clone(), figure.value.into())).collect()
 }
 

@@ -1,0 +1,114 @@
+//! A task with the settings that it is learned with.
+
+use toml::Table;
+
+use super::Task;
+use crate::error::{Error, Result};
+use crate::settings::{OptimizerName, Options, RuleName, Settings, TrainingSize, did_you_mean};
+
+/// A task and the settings of its training.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The task.
+    pub task: &'static dyn Task,
+    /// The settings. [`Settings::task`] is the name of the task.
+    pub settings: Settings,
+}
+
+impl Plan {
+    /// The plan of a task with its own settings.
+    pub fn of(task: &'static dyn Task) -> Self {
+        Self { task, settings: preset(task, &Options::default()) }
+    }
+
+    /// The plan of a task, with the settings that a user gives in place of its own.
+    ///
+    /// # Errors
+    /// When a value cannot be used, or a setting that is given has no effect.
+    pub fn new(task: &'static dyn Task, given: &Options) -> Result<Self> {
+        let preset = Self { task, settings: preset(task, given) };
+        check_network(task, &preset.settings.network)?;
+        let optimizer = preset.settings.optimizer;
+        if given.has("momentum") && optimizer.usual().2.is_none() {
+            return Err(Error::input(format!(
+                "momentum is an option of muon and sgd; the optimizer is {optimizer}"
+            )));
+        }
+        let settings = given.over(&preset.settings)?;
+        let network = preset.settings.network.clone();
+        let plan = Self { task, settings: Settings { network, ..settings } };
+        plan.settings.check()?;
+        task.check(&plan.settings)?;
+        match plan.changed_without_effect(&preset.settings) {
+            Some((key, reason)) => Err(Error::input(format!("{key} has no effect here: {reason}"))),
+            None => Ok(plan),
+        }
+    }
+
+    /// Settings that have no effect with the values of the others, each with the reason.
+    pub(crate) fn without_effect(&self) -> Vec<(&'static str, String)> {
+        let settings = &self.settings;
+        let mut idle = self.task.without_effect(settings);
+        if settings.optimizer == OptimizerName::Adam {
+            let optimizer = settings.optimizer;
+            let reason = format!("the optimizer is {optimizer}; choose adamw, muon or sgd");
+            idle.push(("weight_decay", reason));
+        }
+        if !settings.augment {
+            idle.push(("augmentation", "augment is false".to_owned()));
+        }
+        if settings.training_size() == TrainingSize::All {
+            let reason =
+                "all training examples are learned from; give train_samples or samples_per_class";
+            idle.push(("samples", reason.to_owned()));
+        }
+        idle
+    }
+
+    /// The first setting that differs from another's and changes nothing, with the reason.
+    pub(crate) fn changed_without_effect(
+        &self,
+        others: &Settings,
+    ) -> Option<(&'static str, String)> {
+        let values = |settings: &Settings| Table::try_from(settings).unwrap_or_default();
+        let (mine, theirs) = (values(&self.settings), values(others));
+        self.without_effect().into_iter().find(|(key, _)| mine.get(*key) != theirs.get(*key))
+    }
+}
+
+/// The settings of a task where the user gives none. They may depend on those that are given.
+fn preset(task: &'static dyn Task, given: &Options) -> Settings {
+    let preset = task.preset(given);
+    let network = given.network().unwrap_or_else(|| match &preset.network[..] {
+        "" => task.networks()[0].to_owned(),
+        name => name.to_owned(),
+    });
+    let name = task.name().to_owned();
+    let mut settings = Settings { task: name, network, rule: given.rule(), ..preset };
+    // A preset's learning rate and weight decay are for its own optimizer.
+    let optimizer = given.optimizer().unwrap_or(settings.optimizer);
+    if optimizer != settings.optimizer {
+        (settings.learning_rate, settings.weight_decay, settings.momentum) = optimizer.usual();
+        settings.optimizer = optimizer;
+    } else if settings.momentum.is_none() {
+        settings.momentum = optimizer.usual().2;
+    }
+    if settings.rule == RuleName::Backprop {
+        settings.rule_settings.normalize_signal = false;
+        settings.rule_settings.normalize_presynaptic = false;
+    }
+    settings
+}
+
+fn check_network(task: &dyn Task, name: &str) -> Result<()> {
+    let known = task.networks();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{} has no network '{name}'; {}choose {}",
+        task.name(),
+        did_you_mean(name, known.iter().copied()),
+        known.join(" or ")
+    )))
+}

@@ -1,0 +1,86 @@
+//! A whole set of images: a named data set, or a user's own.
+
+use std::path::Path;
+
+use zor_data::{Cifar10, FashionMnist, Images, Reading, Source, npy};
+
+use crate::error::{Error, Result};
+
+/// Of a user's own images, one of each this many is evaluated on.
+const OWN_EVALUATED: usize = 10;
+
+/// A whole data set.
+#[derive(Clone, Debug)]
+pub struct LoadedSet {
+    /// Training images.
+    pub train: Images,
+    /// Test images, if they are there.
+    pub test: Option<Images>,
+    /// The place that they came from.
+    pub source: Source,
+    /// Whether they are a user's own.
+    pub own: bool,
+}
+
+impl From<FashionMnist> for LoadedSet {
+    fn from(set: FashionMnist) -> Self {
+        Self { train: set.train, test: set.test, source: set.source, own: false }
+    }
+}
+
+impl From<Cifar10> for LoadedSet {
+    fn from(set: Cifar10) -> Self {
+        Self { train: set.train, test: Some(set.test), source: set.source, own: false }
+    }
+}
+
+impl LoadedSet {
+    /// A user's own images, from a folder ([`zor_data::folder`]; with the feature `images`) or an
+    /// array ([`zor_data::npy`]). Every tenth is kept for evaluation.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are fewer than two.
+    pub fn own(path: &Path, reading: &Reading) -> Result<Self> {
+        let all = read(path, reading)?;
+        let evaluated = |i: usize| (i + 1).is_multiple_of(OWN_EVALUATED.min(all.len()));
+        let (test, train): (Vec<_>, Vec<_>) = (0..all.len()).partition(|&i| evaluated(i));
+        if test.is_empty() || train.is_empty() {
+            return Err(Error::input(format!(
+                "{}: it has {} image; one more is needed, because every tenth (of fewer, the last) is evaluated on and not learned from",
+                path.display(),
+                all.len()
+            )));
+        }
+        let (train, test) = (all.select(&train)?, Some(all.select(&test)?));
+        Ok(Self { train, test, source: Source::Folder(path.to_path_buf()), own: true })
+    }
+}
+
+/// A user's own images, all of them.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read(path: &Path, reading: &Reading) -> Result<Images> {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
+        if *reading != Reading::default() {
+            return Err(Error::in_file(
+                path,
+                "resize, crop and skip_damaged are for folders of pictures; an array has one size",
+            ));
+        }
+        return Ok(npy::read(path)?);
+    }
+    if path.exists() && !path.is_dir() {
+        return Err(Error::in_file(
+            path,
+            "it is neither a folder of images nor a .npy file; give the folder that has the images",
+        ));
+    }
+    #[cfg(feature = "images")]
+    return Ok(zor_data::folder::read_with(path, reading)?);
+    #[cfg(not(feature = "images"))]
+    Err(Error::input(format!(
+        "{}: it is no .npy file, and folders of images need the feature 'images'",
+        path.display()
+    )))
+}
