@@ -1,4 +1,4 @@
-//! The command line.
+//! Command-line arguments of `zor`.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::settings::{
 use crate::tasks;
 use crate::{Error, Result};
 
-/// Networks of analog-spike gates that learn by a local correlation rule.
+/// Train neural networks of analog-spike gates with a local correlation rule.
 #[derive(Debug, Parser)]
 #[command(name = "zor", version, about, arg_required_else_help = true)]
 pub(super) struct Arguments {
@@ -28,74 +28,73 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Train a task's network, evaluate it, and write it to a folder
+    /// Train a network on a task, evaluate it, and save it in a run folder
     Train(Box<TrainArguments>),
-    /// List the tasks, or show the networks and settings of one
+    /// List the tasks, or show the networks and settings of one task
     Tasks {
-        /// The task [default: all]
+        /// Task to describe [default: list all tasks]
         #[arg(value_parser = TaskParser)]
         name: Option<String>,
     },
-    /// Evaluate a saved model on its task's data, or on your own
+    /// Evaluate a saved model on the data of its task or on your own data
     Eval(EvalArguments),
     /// Reconstruct your own images with a saved model
     Reconstruct(ReconstructArguments),
-    /// Classify your own images: all classes with their scores, the likeliest first
+    /// Classify your own images; prints the probabilities of all classes, the most likely first
     Classify(ClassifyArguments),
-    /// Give colour to your own pictures, of any size
+    /// Colorize your own images of any size
     Colorize(ColorizeArguments),
     /// Predict a column of your own table with a saved model
     Predict(PredictArguments),
-    /// Describe a model, a checkpoint, a .safetensors file or a .zore program
+    /// Show the layers and metadata of a model, checkpoint, .safetensors file or .zore program
     Info {
-        /// The file, or a run's or task's folder
+        /// File, run folder or task folder
         file: PathBuf,
     },
-    /// Check that a file is undamaged and its values are finite
+    /// Check a file for damage and for values that are infinite or NaN
     Verify {
-        /// A model, a checkpoint, a .safetensors file or a .zore program, or a run's or task's
-        /// folder
+        /// Model, checkpoint, .safetensors file, .zore program, run folder or task folder
         file: PathBuf,
     },
-    /// Write a model in another format: .zor, .safetensors or .npz, by the names' endings
+    /// Convert a model between .zor and .safetensors, or to .npz; the file names select the formats
     Convert(ConvertArguments),
-    /// Write a model as a .zore program, which zor-edge runs on small devices and in browsers
+    /// Export a model as a .zore program, which zor-edge runs on small devices and in browsers
     Export(ExportArguments),
-    /// Find or fetch data sets
+    /// List, locate and download data sets
     #[command(subcommand)]
     Data(DataCommand),
-    /// List the devices that a network can run on, and what is missing for others
+    /// List the devices that can be used, and what the others lack
     Devices(DevicesArguments),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions {
-        /// The shell
+        /// Shell to complete for
         shell: clap_complete::Shell,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct DevicesArguments {
-    /// Only this device, such as cuda or cuda:1 [default: all]
+    /// Use only this device, such as cuda or cuda:1 [default: all]
     #[arg(long, value_name = "NAME")]
     pub(super) device: Option<String>,
-    /// Compare the results of each device with the CPU's
+    /// Compare the results of each device with those of the CPU
     #[arg(long)]
     pub(super) verify: bool,
-    /// Time matrix products and training steps on each device
+    /// Benchmark matrix multiplication and training steps on each device
     #[arg(long)]
     pub(super) time: bool,
-    /// Time only steps of a network with these sizes, such as 784-64-784
+    /// Benchmark only training steps of a dense network with these layer sizes, such as 784-64-784
     #[arg(long, value_name = "SIZES", requires = "time", requires = "batch")]
     pub(super) network: Option<Sizes>,
-    /// Rows of the batch that --network learns from
+    /// Batch size for --network
     #[arg(long, value_name = "N", requires = "network", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch: Option<u32>,
-    /// How exactly GPUs multiply matrices: f32, tf32 or bf16
+    /// Precision of matrix multiplication on GPUs: f32, tf32 or bf16
     #[arg(long, default_value = "f32", requires = "time")]
     pub(super) precision: Precision,
 }
 
-/// Inputs, hidden units and outputs of a network.
+/// Numbers of inputs, hidden units and outputs of a network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes(pub(super) [usize; 3]);
 
@@ -112,83 +111,83 @@ impl std::str::FromStr for Sizes {
     }
 }
 
-/// Flags for settings: each is the key of its name in a file of settings.
+/// Flags for settings, named like the keys of a TOML file.
 #[derive(Debug, Args, Serialize)]
 struct SettingFlags {
-    /// The network; `zor tasks TASK` lists those of a task
+    /// Network architecture; `zor tasks TASK` lists those of a task
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
-    /// The rule: default, classic or backprop
+    /// Learning rule: default, classic or backprop
     #[arg(long)]
     rule: Option<RuleName>,
-    /// Training steps
+    /// Number of training steps
     #[arg(long, value_name = "N", value_parser = whole)]
     steps: Option<u64>,
-    /// Examples in a batch
+    /// Batch size
     #[arg(long, value_name = "N", value_parser = whole_size)]
     batch: Option<usize>,
-    /// The highest learning rate
+    /// Peak learning rate
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f32>,
-    /// The course of the learning rate: constant, cosine or linear
+    /// Learning-rate schedule: constant, cosine or linear
     #[arg(long)]
     schedule: Option<ScheduleName>,
-    /// The optimizer: muon, adamw, adam or sgd
+    /// Optimizer: muon, adamw, adam or sgd
     #[arg(long)]
     optimizer: Option<OptimizerName>,
-    /// The way that classes of different sizes count alike: none, weights or sampling
-    /// [default: none]
+    /// Compensation for classes of different sizes: none, weights (weight the errors) or sampling
+    /// (draw all classes equally often) [default: none]
     #[arg(long, value_name = "WAY")]
     class_balance: Option<ClassBalance>,
-    /// Units of a hidden layer
+    /// Number of units in each hidden layer
     #[arg(long, value_name = "N", value_parser = whole_size)]
     hidden: Option<usize>,
-    /// Share of hidden outputs that are not zero, such as 0.1, for small devices (`zor export`); 1
-    /// leaves gates alone
+    /// Target fraction of hidden units that fire, such as 0.1. Silent units cost nothing on small
+    /// devices (`zor export`). 1 turns the target off
     #[arg(long, value_name = "SHARE")]
     target_spike_rate: Option<f32>,
-    /// Training examples: a number or 'all'
+    /// Number of training examples, or 'all'
     #[arg(long, value_name = "N|all", conflicts_with = "samples_per_class")]
     train_samples: Option<Count>,
-    /// Training examples of each class
+    /// Number of training examples per class
     #[arg(long, value_name = "N", value_parser = whole_size)]
     samples_per_class: Option<usize>,
-    /// The training examples that are taken: first, or random by the seed
+    /// Training examples to use if not all: the first ones, or random ones
     #[arg(long, value_name = "first|random")]
     samples: Option<Selection>,
-    /// Evaluate on N training examples, of each class its share, instead of the test set, and do
-    /// not learn from them
+    /// Hold out the last N training examples, in proportion to the class sizes, and evaluate on
+    /// them instead of the test set
     #[arg(long, value_name = "N", value_parser = whole_size)]
     hold_out: Option<usize>,
-    /// Seed of weights, batches and random selection
+    /// Random seed for weights, batches, augmentation and the selection of examples
     #[arg(long, value_name = "N", value_parser = whole)]
     seed: Option<u64>,
-    /// CPU threads [default: all cores]
+    /// Number of CPU threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long)]
     device: Option<String>,
-    /// Precision of matrix products on a GPU: f32, tf32 or bf16 [default: f32]
+    /// Precision of matrix multiplication on GPUs: f32, tf32 or bf16 [default: f32]
     #[arg(long)]
     precision: Option<Precision>,
-    /// The folder of named data sets
+    /// Folder with the named data sets
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Your own data: a folder of PNG, JPEG or WebP files of one size, a .npy file of bytes, or for
-    /// tables a .csv file
+    /// Your own data: a folder of PNG, JPEG or WebP images of equal size, a .npy array of bytes, or
+    /// a .csv file for table tasks
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     data: Option<PathBuf>,
-    /// Scale your pictures to this size, such as 32x32; kept in the model
+    /// Resize your own images to this size, such as 32x32; saved with the model
     #[arg(long, value_name = "SIZE")]
     resize: Option<Size>,
-    /// Cut the centre of this size out of your pictures, after they are scaled; kept in the model
+    /// Centre-crop your own images to this size after resizing; saved with the model
     #[arg(long, value_name = "SIZE")]
     crop: Option<Size>,
-    /// The column of a table that is predicted
+    /// Table column to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// A column of a table that is left out; may be given several times
+    /// Table column to ignore; may be repeated
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignore: Vec<String>,
@@ -196,72 +195,70 @@ struct SettingFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct TrainArguments {
-    /// The task
+    /// Task to train
     #[arg(value_parser = TaskParser)]
     task: Option<String>,
-    /// A TOML file of settings; flags win over it
+    /// Read settings from a TOML file; flags override it
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     flags: SettingFlags,
-    /// Change images at random while learning
+    /// Augment the training images at random
     #[arg(long, conflicts_with = "no_augment")]
     augment: bool,
-    /// Learn from the images without changes
+    /// Turn augmentation off
     #[arg(long)]
     no_augment: bool,
     #[command(flatten)]
     views: ViewArguments,
-    /// Skip damaged pictures among your own
+    /// Skip damaged files among your own images
     #[arg(long)]
     skip_damaged: bool,
-    /// Train with backpropagation for comparison
+    /// Also train a backpropagation baseline
     #[arg(long, conflicts_with = "no_baseline")]
     baseline: bool,
-    /// Do not train with backpropagation
+    /// Skip the backpropagation baseline
     #[arg(long)]
     no_baseline: bool,
-    /// Any setting of `zor tasks TASK`, such as schedule=cosine or augmentation.shift=2; its own
-    /// flag wins over it
+    /// Set any key shown by `zor tasks TASK`, such as schedule=cosine or augmentation.shift=2; the
+    /// dedicated flags override it
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The folder for the model, pictures and figures, which must not have a run
-    /// [default: a new one, runs/TASK/DATE-NUMBER]
+    /// Run folder for the model, pictures and metrics; must not contain a run yet [default: a new
+    /// folder, runs/TASK/DATE-NUMBER]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// Replace the run in the folder of --out; with --resume, checkpoints after the one to continue
-    /// from
+    /// Replace the run in the --out folder; with --resume, remove checkpoints of later steps
     #[arg(long)]
     pub(super) overwrite: bool,
-    /// Save a checkpoint every N steps, from which --resume continues
+    /// Save a checkpoint every N steps, to resume from with --resume
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) checkpoint_every: Option<u64>,
-    /// Number of checkpoints that stay: the last N, and the best
+    /// Keep the last N checkpoints, and the best one
     #[arg(long, value_name = "N", default_value = "3", requires = "checkpoint_every",
           value_parser = at_least_one)]
     pub(super) keep: usize,
-    /// Continue from a checkpoint, a run's folder or a task's folder, with its settings; --steps
-    /// makes the training longer
+    /// Resume from a checkpoint file, or from the latest in a run folder or task folder, with its
+    /// settings; only --steps may be raised to train longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
         "task", "config", "network", "rule", "batch", "learning_rate", "schedule", "optimizer", "hidden", "target_spike_rate", "train_samples",
         "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "set",
     ])]
     pub(super) resume: Option<PathBuf>,
-    /// Start with the weights of a model or checkpoint, and with its settings where no others are
-    /// given
+    /// Initialize the weights from a model or checkpoint; its settings are the defaults
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["network", "rule", "hidden", "resume"])]
     pub(super) from: Option<PathBuf>,
-    /// Print one JSON object as the last line of standard output
+    /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
 }
 
 impl TrainArguments {
-    /// The flags as settings; those with a name of their own win over `--set`.
+    /// Returns the settings given as flags. Dedicated flags override `--set`.
     ///
     /// # Errors
-    /// When `--set` names no setting, a value has no form in TOML, or the current folder, which
-    /// paths start at, cannot be found.
+    /// When a key of `--set` is unknown, a value cannot be written as TOML, or the current folder,
+    /// which relative paths start from, cannot be determined.
     pub(super) fn options(&self) -> Result<Options> {
         for (flag, path) in [("--data", &self.flags.data), ("--data-dir", &self.flags.data_dir)] {
             check_path(flag, path.as_deref())?;
@@ -295,7 +292,8 @@ impl TrainArguments {
     }
 }
 
-/// Settings from `KEY=VALUE`, the key with dots as in TOML. A value that is no TOML is text.
+/// Parses settings from `KEY=VALUE` pairs. Keys may be dotted as in TOML; a value that is not valid
+/// TOML is taken as a string.
 fn settings(pairs: &[String]) -> Result<Options> {
     let mut options = Options::default();
     for pair in pairs {
@@ -314,7 +312,7 @@ fn settings(pairs: &[String]) -> Result<Options> {
     Ok(options)
 }
 
-/// Names of tasks.
+/// Parser for task names.
 #[derive(Clone, Debug)]
 struct TaskParser;
 
@@ -337,8 +335,7 @@ impl TypedValueParser for TaskParser {
     }
 }
 
-/// The command line with the tasks of this program. Where the arguments name a task, the help of
-/// `train` has its settings.
+/// The clap command. If the arguments name a task, the help of `train` lists its settings.
 fn command() -> clap::Command {
     let words = std::env::args_os().skip(1);
     let named = words.into_iter().find_map(|word| tasks::named(word.to_str()?).ok());
@@ -351,7 +348,7 @@ fn command() -> clap::Command {
     })
 }
 
-/// The arguments of the program. Ends the program where they are wrong, or ask for help.
+/// Parses the program's arguments. Exits on errors and after `--help` or `--version`.
 pub(super) fn parse() -> Command {
     let mut matches = command().get_matches();
     match Arguments::from_arg_matches_mut(&mut matches) {
@@ -360,7 +357,7 @@ pub(super) fn parse() -> Command {
     }
 }
 
-/// A completion script.
+/// A shell completion script.
 pub(super) fn completions(shell: clap_complete::Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "zor", &mut script);
@@ -369,58 +366,59 @@ pub(super) fn completions(shell: clap_complete::Shell) -> String {
 
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
-    /// The model: a file, a run's folder or a task's folder
+    /// Model file, run folder or task folder
     #[arg(long, value_name = "MODEL")]
     pub(super) model: PathBuf,
-    /// The folder of named data sets
+    /// Folder with the named data sets
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Your own data, all of them: a folder of images, a .npy file of bytes, or for tables a .csv
-    /// file
+    /// Evaluate on all of your own data instead: a folder of images, a .npy array of bytes, or a
+    /// .csv file for table tasks
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     pub(super) views: ViewArguments,
-    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
-    /// Threads of the CPU [default: all cores]
+    /// Number of CPU threads [default: all cores]
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<usize>,
-    /// Print one JSON object as the last line of standard output
+    /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ReconstructArguments {
-    /// The model: a file, a run's folder or a task's folder
+    /// Model file, run folder or task folder
     #[arg(long, value_name = "MODEL")]
     pub(super) model: PathBuf,
-    /// PNG, JPEG or WebP images of the model's size (clothing: light on black)
+    /// PNG, JPEG or WebP images of the size that the model takes (clothing: light on black)
     #[arg(required = true)]
     pub(super) images: Vec<PathBuf>,
-    /// The picture to write: inputs above, reconstructions below
+    /// Output image: inputs in the top row, reconstructions below
     #[arg(long, value_name = "FILE", default_value = "reconstructions.png")]
     pub(super) out: PathBuf,
-    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
 }
 
-/// Views of an image that predictions are averaged over.
+/// Flags for test-time augmentation.
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct ViewArguments {
-    /// Average predictions of classes over each image and its mirror image
+    /// Test-time augmentation: average class predictions over each image and its mirror image
     #[arg(long)]
     test_time_flip: bool,
-    /// Average predictions of classes over each image and its copies moved by a pixel
+    /// Test-time augmentation: average class predictions over each image and copies shifted by one
+    /// pixel
     #[arg(long)]
     test_time_shift: bool,
 }
 
 impl ViewArguments {
-    /// The settings with these views beside their own.
+    /// Returns the settings with these views added.
     pub(super) fn settings(&self, settings: &Settings) -> Settings {
         Settings {
             test_time_flip: self.test_time_flip || settings.test_time_flip,
@@ -432,103 +430,104 @@ impl ViewArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ClassifyArguments {
-    /// The model: a file, a run's folder or a task's folder, of a task of classification
+    /// Model file, run folder or task folder of a classification task
     #[arg(long, value_name = "MODEL")]
     pub(super) model: PathBuf,
-    /// PNG, JPEG or WebP images of the model's size (clothing: light on black)
+    /// PNG, JPEG or WebP images of the size that the model takes (clothing: light on black)
     #[arg(required = true)]
     pub(super) images: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) views: ViewArguments,
-    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
-    /// Print one JSON object as the last line of standard output
+    /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ColorizeArguments {
-    /// The model: a file, a run's folder or a task's folder, of a task of colorization
+    /// Model file, run folder or task folder of a colorization task
     #[arg(long, value_name = "MODEL")]
     pub(super) model: PathBuf,
-    /// PNG, JPEG or WebP pictures; of those in colour the luminance is taken
+    /// PNG, JPEG or WebP images; only the luminance of colour images is used
     #[arg(required = true)]
     pub(super) images: Vec<PathBuf>,
-    /// The folder for the pictures in colour, as PNG under their own names
+    /// Output folder; each image is written there as PNG under its own name
     #[arg(long, value_name = "DIR", default_value = "colorized")]
     pub(super) out: PathBuf,
-    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PredictArguments {
-    /// The model: a file, a run's folder or a task's folder, of the task table
+    /// Model file, run folder or task folder of the task table
     #[arg(long, value_name = "MODEL")]
     pub(super) model: PathBuf,
-    /// A .csv file with the columns that the model reads, in any order
+    /// .csv file with the columns that the model reads, in any order
     pub(super) table: PathBuf,
-    /// The .csv file to write: the table with its predictions [default: standard output]
+    /// Output .csv file: the table with a column of predictions [default: standard output]
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub(super) out: Option<PathBuf>,
-    /// The device: auto, or one that `zor devices` lists, such as flex, wgpu, cuda or cuda:1
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
-    /// Print one JSON object as the last line of standard output
+    /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ConvertArguments {
-    /// A .zor file (of a checkpoint the model), or a .safetensors file
+    /// .zor or .safetensors file; of a checkpoint, only the model is converted
     pub(super) from: PathBuf,
-    /// The file to write; beside a .safetensors file its digest is written too
+    /// File to write; a .safetensors file is accompanied by a file with its digest
     pub(super) to: PathBuf,
-    /// The type of weights in a .zor file: f32, f16, bf16 or int8
+    /// Data type of the weights in a .zor file: f32, f16, bf16 or int8
     #[arg(long, default_value = "f32", value_parser = dtype)]
     pub(super) dtype: DType,
-    /// A model with the layers for a .safetensors file that says nothing of them
+    /// Use this model's architecture for a .safetensors file without Zor's metadata
     #[arg(long, value_name = "MODEL")]
     pub(super) like: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
-    /// The model: a file, a run's folder or a task's folder
+    /// Model file, run folder or task folder
     pub(super) model: PathBuf,
-    /// The format: edge
+    /// Format: edge
     #[arg(long, default_value = "edge")]
     pub(super) format: ExportFormat,
-    /// Weights and values of 8 bits, for a quarter of the memory
+    /// Quantize weights and activations to int8, for a quarter of the memory
     #[arg(long)]
     pub(super) int8: bool,
-    /// The file to write [default: the model's name, ending in .zore]
+    /// File to write [default: the model's name, ending in .zore]
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// The folder of named data sets; the steps of 8 bits are chosen by the task's, and the program
-    /// is compared with the model on it
+    /// Folder with the named data sets; the data set of the task is used to calibrate int8 scales
+    /// and to compare the exported program with the model
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Your own data for that: a folder of images, or a .npy file of bytes
+    /// Use your own data for that: a folder of images, a .npy array of bytes, or a .csv file for
+    /// table tasks
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
-    /// Print one JSON object as the last line of standard output
+    /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// A format of exports.
+/// Export format.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(super) enum ExportFormat {
-    /// A .zore program for zor-edge
+    /// .zore program for zor-edge
     Edge,
 }
 
-/// A number that settings can hold.
+/// Parses an integer that TOML can hold.
 fn whole(text: &str) -> std::result::Result<u64, String> {
     match text.parse::<u64>() {
         Ok(n) if i64::try_from(n).is_ok() => Ok(n),
@@ -558,25 +557,25 @@ fn dtype(name: &str) -> std::result::Result<DType, String> {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DataCommand {
-    /// Show where each data set is found
+    /// Show the location of each data set
     List {
-        /// The folder to look in
+        /// Folder to look in
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
-    /// Download a data set, check it, and keep it in the cache
+    /// Download a data set, verify it, and keep it in the cache
     Fetch {
-        /// The data set: fashion-mnist or cifar-10
+        /// Data set: fashion-mnist or cifar-10
         name: String,
-        /// The folder to put it in [default: the user's cache]
+        /// Folder to download to [default: the user's cache]
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },
-    /// Print the folder of a data set
+    /// Print the location of a data set
     Path {
-        /// The data set: fashion-mnist or cifar-10
+        /// Data set: fashion-mnist or cifar-10
         name: String,
-        /// The folder to look in
+        /// Folder to look in
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
     },

@@ -1,5 +1,5 @@
-//! Settings of a training: the defaults, the task's own, a TOML file and flags, merged in this
-//! order.
+//! Training settings, merged from defaults, the preset of the task, a TOML file and command-line
+//! flags, each overriding the ones before.
 
 mod names;
 mod options;
@@ -20,98 +20,99 @@ pub use names::{
 pub(crate) use names::{did_you_mean, unknown};
 pub use options::Options;
 
-/// The settings of a training. The fields are the keys of a TOML file.
+/// Settings of a training run. The field names are the keys of the TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The name of the task.
+    /// Name of the task.
     pub task: String,
-    /// The network, one of the task's.
+    /// Name of the network architecture, one of [`Task::networks`](crate::task::Task::networks).
     pub network: String,
-    /// The preset of the rule.
+    /// Preset of the learning rule.
     pub rule: RuleName,
-    /// Seed of weights, batches, augmentation and random selection.
+    /// Random seed for weights, batches, augmentation and the selection of examples.
     pub seed: u64,
     /// Number of training steps.
     pub steps: u64,
-    /// Number of examples in a batch.
+    /// Batch size.
     pub batch: usize,
-    /// The optimizer.
+    /// Optimizer.
     pub optimizer: OptimizerName,
-    /// The highest learning rate.
+    /// Peak learning rate.
     pub learning_rate: f32,
-    /// Number of steps in which the learning rate rises from zero, at most half of all.
+    /// Number of steps of linear learning-rate warm-up; at most half of `steps` is used.
     pub warm_up: u64,
-    /// The course of the learning rate after that.
+    /// Learning-rate schedule after warm-up.
     pub schedule: ScheduleName,
-    /// The momentum of Muon or SGD, in [0, 1).
+    /// Momentum of Muon or SGD, in [0, 1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f32>,
     /// Decoupled weight decay.
     pub weight_decay: f32,
-    /// Share of a label that is spread evenly over all classes.
+    /// Label smoothing: fraction of each label's weight that is spread evenly over all classes.
     pub label_smoothing: f32,
-    /// The way that classes of different sizes count alike.
+    /// Compensation for classes of different sizes.
     pub class_balance: ClassBalance,
-    /// Units of a hidden layer.
+    /// Number of units in each hidden layer.
     pub hidden: usize,
-    /// Activation function of the output.
+    /// Activation function of the output layer.
     pub output_activation: Activation,
     /// Number of training examples, or "all".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_samples: Option<Count>,
-    /// Number of training examples of each class.
+    /// Number of training examples per class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples_per_class: Option<usize>,
-    /// The first examples of the set, or random ones, where not all are taken.
+    /// Which training examples are used if not all: the first ones, or random ones.
     pub samples: Selection,
-    /// Whether examples are changed at random while learning.
+    /// Whether training examples are augmented.
     pub augment: bool,
-    /// Relative height and width of the centre crop that the first 3/8 of the steps train on; 1
-    /// turns it off.
+    /// Early progressive resizing: relative height and width of the centre crop used for the first
+    /// 3/8 of the steps; 1 turns it off.
     pub early_crop: f32,
-    /// Number of training examples that are held out for evaluation instead of the test set: of
-    /// each class its share, the last ones.
+    /// Number of training examples that are held out and evaluated on instead of the test set: the
+    /// last ones, in proportion to the class sizes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_out: Option<usize>,
-    /// Whether predictions are averaged over an image and its mirror image.
+    /// Test-time augmentation: whether predictions are averaged over an image and its mirror image.
     pub test_time_flip: bool,
-    /// Whether predictions are averaged over an image and its copies moved by a pixel.
+    /// Test-time augmentation: whether predictions are averaged over an image and copies shifted by
+    /// one pixel.
     pub test_time_shift: bool,
-    /// Whether backpropagation is trained for comparison.
+    /// Whether a backpropagation baseline is trained too.
     pub baseline: bool,
     /// Number of CPU threads; all cores by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// The device, such as `flex`.
+    /// Device name, such as `flex`.
     pub device: String,
-    /// Precision of matrix products on a GPU.
+    /// Precision of matrix multiplication on GPUs.
     pub precision: Precision,
-    /// The folder of named data sets.
+    /// Folder with the named data sets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
-    /// The user's own data in place of a named data set.
+    /// The user's own data, used instead of a named data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// The size that the user's pictures are scaled to, such as `32x32`.
+    /// Size to which the user's own images are resized, such as `32x32`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resize: Option<Size>,
-    /// The size of the centre that is cut out of the user's pictures, after they are scaled.
+    /// Size of the centre crop of the user's own images, taken after resizing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<Size>,
-    /// Whether damaged pictures of the user are skipped.
+    /// Whether damaged files among the user's own images are skipped.
     pub skip_damaged: bool,
-    /// The column of a table that is predicted.
+    /// Table column to predict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The kind of the target: classes or numbers; found by its values by default.
+    /// Kind of the target column: classes or numbers. By default it is inferred from the values.
     pub target_kind: TargetKind,
-    /// Columns of a table that are left out.
+    /// Table columns to ignore.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
-    /// Random changes of images.
+    /// Augmentation options for images.
     pub augmentation: Augment,
-    /// Details of the rule.
+    /// Options of the learning rule.
     pub rule_settings: Rule,
 }
 
@@ -161,16 +162,16 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Settings that repeat the training exactly, as TOML.
+    /// Returns the settings as TOML. A run with them is bit-identical.
     ///
     /// # Errors
-    /// When a value has no form in TOML, such as a seed above 2^63 - 1.
+    /// When a value cannot be written as TOML, such as a seed above 2^63 - 1.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self)
             .map_err(|error| Error::input(format!("the settings cannot be written: {error}")))
     }
 
-    /// Number of examples that the training learns from.
+    /// Returns the number of examples to train on.
     pub fn training_size(&self) -> TrainingSize {
         match (self.samples_per_class, self.train_samples) {
             (Some(n), _) => TrainingSize::PerClass(n),
@@ -179,18 +180,18 @@ impl Settings {
         }
     }
 
-    /// Random changes of images, if there are any.
+    /// Returns the augmentation options, or `None` if augmentation is off.
     pub fn augmentation(&self) -> Option<&Augment> {
         self.augment.then_some(&self.augmentation)
     }
 
-    /// The way that the user's pictures are read.
+    /// Returns the options for reading the user's own images.
     pub fn reading(&self) -> Reading {
         let (resize, crop, skip_damaged) = (self.resize, self.crop, self.skip_damaged);
         Reading { resize, crop, skip_damaged }
     }
 
-    /// The course of the learning rate.
+    /// Returns the learning-rate schedule with its warm-up.
     pub fn learning_rate(&self) -> Schedule {
         let decay = match self.schedule {
             ScheduleName::Constant => Decay::Constant,
@@ -201,7 +202,7 @@ impl Settings {
         Schedule { peak: self.learning_rate, warm_up, decay, steps: self.steps }
     }
 
-    /// The optimizer with its learning rate.
+    /// Builds the optimizer with its learning-rate schedule.
     pub fn build_optimizer(&self) -> Box<dyn Optimizer> {
         let (schedule, momentum) = (self.learning_rate(), self.momentum.unwrap_or(0.0));
         match self.optimizer {
@@ -219,10 +220,10 @@ impl Settings {
         }
     }
 
-    /// Refuses settings that cannot be used, whatever the task.
+    /// Validates the settings that do not depend on the task.
     ///
     /// # Errors
-    /// Names the setting, and the values that it may have.
+    /// When a value is out of range. The message gives the setting and the allowed values.
     pub fn check(&self) -> Result<()> {
         let at_least_one = [
             ("steps", self.steps == 0),
@@ -261,12 +262,13 @@ impl Settings {
     }
 }
 
-/// The name of a network; `mlp` is another name for `dense`.
+/// Resolves the alias `mlp` of the network `dense`.
 fn network_name(name: String) -> String {
     if name == "mlp" { "dense".to_owned() } else { name }
 }
 
-/// Refuses a path that settings cannot hold. `name` is that of its setting or flag.
+/// Rejects a path that is not UTF-8 and so cannot be stored in settings. `name` is the setting or
+/// flag, for the error message.
 pub(crate) fn check_path(name: &str, path: Option<&Path>) -> Result<()> {
     match path {
         Some(path) if path.to_str().is_none() => Err(Error::input(format!(
@@ -277,13 +279,13 @@ pub(crate) fn check_path(name: &str, path: Option<&Path>) -> Result<()> {
     }
 }
 
-/// Largest number of CPU threads: more take longer to start than to compute.
+/// Maximum number of CPU threads; starting more takes longer than the work they would do.
 const MAX_THREADS: usize = 512;
 
-/// Refuses numbers of threads that cannot be worked with.
+/// Validates the number of CPU threads.
 ///
 /// # Errors
-/// When the number is 0 or above 512.
+/// When it is 0 or above 512.
 pub fn check_threads(threads: Option<usize>) -> Result<()> {
     match threads {
         Some(n) if !(1..=MAX_THREADS).contains(&n) => Err(Error::input(format!(

@@ -1,4 +1,4 @@
-//! Values of settings by name, as in TOML files and flags.
+//! Named values of settings, as written in TOML files and flags.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// `did you mean 'NAME'? ` with the known name that is closest to a mistyped one; empty if none is
-/// close.
+/// Returns `did you mean 'NAME'? ` with the known name closest to a mistyped one, or an empty
+/// string if none is close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    /// Jaro-Winkler similarity, from 0 to 1, of a likely typing error.
+    /// Jaro-Winkler similarity, in [0, 1], above which a name counts as a typing error.
     const CLOSE: f64 = 0.8;
     let rated = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
     let closest = rated.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(rate, _)| *rate > CLOSE);
     closest.map_or(String::new(), |(_, known)| format!("did you mean '{known}'? "))
 }
 
-/// An error about a name among known ones. The message names the nearest one, and all.
+/// An error for an unknown name. The message suggests the closest known name and lists all of them.
 pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> Error {
     Error::input(format!(
         "there is no {kind} '{}'; {}choose from {}",
@@ -26,17 +26,17 @@ pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> Error {
     ))
 }
 
-/// Names a value of an enum as in TOML files and flags.
+/// Implements names, parsing and (de)serialization for an enum.
 macro_rules! named {
     ($type:ident { $($variant:ident = $name:literal $(| $synonym:literal)*),+ $(,)? }) => {
         impl $type {
             /// All values.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// All names, as in TOML files and flags.
+            /// All names, as written in TOML files and flags.
             pub const NAMES: &[&str] = &[$($name),+];
 
-            /// The name, as in TOML files and flags.
+            /// Returns the name, as written in TOML files and flags.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
@@ -77,19 +77,19 @@ macro_rules! named {
     };
 }
 
-/// A preset of the rule.
+/// Preset of the learning rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleName {
     /// [`zor_core::Rule::classic`].
     Classic,
-    /// [`zor_core::Rule::default`], as the task tunes it.
+    /// [`zor_core::Rule::default`] with the task's changes.
     Default,
-    /// The default without normalisation, which makes it backpropagation.
+    /// The default rule without normalisation, which makes it backpropagation.
     Backprop,
 }
 named!(RuleName { Classic = "classic", Default = "default", Backprop = "backprop" });
 
-/// An optimizer by name.
+/// Name of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptimizerName {
     /// AdamW.
@@ -98,13 +98,14 @@ pub enum OptimizerName {
     Adam,
     /// Muon.
     Muon,
-    /// Gradient descent with momentum.
+    /// Stochastic gradient descent with momentum.
     Sgd,
 }
 named!(OptimizerName { AdamW = "adamw", Adam = "adam", Muon = "muon", Sgd = "sgd" });
 
 impl OptimizerName {
-    /// Learning rate, weight decay, and momentum if it has one, where a task has none for it.
+    /// Returns learning rate, weight decay and momentum (if the optimizer has one) for tasks that
+    /// have no preset for this optimizer.
     pub(crate) fn usual(self) -> (f32, f32, Option<f32>) {
         match self {
             Self::AdamW => (1e-3, 0.01, None),
@@ -115,55 +116,55 @@ impl OptimizerName {
     }
 }
 
-/// A learning-rate schedule by name.
+/// Name of a learning-rate schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleName {
-    /// One rate for all steps.
+    /// Constant.
     Constant,
-    /// Half a cosine to zero.
+    /// Half a cosine wave, down to zero.
     Cosine,
-    /// A straight line to zero.
+    /// Linear decay to zero.
     Linear,
 }
 named!(ScheduleName { Constant = "constant", Cosine = "cosine", Linear = "linear" });
 
-/// Which examples are taken where not all are.
+/// Which training examples are used if not all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// The first of the set.
+    /// The first ones of the set.
     First,
-    /// Drawn with the seed.
+    /// Random ones, drawn with the seed.
     Random,
 }
 named!(Selection { First = "first", Random = "random" });
 
-/// The way that classes of different sizes count alike.
+/// Compensation for classes of different sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClassBalance {
-    /// Every example counts alike.
+    /// None: every example counts equally.
     None,
-    /// The error of an example has a weight: large for rare classes.
+    /// The error of each example is weighted; rare classes get large weights.
     Weights,
-    /// Classes take turns in batches.
+    /// Batches draw from the classes in turn, so each class is drawn equally often.
     Sampling,
 }
 named!(ClassBalance { None = "none", Weights = "weights", Sampling = "sampling" });
 
-/// Number of examples that a training learns from.
+/// Number of training examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrainingSize {
-    /// A number of each class.
+    /// A number per class.
     PerClass(usize),
-    /// A number of the whole set.
+    /// A total number.
     Total(usize),
-    /// All.
+    /// All of them.
     All,
 }
 
 /// `all` or a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// All.
+    /// All of them.
     All,
     /// A number.
     Number(usize),

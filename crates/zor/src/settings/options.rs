@@ -1,4 +1,5 @@
-//! Settings that a user gives, as a table of keys and values: a TOML file, flags, or both merged.
+//! Settings given by the user, as a table of keys and values: from a TOML file, from flags, or both
+//! merged.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,11 +10,11 @@ use super::Settings;
 use super::names::{Count, OptimizerName, RuleName, TrainingSize, did_you_mean};
 use crate::error::{Error, Result};
 
-/// Keys at the top that are short for keys of a table.
+/// Top-level shorthands for keys inside tables.
 const SHORT: [(&str, &str); 2] =
     [("threshold", "rule_settings"), ("target_spike_rate", "rule_settings")];
 
-/// Keys of which a value given later replaces the others: ways to give one thing.
+/// Mutually exclusive keys; the one given last replaces the other.
 const EXCLUSIVE: [[&str; 2]; 2] = [["train_samples", "samples_per_class"], ["data", "data_dir"]];
 
 /// Settings that a user gives; all others are the task's.
@@ -31,11 +32,11 @@ const EXCLUSIVE: [[&str; 2]; 2] = [["train_samples", "samples_per_class"], ["dat
 pub struct Options(Table);
 
 impl Options {
-    /// The settings in a text of TOML.
+    /// Parses settings from TOML.
     ///
     /// # Errors
-    /// When the text is no TOML, a key is unknown, or a value does not suit its key. The message
-    /// names the line.
+    /// When the text is not valid TOML, a key is unknown, or a value is not valid for its key. The
+    /// message gives the line.
     pub fn parse(text: &str) -> Result<Self> {
         let line = |at: usize| text[..at].matches('\n').count() + 1;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
@@ -51,10 +52,11 @@ impl Options {
         Ok(Self(spelled_out(table)))
     }
 
-    /// The settings in a table.
+    /// Validates settings in a TOML table.
     ///
     /// # Errors
-    /// When a key is unknown, with the closest known one, or a value does not suit its key.
+    /// When a key is unknown or a value is not valid for its key. For an unknown key, the message
+    /// suggests the closest known one.
     pub fn from_table(table: Table) -> Result<Self> {
         for (key, value) in &table {
             check(key, value)?;
@@ -62,11 +64,11 @@ impl Options {
         Ok(Self(spelled_out(table)))
     }
 
-    /// The settings in the JSON object of a model or checkpoint file. Names of earlier versions are
-    /// understood.
+    /// Converts settings from the JSON object in a model or checkpoint file. Key names of earlier
+    /// versions are accepted.
     ///
     /// # Errors
-    /// Those of [`Options::from_table`].
+    /// As [`Options::from_table`].
     pub fn from_json(object: serde_json::Value) -> Result<Self> {
         let mut table = Table::try_from(without_null(object))
             .map_err(|error| Error::input(format!("they are no settings: {error}")))?;
@@ -78,7 +80,7 @@ impl Options {
         Self::from_table(table)
     }
 
-    /// These settings, and the others where these have none.
+    /// Merges with `others`; where both have a key, the value of `self` is used.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         let mut table = others.0;
@@ -86,42 +88,42 @@ impl Options {
         Self(table)
     }
 
-    /// Gives a setting.
+    /// Sets a key.
     ///
     /// # Errors
-    /// When the key is unknown, or the value does not suit it.
+    /// When the key is unknown, or the value is not valid for it.
     pub fn set(&mut self, key: &str, value: impl Into<Value>) -> Result<()> {
         let table = Table::from_iter([(key.to_owned(), value.into())]);
         merge_tables(&mut self.0, Self::from_table(table)?.0);
         Ok(())
     }
 
-    /// Takes a setting back.
+    /// Removes a key.
     pub fn remove(&mut self, key: &str) {
         self.0.remove(key);
     }
 
-    /// Whether a setting is given.
+    /// Whether a key is given.
     pub fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
-    /// A setting that is given.
+    /// Returns the value of a key, if given.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         self.0.get(key)?.clone().try_into().ok()
     }
 
-    /// The rule that is given, or the default.
+    /// Returns the rule preset, or the default one if none is given.
     pub fn rule(&self) -> RuleName {
         self.get("rule").unwrap_or(RuleName::Default)
     }
 
-    /// The network that is given.
+    /// Returns the network name, if given.
     pub fn network(&self) -> Option<String> {
         self.get("network").map(super::network_name)
     }
 
-    /// The optimizer that is given.
+    /// Returns the optimizer, if given.
     pub fn optimizer(&self) -> Option<OptimizerName> {
         self.get("optimizer")
     }
@@ -132,7 +134,7 @@ impl Options {
         rule.is_some_and(|rule| rule.contains_key("target_spike_rate"))
     }
 
-    /// The number of training examples that is given.
+    /// Returns the number of training examples, if given.
     pub fn training_size(&self) -> Option<TrainingSize> {
         match (self.get("samples_per_class"), self.get("train_samples")) {
             (Some(n), _) => Some(TrainingSize::PerClass(n)),
@@ -142,10 +144,10 @@ impl Options {
         }
     }
 
-    /// These settings in place of others.
+    /// Applies these settings on top of `others`.
     ///
     /// # Errors
-    /// When two are given that exclude each other.
+    /// When two mutually exclusive settings are given.
     pub(crate) fn over(&self, others: &Settings) -> Result<Settings> {
         for [one, other] in EXCLUSIVE {
             if self.has(one) && self.has(other) {
@@ -163,7 +165,7 @@ impl Options {
     }
 }
 
-/// Adds the keys of a table to another; where both have one, the table that is added wins.
+/// Merges `added` into `table`; values of `added` replace those in `table`.
 fn merge(table: &mut Table, added: Table) {
     for keys in EXCLUSIVE {
         if keys.iter().any(|key| added.contains_key(*key)) {
@@ -182,7 +184,7 @@ fn merge_tables(table: &mut Table, added: Table) {
     }
 }
 
-/// Moves short keys to their tables.
+/// Moves shorthand keys into their tables.
 fn spelled_out(mut table: Table) -> Table {
     for (key, inside) in SHORT {
         if let Some(value) = table.remove(key) {
@@ -195,7 +197,7 @@ fn spelled_out(mut table: Table) -> Table {
     table
 }
 
-/// Refuses a key that is unknown, and a value that does not suit its key.
+/// Validates a key and its value.
 fn check(key: &str, value: &Value) -> Result<()> {
     let table = spelled_out(Table::from_iter([(key.to_owned(), value.clone())]));
     match Settings::deserialize(table) {
@@ -208,7 +210,8 @@ fn check(key: &str, value: &Value) -> Result<()> {
     }
 }
 
-/// The place of a key in a text, or of the key inside its table that a message quotes first.
+/// Returns the byte position of a key in `text`. For a key inside a table, `message` quotes it
+/// first.
 fn position(text: &str, key: &str, message: &str) -> Option<usize> {
     let table = DeTable::parse(text).ok()?.into_inner();
     let (found, value) = table.iter().find(|(name, _)| name.get_ref() == key)?;
@@ -221,8 +224,8 @@ fn position(text: &str, key: &str, message: &str) -> Option<usize> {
     Some(found.span().start)
 }
 
-/// A parser's message in one line; for an unknown key with the closest of the keys that the message
-/// lists.
+/// Joins the lines of a parser's message. For an unknown key, adds the closest of the expected keys
+/// that the message lists.
 fn explained(message: &str) -> String {
     let line = one_line(message);
     let mut quoted = line.split('`').skip(1).step_by(2);
@@ -241,7 +244,7 @@ fn one_line(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join(" ")
 }
 
-/// JSON without keys whose value is null, which TOML has not.
+/// Removes JSON keys whose value is null, which TOML cannot represent.
 fn without_null(value: serde_json::Value) -> serde_json::Value {
     match value {
         serde_json::Value::Object(object) => object

@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Number of examples by true and predicted class.
+/// Numbers of examples by true and predicted class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
     n_classes: usize,
-    /// Row by row: a row is a true class, a column a predicted one.
+    /// Counts in row-major order: a row for each true class, a column for each predicted class.
     counts: Vec<u32>,
 }
 
 impl Confusion {
-    /// A matrix of `n_classes` classes without examples.
+    /// An empty matrix for `n_classes` classes.
     pub fn new(n_classes: usize) -> Self {
         Self { n_classes, counts: vec![0; n_classes * n_classes] }
     }
 
-    /// Adds an example. One of an unknown class is left out.
+    /// Counts an example. Class indices out of range are ignored.
     pub fn add(&mut self, truth: usize, answer: usize) {
         if truth < self.n_classes && answer < self.n_classes {
             self.counts[truth * self.n_classes + answer] += 1;
@@ -28,17 +28,17 @@ impl Confusion {
         self.n_classes
     }
 
-    /// Numbers of examples by predicted class, for each true class.
+    /// Iterates over the rows: for each true class, the counts by predicted class.
     pub fn rows(&self) -> impl Iterator<Item = &[u32]> {
         self.counts.chunks_exact(self.n_classes.max(1))
     }
 
-    /// Number of examples whose class was predicted.
+    /// Number of correctly classified examples.
     pub fn correct(&self) -> usize {
         self.rows().enumerate().map(|(class, row)| row[class] as usize).sum()
     }
 
-    /// Share of each class that was predicted; none of a class without examples.
+    /// Accuracy of each true class, in [0, 1]; `None` for classes without examples.
     pub fn per_class(&self) -> Vec<Option<f64>> {
         let share = |(class, row): (usize, &[u32])| {
             let all: u32 = row.iter().sum();

@@ -1,4 +1,4 @@
-//! The data of a task: examples to learn from, and sets to evaluate on.
+//! Data of a task: training examples and evaluation sets.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use zor_data::{Batch, Draw, Examples};
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
-/// The examples of a training.
+/// Training and evaluation examples of a training run.
 #[derive(Clone, Debug)]
 pub struct Data {
-    /// Examples to learn from.
+    /// Training examples.
     pub train: Arc<dyn Examples>,
-    /// Examples to evaluate on.
+    /// Evaluation examples.
     pub evaluation: Arc<dyn Examples>,
-    /// A description of the evaluation examples.
+    /// Description of the evaluation examples.
     pub evaluation_name: String,
-    /// A description of the place that the examples come from.
+    /// Description of where the examples come from.
     pub source: String,
     /// Number of classes, or of values to predict.
     pub outputs: usize,
-    /// Names of the classes; none where there are no classes.
+    /// Class names; empty if there are no classes.
     pub class_names: Vec<String>,
-    /// The word for several examples, such as "images".
+    /// Plural noun for the examples in messages, such as "images".
     pub unit: &'static str,
 }
 
 impl Data {
-    /// Examples with a number of outputs.
+    /// Data for a network with `outputs` outputs, without class names.
     pub fn new(
         train: impl Into<Arc<dyn Examples>>,
         evaluation: impl Into<Arc<dyn Examples>>,
@@ -47,32 +47,32 @@ impl Data {
     }
 }
 
-/// A set that a model is evaluated on.
+/// A set to evaluate a model on.
 #[derive(Clone, Debug)]
 pub struct EvaluationSet {
-    /// A description of the set.
+    /// Description of the set.
     pub name: String,
     /// The examples.
     pub examples: Arc<dyn Examples>,
-    /// Differences between the set and the model, as sentences.
+    /// Sentences on how the set differs from the model's training data, for warnings.
     pub remarks: Vec<String>,
     /// Number of examples that are left out.
     pub left_out: usize,
-    /// The word for several examples.
+    /// Plural noun for the examples in messages.
     pub unit: &'static str,
 }
 
-/// A place of data that the user gives for a model.
+/// Location of data to use with a saved model.
 #[derive(Clone, Debug, Default)]
 pub struct DataLocation {
     /// The user's own data.
     pub data: Option<PathBuf>,
-    /// The folder of named data sets.
+    /// Folder with the named data sets.
     pub data_dir: Option<PathBuf>,
 }
 
 impl DataLocation {
-    /// The settings of a model, with all training examples and the data from this place.
+    /// Returns the model's settings with all training examples and the data from this location.
     pub fn settings(&self, settings: &Settings) -> Settings {
         Settings {
             data: self.data.clone(),
@@ -84,7 +84,7 @@ impl DataLocation {
     }
 }
 
-/// All examples of a set, in batches of at most `rows`.
+/// Iterates over all examples of a set in batches of at most `rows`.
 pub fn in_batches(set: &dyn Examples, rows: usize) -> impl Iterator<Item = Batch> + '_ {
     (0..set.len()).step_by(rows.max(1)).map(move |from| {
         let indices: Vec<usize> = (from..(from + rows).min(set.len())).collect();
@@ -94,13 +94,13 @@ pub fn in_batches(set: &dyn Examples, rows: usize) -> impl Iterator<Item = Batch
     })
 }
 
-/// Values as a matrix, row after row.
+/// Copies values in row-major order into a matrix on the device.
 ///
 /// # Shapes
 /// `rows * columns` values -> `[rows, columns]`.
 ///
 /// # Errors
-/// When the values are not `rows` rows of one length.
+/// When the number of values is not a multiple of `rows`.
 pub fn matrix(values: &[f32], rows: usize, device: &Device) -> Result<Tensor<2>> {
     if rows == 0 || !values.len().is_multiple_of(rows) {
         return Err(Error::input(format!(

@@ -1,4 +1,4 @@
-//! Evaluation of predictions, whatever makes them.
+//! Evaluation of predictions of a network, an exported program or a baseline.
 
 use zor_core::burn::tensor::{Device, Tensor};
 use zor_core::{ErrorMetrics, Target, ops, step};
@@ -10,36 +10,36 @@ use super::score::{Figure, Score, Unit};
 use crate::error::Result;
 use crate::settings::Settings;
 
-/// Number of examples that are evaluated at once.
+/// Batch size of evaluations.
 pub(crate) const EVALUATION_BATCH: usize = 100;
 
-/// A function that makes predictions: `[rows, inputs]` -> `[rows, outputs]`.
+/// A prediction function: `[rows, inputs]` -> `[rows, outputs]`.
 pub type Predict<'a> = dyn FnMut(Tensor<2>) -> Result<Tensor<2>> + 'a;
 
-/// The examples that predictions are evaluated on.
+/// The examples to evaluate on and how to read them.
 #[derive(Clone, Copy, Debug)]
 pub struct Evaluation<'a> {
-    /// The settings of the training, or of the model.
+    /// Settings of the training run or the model.
     pub settings: &'a Settings,
-    /// The examples.
+    /// Evaluation examples.
     pub examples: &'a dyn Examples,
-    /// The device of inputs.
+    /// Device for the inputs.
     pub device: &'a Device,
 }
 
-/// Makes the input of a network and its target from a batch.
+/// A function that makes the network's input and its target from a batch.
 pub(crate) type Pair<'a> = dyn Fn(&Batch, &Settings) -> Result<(Tensor<2>, Target)> + 'a;
 
-/// Scores predictions: classes by the share that is right, values by their error.
+/// Scores predictions: top-1 accuracy for classes, errors for values.
 ///
 /// # Errors
-/// When a prediction fails, or the examples do not suit it.
+/// When a prediction fails, or the examples do not fit it.
 pub(crate) fn score(
     of: &Evaluation<'_>,
     pair: &Pair<'_>,
     predict: &mut Predict<'_>,
 ) -> Result<Score> {
-    // Predictions are compared with labels that are not smoothed.
+    // Predictions are compared with the labels without smoothing.
     let settings = Settings { label_smoothing: 0.0, ..of.settings.clone() };
     let mut score = Score { samples: of.examples.len(), ..Score::default() };
     for batch in in_batches(of.examples, EVALUATION_BATCH) {
@@ -70,14 +70,15 @@ fn rmse(deviation: &ErrorMetrics) -> Figure {
     Figure::new("rmse", "RMSE", mean.sqrt(), Unit::Number).smaller_is_better()
 }
 
-/// The column of the largest output of every row.
+/// Returns the column of the largest output of each row.
 pub(crate) fn likeliest(output: Tensor<2>) -> Result<Vec<usize>> {
     let columns = output.dims()[1];
     let values = ops::read(output)?;
     Ok(values.chunks_exact(columns).map(largest).collect())
 }
 
-/// The place of the largest value; the last of equal ones, and 0 where there is none.
+/// Returns the index of the largest value: the last one if several are equal, and 0 if there are
+/// none.
 pub(crate) fn largest(values: &[f32]) -> usize {
     (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap_or(0)
 }

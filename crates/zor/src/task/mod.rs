@@ -1,4 +1,4 @@
-//! The interface of a task, and everything that its methods take and return.
+//! The [`Task`] trait and the types that its methods take and return.
 
 pub(crate) mod confusion;
 pub(crate) mod data;
@@ -27,80 +27,81 @@ use crate::error::Result;
 use crate::report::{Report, Watch};
 use crate::settings::{Options, Settings};
 
-/// One thing that can be learned.
+/// A learning task.
 ///
 /// Three methods have no default: [`name`](Task::name), [`load`](Task::load) and
-/// [`network`](Task::network). With the others left alone, integers among a set's targets are
-/// classes, numbers are values to predict, and a set without targets is reproduced.
+/// [`network`](Task::network). By default, integer targets are class indices, floating-point
+/// targets are values to predict, and a set without targets trains an autoencoder.
 pub trait Task: fmt::Debug + Sync {
-    /// The name, as in `zor train NAME`.
+    /// Returns the name, as in `zor train NAME`.
     fn name(&self) -> &'static str;
 
-    /// A sentence for `zor tasks` and help texts, without a full stop.
+    /// Returns a short description for `zor tasks` and help texts, without a full stop.
     fn about(&self) -> &'static str {
         ""
     }
 
-    /// The networks by name, the default first.
+    /// Returns the names of the network architectures, the default first.
     fn networks(&self) -> &'static [&'static str] {
         &["default"]
     }
 
-    /// The commands beside train, eval and export that take its models, such as `classify`.
+    /// Returns the commands that accept models of this task, such as `classify`, besides train,
+    /// eval and export.
     fn commands(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Settings where the user gives none. They may depend on those that are given.
+    /// Returns the default settings. They may depend on the settings that are given.
     fn preset(&self, _given: &Options) -> Settings {
         Settings::default()
     }
 
-    /// Settings that have no effect beside the others, each with the reason.
+    /// Returns the settings that have no effect given the others, each with the reason.
     fn without_effect(&self, _settings: &Settings) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    /// Refuses settings that the task cannot be learned with.
+    /// Validates the settings of this task.
     ///
     /// # Errors
-    /// Names the setting, and the values that it may have.
+    /// When a value is out of range. The message gives the setting and the allowed values.
     fn check(&self, _settings: &Settings) -> Result<()> {
         Ok(())
     }
 
-    /// Loads the examples of a training. `tell` takes lines for the user, such as the progress of a
-    /// download.
+    /// Loads the training and evaluation examples. `tell` prints a line for the user, such as the
+    /// progress of a download.
     ///
     /// # Errors
-    /// When there are no data, or fewer than the settings ask for.
+    /// When there is no data, or less than the settings require.
     fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data>;
 
-    /// Loads the examples for a model that was trained, as [`Task::load`] does, all of them to
-    /// learn from; their classes are numbered as in the model. The second value has remarks on
-    /// differences.
+    /// Loads the examples for a trained model, as [`Task::load`] does, but with all training
+    /// examples and with the class indices of the model. Also returns sentences on differences
+    /// between data and model.
     ///
     /// # Errors
-    /// When there are no data, or they do not suit the model.
+    /// When there is no data, or it does not fit the model.
     fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
         let data = self.load(&place.settings(&model.plan.settings), &mut |_| {})?;
         Ok((data, Vec::new()))
     }
 
-    /// The sets that `zor eval` evaluates a model on.
+    /// Returns the sets that `zor eval` evaluates a model on.
     ///
     /// # Errors
-    /// Those of [`Task::load_for`].
+    /// As [`Task::load_for`].
     fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
         let (data, remarks) = self.load_for(model, place)?;
         let Data { evaluation_name: name, evaluation: examples, unit, .. } = data;
         Ok(vec![EvaluationSet { name, examples, remarks, left_out: 0, unit }])
     }
 
-    /// The network for inputs of a shape; `outputs` is [`Data::outputs`].
+    /// Returns the network architecture for an input shape; `outputs` is [`Data::outputs`].
     ///
     /// # Errors
-    /// When no network can be made of the settings.
+    /// When the settings do not describe a valid network.
     fn network(
         &self,
         settings: &Settings,
@@ -108,32 +109,32 @@ pub trait Task: fmt::Debug + Sync {
         outputs: usize,
     ) -> Result<NetworkBuilder>;
 
-    /// Prepares a network before its first step.
+    /// Prepares a network before its first training step.
     ///
     /// # Errors
-    /// When the data do not suit the network.
+    /// When the data does not fit the network.
     fn prepare(&self, _network: &mut Network, _settings: &Settings, _data: &Data) -> Result<()> {
         Ok(())
     }
 
-    /// Changes a network before a step, counted from 0.
+    /// Modifies the network before each training step; `step` counts from 0.
     fn before_step(&self, _network: &mut Network, _settings: &Settings, _step: u64) {}
 
-    /// The examples as they are learned from, such as augmented images.
+    /// Returns the examples that batches are drawn from, for example augmented images.
     ///
     /// # Errors
-    /// When the settings do not suit the examples.
+    /// When the settings do not fit the examples.
     fn learned_from(&self, data: &Data, _settings: &Settings) -> Result<Arc<dyn Examples>> {
         Ok(data.train.clone())
     }
 
-    /// The input of a network and its target, from a batch.
+    /// Returns a batch as the network's input and its target.
     ///
     /// # Shapes
-    /// Inputs are `[rows, inputs]`.
+    /// The input is `[rows, inputs]`.
     ///
     /// # Errors
-    /// When the batch's values are not rows of one length.
+    /// When the number of values is not a multiple of the number of rows.
     fn pair(
         &self,
         batch: &Batch,
@@ -159,7 +160,7 @@ pub trait Task: fmt::Debug + Sync {
         Ok((input, target))
     }
 
-    /// The prediction of a network.
+    /// Returns the network's predictions.
     ///
     /// # Shapes
     /// `[rows, inputs]` -> `[rows, outputs]`.
@@ -176,32 +177,31 @@ pub trait Task: fmt::Debug + Sync {
         Ok(network.predict_in(input, workspace)?)
     }
 
-    /// Evaluates predictions of a set, whatever makes them: a network, its export or a baseline.
+    /// Evaluates predictions, whether of a network, its exported program or a baseline.
     ///
     /// # Errors
-    /// When a prediction fails, or the examples do not suit it.
+    /// When a prediction fails, or the examples do not fit it.
     fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
         evaluate_with(self, of, predict)
     }
 
-    /// Notes for model files beside those that every model has.
+    /// Returns metadata for model files, in addition to what every model file has.
     fn notes(&self, data: &Data) -> BTreeMap<String, String> {
         let _ = data;
         BTreeMap::new()
     }
 
-    /// Faults of settings and data with which a training can be run, but its figures mean little:
-    /// sentences with the remedy.
+    /// Returns sentences about settings or data that can be trained with but make the metrics
+    /// meaningless, each with a remedy.
     fn warnings(&self, _settings: &Settings, _data: &Data) -> Vec<String> {
         Vec::new()
     }
 
-    /// Adds comparisons, pictures and figures of the task to the report of a training.
+    /// Adds baselines, pictures and metrics of this task to the report of a training run.
     fn report(&self, _outcome: &Outcome<'_>, _watch: &mut dyn Watch, _report: &mut Report) {}
 }
 
-/// The evaluation of a task that does not define its own: the share of classes that is right, or
-/// the error of values.
+/// The default evaluation: top-1 accuracy for classes, errors for values.
 pub(crate) fn evaluate_with<T: Task + ?Sized>(
     task: &T,
     of: &Evaluation<'_>,
@@ -211,19 +211,19 @@ pub(crate) fn evaluate_with<T: Task + ?Sized>(
     evaluation::score(of, &pair, predict)
 }
 
-/// A training that ended, for [`Task::report`].
+/// A finished training run, for [`Task::report`].
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<'a> {
     /// The task and its settings.
     pub plan: &'a Plan,
-    /// The data.
+    /// Training and evaluation examples.
     pub data: &'a Data,
     /// The trained network.
     pub network: &'a Network,
-    /// Its evaluation.
+    /// Evaluation of the network.
     pub evaluation: &'a Score,
     /// The device.
     pub device: &'a Device,
-    /// The folder of the run.
+    /// Run folder.
     pub folder: &'a Path,
 }

@@ -1,4 +1,4 @@
-//! A saved model with the plan of its training.
+//! A saved model with the settings it was trained with.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,31 +7,31 @@ use zor_core::Network;
 
 use super::Plan;
 
-/// The key of the note with the names of classes, a JSON array.
+/// Metadata key of the class names, a JSON array.
 const CLASSES: &str = "classes";
 
-/// A saved model of `zor train`.
+/// A model saved by `zor train`.
 #[derive(Debug)]
 pub struct Model {
     /// The network.
     pub network: Network,
-    /// The task and the settings of its training.
+    /// The task and the settings of the training run.
     pub plan: Plan,
-    /// The notes of its file.
+    /// Metadata of the file.
     pub notes: BTreeMap<String, String>,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
 }
 
 impl Model {
-    /// The names of the model's classes, in the order of its outputs; `None` if it is not a
+    /// Returns the class names in the order of the outputs, or `None` if the model is not a
     /// classifier.
     pub fn classes(&self) -> Option<Vec<String>> {
         serde_json::from_str(self.notes.get(CLASSES)?).ok()
     }
 }
 
-/// The note of a model with the names of its classes.
+/// Returns the metadata entry with the class names.
 pub(crate) fn note_of_classes(names: &[String]) -> (String, String) {
     (CLASSES.to_owned(), serde_json::json!(names).to_string())
 }

@@ -1,4 +1,4 @@
-//! A task with the settings that it is learned with.
+//! A task with the settings to train it with.
 
 use toml::Table;
 
@@ -6,25 +6,25 @@ use super::Task;
 use crate::error::{Error, Result};
 use crate::settings::{OptimizerName, Options, RuleName, Settings, TrainingSize, did_you_mean};
 
-/// A task and the settings of its training.
+/// A task and the settings to train it with.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The task.
     pub task: &'static dyn Task,
-    /// The settings. [`Settings::task`] is the name of the task.
+    /// Settings; [`Settings::task`] is the name of the task.
     pub settings: Settings,
 }
 
 impl Plan {
-    /// The plan of a task with its own settings.
+    /// A plan with the preset of the task.
     pub fn of(task: &'static dyn Task) -> Self {
         Self { task, settings: preset(task, &Options::default()) }
     }
 
-    /// The plan of a task, with the settings that a user gives in place of its own.
+    /// A plan with the preset of the task, overridden by the user's settings.
     ///
     /// # Errors
-    /// When a value cannot be used, or a setting that is given has no effect.
+    /// When a value is not valid, or a given setting has no effect.
     pub fn new(task: &'static dyn Task, given: &Options) -> Result<Self> {
         let preset = Self { task, settings: preset(task, given) };
         check_network(task, &preset.settings.network)?;
@@ -45,7 +45,7 @@ impl Plan {
         }
     }
 
-    /// Settings that have no effect with the values of the others, each with the reason.
+    /// Returns the settings that have no effect given the others, each with the reason.
     pub(crate) fn without_effect(&self) -> Vec<(&'static str, String)> {
         let settings = &self.settings;
         let mut idle = self.task.without_effect(settings);
@@ -65,7 +65,7 @@ impl Plan {
         idle
     }
 
-    /// The first setting that differs from another's and changes nothing, with the reason.
+    /// Returns the first setting that differs from `others` but has no effect, with the reason.
     pub(crate) fn changed_without_effect(
         &self,
         others: &Settings,
@@ -76,7 +76,7 @@ impl Plan {
     }
 }
 
-/// The settings of a task where the user gives none. They may depend on those that are given.
+/// Returns the task's preset, which may depend on the given settings.
 fn preset(task: &'static dyn Task, given: &Options) -> Settings {
     let preset = task.preset(given);
     let network = given.network().unwrap_or_else(|| match &preset.network[..] {
@@ -85,7 +85,7 @@ fn preset(task: &'static dyn Task, given: &Options) -> Settings {
     });
     let name = task.name().to_owned();
     let mut settings = Settings { task: name, network, rule: given.rule(), ..preset };
-    // A preset's learning rate and weight decay are for its own optimizer.
+    // The learning rate and weight decay of a preset belong to its own optimizer.
     let optimizer = given.optimizer().unwrap_or(settings.optimizer);
     if optimizer != settings.optimizer {
         (settings.learning_rate, settings.weight_decay, settings.momentum) = optimizer.usual();

@@ -1,4 +1,4 @@
-//! Figures of an evaluation.
+//! Metrics of an evaluation.
 
 use std::fmt;
 
@@ -8,69 +8,69 @@ use zor_core::ErrorMetrics;
 
 use super::confusion::Confusion;
 
-/// The result of an evaluation.
+/// Result of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Figures of the task, the most important first.
+    /// Metrics of the task, the most important first.
     #[serde(default)]
     pub figures: Vec<Figure>,
-    /// Error of the outputs; of classes, of their probabilities.
+    /// Errors of the outputs; for classifiers, of the class probabilities.
     pub deviation: ErrorMetrics,
-    /// Number of examples by true and predicted class, where there are classes.
+    /// Confusion matrix; `None` if there are no classes.
     pub confusion: Option<Confusion>,
-    /// Number of examples.
+    /// Number of evaluated examples.
     pub samples: usize,
 }
 
-/// A figure with its name.
+/// A named metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// The key in JSON, such as `psnr_db`.
+    /// Key in JSON, such as `psnr_db`.
     pub name: String,
-    /// The name in tables, such as `PSNR`.
+    /// Label in tables, such as `PSNR`.
     pub label: String,
-    /// The value; shares are in [0, 1].
+    /// Value; percentages are stored as fractions in [0, 1].
     #[serde(with = "any_number")]
     pub value: f64,
-    /// The unit that the value is shown in.
+    /// Unit for display.
     pub unit: Unit,
-    /// Whether a larger value is better.
+    /// Whether larger values are better.
     pub larger_is_better: bool,
 }
 
-/// The unit of a figure.
+/// Unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unit {
-    /// A share, shown in percent.
+    /// Percent; the value is a fraction.
     Percent,
     /// Decibels.
     Decibel,
-    /// A plain number.
+    /// Dimensionless.
     Number,
 }
 
 impl Figure {
-    /// A figure of which larger values are better.
+    /// A metric whose larger values are better.
     pub fn new(name: &str, label: &str, value: f64, unit: Unit) -> Self {
         let (name, label) = (name.to_owned(), label.to_owned());
         Self { name, label, value, unit, larger_is_better: true }
     }
 
-    /// The figure with smaller values being better.
+    /// Marks smaller values as better.
     #[must_use]
     pub fn smaller_is_better(self) -> Self {
         Self { larger_is_better: false, ..self }
     }
 
-    /// Share of examples whose class was predicted.
+    /// Top-1 accuracy: the fraction of examples whose class was predicted.
     pub fn top1(confusion: &Confusion, samples: usize) -> Self {
         let share = confusion.correct() as f64 / samples as f64;
         Self::new("top1", "top-1", share, Unit::Percent)
     }
 
-    /// Peak signal-to-noise ratio of values in [0, 1].
+    /// Peak signal-to-noise ratio for values in [0, 1].
     pub fn psnr(deviation: &ErrorMetrics) -> Self {
         Self::new("psnr_db", "PSNR", deviation.psnr_db(), Unit::Decibel)
     }
@@ -80,12 +80,12 @@ impl Figure {
         Self::new("mae", "MAE", deviation.mae(), Unit::Number).smaller_is_better()
     }
 
-    /// The value in its unit, as a number for axes and columns.
+    /// Returns the value in its unit, for axes and columns.
     pub fn shown_value(&self) -> f64 {
         if self.unit == Unit::Percent { 100.0 * self.value } else { self.value }
     }
 
-    /// The symbol of the unit; empty for plain numbers.
+    /// Returns the unit symbol; empty for dimensionless values.
     pub fn symbol(&self) -> &'static str {
         match self.unit {
             Unit::Percent => "%",
@@ -106,28 +106,28 @@ impl fmt::Display for Figure {
 }
 
 impl Score {
-    /// A score of reproduced values in [0, 1].
+    /// Score of reconstructed values in [0, 1].
     pub fn of_images(deviation: ErrorMetrics, samples: usize) -> Self {
         let figures = vec![Figure::psnr(&deviation), Figure::mae(&deviation)];
         Self { figures, deviation, confusion: None, samples }
     }
 
-    /// The most important figure.
+    /// Returns the most important metric.
     pub fn headline(&self) -> Option<&Figure> {
         self.figures.first()
     }
 
-    /// A figure by name.
+    /// Returns the value of a metric by name.
     pub fn figure(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
     }
 
-    /// The figures by name. One that is infinite or undefined is null.
+    /// Returns the metrics by name; infinite and NaN values become null.
     pub fn to_json(&self) -> Map<String, Value> {
         to_json(&self.figures)
     }
 
-    /// A score of an earlier version, with its figures.
+    /// Adds the metrics to a score saved by an earlier version without them.
     #[must_use]
     pub(crate) fn completed(mut self) -> Self {
         if self.figures.is_empty() && self.samples > 0 {
@@ -140,12 +140,13 @@ impl Score {
     }
 }
 
-/// Figures by name. One that is infinite or undefined is null.
+/// Returns metrics by name; infinite and NaN values become null.
 pub(crate) fn to_json(figures: &[Figure]) -> Map<String, Value> {
     figures.iter().map(|figure| (figure.name.clone(), figure.value.into())).collect()
 }
 
-/// Numbers in JSON; those that are infinite or NaN as text.
+/// Serialization of floating-point numbers as JSON numbers, or as strings if they are infinite or
+/// NaN.
 mod any_number {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
