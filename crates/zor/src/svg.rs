@@ -105,8 +105,8 @@ impl Svg {
             Anchor::Middle => element.attribute("text-anchor", "middle"),
             Anchor::End => element.attribute("text-anchor", "end"),
         };
-        if let Some(colour) = lettering.fill {
-            element = element.attribute("fill", colour);
+        if let Some(color) = lettering.fill {
+            element = element.attribute("fill", color);
         }
         if lettering.is_bold {
             element = element.attribute("font-weight", "bold");
@@ -144,18 +144,18 @@ impl Svg {
 
 impl<'a> Paint<'a> {
     /// An inside without outline.
-    pub const fn fill(colour: &'a str) -> Self {
-        Self { fill: colour, opacity: None, stroke: None }
+    pub const fn fill(color: &'a str) -> Self {
+        Self { fill: color, opacity: None, stroke: None }
     }
 
     /// An outline of a width without inside.
-    pub const fn stroke(colour: &'a str, width: f64) -> Self {
-        Self::fill("none").outlined(colour, width)
+    pub const fn stroke(color: &'a str, width: f64) -> Self {
+        Self::fill("none").outlined(color, width)
     }
 
     /// The same with an outline of a width.
-    pub const fn outlined(mut self, colour: &'a str, width: f64) -> Self {
-        self.stroke = Some((colour, width));
+    pub const fn outlined(mut self, color: &'a str, width: f64) -> Self {
+        self.stroke = Some((color, width));
         self
     }
 
@@ -173,8 +173,8 @@ impl<'a> Lettering<'a> {
     }
 
     /// The same in a colour of CSS.
-    pub const fn fill(mut self, colour: &'a str) -> Self {
-        self.fill = Some(colour);
+    pub const fn fill(mut self, color: &'a str) -> Self {
+        self.fill = Some(color);
         self
     }
 
@@ -223,8 +223,8 @@ impl Element {
         if let Some(opacity) = opacity {
             self = self.number("fill-opacity", opacity, OF_SHARES);
         }
-        if let Some((colour, width)) = stroke {
-            self = self.attribute("stroke", colour).place("stroke-width", width);
+        if let Some((color, width)) = stroke {
+            self = self.attribute("stroke", color).place("stroke-width", width);
         }
         self
     }

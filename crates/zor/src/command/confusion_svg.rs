@@ -40,8 +40,8 @@ fn svg(confusion: &Confusion, names: &[String], identity: &str) -> String {
             let share = f64::from(*count) / f64::from(all);
             let (x, y) = (start(answer), start(truth));
             // What is right is green, what is wrong orange; the root shows what is rare.
-            let colour = if truth == answer { "#0f766e" } else { "#c2410c" };
-            svg.rect([x, y], [cell, cell], Paint::fill(colour).opacity(share.sqrt()));
+            let color = if truth == answer { "#0f766e" } else { "#c2410c" };
+            svg.rect([x, y], [cell, cell], Paint::fill(color).opacity(share.sqrt()));
             if is_named && *count > 0 {
                 let ink = if share > 0.3 { "white" } else { "#334155" };
                 let place = [x + cell / 2.0, y + cell / 2.0 + 4.0];

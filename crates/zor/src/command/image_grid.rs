@@ -57,11 +57,11 @@ pub(super) fn grid(
                 for x in 0..width * scale {
                     let pixel = &image[((y / scale) * width + x / scale) * channels..][..channels];
                     // A gray pixel's one value stands for all three.
-                    let colour = [0, 1, 2].map(|channel: usize| {
+                    let color = [0, 1, 2].map(|channel: usize| {
                         let value = pixel[channel.min(channels - 1)];
                         (value.clamp(0.0, 1.0) * 255.0).round() as u8
                     });
-                    picture.put_pixel((corner.0 + x) as u32, (corner.1 + y) as u32, Rgb(colour));
+                    picture.put_pixel((corner.0 + x) as u32, (corner.1 + y) as u32, Rgb(color));
                 }
             }
         }

@@ -174,9 +174,9 @@ pub(super) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
         let found = colorize::colorize(&network, &grey, [height, width], &device)
             .map_err(|error| Error::in_file(&model, error))?;
         let bytes = found.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8);
-        let colours = RgbImage::from_raw(width as u32, height as u32, bytes.collect());
-        let colours = colours.ok_or_else(|| Error::input("the picture has no pixels"))?;
-        write_png(&colours, &out, &[("run", identity), (SOURCE, &source_name(path))])?;
+        let colored = RgbImage::from_raw(width as u32, height as u32, bytes.collect());
+        let colored = colored.ok_or_else(|| Error::input("the picture has no pixels"))?;
+        write_png(&colored, &out, &[("run", identity), (SOURCE, &source_name(path))])?;
         say!("{}", shown(&out));
     }
     Ok(())

@@ -7,14 +7,14 @@ use crate::report::Report;
 use crate::svg::{Anchor, Lettering, Paint, Svg};
 
 /// Colours of curves: the network's, and those of networks that it is compared with.
-const COLOURS: [&str; 3] = ["#c2410c", "#64748b", "#0f766e"];
+const COLORS: [&str; 3] = ["#c2410c", "#64748b", "#0f766e"];
 
 /// Draws the first figure of each row that has a curve against steps.
 pub(super) fn draw(report: &Report, path: &Path, identity: &str) -> Result<()> {
     let curves = report.rows.iter().filter(|row| !row.curve.is_empty());
     let lines: Vec<Line<'_>> = curves
-        .zip(COLOURS.iter().cycle())
-        .map(|(row, colour)| (row.name.as_str(), *colour, row.curve.clone()))
+        .zip(COLORS.iter().cycle())
+        .map(|(row, color)| (row.name.as_str(), *color, row.curve.clone()))
         .collect();
     let text = svg(&lines, &report.axis, identity);
     Ok(zor_io::atomic::write(path, text.as_bytes())?)
@@ -64,7 +64,7 @@ fn svg(lines: &[Line<'_>], axis: &str, identity: &str) -> String {
     }
     svg.text([(left + right) / 2.0, height - 8.0], "training steps", middle);
     svg.text([16.0, 170.0], axis, middle.turned(-90.0));
-    for (index, (name, colour, points)) in lines.iter().enumerate() {
+    for (index, (name, color, points)) in lines.iter().enumerate() {
         let path: Vec<[f64; 2]> = points
             .iter()
             .filter(|point| is_shown(point.1))
@@ -72,11 +72,11 @@ fn svg(lines: &[Line<'_>], axis: &str, identity: &str) -> String {
             .collect();
         match path[..] {
             [] => {}
-            [point] => svg.circle(point, 3.0, Paint::fill(colour)),
-            _ => svg.line(&path, Paint::stroke(colour, 2.0)),
+            [point] => svg.circle(point, 3.0, Paint::fill(color)),
+            _ => svg.line(&path, Paint::stroke(color, 2.0)),
         }
         let y = bottom - 14.0 - 16.0 * (lines.len() - 1 - index) as f64;
-        svg.text([right - 6.0, y], name, Lettering::new(Anchor::End).fill(colour));
+        svg.text([right - 6.0, y], name, Lettering::new(Anchor::End).fill(color));
     }
     svg.finish()
 }

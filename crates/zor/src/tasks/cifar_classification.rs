@@ -1,4 +1,4 @@
-//! Classification of the ten kinds of things in the 32x32 photographs of CIFAR-10.
+//! Classification of CIFAR-10: 32x32 colour photographs in ten classes.
 
 use zor_core::{NetworkBuilder, Rule};
 use zor_data::{Augment, Border, ImageShape};
@@ -20,7 +20,7 @@ pub static CIFAR_CLASSIFICATION: Classification = Classification {
     network,
 };
 
-/// The remedy for images that the network cannot be made for.
+/// Returns the remedy if the images are too small for the network.
 fn check_size(settings: &Settings, shape: ImageShape) -> Option<&'static str> {
     let is_small = shape.height.min(shape.width) < AIRBENCH_MIN_SIDE;
     (settings.network != "dense" && is_small)
@@ -37,7 +37,7 @@ fn network(settings: &Settings, input: &[usize], classes: usize) -> NetworkBuild
 
 fn preset(given: &Options) -> Settings {
     let convolutions = Settings {
-        // Normalisation learns less here (docs/classification.md).
+        // With normalisation the accuracy is lower here (docs/classification.md).
         rule_settings: match given.rule() {
             RuleName::Classic => stateless(RuleName::Classic),
             _ => inhibited(Rule::default()),
@@ -47,7 +47,7 @@ fn preset(given: &Options) -> Settings {
         optimizer: OptimizerName::Muon,
         learning_rate: 0.05,
         schedule: ScheduleName::Linear,
-        // Weights that decay stay as large as the steps that change them.
+        // Weight decay keeps the weights about as large as the steps that change them.
         momentum: Some(0.6),
         weight_decay: 0.15,
         label_smoothing: 0.2,
@@ -61,7 +61,7 @@ fn preset(given: &Options) -> Settings {
         ..Settings::default()
     };
     match given.network().as_deref() {
-        // Eight times all images.
+        // Eight epochs.
         Some("airbench") => {
             Settings { steps: 800, label_smoothing: 0.1, early_crop: 0.875, ..convolutions }
         }

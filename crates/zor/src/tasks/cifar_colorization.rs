@@ -1,4 +1,4 @@
-//! Colorization of the 32x32 photographs of CIFAR-10.
+//! Colorization of CIFAR-10: 32x32 photographs.
 
 use super::colorization::{self, Colorization};
 use super::parts::data_sets::Cifar10Set;

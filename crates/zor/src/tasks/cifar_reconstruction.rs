@@ -1,5 +1,5 @@
-//! Reconstruction of small colour photographs: an autoencoder with a code of 728 numbers for the
-//! 32x32 images of CIFAR-10.
+//! Reconstruction of CIFAR-10: an autoencoder with a code of 728 values for 32x32 colour
+//! photographs.
 
 use super::parts::data_sets::Cifar10Set;
 use super::parts::images::Subject;

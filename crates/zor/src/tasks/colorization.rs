@@ -1,4 +1,4 @@
-//! Colorization: a network learns the colours of images from their luminance.
+//! Image colorization: a network predicts the colours of images from their luminance.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::task::{
 };
 use crate::training::run_folder::COLORIZATION as PICTURE;
 
-/// Colorization of a user's own images.
+/// Colorization of the user's own images.
 pub static COLORIZATION: Colorization = Colorization {
     name: "colorization",
     about: "Learn to give colour to your own photographs",
@@ -30,7 +30,7 @@ pub static COLORIZATION: Colorization = Colorization {
     preset,
 };
 
-/// A task of colorization, with the part that differs between data sets.
+/// A colorization task: the parts that differ between data sets.
 #[derive(Debug)]
 pub struct Colorization {
     pub(crate) name: &'static str,
@@ -107,13 +107,12 @@ impl Task for Colorization {
         networks.extend(backprop.iter().map(|trained| (BACKPROP, &trained.network)));
         if !watch.is_stopped() {
             let found = colorization_baselines::compare(data, &networks, device);
-            for colours in report.keep(found).unwrap_or_default() {
+            for errors in report.keep(found).unwrap_or_default() {
                 let difference =
-                    Figure::new("ciede2000", "CIEDE2000", colours.difference, Unit::Number);
+                    Figure::new("ciede2000", "CIEDE2000", errors.difference, Unit::Number);
                 let difference = difference.smaller_is_better();
-                let (psnr, mae) =
-                    (Figure::psnr(&colours.deviation), Figure::mae(&colours.deviation));
-                match (colours.name, &backprop) {
+                let (psnr, mae) = (Figure::psnr(&errors.deviation), Figure::mae(&errors.deviation));
+                match (errors.name, &backprop) {
                     ("Zor", _) => {
                         report.rows.iter_mut().take(1).for_each(|row| {
                             row.figures.push(difference.clone());
@@ -138,7 +137,8 @@ impl Task for Colorization {
     }
 }
 
-/// Rows of luminance, of the colours that each network gives, and of the true colours.
+/// Returns a picture with a row of luminance, a row for the colours that each network predicts, and
+/// a row of the true colours.
 fn picture(
     outcome: &Outcome<'_>,
     networks: &[(&'static str, &zor_core::Network)],
@@ -156,7 +156,7 @@ fn picture(
     Ok(Picture::Grid { file: PICTURE, rows, shape })
 }
 
-/// The remedy for images that the network cannot be made for.
+/// Returns the remedy if the images do not fit the network.
 pub(crate) fn check_size(_: &Settings, shape: ImageShape) -> Option<&'static str> {
     if shape.channels != 3 {
         return Some("they are grey; it learns from images in colour");
@@ -165,7 +165,7 @@ pub(crate) fn check_size(_: &Settings, shape: ImageShape) -> Option<&'static str
     (!is_multiple).then_some("its network takes multiples of 4; resize or crop them")
 }
 
-/// Settings that were chosen on photographs.
+/// Preset that was tuned on photographs.
 pub(crate) fn preset(given: &Options) -> Settings {
     Settings {
         rule_settings: stateless(given.rule()),

@@ -1,4 +1,4 @@
-//! Classification of the ten kinds of clothing in the 28x28 images of Fashion-MNIST.
+//! Classification of Fashion-MNIST: 28x28 images of clothing in ten classes.
 
 use super::classification::{self, Classification};
 use super::parts::data_sets::FashionMnistSet;

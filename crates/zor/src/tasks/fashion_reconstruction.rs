@@ -1,5 +1,4 @@
-//! Reconstruction of photographs of clothing: a 784-64-784 autoencoder for the 28x28 images of
-//! Fashion-MNIST.
+//! Reconstruction of Fashion-MNIST: a 784-64-784 autoencoder for 28x28 images of clothing.
 
 use zor_core::{Activation, Rule};
 use zor_data::Augment;
@@ -31,9 +30,9 @@ fn preset(given: &Options) -> Settings {
     Settings { samples_per_class, augment, baseline: true, ..settings }
 }
 
-/// Settings for a number of images of each class, or for many.
+/// Returns the preset for `few` images per class, or for many images if `None`.
 fn tuned(rule: RuleName, few: Option<usize>, augment: bool) -> Settings {
-    // A handful of images is one batch.
+    // A handful of images fits in one batch.
     let (steps, batch) = match few {
         Some(n) if !augment => (500, n.saturating_mul(10).min(256)),
         _ => (1000, 256),
@@ -64,8 +63,8 @@ fn tuned(rule: RuleName, few: Option<usize>, augment: bool) -> Settings {
         ..classic
     };
     match (few, augment) {
-        // A handful of images, over and over: what is not in their span has to decay, and a
-        // presynaptic normalisation by pixel would lead out of the span.
+        // A handful of images, repeated: components outside their span must decay, and presynaptic
+        // normalisation per pixel would leave the span.
         (Some(n), false) => {
             let basis = Settings {
                 rule_settings: Rule {
@@ -80,8 +79,8 @@ fn tuned(rule: RuleName, few: Option<usize>, augment: bool) -> Settings {
             if n > 3 {
                 return basis;
             }
-            // Each batch is the whole set: there is no noise for momentum to average, and a step
-            // without it is cheaper.
+            // Each batch is the whole set: there is no gradient noise for momentum to average, and
+            // steps without it are cheaper.
             Settings {
                 steps: 100,
                 learning_rate: 0.5,
@@ -90,8 +89,7 @@ fn tuned(rule: RuleName, few: Option<usize>, augment: bool) -> Settings {
                 ..basis
             }
         }
-        // Parts of stretched images, put together: more kinds of clothing than the few that were
-        // seen.
+        // Stretched and spliced images show more kinds of clothing than the few training images.
         (Some(_), true) => Settings {
             steps: 1200,
             batch: 128,

@@ -1,6 +1,6 @@
-//! Tasks of Zor, a file each, and their lookup by name.
+//! The built-in tasks, one per file, and their lookup by name.
 //!
-//! The command finds tasks in [`TASKS`] and among those that a program adds with `zor::command`.
+//! The `zor` command finds tasks in [`TASKS`] and those that a program passes to `zor::command`.
 
 pub mod cifar_classification;
 pub mod cifar_colorization;
@@ -21,7 +21,7 @@ pub use saved::plan_of;
 
 use crate::task::Task;
 
-/// All tasks of Zor.
+/// All built-in tasks.
 pub static TASKS: &[&dyn Task] = &[
     &reconstruction::RECONSTRUCTION,
     &classification::CLASSIFICATION,

@@ -1,4 +1,4 @@
-//! Tasks by name: Zor's and those of the program.
+//! Lookup of tasks by name: the built-in ones and those that the program adds.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,10 +7,10 @@ use crate::error::{Error, Result};
 use crate::settings::{Options, unknown};
 use crate::task::{Plan, Task};
 
-/// Tasks of the program beside [`TASKS`].
+/// Tasks added by the program, in addition to [`TASKS`].
 static OWN: Mutex<Vec<&'static dyn Task>> = Mutex::new(Vec::new());
 
-/// Adds tasks to those that are found by name. A task replaces one of its name.
+/// Adds tasks to the lookup. A task replaces an existing one with its name.
 pub fn add(tasks: &[&'static dyn Task]) {
     let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
     for &task in tasks {
@@ -19,41 +19,41 @@ pub fn add(tasks: &[&'static dyn Task]) {
     }
 }
 
-/// All tasks that are found by name.
+/// Returns all tasks of the lookup.
 pub fn all() -> Vec<&'static dyn Task> {
     let own = OWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let is_kept = |task: &&'static dyn Task| own.iter().all(|own| own.name() != task.name());
     TASKS.iter().copied().filter(is_kept).chain(own.iter().copied()).collect()
 }
 
-/// The names of all tasks.
+/// Returns the names of all tasks.
 pub fn names() -> Vec<&'static str> {
     all().iter().map(|task| task.name()).collect()
 }
 
-/// The task with a name.
+/// Finds a task by name.
 ///
 /// # Errors
-/// When there is none. The message names the nearest one, and all.
+/// When the name is unknown. The message suggests the closest known name and lists all of them.
 pub fn named(name: &str) -> Result<&'static dyn Task> {
     let found = all().into_iter().find(|task| task.name() == name);
     found.ok_or_else(|| unknown("task", name, &names()))
 }
 
 impl Plan {
-    /// The plan in a text of TOML: a task by name, and settings in place of its own.
+    /// Parses a plan from TOML: the name of a task, and settings that override its preset.
     ///
     /// # Errors
-    /// Those of [`Options::parse`] and [`Plan::resolve`].
+    /// As [`Options::parse`] and [`Plan::resolve`].
     pub fn parse(text: &str) -> Result<Self> {
         Self::resolve(&Options::parse(text)?)
     }
 
-    /// The plan that a user gives: a task by name, and settings in place of its own.
+    /// Makes a plan from the user's settings: the name of a task, and settings that override its
+    /// preset.
     ///
     /// # Errors
-    /// When no task is named or its name is unknown, a value cannot be used, or a setting that is
-    /// given has no effect.
+    /// When the task is missing or unknown, a value is not valid, or a given setting has no effect.
     pub fn resolve(given: &Options) -> Result<Self> {
         match given.get::<String>("task") {
             Some(name) => Self::new(named(&name)?, given),
@@ -192,7 +192,7 @@ mod tests {
         for (toml, name) in cases {
             refused(&toml, &[name, "no effect"]);
         }
-        // Values in force are no fault, and neither are settings that have an effect.
+        // Values that equal the preset are accepted, and so are settings that have an effect.
         for toml in [
             format!("{TASK}optimizer = 'adam'\nweight_decay = 0.0"),
             format!("{TASK}label_smoothing = 0.0\nearly_crop = 1.0\nhidden = 5"),

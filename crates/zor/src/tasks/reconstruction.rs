@@ -1,5 +1,4 @@
-//! Reconstruction: a network learns to reproduce images through a layer that is narrower than they
-//! are.
+//! Image reconstruction: an autoencoder learns to reproduce images through a bottleneck.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,10 +21,10 @@ use crate::task::{
 };
 use crate::training::run_folder::RECONSTRUCTIONS;
 
-/// Images in a row of the picture, at most.
+/// Maximum number of images in a row of the picture.
 pub(crate) const SHOWN: usize = 16;
 
-/// Reconstruction of a user's own images.
+/// Reconstruction of the user's own images.
 pub static RECONSTRUCTION: Reconstruction = Reconstruction {
     name: "reconstruction",
     about: "Learn to reproduce your own images",
@@ -35,7 +34,7 @@ pub static RECONSTRUCTION: Reconstruction = Reconstruction {
     compares_with: Compared::Backprop,
 };
 
-/// A task of reconstruction, with the part that differs between data sets.
+/// A reconstruction task: the parts that differ between data sets.
 #[derive(Debug)]
 pub struct Reconstruction {
     pub(crate) name: &'static str,
@@ -46,12 +45,12 @@ pub struct Reconstruction {
     pub(crate) compares_with: Compared,
 }
 
-/// The networks that a reconstruction is compared with.
+/// Baselines of a reconstruction task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Compared {
-    /// Two multilayer perceptrons under burn's autodiff and Adam.
+    /// Two multilayer perceptrons, trained with burn's autodiff and Adam.
     Perceptrons,
-    /// The same network under backpropagation.
+    /// The same network, trained with backpropagation.
     Backprop,
 }
 
@@ -154,12 +153,12 @@ impl Task for Reconstruction {
     }
 }
 
-/// Number of images in a row of the picture.
+/// Returns the number of images in a row of the picture.
 pub(crate) fn shown_rows(data: &Data) -> usize {
     SHOWN.min(data.evaluation.len())
 }
 
-/// Pixels of the first evaluation images.
+/// Returns the pixels of the first evaluation images.
 pub(crate) fn shown(data: &Data) -> Result<Vec<f32>> {
     let rows = shown_rows(data);
     let first: Vec<usize> = (0..rows).collect();
@@ -168,7 +167,7 @@ pub(crate) fn shown(data: &Data) -> Result<Vec<f32>> {
     Ok(batches.flat_map(|batch| batch.inputs.numbers().to_vec()).collect())
 }
 
-/// The two multilayer perceptrons; fewer if the user stops them.
+/// Trains the two multilayer perceptrons. Returns fewer if the user stops the training.
 fn train_perceptrons(outcome: &Outcome<'_>, watch: &mut dyn Watch) -> Result<Vec<Baseline>> {
     let Outcome { plan, data, device, .. } = *outcome;
     let mut baselines = Vec::new();
@@ -199,14 +198,14 @@ fn perceptron_row(baseline: &Baseline) -> Row {
     }
 }
 
-/// The remedy for images that the network cannot be made for.
+/// Returns the remedy if the images do not fit the network.
 pub(crate) fn check_size(settings: &Settings, shape: ImageShape) -> Option<&'static str> {
     let is_multiple = shape.height.is_multiple_of(4) && shape.width.is_multiple_of(4);
     (settings.network == "conv" && !is_multiple)
         .then_some("its network takes multiples of 4; resize or crop them")
 }
 
-/// Settings that were chosen on photographs.
+/// Preset that was tuned on photographs.
 pub(crate) fn preset(given: &Options) -> Settings {
     let size = given.training_size().unwrap_or(TrainingSize::All);
     let is_conv = given.network().as_deref() == Some("conv");
@@ -220,14 +219,14 @@ fn tuned(rule: RuleName, is_conv: bool, size: TrainingSize, augment: bool) -> Se
         TrainingSize::Total(n) => n,
         TrainingSize::All => usize::MAX,
     };
-    // Whole photographs, not things on black.
+    // Photographs fill the whole image, unlike clothing on a black background.
     let augmentation = match size {
         TrainingSize::All => Augment::shifts_and_flips(0),
         _ => photographs(),
     };
     let muon = Settings {
-        // No code is sparse here: a linear one of this size is hard to beat, and gates that close
-        // make it smaller.
+        // A sparse code has no advantage here: a linear code of this size is hard to beat, and
+        // closed gates reduce the code's capacity.
         rule_settings: Rule { threshold: -2.0, ..stateless(rule) },
         steps: 500,
         batch: 512,
@@ -249,7 +248,8 @@ fn tuned(rule: RuleName, is_conv: bool, size: TrainingSize, augment: bool) -> Se
         };
     }
     if is_conv {
-        // Early on normalisation helps here too; held out it costs 0.2 dB after 1,200 steps.
+        // Early in training normalisation helps here too; after 1,200 steps it costs 0.2 dB on
+        // held-out images.
         return Settings {
             rule_settings: Rule {
                 normalize_signal: false,
@@ -262,9 +262,9 @@ fn tuned(rule: RuleName, is_conv: bool, size: TrainingSize, augment: bool) -> Se
             ..muon
         };
     }
-    // So few images, over and over, are a basis: what is not in their span has to come out as zero.
-    // A presynaptic normalisation by pixel would lead out of it, larger initial weights would
-    // respond to inputs outside of it, and so would a gate that closes.
+    // So few images, repeated, act as a basis: components outside their span must come out as zero.
+    // Presynaptic normalisation per pixel would leave the span, larger initial weights would
+    // respond to inputs outside it, and so would gates that close.
     if pool <= 1000 && !augment {
         return Settings {
             rule_settings: Rule {
@@ -273,7 +273,7 @@ fn tuned(rule: RuleName, is_conv: bool, size: TrainingSize, augment: bool) -> Se
                 initial_scale: 0.002,
                 ..muon.rule_settings
             },
-            // Directions in which they hardly differ are learned last.
+            // Directions in which the images hardly differ are learned last.
             steps: if pool <= 100 { 100 } else { 500 },
             learning_rate: if pool <= 100 { 0.05 } else { 0.15 },
             batch: pool.min(500),

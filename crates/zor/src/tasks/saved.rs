@@ -1,4 +1,4 @@
-//! Loading of saved models: their task is found by the name in their notes.
+//! Loading of saved models. Their task is found by the name in their metadata.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::training::checkpoint;
 use crate::training::run_folder;
 
 impl Model {
-    /// Loads a model from a file, a run's folder or a task's folder.
+    /// Loads a model from a model file, a run folder or a task folder.
     ///
     /// # Errors
-    /// When there is none, the file is damaged, or its task is unknown.
+    /// When there is no model, the file is damaged, or its task is unknown.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let path = run_folder::model_file(path)?;
         let (network, header) = zor_io::load(&path, device)?;
@@ -23,15 +23,16 @@ impl Model {
         Ok(Self { network, plan, notes: header.notes, path })
     }
 
-    /// The identity of the run that made the model; empty in a file of an earlier version.
+    /// Returns the identity of the run that trained the model; empty for files of an earlier
+    /// version.
     pub fn run(&self) -> &str {
         checkpoint::run_of(&self.notes)
     }
 
-    /// Refuses a model whose task does not have a command.
+    /// Checks that the model's task supports a command.
     ///
     /// # Errors
-    /// Names the tasks that have it, and the commands of the model's task.
+    /// When it does not. The message lists the tasks that do.
     pub fn check_command(&self, command: &str) -> Result<()> {
         if self.plan.task.commands().contains(&command) {
             return Ok(());
@@ -49,26 +50,26 @@ impl Model {
     }
 }
 
-/// The plan in the notes of a model. `path` is its place, for messages.
+/// Restores the plan from a model's metadata. `path` is the file, for error messages.
 ///
 /// # Errors
-/// When its task is unknown.
+/// When the task is unknown.
 pub fn plan_of(notes: &BTreeMap<String, String>, path: &Path) -> Result<Plan> {
     let task = task_of(notes, path)?;
     let options = checkpoint::settings_of(notes).unwrap_or_default();
-    // Settings that an earlier version wrote may be refused today; the task's own are enough to use
-    // a model.
+    // Settings saved by an earlier version may be invalid today; the preset is enough to use a
+    // model.
     Ok(Plan::new(task, &with_task(options, task)).unwrap_or_else(|_| Plan::of(task)))
 }
 
 fn with_task(options: Options, task: &'static dyn Task) -> Options {
     let mut own = Options::default();
-    // The name of a task that is known is always accepted.
+    // Setting the name of a known task cannot fail.
     let _ = own.set("task", task.name());
     own.or(options)
 }
 
-/// The task that a model was trained for.
+/// Returns the task that a model was trained for.
 fn task_of(notes: &BTreeMap<String, String>, path: &Path) -> Result<&'static dyn Task> {
     let name = notes.get("task").map_or("", String::as_str);
     super::named(name).map_err(|_| {

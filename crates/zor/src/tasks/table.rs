@@ -1,4 +1,4 @@
-//! Tables: a network learns to predict a column of a table from its other columns.
+//! Prediction of a column of a table from its other columns.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,14 +28,14 @@ use crate::training::run_folder::CONFUSION;
 /// The task `table`.
 pub static TABLE: TablePrediction = TablePrediction;
 
-/// The key of a model's note with its [`Schema`], a JSON object.
+/// Metadata key of the [`Schema`], a JSON object.
 const SCHEMA: &str = "schema";
-/// Separates the selection of rows from other uses of a seed.
+/// Random stream for the selection of rows, separate from other uses of the seed.
 const SELECTION_STREAM: u64 = 0x7461_626c_6573;
-/// Of the rows of each class, one of each this many is evaluated on.
+/// One of this many rows of each class is an evaluation row.
 const EVALUATED: usize = 5;
 
-/// Prediction of a column of a table: of classes, or of numbers.
+/// Prediction of a table column: classification or regression.
 #[derive(Debug)]
 pub struct TablePrediction;
 
@@ -106,8 +106,8 @@ impl Task for TablePrediction {
                 ),
             ));
         };
-        // Classes are needed before the training rows are known, and means and deviations are those
-        // of the training rows.
+        // The split needs the classes of all rows; means and standard deviations come from the
+        // training rows only.
         let all: Vec<usize> = (0..table.len()).collect();
         let fit = |rows: &[usize]| -> Result<Schema> {
             Ok(Schema::fit(&table, rows, target, settings.target_kind, &settings.ignore)?)
@@ -193,7 +193,7 @@ impl Task for TablePrediction {
     }
 }
 
-/// R², and errors in the unit of the target.
+/// Returns R², and the errors in the unit of the target.
 fn regression(score: &Score, targets: &[f32], deviation: f64) -> Vec<Figure> {
     let n = targets.len().max(1) as f64;
     let mean = targets.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
@@ -208,7 +208,7 @@ fn regression(score: &Score, targets: &[f32], deviation: f64) -> Vec<Figure> {
     ]
 }
 
-/// Rows to learn from, and rows to evaluate on with a description.
+/// Splits the rows into training rows and evaluation rows, with a description of the latter.
 fn split(
     table: &str,
     len: usize,
@@ -248,10 +248,10 @@ fn data(train: Rows, evaluation: Rows, evaluation_name: String, path: &Path) -> 
     }
 }
 
-/// The schema of a model.
+/// Returns the schema of a model.
 ///
 /// # Errors
-/// When the model has none, or it is damaged.
+/// When the model has no schema, or the schema is damaged.
 pub(crate) fn schema(model: &Model) -> Result<Schema> {
     let text = model.notes.get(SCHEMA).ok_or_else(|| {
         Error::in_file(&model.path, "it has no schema of a table; train it again")
@@ -261,7 +261,7 @@ pub(crate) fn schema(model: &Model) -> Result<Schema> {
     })
 }
 
-/// Reads the table that a user gives for a model.
+/// Reads and encodes the user's table for a model.
 fn read_for(model: &Model, place: &DataLocation, target: WithTarget) -> Result<Rows> {
     let path = place.data.as_deref().ok_or_else(|| {
         Error::input("a model of a table needs a table; give a .csv file with --data")
@@ -269,26 +269,26 @@ fn read_for(model: &Model, place: &DataLocation, target: WithTarget) -> Result<R
     Ok(schema(model)?.encode(&Table::read(path)?, target)?)
 }
 
-/// The prediction for a row of a table.
+/// Prediction for one row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prediction {
-    /// A class, and the probability that the network gives it.
+    /// A class with its predicted probability.
     Class {
-        /// The name of the class.
+        /// Class name.
         name: String,
-        /// The probability, in [0, 1].
+        /// Probability, in [0, 1].
         probability: f32,
     },
     /// A number, in the unit of the target.
     Number(f32),
 }
 
-/// Predicts the target of each row of a table. The table has the columns that the model reads, in
-/// any order.
+/// Predicts the target of each row of a table. The table must have the columns that the model
+/// reads, in any order.
 ///
 /// # Errors
-/// When a column is missing, or a cell is not of its column's kind. The message names file, line
-/// and column.
+/// When a column is missing, or a cell does not match the kind of its column. The message gives
+/// file, line and column.
 pub fn predict(model: &Model, table: &Table, device: &Device) -> Result<Vec<Prediction>> {
     let schema = schema(model)?;
     let rows = schema.encode(table, WithTarget::IfPresent)?;

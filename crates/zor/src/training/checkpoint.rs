@@ -1,8 +1,8 @@
-//! Trainings that continue later as if they had never stopped.
+//! Checkpoints: a resumed training ends with the same bits as one that was never interrupted.
 //!
 //! A checkpoint is a model file ([`zor_io::save_checkpoint`]) whose [`Progress`] holds the settings
-//! and the curve. Batches depend on seed and step alone, so that the number of steps is their
-//! generator and their place in the data.
+//! and the learning curve. Batches depend only on the seed and the step, so the number of steps is
+//! the whole state of the random generator and the data loader.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,27 +19,27 @@ use crate::error::{Error, Result, shown};
 use crate::settings::{Options, Settings};
 use crate::task::{Data, Plan, Unit};
 
-/// The key of the digest of the examples learned from.
+/// Metadata key of the digest of the training examples.
 const DATA: &str = "data";
-/// The key of the number of steps done.
+/// Metadata key of the number of steps done.
 const STEPS: &str = "steps";
-/// The key of a run's identity.
+/// Metadata key of the run identity.
 const RUN: &str = "run";
-/// The key of the digest of the file whose weights the training started with.
+/// Metadata key of the digest of the file that the weights were initialized from.
 const FROM: &str = "from";
-/// The key of the settings, a JSON object of [`Settings`].
+/// Metadata key of the settings, a JSON object of [`Settings`].
 const SETTINGS: &str = "settings";
 
-/// The origin of a network: notes for its files.
+/// Provenance of a network, stored as metadata in its files.
 #[derive(Clone, Debug)]
 pub struct Provenance(BTreeMap<String, String>);
 
 impl Provenance {
-    /// The origin of a network that learns with these settings from these examples, from the start
-    /// or from the weights of a file; `from` is the digest of that file.
+    /// Provenance of a network trained with the plan's settings on the training examples. `from` is
+    /// the SHA-256 digest of the file that the weights are initialized from, if any.
     ///
     /// # Errors
-    /// When the settings have no form in JSON.
+    /// When the settings cannot be written as JSON.
     pub fn new(plan: &Plan, data: &Data, from: Option<&str>) -> Result<Self> {
         let Plan { task, settings } = plan;
         let notes = [
@@ -53,7 +53,8 @@ impl Provenance {
         let mut notes = BTreeMap::from(notes.map(|(key, value)| (key.to_owned(), value)));
         notes.extend(task.notes(data));
         let mut settings = to_json(settings)?;
-        // Places and machines differ from user to user, and change no bit.
+        // Paths and the number of threads differ between machines without changing the result; so
+        // does the choice of a baseline.
         if let Some(settings) = settings.as_object_mut() {
             for key in ["threads", "data_dir", "data", "baseline"] {
                 settings.remove(key);
@@ -76,21 +77,22 @@ impl Provenance {
         Ok(Self(notes))
     }
 
-    /// The run's identity: 16 hexadecimal digits of a digest of its settings, the examples learned
-    /// from and the version of Zor. On one machine two runs of one identity compute the same
-    /// values.
+    /// Returns the run identity: 16 hexadecimal digits of a digest of the settings, the training
+    /// examples and the version of Zor. On one machine, two runs with the same identity compute the
+    /// same values.
     pub fn run(&self) -> &str {
         &self.0[RUN]
     }
 
-    /// The origin of a run that continues under its identity, whatever its settings are now.
+    /// Keeps the identity of a resumed run, even if its settings have changed.
     #[must_use]
     pub fn continued(mut self, run: &str) -> Self {
         self.0.insert(RUN.to_owned(), run.to_owned());
         self
     }
 
-    /// The notes, with the number of steps and the figure of the last evaluation.
+    /// Returns the metadata, with the number of steps and the most important metric of the last
+    /// evaluation.
     pub fn notes(&self, training: &Training) -> BTreeMap<String, String> {
         let mut notes = self.0.clone();
         notes.insert(STEPS.to_owned(), training.steps.to_string());
@@ -102,13 +104,13 @@ impl Provenance {
         notes
     }
 
-    /// Whether notes are of this run, at whatever step.
+    /// Whether the metadata of a file belongs to this run, at any step.
     fn is_of(&self, notes: &BTreeMap<String, String>) -> bool {
         notes.get(RUN).map(String::as_str) == Some(self.run())
     }
 }
 
-/// What a training keeps in a checkpoint beside its network.
+/// State of a training in a checkpoint, besides the network.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
@@ -118,15 +120,15 @@ struct Kept {
     train_seconds: f64,
 }
 
-/// A training that was read from a file.
+/// A training read from a checkpoint file.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// The training.
     pub training: Training,
-    /// The identity of its run; `None` in a file of an older Zor.
+    /// Identity of its run; `None` in files of older versions.
     pub run: Option<String>,
     data: String,
-    /// The user's own data that it learned from.
+    /// The user's own data that it was trained on.
     place: Option<PathBuf>,
 }
 
@@ -134,7 +136,7 @@ impl Checkpoint {
     /// Reads a checkpoint.
     ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or is a model and no checkpoint.
+    /// When the file cannot be read, is damaged, or is a model and not a checkpoint.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let (network, header) = zor_io::load(path, device)?;
         let (progress, mut kept) = read(&header, path)?;
@@ -150,10 +152,10 @@ impl Checkpoint {
         Ok(Self { training, run, data, place })
     }
 
-    /// Refuses to continue with other examples, or past the end.
+    /// Checks that the training can be resumed with these settings and examples.
     ///
     /// # Errors
-    /// When the examples learned from were others, or all steps are done.
+    /// When the training examples differ from those of the checkpoint, or all steps are done.
     pub fn check(&self, settings: &Settings, provenance: &Provenance) -> Result<()> {
         let found = &provenance.0[DATA];
         if *found != self.data {
@@ -179,17 +181,17 @@ impl Checkpoint {
     }
 }
 
-/// The settings in the notes of a model, if it is from `zor train`.
+/// Returns the settings in the metadata of a model saved by `zor train`.
 pub fn settings_of(notes: &BTreeMap<String, String>) -> Option<Options> {
     Options::from_json(serde_json::from_str(notes.get(SETTINGS)?).ok()?).ok()
 }
 
-/// The identity of the run in the notes of a model; empty if there is none.
+/// Returns the run identity in the metadata of a model; empty if there is none.
 pub fn run_of(notes: &BTreeMap<String, String>) -> &str {
     notes.get(RUN).map_or("", String::as_str)
 }
 
-/// SHA-256 of bytes, in hexadecimal digits.
+/// Returns the SHA-256 digest of bytes as hexadecimal digits.
 pub fn digest_of(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
@@ -198,7 +200,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The digest of the examples that are learned from.
+/// Returns the digest of the training examples.
 fn digest(data: &Data) -> String {
     format!("sha256 {} of {} {}", data.train.digest(), data.train.len(), data.unit)
 }
@@ -208,18 +210,18 @@ fn to_json(settings: &Settings) -> Result<serde_json::Value> {
         .map_err(|error| Error::input(format!("the settings cannot be written: {error}")))
 }
 
-/// The settings of a checkpoint's training.
+/// Reads the settings of a checkpoint.
 ///
 /// # Errors
-/// When the file cannot be read, is damaged, or is a model and no checkpoint.
+/// When the file cannot be read, is damaged, or is a model and not a checkpoint.
 pub fn options(path: &Path) -> Result<Options> {
     options_of(&zor_io::info(path)?, path)
 }
 
-/// The settings in a checkpoint's header. `path` is its place, for messages.
+/// Returns the settings in the header of a checkpoint. `path` is the file, for error messages.
 ///
 /// # Errors
-/// When it is a model and no checkpoint.
+/// When the file is a model and not a checkpoint.
 pub fn options_of(header: &Header, path: &Path) -> Result<Options> {
     Options::from_json(read(header, path)?.1.options).map_err(|error| error.at(shown(path)))
 }
@@ -234,10 +236,10 @@ fn read<'a>(header: &'a Header, path: &Path) -> Result<(&'a Progress, Kept)> {
     Ok((progress, kept))
 }
 
-/// Saves a training in a folder, as `checkpoint-STEPS.zor`. Returns the file's place.
+/// Saves a training to a folder as `checkpoint-STEPS.zor` and returns the path.
 ///
 /// # Errors
-/// When the network cannot be saved, or the file system refuses.
+/// When the network cannot be read from the device, or the file cannot be written.
 pub fn save(
     training: &mut Training,
     settings: &Settings,
@@ -266,19 +268,18 @@ pub fn save(
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".zor";
 
-/// The newest sound checkpoint of the run in a folder, and the errors of newer ones that are
-/// damaged.
+/// Returns the newest valid checkpoint of the run in a folder, and the errors of newer checkpoints
+/// that are damaged.
 ///
 /// # Errors
-/// When the folder cannot be read, or has no sound checkpoint.
+/// When the folder cannot be read, or has no valid checkpoint.
 pub fn newest(folder: &Path) -> Result<(PathBuf, Vec<Error>)> {
-    // Where the record is damaged, the checkpoints speak for themselves.
+    // If the run record is damaged, every checkpoint in the folder counts.
     let run = RunRecord::read(folder).ok().flatten().map(|record| record.run);
     let mut damaged = Vec::new();
     for path in all(folder)?.into_iter().rev() {
         match zor_io::info(&path) {
-            // A file that another run left here, or that was copied here, does not belong to this
-            // run.
+            // A file of another run, left here or copied here, is skipped.
             Ok(header)
                 if run.is_none()
                     || header.notes.get(RUN).is_none_or(|of| run.as_ref() == Some(of)) =>
@@ -300,15 +301,15 @@ pub fn newest(folder: &Path) -> Result<(PathBuf, Vec<Error>)> {
     ))
 }
 
-/// The newest sound checkpoint of the run in a folder.
+/// Returns the newest valid checkpoint of the run in a folder.
 ///
 /// # Errors
-/// Those of [`newest`].
+/// As [`newest`].
 pub fn latest(folder: &Path) -> Result<PathBuf> {
     newest(folder).map(|(path, _)| path)
 }
 
-/// The steps of the last sound checkpoint in a folder beyond a step, if there are any.
+/// Returns the step of the last valid checkpoint after `step` in a folder, if any.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -321,7 +322,7 @@ pub fn later(folder: &Path, step: u64) -> Result<Option<u64>> {
     Ok(sound.as_ref().and_then(steps))
 }
 
-/// Removes the checkpoints in a folder that are beyond a step.
+/// Removes the checkpoints after `step` in a folder.
 ///
 /// # Errors
 /// When the folder cannot be read, or a file cannot be removed.
@@ -336,8 +337,8 @@ pub fn remove_later(folder: &Path, step: u64) -> Result<()> {
     Ok(())
 }
 
-/// Removes checkpoints of a run from a folder, but for the last `keep` up to the training's step
-/// and the one with the best figure. Later ones stay.
+/// Removes old checkpoints of a run from a folder. Keeps the last `keep` up to the training's step,
+/// the one with the best metric, and those of later steps.
 ///
 /// # Errors
 /// When the folder cannot be read, or a file cannot be removed.
@@ -356,7 +357,7 @@ pub fn prune(
     let mut found = Vec::new();
     for path in all(folder)? {
         let steps = path.file_name().and_then(|name| step_of(name.to_str()?));
-        // A damaged file may be of another run.
+        // A damaged file may belong to another run.
         if steps.is_some_and(|steps| steps <= training.steps)
             && let Ok(header) = zor_io::info(&path)
             && provenance.is_of(&header.notes)
@@ -377,12 +378,12 @@ pub fn prune(
     Ok(())
 }
 
-/// The steps in the name of a checkpoint's file; `None` of another name.
+/// Parses the step from a checkpoint's file name; `None` if it is not a checkpoint.
 pub(crate) fn step_of(name: &str) -> Option<u64> {
     name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
 }
 
-/// Checkpoints in a folder, by steps.
+/// Returns the checkpoints in a folder, ordered by step.
 fn all(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::in_file(folder, "there is no such folder"),

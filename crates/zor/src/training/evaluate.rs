@@ -1,4 +1,4 @@
-//! Evaluation of networks.
+//! Evaluation of networks during and after training.
 
 use zor_core::burn::tensor::Device;
 use zor_core::{Network, Workspace, ops};
@@ -7,10 +7,10 @@ use zor_data::Examples;
 use crate::error::{Error, ErrorKind, Result};
 use crate::task::{Evaluation, Plan, Score};
 
-/// Evaluates a network on a set.
+/// Evaluates a network on a set of examples.
 ///
 /// # Errors
-/// When the examples do not fit the network, or its weights are infinite or NaN.
+/// When the examples do not fit the network, or a weight is infinite or NaN.
 pub fn evaluate(
     network: &Network,
     plan: &Plan,
@@ -25,8 +25,8 @@ pub fn evaluate(
     })
 }
 
-/// Refuses a network with weights that are infinite or NaN: gates would hide them, and its figures
-/// would mean nothing.
+/// Checks that all weights are finite. Gates can hide infinite and NaN weights, so the metrics
+/// would look valid.
 fn check_finite(network: &Network) -> Result<()> {
     match network.tensors().into_iter().find(|(.., tensor)| !ops::all_finite(&tensor.value())) {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! Memory that a training needs, counted before it is taken.
+//! Memory requirements of a training, checked before anything is allocated.
 
 use std::fs;
 use std::path::Path;
@@ -11,19 +11,20 @@ use crate::settings::{OptimizerName, Settings};
 use crate::task::Data;
 use crate::training::AHEAD;
 
-/// Bytes of a value.
+/// Bytes per f32 value.
 const VALUE: u64 = 4;
 
-/// Bytes that this process can still take, as far as the system says; `None` where it does not.
+/// Returns the number of bytes that this process can still allocate; `None` if the system does not
+/// report it.
 ///
-/// The least of the memory that is free or can be freed, the limit of the process (`ulimit -v`) and
-/// that of its control group (cgroup v2).
+/// Minimum of the free or reclaimable memory, the process limit (`ulimit -v`) and the limit of the
+/// control group (cgroup v2).
 pub fn available() -> Option<u64> {
     let [free, process, group] = [free(), of_process(), of_group()];
     [free, process, group].into_iter().flatten().min()
 }
 
-/// The number behind a key, such as `MemAvailable:  123 kB`, in bytes.
+/// Returns the number after a key, such as `MemAvailable:  123 kB`, in bytes.
 fn number(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
@@ -53,7 +54,7 @@ fn of_group() -> Option<u64> {
     Some(read("memory.max")?.saturating_sub(read("memory.current")?))
 }
 
-/// Bytes in a unit that people read.
+/// Formats bytes in MB or GB.
 pub(crate) fn readable(bytes: u64) -> String {
     match bytes as f64 {
         bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
@@ -61,7 +62,7 @@ pub(crate) fn readable(bytes: u64) -> String {
     }
 }
 
-/// Values that a network's weights may have in this much memory: the optimizer keeps more of each.
+/// Returns the number of weights that fit in memory together with the optimizer's state.
 pub(crate) fn weights_within(bytes: u64, optimizer: OptimizerName) -> u64 {
     let kept = match optimizer {
         OptimizerName::AdamW | OptimizerName::Adam => 2,
@@ -70,8 +71,7 @@ pub(crate) fn weights_within(bytes: u64, optimizer: OptimizerName) -> u64 {
     bytes / (VALUE * (1 + kept))
 }
 
-/// Builds a network if its weights, and the memory that the optimizer keeps for them, fit into this
-/// many bytes.
+/// Builds a network if its weights and the optimizer's state fit in `free` bytes.
 pub(crate) fn build_within(
     free: u64,
     network: NetworkBuilder,
@@ -91,10 +91,11 @@ pub(crate) fn build_within(
     })
 }
 
-/// Refuses batches that need more memory than there is.
+/// Checks that a batch fits in the free memory.
 ///
 /// # Errors
-/// Names the memory that a batch needs, the memory that is free, and the largest batch for it.
+/// When it does not. The message gives the memory that is needed, the memory that is free, and the
+/// largest batch size that fits.
 pub fn check_batches(settings: &Settings, data: &Data, network: &Network) -> Result<()> {
     match available() {
         Some(free) => check_batches_within(free, settings, data, network),
@@ -110,7 +111,8 @@ fn check_batches_within(
 ) -> Result<()> {
     let full = !settings.augment && data.train.len() <= settings.batch;
     let rows = if full { data.train.len() } else { settings.batch } as u64;
-    // Batches are prepared ahead; learning needs the output of every layer, and the signal at it.
+    // Inputs count once for each prefetched batch; training needs the output and the error signal
+    // of every layer.
     let inputs = data.train.input_shape().iter().product::<usize>() as u64 * (AHEAD as u64 + 2);
     let layers: Vec<&dyn Layer> = network.layers().iter().map(|layer| layer.as_ref()).collect();
     let outputs = outputs(&layers, network.input_shape());
@@ -131,13 +133,13 @@ fn check_batches_within(
     )))
 }
 
-/// The largest power of two up to a number.
+/// Returns the largest power of two not above `n`.
 fn power_of_two_within(n: u64) -> u64 {
     1 << n.max(1).ilog2()
 }
 
-/// Values at the outputs of layers one after another, and of the layers inside them, for one sample
-/// of a shape.
+/// Returns the number of output values per example, summed over all layers and the layers inside
+/// them.
 fn outputs(layers: &[&dyn Layer], input: &[usize]) -> u64 {
     let (mut shape, mut values) = (input.to_vec(), 0);
     for layer in layers {

@@ -1,8 +1,8 @@
-//! The training loop: batches in, a trained network at the end.
+//! The training loop.
 //!
-//! One loop serves all tasks and both ways to learn. It evaluates on the way, more often at the
-//! start; a caller hears of every step and can stop it. Everything that differs between tasks is
-//! behind [`crate::task::Task`].
+//! One loop serves all tasks and both training methods. It evaluates the network at intervals, more
+//! often in the first steps, and calls a function after each step that can stop the training.
+//! Everything that differs between tasks is behind [`crate::task::Task`].
 
 pub mod checkpoint;
 pub mod evaluate;
@@ -29,52 +29,53 @@ use crate::error::{Error, Result};
 use crate::settings::ClassBalance;
 use crate::task::{Data, Plan, Score};
 
-/// Number of evaluations on the way of a training, at most.
+/// Evenly spaced evaluations during a training, at most.
 const EVALUATIONS: u64 = 10;
-/// Examples of an evaluation on the way, at most; the full set would take as long as the training.
+/// Maximum number of examples in an evaluation during training; a full evaluation would take as
+/// long as the training.
 const GLANCE: usize = 1000;
-/// Batches that are prepared ahead.
+/// Number of prefetched batches.
 pub(crate) const AHEAD: usize = 4;
-/// Steps that a device may have in its queue.
+/// Maximum number of steps in a device's queue.
 const QUEUED: usize = 16;
 
-/// One point of a learning curve.
+/// A point of the learning curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// Steps done.
+    /// Number of steps done.
     pub step: u64,
-    /// Seconds of training until then, without evaluations.
+    /// Seconds of training so far, without evaluations.
     pub seconds: f64,
     /// Error of the last training batch.
     pub training: ErrorMetrics,
-    /// The evaluation: of all examples at the end of a training, of the first 1,000 before.
+    /// Evaluation: on all examples after the last step, on the first 1,000 before.
     pub evaluation: Score,
 }
 
-/// The state of a training.
+/// State of a training.
 #[derive(Debug)]
 pub struct Training {
     /// The network.
     pub network: Network,
-    /// The learning curve; at the end of a training its last point is the end.
+    /// Learning curve; after the last step, its last point is the full evaluation.
     pub curve: Vec<Point>,
-    /// Steps done.
+    /// Number of steps done.
     pub steps: u64,
-    /// Examples seen, repetitions counted.
+    /// Number of examples seen, with repetitions.
     pub samples_seen: u64,
     /// Seconds of training, without evaluations.
     pub train_seconds: f64,
     /// Whether it was stopped before its last step.
     pub stopped: bool,
-    /// Errors of the last batches that the device has not finished yet.
+    /// Errors of the last batches, which the device may still be computing.
     unread: VecDeque<PendingMetrics>,
 }
 
 impl Training {
-    /// A training before its first step.
+    /// Starts a training with a new network.
     ///
     /// # Errors
-    /// When the settings do not make a network.
+    /// When the settings do not describe a valid network.
     pub fn start(plan: &Plan, data: &Data, device: &Device) -> Result<Self> {
         let input = data.train.input_shape();
         let mut network = build_network(plan, &input, data.outputs, device)?;
@@ -82,11 +83,11 @@ impl Training {
         Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
     }
 
-    /// A training before its first step that starts with the weights of a network. Moments of an
-    /// optimizer and states of layers start anew.
+    /// Starts a training with the weights of `network`. The optimizer and the state of the layers
+    /// are reset.
     ///
     /// # Errors
-    /// When the network does not have the inputs and outputs that the task and its data need.
+    /// When the network does not have the input and output shapes that the task and its data need.
     pub fn start_from(network: &Network, plan: &Plan, data: &Data) -> Result<Self> {
         let (device, input) = (network.device(), data.train.input_shape());
         let needed = build_network(plan, &input, data.outputs, device)?;
@@ -110,7 +111,7 @@ impl Training {
         Ok(Self::at(network, Vec::new(), 0, 0, 0.0))
     }
 
-    /// A training as it was saved.
+    /// Restores a training from its saved state.
     pub(crate) fn at(
         network: Network,
         curve: Vec<Point>,
@@ -122,15 +123,16 @@ impl Training {
         Self { network, curve, steps, samples_seen, train_seconds, stopped, unread }
     }
 
-    /// Waits for the device: afterwards the network's history has every step.
+    /// Waits for the device, so that the network's history includes every step.
     ///
     /// # Errors
-    /// When a batch's error was not finite, or the device is lost.
+    /// When the error of a batch is not finite, or the device is lost.
     pub fn synchronize(&mut self) -> Result<()> {
         self.synchronize_but(0).map(|_| ())
     }
 
-    /// Waits for all but the last `queued` steps. Returns the error of the last one that is done.
+    /// Waits until at most `queued` steps are pending. Returns the error of the last step that was
+    /// read.
     fn synchronize_but(&mut self, queued: usize) -> Result<ErrorMetrics> {
         let mut last = ErrorMetrics::default();
         while self.unread.len() > queued
@@ -142,16 +144,16 @@ impl Training {
         Ok(last)
     }
 
-    /// The last evaluation.
+    /// Returns the last evaluation.
     pub fn evaluation(&self) -> Score {
         self.curve.last().map_or_else(Score::default, |point| point.evaluation.clone())
     }
 
-    /// Trains to the last step, or until `on_step` breaks. A device with a queue may still work on
-    /// the step that `on_step` is called after.
+    /// Trains to the last step, or until `on_step` breaks. An asynchronous device may not have
+    /// finished a step when `on_step` is called for it.
     ///
     /// # Errors
-    /// When shapes or values make training impossible, or the device is lost.
+    /// When shapes do not fit, values become infinite or NaN, or the device is lost.
     pub fn run(
         mut self,
         plan: &Plan,
@@ -197,7 +199,7 @@ impl Training {
             self.unread.push_back(unread);
             self.steps += 1;
             let (step, last) = (self.steps, self.steps == settings.steps);
-            // Early steps change most: they are evaluated too, ever more rarely.
+            // The network changes most in early steps, so steps 1, 2, 4, 8, ... are evaluated too.
             let evaluated = step.is_power_of_two() || step % every == 0 || last;
             let queued = if evaluated || !ops::is_asynchronous(&device) { 0 } else { QUEUED };
             let training = self.synchronize_but(queued)?;
@@ -214,10 +216,10 @@ impl Training {
     }
 }
 
-/// Builds the network of a task for inputs of a shape.
+/// Builds a task's network for an input shape.
 ///
 /// # Errors
-/// When the settings do not make a network, or it does not fit into memory.
+/// When the settings do not describe a valid network, or it does not fit in memory.
 pub fn build_network(
     plan: &Plan,
     input: &[usize],
@@ -242,10 +244,10 @@ pub fn build_network(
     })
 }
 
-/// The batches that the settings ask for, for everything that is trained on them.
+/// Returns the training batches for a plan; the baselines use them too.
 ///
 /// # Errors
-/// When the settings make no batches.
+/// When the settings do not give valid batches.
 pub fn batches(plan: &Plan, data: &Data) -> Result<Batches> {
     let Plan { task, settings } = plan;
     let is_whole = data.train.len() <= settings.batch && !settings.augment;
@@ -259,17 +261,18 @@ pub fn batches(plan: &Plan, data: &Data) -> Result<Batches> {
     Ok(Batches::new(set, settings.batch, order, settings.seed)?)
 }
 
-/// The way that a network learns.
+/// Training method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// The local rule.
+    /// The local correlation rule.
     LocalRule,
-    /// Gradients of burn's autodiff.
+    /// Gradients from burn's autodiff.
     Autodiff,
 }
 
 impl Method {
-    /// One training step; returns the error of the outputs before it. Waits for the device.
+    /// Runs one training step, waits for the device, and returns the error of the outputs before
+    /// the step.
     ///
     /// # Errors
     /// When the batch does not fit the network, or its error is not finite.
@@ -286,8 +289,8 @@ impl Method {
         }
     }
 
-    /// One training step without waiting for the device, and without an entry in the history; see
-    /// [`Network::enqueue_batch`].
+    /// Runs one training step without waiting for the device or recording the error in the history;
+    /// see [`Network::enqueue_batch`].
     fn enqueue_batch(
         self,
         network: &mut Network,
@@ -302,10 +305,11 @@ impl Method {
     }
 }
 
-/// Trains a task's network from the start.
+/// Trains a new network for a task.
 ///
 /// # Errors
-/// When the settings do not make a network, or shapes or values make training impossible.
+/// When the settings do not describe a valid network, shapes do not fit, values become infinite or
+/// NaN, or the device is lost.
 pub fn run(
     plan: &Plan,
     data: &Data,

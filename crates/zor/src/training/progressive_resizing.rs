@@ -1,36 +1,36 @@
-//! Progressive resizing: the first 3/8 of the steps train on a centre crop of the images, with the
-//! weights that whole images get.
+//! Early progressive resizing: the first 3/8 of the steps train on a centre crop of the images,
+//! with the same weights as full-size images.
 //!
-//! Augmentation moves images first, so the crop shows another part each time. The remaining steps
-//! at full size undo the train-test resolution discrepancy (Touvron et al. 2019, "Fixing the
-//! train-test resolution discrepancy").
+//! Augmentation shifts images before the crop, so the crop shows a different part each time. The
+//! remaining steps at full size undo the train-test resolution discrepancy (Touvron et al. 2019,
+//! "Fixing the train-test resolution discrepancy").
 
 use zor_core::Network;
 use zor_data::Values;
 
 use crate::settings::Settings;
 
-/// Share of a training's steps on smaller images.
+/// Fraction of the steps that train on cropped images.
 const SHARE: f64 = 3.0 / 8.0;
 
-/// The size of images in the first steps of a training.
+/// Image size in the first steps of a training.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SmallerImages {
-    /// Height, width and channels of whole images.
+    /// Height, width and channels of the full images.
     whole: [usize; 3],
-    /// Height and width of their centres.
+    /// Height and width of the centre crop.
     middle: [usize; 2],
 }
 
 impl SmallerImages {
-    /// The size that the settings ask for; none where they ask for whole images, or where the
-    /// weights depend on the size of images.
+    /// Returns the crop that the settings ask for; `None` if they ask for full images, or if the
+    /// shapes of the network's weights depend on the image size.
     pub(crate) fn new(settings: &Settings, input: &[usize], network: &Network) -> Option<Self> {
         let &[height, width, channels] = input else { return None };
         let share = f64::from(settings.early_crop);
         let side = |whole: usize| (share * whole as f64).round() as usize;
         let middle = [side(height), side(width)];
-        // Gates that have a target would move on smaller images.
+        // Smaller images would shift the thresholds of gates with a target spike rate.
         if middle == [height, width] || settings.rule_settings.target_spike_rate.is_some() {
             return None;
         }
@@ -41,12 +41,12 @@ impl SmallerImages {
         (outputs == whole || is_map).then_some(smaller)
     }
 
-    /// Whether the step after `steps` steps trains on smaller images.
+    /// Whether the step after `steps` of `of` steps trains on cropped images.
     pub(crate) fn is_active_at(steps: u64, of: u64) -> bool {
         (steps as f64) < SHARE * of as f64
     }
 
-    /// Crops every image to its centre.
+    /// Crops each image to its centre.
     pub(crate) fn crop(&self, images: &mut Values) {
         let [height, width, channels] = self.whole;
         let [rows, columns] = self.middle;
@@ -58,7 +58,7 @@ impl SmallerImages {
         *images = Values::Numbers(middle);
     }
 
-    /// The shape of a network's input for smaller images.
+    /// Returns the network's input shape for cropped images.
     pub(crate) fn input_shape(&self, network: &Network) -> Vec<usize> {
         let channels = network.input_shape().last().copied();
         self.middle.into_iter().chain(channels).collect()
@@ -100,7 +100,7 @@ mod tests {
             training.run(plan, data, Method::LocalRule, &mut on_step).unwrap()
         };
         let mut training = if cut.is_some() { run(start, cut) } else { start };
-        // As from a checkpoint, which has nothing of the small network.
+        // As after loading a checkpoint, which does not store the reduced input shape.
         training = run(training, None);
         assert_eq!((training.steps, training.network.history().len()), (4, 4));
         assert_eq!(training.network.input_shape(), [32, 32, 3]);

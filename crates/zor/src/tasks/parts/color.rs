@@ -1,14 +1,14 @@
-//! Colour: luminance, how different two colours look, and colours guessed without features.
+//! Luminance, colour difference, and colour predictors that use luminance only.
 
 use palette::color_difference::Ciede2000;
 use palette::{IntoColor, Lab, Srgb};
 use zor_core::burn::tensor::{Tensor, TensorData};
 use zor_data::{ImageShape, Images};
 
-/// Shares of red, green and blue in luminance (ITU-R BT.601).
+/// Weights of red, green and blue in luminance (ITU-R BT.601).
 pub const LUMINANCE: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// The luminance of pixels.
+/// Computes the luminance of pixels.
 ///
 /// # Shapes
 /// `[batch, 3 pixels]` -> `[batch, pixels]`.
@@ -19,13 +19,14 @@ pub fn luminance(images: Tensor<2>) -> Tensor<2> {
     images.reshape([rows * values / 3, 3]).matmul(shares).reshape([rows, values / 3])
 }
 
-/// The luminance of one pixel, red, green and blue.
+/// Computes the luminance of one pixel with red, green and blue.
 pub fn luminance_of(pixel: &[f32]) -> f32 {
     pixel.iter().zip(LUMINANCE).map(|(value, share)| value * share).sum()
 }
 
-/// Mean difference CIEDE2000 (Sharma, Wu and Dalal 2005) of sRGB pixels, three values each, clamped
-/// to [0, 1]: about 1 is barely seen, 2 to 10 at a glance.
+/// Returns the mean CIEDE2000 colour difference (Sharma, Wu and Dalal 2005) of sRGB pixels, three
+/// values each, clamped to [0, 1]. A difference of about 1 is barely visible, 2 to 10 is visible at
+/// a glance.
 pub fn mean_ciede2000(truth: &[f32], guess: &[f32]) -> f64 {
     let lab = |pixel: &[f32]| -> Lab {
         let [red, green, blue] = [0, 1, 2].map(|channel: usize| pixel[channel].clamp(0.0, 1.0));
@@ -36,30 +37,30 @@ pub fn mean_ciede2000(truth: &[f32], guess: &[f32]) -> f64 {
     sum / (truth.len() / 3) as f64
 }
 
-/// Luminance around a pixel that ridge regression looks at, in each direction.
+/// Radius of the luminance window of ridge regression, in pixels.
 const REACH: isize = 2;
-/// Values that it goes by: the neighbourhood, and one.
+/// Number of regression inputs: the window and a constant 1.
 const INPUTS: usize = (2 * REACH as usize + 1).pow(2) + 1;
-/// Images that are enough to fit it.
+/// Maximum number of images that the regression is fitted to.
 const FITTED: usize = 5000;
-/// Its penalty on squared weights, for each pixel.
+/// L2 penalty of the regression, per pixel.
 const RIDGE: f64 = 1e-4;
 
-/// Colours guessed from luminance alone, without features: what learning has to beat.
+/// Colour predictors that use luminance only: baselines for networks.
 #[derive(Clone, Debug)]
-pub enum Guess {
-    /// No colour.
+pub enum ColorPrior {
+    /// Grey: no colour.
     Grey,
-    /// The mean colour of all training pixels, at every luminance.
+    /// The mean chroma of all training pixels, at every luminance.
     MeanChroma([f32; 3]),
-    /// The mean colour of the training pixels of this luminance, in 256 steps.
+    /// The mean chroma of the training pixels with the same luminance, in 256 steps.
     Table(Vec<[f32; 3]>),
-    /// A linear function of the luminance around the pixel, 5x5.
+    /// A linear function of the luminance in a 5x5 window around the pixel.
     Ridge(Vec<[f64; 3]>),
 }
 
-impl Guess {
-    /// All of them, fitted to training images in colour.
+impl ColorPrior {
+    /// Fits all predictors to colour training images.
     pub fn fit(train: &Images) -> Vec<Self> {
         let shape = train.shape();
         let mut sums = vec![([0f64; 3], 0f64); 256];
@@ -107,7 +108,7 @@ impl Guess {
         ]
     }
 
-    /// A name for tables.
+    /// Returns the name for tables.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Grey => "grey",
@@ -117,7 +118,7 @@ impl Guess {
         }
     }
 
-    /// An image in colour from its luminance.
+    /// Predicts a colour image from its luminance.
     pub fn predict(&self, grey: &[f32], shape: ImageShape) -> Vec<f32> {
         let chroma = |at: usize| match self {
             Self::Grey => [0.0; 3],
@@ -139,7 +140,8 @@ fn step(grey: f32) -> usize {
     (grey * 255.0).round().clamp(0.0, 255.0) as usize
 }
 
-/// Luminance around a pixel, the border's beyond it, and one.
+/// Returns the luminance in the window around a pixel, with the border repeated outside the image,
+/// and a constant 1.
 fn neighbourhood(grey: &[f32], shape: ImageShape, at: usize) -> [f64; INPUTS] {
     let (y, x) = ((at / shape.width) as isize, (at % shape.width) as isize);
     let mut inputs = [1.0; INPUTS];
@@ -156,7 +158,7 @@ fn neighbourhood(grey: &[f32], shape: ImageShape, at: usize) -> [f64; INPUTS] {
     inputs
 }
 
-/// Solves `matrix x = right` for a positive definite matrix by elimination.
+/// Solves `matrix x = right` for a positive definite matrix by Gaussian elimination.
 fn solve(mut matrix: Vec<[f64; INPUTS]>, mut right: Vec<[f64; 3]>) -> Vec<[f64; 3]> {
     for column in 0..INPUTS {
         let (row, value) = (matrix[column], right[column]);
@@ -194,13 +196,13 @@ mod tests {
     #[test]
     fn differences_are_zero_for_equal_colours_and_known_for_others() {
         assert_eq!(mean_ciede2000(&[0.2, 0.4, 0.6], &[0.2, 0.4, 0.6]), 0.0);
-        // Black and white differ by 100 in lightness alone, which CIEDE2000 leaves as it is around
-        // the middle.
+        // Black and white differ only in lightness, by 100; CIEDE2000 leaves a lightness difference
+        // unweighted around the mean lightness of 50.
         let found = mean_ciede2000(&[0.0, 0.0, 0.0], &[1.0, 1.0, 1.0]);
         assert!((found - 100.0).abs() < 0.1, "{found}");
     }
 
-    /// Images whose red is a function of luminance, and of the luminance to the right.
+    /// Images of uniform noise.
     fn images() -> Images {
         let shape = ImageShape { height: 4, width: 4, channels: 3 };
         let mut random = zor_core::Random::seeded(1);
@@ -212,7 +214,7 @@ mod tests {
     fn each_guess_is_at_least_as_good_as_those_that_it_contains() {
         let data = images();
         let shape = data.shape();
-        let errors: Vec<f64> = Guess::fit(&data)
+        let errors: Vec<f64> = ColorPrior::fit(&data)
             .iter()
             .map(|guess| {
                 let mut squared = 0.0;
@@ -227,7 +229,7 @@ mod tests {
                 squared
             })
             .collect();
-        // Grey, mean, table, ridge.
+        // In the order of [`ColorPrior::fit`]: grey, mean, table, ridge.
         assert!(
             errors[1] <= errors[0] && errors[2] <= errors[1] && errors[3] <= errors[1],
             "{errors:?}"

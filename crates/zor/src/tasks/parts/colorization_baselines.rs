@@ -1,40 +1,40 @@
-//! Networks that colorize, compared with guesses from luminance alone.
+//! Comparison of colorization networks with predictors that use luminance only.
 
 use zor_core::burn::tensor::Device;
 use zor_core::{ErrorMetrics, Network, Workspace};
 
-use super::color::{Guess, luminance, mean_ciede2000};
+use super::color::{ColorPrior, luminance, mean_ciede2000};
 use super::images;
 use crate::error::Result;
 use crate::task::{Data, matrix};
 
-/// Images at once.
+/// Batch size.
 const BATCH: usize = 100;
 
-/// Errors of colours that a network or a guess gives.
+/// Errors of the predicted colours.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Colours {
-    /// The name of the network or guess.
+pub struct ColorErrors {
+    /// Name of the network or predictor.
     pub name: &'static str,
-    /// Errors of the values.
+    /// Errors of the RGB values.
     pub deviation: ErrorMetrics,
-    /// Mean CIEDE2000.
+    /// Mean CIEDE2000 colour difference.
     pub difference: f64,
 }
 
-/// Colours of images from their luminance.
+/// A function that predicts colour images from their luminance.
 type Answer<'a> = Box<dyn FnMut(&[f32]) -> Result<Vec<f32>> + 'a>;
 
-/// Networks under their names, and then all guesses, fitted to the training images, on the
-/// evaluation images.
+/// Evaluates the given networks, and then every [`ColorPrior`] fitted to the training images, on
+/// the evaluation images.
 ///
 /// # Errors
-/// When a network does not make colour of the luminance of these images.
+/// When a network does not map the luminance of these images to colours.
 pub fn compare(
     data: &Data,
     networks: &[(&'static str, &Network)],
     device: &Device,
-) -> Result<Vec<Colours>> {
+) -> Result<Vec<ColorErrors>> {
     let set = images::of(&*data.evaluation)?;
     let shape = set.shape();
     let pixels = shape.height * shape.width;
@@ -48,19 +48,19 @@ pub fn compare(
         };
         contenders.push((name, Box::new(answer)));
     }
-    for guess in Guess::fit(images::of(&*data.train)?) {
+    for guess in ColorPrior::fit(images::of(&*data.train)?) {
         let name = guess.name();
         let answer = move |grey: &[f32]| {
             Ok(grey.chunks_exact(pixels).flat_map(|grey| guess.predict(grey, shape)).collect())
         };
         contenders.push((name, Box::new(answer)));
     }
-    let begin = |(name, _): &(&'static str, _)| Colours {
+    let begin = |(name, _): &(&'static str, _)| ColorErrors {
         name,
         deviation: ErrorMetrics::default(),
         difference: 0.0,
     };
-    let mut all: Vec<Colours> = contenders.iter().map(begin).collect();
+    let mut all: Vec<ColorErrors> = contenders.iter().map(begin).collect();
     for from in (0..set.len()).step_by(BATCH) {
         let part = set.range(from..(from + BATCH).min(set.len()))?;
         let truth = part.pixels();
@@ -68,10 +68,10 @@ pub fn compare(
         let grey = luminance(images);
         let grey: Vec<f32> = grey.into_data().iter::<f32>().collect();
         let share = part.len() as f64 / set.len() as f64;
-        for (colours, (_, answer)) in all.iter_mut().zip(&mut contenders) {
+        for (errors, (_, answer)) in all.iter_mut().zip(&mut contenders) {
             let found = answer(&grey)?;
-            colours.deviation += ErrorMetrics::between(&truth, &found)?;
-            colours.difference += share * mean_ciede2000(&truth, &found);
+            errors.deviation += ErrorMetrics::between(&truth, &found)?;
+            errors.difference += share * mean_ciede2000(&truth, &found);
         }
     }
     Ok(all)

@@ -1,4 +1,4 @@
-//! Colour for pictures of any size: a network's own size at a time, in tiles that overlap.
+//! Colorization of pictures of any size, in overlapping tiles of the network's input size.
 
 use zor_core::Network;
 use zor_core::burn::tensor::Device;
@@ -7,15 +7,15 @@ use super::color::luminance_of;
 use crate::error::{Error, Result};
 use crate::task::matrix;
 
-/// Tiles at once.
+/// Number of tiles in a batch.
 const BATCH: usize = 64;
 
-/// A picture in colour from its luminance, row by row; three values a pixel, not clamped. Luminance
-/// stays what it was.
+/// Colorizes a picture given by its luminance in row-major order. Returns three values per pixel,
+/// not clamped. Tiles are blended, and the luminance of each pixel is kept.
 ///
 /// # Errors
-/// When the network does not make colour of luminance, or the picture has not `height * width`
-/// values.
+/// When the network does not map luminance to colours, or the picture does not have `height *
+/// width` values.
 pub fn colorize(
     network: &Network,
     grey: &[f32],
@@ -46,7 +46,7 @@ pub fn colorize(
         let mut tiles = Vec::with_capacity(corners.len() * tile_height * tile_width);
         for (top, left) in corners {
             for y in 0..tile_height {
-                // A picture smaller than a tile goes on with its border.
+                // Tiles larger than the picture are filled by repeating its border.
                 let row = &grey[(top + y).min(height - 1) * width..][..width];
                 tiles.extend((0..tile_width).map(|x| row[(left + x).min(width - 1)]));
             }
@@ -76,13 +76,13 @@ pub fn colorize(
     Ok(sums)
 }
 
-/// Where tiles begin: half a tile apart, the last at the end.
+/// Returns the tile positions along an axis: half a tile apart, with the last one at the end.
 fn places(length: usize, tile: usize) -> Vec<usize> {
     let last = length.saturating_sub(tile);
     (0..last).step_by((tile / 2).max(1)).chain([last]).collect()
 }
 
-/// Most in a tile's middle, least at its edges.
+/// Blending weight: largest in the middle of a tile, smallest at its edges.
 fn tent(at: usize, length: usize) -> f32 {
     (at + 1).min(length - at) as f32
 }
@@ -93,8 +93,7 @@ mod tests {
     use crate::tasks::parts::color::LUMINANCE;
     use zor_core::Conv2dConfig;
 
-    /// A network that only looks at the pixel itself gives every size the same colours, tiled or
-    /// not.
+    /// A network of 1x1 convolutions predicts the same colours at every size, tiled or not.
     #[test]
     fn pictures_of_any_size_get_each_pixels_own_colour() {
         let device = Device::flex();
@@ -107,7 +106,7 @@ mod tests {
             for (pixel, grey) in found.chunks_exact(3).zip(&grey) {
                 let luminance: f32 = pixel.iter().zip(LUMINANCE).map(|(a, b)| a * b).sum();
                 assert!((luminance - grey).abs() < 1e-5, "{size:?}: {luminance} for {grey}");
-                // Chroma is in proportion to luminance in this network.
+                // In this network, chroma is proportional to luminance.
                 let same = found.chunks_exact(3).next().unwrap_or(pixel);
                 assert!(*grey != 0.0 || same[0].abs() < 1e-5, "{size:?}");
             }

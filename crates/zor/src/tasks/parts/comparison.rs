@@ -1,4 +1,4 @@
-//! Backpropagation on the batches of a training, for comparison.
+//! Backpropagation baseline with the same network, batches and steps as a training run.
 
 use std::ops::ControlFlow;
 
@@ -9,11 +9,11 @@ use crate::report::{Report, Row, Watch};
 use crate::task::{Data, Outcome, Plan};
 use crate::training::{self, Method, Training};
 
-/// The name of the network under backpropagation in tables.
+/// Name of the backpropagation baseline in tables.
 pub const BACKPROP: &str = "backprop, same network";
 
-/// The network of an outcome under backpropagation; none unless the settings ask for it, or where
-/// the user stops it. A failure is kept in the report.
+/// Trains the backpropagation baseline. Returns `None` if the settings turn it off, the user stops
+/// it, or it fails; a failure is recorded in the report.
 pub fn train_backprop(
     outcome: &Outcome<'_>,
     watch: &mut dyn Watch,
@@ -26,11 +26,11 @@ pub fn train_backprop(
     report.keep(found).flatten()
 }
 
-/// Trains the network of a training under burn's autodiff, with its optimizer, batches and steps;
-/// none if the user stops it.
+/// Trains the network of a plan with burn's autodiff, with the same optimizer, batches and number
+/// of steps. Returns `None` if the user stops it.
 ///
 /// # Errors
-/// When a layer has no counterpart under autodiff, or the training fails.
+/// When a layer is not supported under autodiff, or the training fails.
 pub fn train_with_autodiff(
     plan: &Plan,
     data: &Data,
@@ -50,7 +50,7 @@ pub fn train_with_autodiff(
     Ok((!trained.stopped).then_some(trained))
 }
 
-/// The row of a training under autodiff.
+/// Returns the table row of a baseline.
 pub fn row(trained: &Training) -> Row {
     Row {
         name: BACKPROP.to_owned(),
@@ -62,7 +62,7 @@ pub fn row(trained: &Training) -> Row {
     }
 }
 
-/// The learning curve of a training: steps, and the most important figure as it is shown.
+/// Returns the learning curve: pairs of step and most important metric, in its display unit.
 pub fn curve(trained: &Training) -> Vec<(f64, f64)> {
     let points = trained.curve.iter();
     let point = |point: &training::Point| {
@@ -72,7 +72,7 @@ pub fn curve(trained: &Training) -> Vec<(f64, f64)> {
     points.filter_map(point).collect()
 }
 
-/// The most important figure of the last evaluation, for people.
+/// Formats the most important metric of the last evaluation.
 pub fn headline(training: &Training) -> String {
     let evaluation = training.evaluation();
     evaluation.headline().map_or_else(String::new, ToString::to_string)

@@ -1,4 +1,4 @@
-//! Named data sets of images: where they are, their download, and their images.
+//! Named image data sets: location, download and loading.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -15,48 +15,49 @@ pub static DATA_SETS: &[&dyn DataSet] = &[&FashionMnistSet, &Cifar10Set];
 
 /// A named data set.
 pub trait DataSet: Debug + Sync {
-    /// The name, as in `zor data fetch NAME`.
+    /// Returns the name, as in `zor data fetch NAME`.
     fn name(&self) -> &'static str;
 
-    /// The size of the download, for people.
+    /// Returns the download size for messages.
     fn download_size(&self) -> &'static str;
 
-    /// The set from the first place that has it. Nothing is downloaded.
+    /// Loads the set from the first location that has it. Downloads nothing.
     ///
     /// # Errors
-    /// When no place has it, a folder that the user named lacks a file, or a file is damaged.
+    /// When no location has it, the folder given by the user lacks a file, or a file is damaged.
     fn load(&self, locations: &Locations) -> Result<LoadedSet>;
 
-    /// The folder or archive that has the set, if a place has it.
+    /// Returns the folder or archive with the set, or `None` if no location has it.
     ///
     /// # Errors
-    /// When a folder that the user named lacks a file, or a fetched file is not the official one.
+    /// When the folder given by the user lacks a file, or a downloaded file is not the official
+    /// one.
     fn find(&self, locations: &Locations) -> Result<Option<PathBuf>>;
 
-    /// Downloads the set to the cache, or to a folder that the user names, and returns its place.
+    /// Downloads the set to the folder given by the user, or to the cache, and returns its path.
     ///
     /// # Errors
-    /// When the download fails, or the file system refuses.
+    /// When the download fails, or the files cannot be written.
     #[cfg(feature = "download")]
     fn fetch(&self, locations: &Locations) -> Result<PathBuf>;
 
-    /// Whether the sample inside Zor is enough for a number of training images.
+    /// Whether the sample built into Zor is large enough for a number of training images.
     fn has_sample_for(&self, _size: TrainingSize) -> bool {
         false
     }
 
-    /// Training images that are evaluated on, and not learned from, where few are learned from or
-    /// the test set is not there.
+    /// Returns the validation set, as a range of training images. It is used instead of the test
+    /// set when training on few images, or when there is no test set.
     fn validation(&self) -> Option<Range<usize>> {
         None
     }
 }
 
 impl dyn DataSet {
-    /// Downloads the set if this program can.
+    /// Downloads the set, if this build supports downloads.
     ///
     /// # Errors
-    /// Those of [`DataSet::fetch`], and without the feature `download`.
+    /// As [`DataSet::fetch`], or when Zor was built without the feature `download`.
     pub fn fetch_if_possible(&self, locations: &Locations) -> Result<PathBuf> {
         #[cfg(feature = "download")]
         return self.fetch(locations);
@@ -68,10 +69,10 @@ impl dyn DataSet {
     }
 }
 
-/// The data set with a name.
+/// Finds a data set by name.
 ///
 /// # Errors
-/// When there is none. The message names the nearest one, and all.
+/// When the name is unknown. The message suggests the closest known name and lists all of them.
 pub fn named(name: &str) -> Result<&'static dyn DataSet> {
     DATA_SETS.iter().copied().find(|set| set.name() == name).ok_or_else(|| {
         let names: Vec<&str> = DATA_SETS.iter().map(|set| set.name()).collect();
@@ -79,7 +80,7 @@ pub fn named(name: &str) -> Result<&'static dyn DataSet> {
     })
 }
 
-/// Fashion-MNIST: 70,000 grey images of clothing, 28x28, in ten classes.
+/// Fashion-MNIST: 70,000 greyscale images of clothing, 28x28 pixels, ten classes.
 #[derive(Debug)]
 pub struct FashionMnistSet;
 
@@ -114,7 +115,7 @@ impl DataSet for FashionMnistSet {
     }
 }
 
-/// CIFAR-10: 60,000 colour photographs, 32x32, in ten classes.
+/// CIFAR-10: 60,000 colour photographs, 32x32 pixels, ten classes.
 #[derive(Debug)]
 pub struct Cifar10Set;
 

@@ -1,5 +1,5 @@
-//! Images of a task: a named data set or a user's own, and the part of them that a training learns
-//! from.
+//! Loading of images for a task, from a named data set or the user's own files, and their split
+//! into training and evaluation images.
 
 use std::sync::Arc;
 
@@ -13,26 +13,26 @@ use crate::error::{Error, Result, listed};
 use crate::settings::{Selection, Settings, TrainingSize};
 use crate::task::{Data, DataLocation, EvaluationSet, Model, Plan, Score};
 
-/// Separates the selection of images from other uses of a seed.
+/// Random stream for the selection of images, separate from other uses of the seed.
 const SELECTION_STREAM: u64 = 0x0063_686f_6963_6531;
 
-/// The images inside examples of an image task.
+/// Returns examples as [`Images`].
 ///
 /// # Errors
-/// When the examples are no images.
+/// When the examples are not images.
 pub fn of(examples: &dyn Examples) -> Result<&Images> {
     let examples: &dyn std::any::Any = examples;
     examples.downcast_ref().ok_or_else(|| Error::input("the examples are no images"))
 }
 
-/// The part of an image task that differs between its data sets.
+/// The images of a task: the parts that differ between data sets.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
-    /// The data set; none where the user's own images are learned from.
+    /// The data set; `None` if the task trains on the user's own images.
     pub set: Option<&'static dyn DataSet>,
-    /// Number of test images that are evaluated on; all where there is none.
+    /// Number of test images to evaluate on; `None` for all.
     pub evaluated: Option<usize>,
-    /// Refuses images that no network can be made for, with the remedy.
+    /// Returns a remedy if the network does not support the image shape.
     pub check: fn(&Settings, ImageShape) -> Option<&'static str>,
 }
 
@@ -40,11 +40,11 @@ impl Subject {
     /// The user's own images, of any size.
     pub const OWN: Self = Self { set: None, evaluated: None, check: |_, _| None };
 
-    /// The images that settings ask for. A set that is missing, and that no sample stands for, is
-    /// fetched first if possible.
+    /// Loads the images selected by the settings. A missing data set is downloaded first if
+    /// possible, unless the built-in sample is large enough.
     ///
     /// # Errors
-    /// When they cannot be had.
+    /// When the images cannot be loaded.
     pub fn load_set(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<LoadedSet> {
         if let Some(path) = &settings.data {
             return LoadedSet::own(path, &settings.reading());
@@ -80,18 +80,18 @@ impl Subject {
         })
     }
 
-    /// The images of a training.
+    /// Loads the training and evaluation images.
     ///
     /// # Errors
-    /// When there are fewer images than asked for, or they do not suit the network.
+    /// When there are fewer images than requested, or they do not fit the network.
     pub fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
         self.split(self.load_set(settings, tell)?, settings)
     }
 
-    /// Splits a set into images to learn from and images to evaluate on.
+    /// Splits a set into training and evaluation images.
     ///
     /// # Errors
-    /// When there are fewer images than asked for, or they do not suit the network.
+    /// When there are fewer images than requested, or they do not fit the network.
     pub fn split(&self, data: LoadedSet, settings: &Settings) -> Result<Data> {
         let LoadedSet { train: whole, test, source, own } = data;
         let mut random = Random::stream(settings.seed, SELECTION_STREAM);
@@ -155,7 +155,7 @@ impl Subject {
         })
     }
 
-    /// The test images that are evaluated on, and a description of them.
+    /// Returns the test images to evaluate on, with a description.
     fn tested(&self, test: Images) -> Result<(Images, String)> {
         Ok(match self.evaluated {
             Some(n) => (test.first(n.min(test.len()))?, format!("the first {n} test images")),
@@ -163,11 +163,11 @@ impl Subject {
         })
     }
 
-    /// The sets that a saved model is evaluated on: the user's own images, or those that the task
-    /// is known by.
+    /// Returns the sets to evaluate a saved model on: the user's own images, or the validation and
+    /// test images of the task.
     ///
     /// # Errors
-    /// When there are none, or they do not suit the model.
+    /// When there are none, or they do not fit the model.
     pub fn evaluation_sets(
         &self,
         model: &Model,
@@ -208,10 +208,10 @@ impl Subject {
         sets.into_iter().map(suited).collect()
     }
 
-    /// The images of a training for a model that was trained, with the model's classes.
+    /// Loads training and evaluation images for a saved model, with the model's class indices.
     ///
     /// # Errors
-    /// When there are none, or they do not suit the model.
+    /// When there are none, or they do not fit the model.
     pub fn load_for(
         &self,
         model: &Model,
@@ -238,15 +238,15 @@ impl Subject {
     }
 }
 
-/// A range of training images in words.
+/// Describes a range of training images.
 fn in_words(range: &std::ops::Range<usize>) -> String {
     format!("training images {} to {}", range.start, range.end - 1)
 }
 
-/// The images of a training as they are learned from: augmented, if the settings say so.
+/// Returns the training images, augmented if the settings ask for it.
 ///
 /// # Errors
-/// When the settings of the augmentation cannot be used.
+/// When the augmentation options are not valid.
 pub fn learned_from(data: &Data, settings: &Settings) -> Result<Arc<dyn Examples>> {
     Ok(match settings.augmentation() {
         Some(augment) => Arc::new(Augmented::new(of(&*data.train)?.clone(), augment.clone())?),
@@ -254,14 +254,14 @@ pub fn learned_from(data: &Data, settings: &Settings) -> Result<Arc<dyn Examples
     })
 }
 
-/// The score of predictions that are images, with values in [0, 1].
+/// Converts a score to the metrics of images with values in [0, 1].
 pub(crate) fn scored(score: &Score) -> Score {
     Score::of_images(score.deviation, score.samples)
 }
 
-/// A user's images with the classes of a model, by name, in the order of its outputs. Images of
-/// other classes are left out. `channels` is the number of channels of images where it is not that
-/// of the network's input.
+/// Matches a user's images to the classes of a model by name, in the order of its outputs. Images
+/// of other classes are left out. `channels` is the number of image channels if it differs from the
+/// network's input channels.
 fn for_model(
     images: Images,
     model: &Model,
@@ -295,7 +295,7 @@ fn for_model(
     Ok(images.with_classes_of(&classes)?)
 }
 
-/// The warning that images of each class are asked for, and they have no classes.
+/// Warns when a number of images per class is requested but the images have no classes.
 pub(crate) fn few_without_classes(settings: &Settings, data: &Data) -> Vec<String> {
     let is_per_class = matches!(settings.training_size(), TrainingSize::PerClass(_));
     match of(&*data.train) {
@@ -306,7 +306,7 @@ pub(crate) fn few_without_classes(settings: &Settings, data: &Data) -> Vec<Strin
     }
 }
 
-/// Faults of the classes of images to learn from, as sentences with the remedy.
+/// Returns warnings about the classes of the training images, each with a remedy.
 pub(crate) fn class_warnings(train: &Images) -> Vec<String> {
     let mut counts = vec![0usize; train.n_classes()];
     train.labels().iter().for_each(|&label| counts[usize::from(label)] += 1);
@@ -333,7 +333,7 @@ pub(crate) fn class_warnings(train: &Images) -> Vec<String> {
     found
 }
 
-/// Differences between the classes of a set and of a model, as sentences.
+/// Returns sentences on differences between the classes of a set and of a model.
 fn remarks(found: &ClassMatch) -> Vec<String> {
     let mut remarks = Vec::new();
     if !found.unknown.is_empty() {
@@ -355,7 +355,7 @@ mod tests {
     use crate::tasks::fashion_reconstruction::FASHION_RECONSTRUCTION;
     use zor_data::FashionMnist;
 
-    /// Images of a training: to learn from, and to evaluate on.
+    /// Returns training images and evaluation images.
     fn split(set: LoadedSet, more: &str) -> Result<(Images, Images)> {
         let plan = Plan::parse(&format!("task = 'fashion-reconstruction'\n{more}"))?;
         let data = FASHION_RECONSTRUCTION.subject.split(set, &plan.settings)?;

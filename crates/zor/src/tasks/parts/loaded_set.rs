@@ -1,4 +1,4 @@
-//! A whole set of images: a named data set, or a user's own.
+//! A data set in memory: a named one, or the user's own images.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use zor_data::{Cifar10, FashionMnist, Images, Reading, Source, npy};
 
 use crate::error::{Error, Result};
 
-/// Of a user's own images, one of each this many is evaluated on.
+/// One of this many of the user's own images is an evaluation image.
 const OWN_EVALUATED: usize = 10;
 
-/// A whole data set.
+/// A data set in memory.
 #[derive(Clone, Debug)]
 pub struct LoadedSet {
     /// Training images.
     pub train: Images,
-    /// Test images, if they are there.
+    /// Test images, if there are any.
     pub test: Option<Images>,
-    /// The place that they came from.
+    /// Where the images came from.
     pub source: Source,
-    /// Whether they are a user's own.
+    /// Whether they are the user's own images.
     pub own: bool,
 }
 
@@ -35,11 +35,11 @@ impl From<Cifar10> for LoadedSet {
 }
 
 impl LoadedSet {
-    /// A user's own images, from a folder ([`zor_data::folder`]; with the feature `images`) or an
-    /// array ([`zor_data::npy`]). Every tenth is kept for evaluation.
+    /// Loads the user's own images from a folder ([`zor_data::folder`], with the feature `images`)
+    /// or an array ([`zor_data::npy`]). Every tenth image is held out for evaluation.
     ///
     /// # Errors
-    /// When they cannot be read, or are fewer than two.
+    /// When the images cannot be read, or there are fewer than two.
     pub fn own(path: &Path, reading: &Reading) -> Result<Self> {
         let all = read(path, reading)?;
         let evaluated = |i: usize| (i + 1).is_multiple_of(OWN_EVALUATED.min(all.len()));
@@ -56,10 +56,10 @@ impl LoadedSet {
     }
 }
 
-/// A user's own images, all of them.
+/// Loads all of the user's own images.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When the images cannot be read.
 pub fn read(path: &Path, reading: &Reading) -> Result<Images> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
         if *reading != Reading::default() {

@@ -1,4 +1,4 @@
-//! Parts that tasks share.
+//! Components shared by the tasks.
 
 pub mod color;
 pub mod colorization_baselines;

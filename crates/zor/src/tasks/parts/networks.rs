@@ -1,11 +1,12 @@
-//! Networks of the tasks, layer by layer.
+//! Network architectures of the tasks.
 
 use zor_core::{
     BatchNormConfig, BranchConfig, Conv2dConfig, DenseConfig, GateConfig, GatePosition, Network,
     NetworkBuilder, Pool2dConfig, Pooling, ReshapeConfig, ScaleConfig, SequentialConfig,
 };
 
-/// Dense layers with a gate before each; `hidden` are the numbers of hidden units.
+/// Multilayer perceptron with a gate before each dense layer; `hidden` are the numbers of hidden
+/// units.
 pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilder {
     let mut network = Network::builder(input).layer(GateConfig::at(GatePosition::Input));
     for units in hidden {
@@ -14,7 +15,7 @@ pub fn dense(input: &[usize], hidden: &[usize], outputs: usize) -> NetworkBuilde
     network.layer(DenseConfig::new(outputs))
 }
 
-/// A classifier of dense layers, with batch normalisation and a gate behind each; `hidden` are the
+/// Dense classifier with batch normalisation and a gate after each hidden layer; `hidden` are the
 /// numbers of hidden units.
 pub fn dense_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
     let input = Network::builder(image)
@@ -30,18 +31,18 @@ fn normalized(input: NetworkBuilder, hidden: &[usize]) -> NetworkBuilder {
     })
 }
 
-/// A classifier for sparse inputs, which are not normalised so that zeros stay zero. Batch
-/// normalisation before each gate lets one inhibition per layer serve all units.
+/// Dense classifier for sparse inputs, which are not normalised so that zeros stay zero. Batch
+/// normalisation before each gate lets one inhibition value per layer serve all units.
 pub fn sparse_classifier(image: &[usize], hidden: &[usize], classes: usize) -> NetworkBuilder {
     let input = Network::builder(image).layer(ReshapeConfig::flatten());
     normalized(input, hidden).layer(DenseConfig::new(classes))
 }
 
-/// What the outputs of a classifier's last weights are multiplied by, so that they do not move too
-/// far with a step of Muon (Jordan's airbench94 has it too).
+/// Scale of the logits. It keeps them from moving too far in one step of Muon, as in Jordan's
+/// airbench94.
 const HEAD: f32 = 1.0 / 9.0;
 
-/// A 3x3 convolution that keeps height and width, batch normalisation, and a gate.
+/// A 3x3 convolution that keeps height and width, followed by batch normalisation and a gate.
 pub fn conv_block(channels: usize) -> SequentialConfig {
     block(Conv2dConfig::same(channels, 3))
 }
@@ -58,7 +59,7 @@ fn block(convolution: Conv2dConfig) -> SequentialConfig {
         .layer(GateConfig::default())
 }
 
-/// A classifier with four convolutions, for images of about 28x28.
+/// Classifier with four convolutions, for images of about 28x28 pixels.
 pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {
     Network::builder(image)
         .layer(pooled_conv_block(32))
@@ -70,17 +71,18 @@ pub fn small_conv(image: &[usize], classes: usize) -> NetworkBuilder {
         .layer(DenseConfig::new(classes))
 }
 
-/// Smallest height and width of images for [`airbench`].
+/// Minimum height and width of images for [`airbench`].
 pub(crate) const AIRBENCH_MIN_SIDE: usize = 25;
 
 /// The network of airbench94 (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU") with
-/// gates in the place of its activation functions: 1.97 million parameters for images of 32x32. Its
-/// first convolution does not learn; [`crate::training::Training::start`] makes it whiten.
+/// gates instead of activation functions: 1.97 million parameters for 32x32 images. The first
+/// convolution is frozen; [`crate::training::Training::start`] sets its weights to whiten image
+/// patches.
 pub fn airbench(image: &[usize], classes: usize) -> NetworkBuilder {
     airbench_of(image, [64, 256, 256], classes)
 }
 
-/// [`airbench`] with other numbers of channels in its three groups.
+/// [`airbench`] with other numbers of channels in its three groups of layers.
 pub fn airbench_of(image: &[usize], groups: [usize; 3], classes: usize) -> NetworkBuilder {
     let patch = 2 * 2 * image.last().copied().unwrap_or(1);
     let mut network = Network::builder(image)
@@ -98,11 +100,10 @@ pub fn airbench_of(image: &[usize], groups: [usize; 3], classes: usize) -> Netwo
         .layer(ScaleConfig::new(HEAD))
 }
 
-/// An autoencoder whose code is dense, with convolutions that change what goes into it and what
-/// comes out of it, each beside a path past them: without its convolutions it would be the dense
-/// autoencoder.
+/// Autoencoder with a dense code and a residual convolutional block before the encoder and after
+/// the decoder. Without the blocks it is the dense autoencoder.
 ///
-/// Heights and widths are multiples of four.
+/// Height and width must be multiples of four.
 pub fn conv_autoencoder(image: &[usize], code: usize) -> NetworkBuilder {
     let channels = image.last().copied().unwrap_or(0);
     Network::builder(image)
@@ -114,8 +115,8 @@ pub fn conv_autoencoder(image: &[usize], code: usize) -> NetworkBuilder {
         .layer(change(channels))
 }
 
-/// A U-Net (Ronneberger et al. 2015) that makes colour of luminance: 0.41 million parameters.
-/// Heights and widths are multiples of four.
+/// U-Net (Ronneberger et al. 2015) that predicts colours from luminance: 0.41 million parameters.
+/// Height and width must be multiples of four.
 pub fn colorizer(height: usize, width: usize) -> NetworkBuilder {
     let bottom = BranchConfig::concatenate()
         .layer(Pool2dConfig::max(2))
@@ -131,11 +132,12 @@ pub fn colorizer(height: usize, width: usize) -> NetworkBuilder {
         .layer(Conv2dConfig::up(32, 2));
     let features =
         BranchConfig::concatenate().layer(conv_block(32)).layer(middle).layer(conv_block(32));
-    // Luminance and features side by side.
+    // The last convolution reads luminance and features concatenated.
     Network::builder(&[height, width, 1]).layer(features).layer(Conv2dConfig::new(3, 1))
 }
 
-/// Residual blocks on patches of 4x4 pixels, whose sum with the image is small at first.
+/// Residual blocks on 4x4 patches. Their output is small at first, compared with the image it is
+/// added to.
 fn change(channels: usize) -> BranchConfig {
     BranchConfig::residual()
         .layer(Conv2dConfig::new(96, 4).with_stride(4))
@@ -144,7 +146,7 @@ fn change(channels: usize) -> BranchConfig {
         .layer(Conv2dConfig { initial_scale: Some(0.1), ..Conv2dConfig::up(channels, 4) })
 }
 
-/// Two convolutions beside a path past them, each behind batch normalisation and a gate (He et al.
+/// Residual block of two convolutions, each preceded by batch normalisation and a gate (He et al.
 /// 2016, "Identity Mappings in Deep Residual Networks").
 pub fn residual_block(channels: usize) -> BranchConfig {
     let half = || {
@@ -166,8 +168,8 @@ mod tests {
         let device = Device::flex();
         let network = airbench(&[32, 32, 3], 10).build(&device).unwrap();
         assert_eq!(network.output_shape(), [10]);
-        // Jordan: 1.97 million, biases of the whitening layer and norms included in one way or
-        // another.
+        // Jordan counts 1.97 million; the biases of the whitening layer and the normalisation
+        // layers can be counted in different ways.
         assert!((1_960_000..1_980_000).contains(&network.n_parameters()), "{}", network.summary());
         let side = |side| airbench(&[side, side, 3], 10).build(&device);
         assert!(side(AIRBENCH_MIN_SIDE).is_ok() && side(AIRBENCH_MIN_SIDE - 1).is_err());

@@ -1,14 +1,15 @@
-//! Parts of presets that tasks share.
+//! Building blocks for presets.
 //!
-//! Presets were chosen on training images that were held out (10,000 to 20,000, for classification
-//! 50,000 to 60,000), never on images that a reported figure is measured on.
+//! Presets were tuned on held-out training images (10,000 to 20,000, for classification 50,000 to
+//! 60,000), never on images that a reported metric is measured on.
 
 use zor_core::{Rule, SparsityControl};
 use zor_data::{Augment, Border};
 
 use crate::settings::{RuleName, Settings};
 
-/// A rule for shuffled images: charges belong to rows of a batch, and would mix them.
+/// Returns a rule without state, for shuffled images: charges belong to batch rows and would mix
+/// images.
 pub(crate) fn stateless(rule: RuleName) -> Rule {
     match rule {
         RuleName::Default | RuleName::Backprop => Rule::default(),
@@ -16,7 +17,7 @@ pub(crate) fn stateless(rule: RuleName) -> Rule {
     }
 }
 
-/// The rule of classifiers with a target spike rate: it normalises nothing.
+/// Returns the rule for classifiers with a target spike rate: inhibition, without normalisation.
 pub(crate) fn inhibited(rule: Rule) -> Rule {
     Rule {
         sparsity: SparsityControl::Inhibition,
@@ -26,13 +27,13 @@ pub(crate) fn inhibited(rule: Rule) -> Rule {
     }
 }
 
-/// Changes of photographs for networks that learn from few of them: moved, stretched and mirrored,
-/// with a border that mirrors the image.
+/// Augmentation for networks trained on few photographs: shifts, stretches and flips, with mirrored
+/// borders.
 pub(crate) fn photographs() -> Augment {
     Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) }
 }
 
-/// Settings of image tasks that have no effect beside the others, each with the reason.
+/// Returns the settings of image tasks that have no effect given the others, each with the reason.
 pub(crate) fn idle_for_images(
     settings: &Settings,
     has_labels: bool,

@@ -1,4 +1,4 @@
-//! Examples that are held out, and those that are learned from.
+//! Selection of training examples and of held-out examples.
 
 use zor_core::Random;
 use zor_data::members_of_classes;
@@ -6,11 +6,11 @@ use zor_data::members_of_classes;
 use crate::error::{Error, Result};
 use crate::settings::{Selection, Settings, TrainingSize};
 
-/// Indices of examples to learn from, and of examples that are held out: `n` in all, of each class
-/// its share, the last ones. Examples without classes count as one class.
+/// Splits examples into indices to train on and indices to hold out. The `n` held-out examples are
+/// the last ones, in proportion to the class sizes. Examples without classes count as one class.
 ///
 /// # Errors
-/// When nothing is left to learn from.
+/// When no training examples would be left.
 pub(crate) fn hold_out(labels: &[u32], n: usize, unit: &str) -> Result<(Vec<usize>, Vec<usize>)> {
     if n >= labels.len() {
         return Err(Error::input(format!(
@@ -33,7 +33,7 @@ pub(crate) fn hold_out(labels: &[u32], n: usize, unit: &str) -> Result<(Vec<usiz
     Ok(split(&is_held_out))
 }
 
-/// Indices of examples to learn from, and of every `nth` one of each class.
+/// Splits examples into indices to train on and every `nth` index of each class.
 pub(crate) fn every(labels: &[u32], nth: usize) -> (Vec<usize>, Vec<usize>) {
     let mut is_held_out = vec![false; labels.len()];
     for class in members_of_classes(labels) {
@@ -43,11 +43,11 @@ pub(crate) fn every(labels: &[u32], nth: usize) -> (Vec<usize>, Vec<usize>) {
     split(&is_held_out)
 }
 
-/// The examples that settings ask for, of those with these indices. `labels` are of all examples;
-/// none where there are no classes.
+/// Selects the training examples from the indices in `pool`, as the settings ask. `labels` are
+/// those of all examples; `None` if there are no classes.
 ///
 /// # Errors
-/// When there are fewer, or classes are asked for and there are none.
+/// When there are too few examples, or a number per class is requested but there are no classes.
 pub(crate) fn learned_from(
     pool: Vec<usize>,
     labels: Option<&[u32]>,

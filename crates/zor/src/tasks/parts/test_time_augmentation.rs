@@ -5,20 +5,20 @@ use zor_core::{Network, Workspace};
 
 use crate::error::Result;
 
-/// The views that predictions are averaged over. Both together are the six of airbench94 (Jordan
-/// 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.5).
+/// Views to average predictions over. With both enabled, they are the six views of airbench94
+/// (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Views {
     /// The image and its mirror image, left to right.
     pub flip: bool,
-    /// The image, which counts half, and the image moved by one pixel up and left, and down and
-    /// right. What enters is mirrored at the edge.
+    /// The image with weight 1/2, and the image shifted by one pixel up and left, and down and
+    /// right, with weight 1/4 each. Borders are mirrored.
     pub shift: bool,
 }
 
 impl Views {
-    /// Mean prediction over the chosen views. Inputs without a shape `[height, width, channels]`
-    /// have a single view.
+    /// Averages the network's outputs over the views. Inputs without a shape `[height, width,
+    /// channels]` have a single view.
     ///
     /// # Shapes
     /// `[batch, inputs]` -> `[batch, outputs]`.
@@ -64,7 +64,7 @@ impl Views {
     }
 }
 
-/// Where the pixels of an axis come from that moves by one pixel.
+/// Source indices of an axis that is shifted by one pixel, with mirrored borders.
 fn places(size: usize, by: isize, device: &Device) -> Tensor<1, Int> {
     let last = size as isize - 1;
     let inside = |place: isize| (last - (last - (place + by).abs()).abs()).max(0) as i32;

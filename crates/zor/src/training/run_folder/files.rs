@@ -1,4 +1,4 @@
-//! The files in the folder of a run.
+//! Files of a run folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,28 +7,28 @@ use super::record::RECORD;
 use crate::error::{Error, Result};
 use crate::training::checkpoint;
 
-/// The file of a run's network after its training.
+/// The trained model.
 pub const MODEL: &str = "model.zor";
-/// The file of a run's evaluations.
+/// The evaluations, one JSON object per line.
 pub(super) const METRICS: &str = "metrics.jsonl";
-/// The file of a run's settings.
+/// The settings.
 pub const SETTINGS: &str = "config.toml";
-/// The picture of a run's evaluations.
+/// The learning curve.
 pub const CURVE: &str = "curve.svg";
-/// The picture of a classifier's mistakes.
+/// The confusion matrix of a classifier.
 pub const CONFUSION: &str = "confusion.svg";
-/// The picture of images and their reconstructions.
+/// Images and their reconstructions.
 pub const RECONSTRUCTIONS: &str = "reconstructions.png";
-/// The picture of images in grey and in colour.
+/// Greyscale images and their colorizations.
 pub const COLORIZATION: &str = "colorization.png";
-/// The pictures that a run may draw.
+/// The pictures that a run may write.
 const PICTURES: [&str; 4] = [CURVE, CONFUSION, RECONSTRUCTIONS, COLORIZATION];
-/// The name that leads to a task's last run.
+/// Link to a task's last run.
 pub(super) const LATEST: &str = "latest";
-/// The file that is locked while a run writes to its folder.
+/// File that is locked while a run writes to its folder.
 pub(super) const LOCK: &str = ".lock";
 
-/// The names of files in a folder that a run would write.
+/// Returns the names of the files in a folder that a run would write.
 pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for path in list(folder)? {
@@ -42,7 +42,7 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The entries of a folder; none of one that is not there.
+/// Returns the entries of a folder; none if it does not exist.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let refused = |error: std::io::Error| Error::file_system(folder, "read it", &error);
     match fs::read_dir(folder) {

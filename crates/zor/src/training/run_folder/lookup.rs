@@ -1,4 +1,4 @@
-//! The model file and the run that a path stands for.
+//! Lookup of the model file or run folder that a path refers to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use super::record::{RunRecord, RunState};
 use crate::error::{Error, Result, shown};
 use crate::training::checkpoint;
 
-/// The model file that a path stands for: the file itself, the model in a run's folder, or the last
-/// model of a task's runs.
+/// Returns the model file for a path: the file itself, the model in a run folder, or the model of
+/// the last run in a task folder.
 ///
 /// # Errors
-/// When a folder has no model. The message says what it has and what to do.
+/// When a folder has no model. The message describes the folder's state and gives a remedy.
 pub fn model_file(path: &Path) -> Result<PathBuf> {
     let path = follow(path)?;
     if !path.is_dir() || path.join(MODEL).is_file() {
@@ -45,7 +45,7 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The folder of the run that a folder stands for: itself, or a task's last run.
+/// Returns the run folder for a path: the folder itself, or the last run in a task folder.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -57,7 +57,7 @@ pub fn run_folder(path: &Path) -> Result<PathBuf> {
     Ok(runs(&path)?.into_iter().next().unwrap_or(path))
 }
 
-/// Follows a file that takes the place of a link.
+/// Resolves `latest` where it is a text file instead of a link.
 fn follow(path: &Path) -> Result<PathBuf> {
     let is_name = path.file_name().is_some_and(|name| name == LATEST);
     if !is_name || !path.is_file() {
@@ -68,10 +68,10 @@ fn follow(path: &Path) -> Result<PathBuf> {
     Ok(path.with_file_name(text.trim()))
 }
 
-/// The runs in a task's folder, the last first.
+/// Returns the runs in a task folder, the latest first.
 fn runs(task: &Path) -> Result<Vec<PathBuf>> {
     let latest = follow(&task.join(LATEST))?;
-    // The link's own name says little; the folder that it leads to has one.
+    // Runs are compared by the path of the folder, not of the link to it.
     let latest = fs::read_link(&latest).map_or(latest, |target| task.join(target));
     let mut found = Vec::new();
     for entry in list(task)? {

@@ -1,9 +1,9 @@
 //! The folder of a training run.
 //!
-//! A run owns its folder: no other run writes to it, a lock says so while the run is under way, and
-//! every file in it carries the run's identity ([`crate::training::checkpoint::Provenance::run`]).
-//! `run.json` has the identity and the state, `metrics.jsonl` a line for each evaluation, written
-//! when it is made.
+//! A run owns its folder: it holds a lock while it writes, no other run writes to the folder, and
+//! every file in it has the run identity ([`crate::training::checkpoint::Provenance::run`]).
+//! `run.json` has the identity and the state; `metrics.jsonl` gets a line for each evaluation as
+//! soon as it is made.
 
 mod files;
 mod lookup;
@@ -25,23 +25,23 @@ use super::checkpoint;
 use super::{Point, Training};
 use crate::error::{Error, ErrorKind, Result, shown};
 
-/// Where a run is going to be written.
+/// Where a run is written.
 #[derive(Clone, Debug)]
 pub enum Destination {
-    /// A new folder `DATE-NUMBER` in this one, named `latest` from then on.
+    /// A new subfolder `DATE-NUMBER` of this folder, with a link `latest` to it.
     New(PathBuf),
-    /// This folder, which must not have a run unless that may be replaced.
+    /// This folder; it must not have a run unless `overwrite` is set.
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Whether a run in it is replaced.
+        /// Whether an existing run is replaced.
         overwrite: bool,
     },
-    /// The folder of a run that continues.
+    /// The folder of the run that is resumed.
     Resumed {
         /// The folder.
         path: PathBuf,
-        /// The step that it continues from.
+        /// The step to resume from.
         step: u64,
         /// Whether checkpoints of later steps are removed.
         overwrite: bool,
@@ -49,11 +49,11 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Refuses a folder that cannot be written to, that has a run, or that a run is writing to.
-    /// Nothing is changed.
+    /// Checks that the folder can be written to, does not have a run yet, and is not locked by
+    /// another run. Changes nothing.
     ///
     /// # Errors
-    /// Names the folder and the remedy.
+    /// When it fails a check. The message gives the folder and a remedy.
     pub fn check(&self) -> Result<()> {
         let path = match self {
             Self::New(path) | Self::Folder { path, .. } | Self::Resumed { path, .. } => path,
@@ -99,10 +99,10 @@ impl Destination {
         Ok(())
     }
 
-    /// Makes the folder if it is not there, and locks it.
+    /// Creates the folder if it does not exist, and locks it.
     ///
     /// # Errors
-    /// When the folder cannot be made or may not be written to, as [`Destination::check`] says.
+    /// When the folder cannot be created, or as [`Destination::check`].
     pub fn open(self) -> Result<RunFolder> {
         let (path, task) = match &self {
             Self::New(task) => (next(task)?, Some(task.clone())),
@@ -118,15 +118,15 @@ impl Destination {
     }
 }
 
-/// A run's folder, locked as long as this exists.
+/// A run folder, locked until this is dropped.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// The folder of the task's runs, where the run has a name of its own.
+    /// The task folder, if the run is one of its numbered runs.
     task: Option<PathBuf>,
     destination: Destination,
     record: Option<RunRecord>,
-    /// Evaluations that are in the file of metrics; `None` where the file has to be written anew.
+    /// Number of evaluations in the metrics file; `None` if the file must be rewritten.
     lines: Option<usize>,
     _lock: Option<File>,
 }
@@ -137,11 +137,11 @@ impl RunFolder {
         &self.path
     }
 
-    /// Marks the run as under way: removes the files of a run that is replaced, writes the record,
-    /// the settings (as TOML) and the evaluations so far.
+    /// Starts the run: removes the files of a replaced run, and writes the record, the settings (as
+    /// TOML) and the evaluations so far.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be removed or written.
     pub fn begin(&mut self, record: RunRecord, settings: &str, training: &Training) -> Result<()> {
         match self.destination {
             Destination::Folder { overwrite: true, .. } => {
@@ -163,19 +163,19 @@ impl RunFolder {
         self.log(training)
     }
 
-    /// Makes the name `latest` of the task lead to this run, if the run lies among its task's.
+    /// Points the link `latest` in the task folder to this run, if the run is in a task folder.
     ///
     /// # Errors
-    /// When something else has the name, or the file system refuses.
+    /// When `latest` exists but is not a link to a run, or cannot be written.
     pub fn name_latest(&self) -> Result<()> {
         self.task.as_ref().map_or(Ok(()), |task| name_latest(task, &self.path))
     }
 
-    /// Adds the evaluations that are not in the file of metrics yet. After an error the next call
-    /// writes the whole file.
+    /// Appends new evaluations to the metrics file. After an error, the next call rewrites the
+    /// whole file.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When a file cannot be written.
     pub fn log(&mut self, training: &Training) -> Result<()> {
         let Some(record) = &mut self.record else { return Ok(()) };
         record.step = training.steps;
@@ -204,10 +204,10 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Writes the end of the run into its record.
+    /// Writes the final state of the run to its record.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the record cannot be written.
     pub fn finish(
         &mut self,
         state: RunState,
@@ -232,7 +232,7 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        // A run that never began leaves no empty folder. One that is not empty stays.
+        // Removes the folder of a run that never started, if it is empty.
         if self.record.is_none() && self.task.is_some() {
             let _ = fs::remove_file(self.path.join(LOCK));
             let _ = fs::remove_dir(&self.path);
@@ -240,7 +240,7 @@ impl Drop for RunFolder {
     }
 }
 
-/// The evaluation of a step as one line of JSON.
+/// Formats an evaluation as one line of JSON.
 fn line(run: &str, point: &Point) -> Value {
     let mut line = json!({
         "run": run,
@@ -258,7 +258,7 @@ fn line(run: &str, point: &Point) -> Value {
     line
 }
 
-/// Locks a folder for this process. On a file system without locks there is none.
+/// Locks a folder for this process; `None` if the file system does not support locks.
 fn lock(folder: &Path) -> Result<Option<File>> {
     let path = folder.join(LOCK);
     let file = File::options()
@@ -282,12 +282,12 @@ fn lock(folder: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Whether a training is writing to a folder now.
+/// Whether a training run is writing to a folder.
 pub fn is_under_way(folder: &Path) -> bool {
     folder.join(LOCK).exists() && lock(folder).is_err()
 }
 
-/// Makes the next folder of a task: the date in UTC and a number.
+/// Creates the next run folder of a task, named after the date in UTC and a number.
 fn next(task: &Path) -> Result<PathBuf> {
     let refused =
         |path: &Path, error: &std::io::Error| Error::file_system(path, "make the folder", error);
@@ -302,19 +302,19 @@ fn next(task: &Path) -> Result<PathBuf> {
         let path = task.join(format!("{date}-{number:03}"));
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
-            // Another training took it in between.
+            // Another run created it in the meantime.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(refused(&path, &error)),
         }
     }
 }
 
-/// Makes `latest` lead to a run: a link, or a file with the run's name where the system has no
-/// links.
+/// Points `latest` to a run: a link, or a text file with the run's name if the system does not
+/// support links.
 fn name_latest(task: &Path, run: &Path) -> Result<()> {
     let place = task.join(LATEST);
     let Some(name) = run.file_name() else { return Ok(()) };
-    // A file in the place of a link has the name of a run.
+    // Instead of a link, there may be a text file with the name of a run.
     let is_name = fs::read_to_string(&place)
         .is_ok_and(|text| RunRecord::read(&task.join(text.trim())).is_ok_and(|run| run.is_some()));
     if fs::symlink_metadata(&place).is_ok_and(|about| !about.is_symlink()) && !is_name {

@@ -1,4 +1,4 @@
-//! The record of a run, `run.json`: its identity, state and last figures.
+//! The record of a run, `run.json`: its identity, state and last metrics.
 
 use std::fs;
 use std::path::Path;
@@ -9,16 +9,16 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// The file of a run's state.
+/// File name of the record.
 pub(crate) const RECORD: &str = "run.json";
 
-/// The state of a run.
+/// State of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
-    /// The training is under way, or its process ended without a word.
+    /// The training is running, or its process was killed.
     Running,
-    /// The training reached its last step, and its network is saved.
+    /// The training reached its last step, and the model is saved.
     Done,
     /// The user stopped the training; a checkpoint is saved.
     Stopped,
@@ -26,41 +26,41 @@ pub enum RunState {
     Failed,
 }
 
-/// The contents of `run.json`.
+/// Contents of `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The run's identity.
+    /// Run identity.
     pub run: String,
-    /// The task by name.
+    /// Task name.
     pub task: String,
-    /// The state.
+    /// State of the run.
     pub state: RunState,
-    /// Steps done when the file was written.
+    /// Number of steps done when the file was written.
     pub step: u64,
-    /// Steps of the whole training.
+    /// Total number of steps.
     pub steps: u64,
-    /// The start in UTC, such as `2026-11-29T10:00:00Z`; of a resumed run, its last start.
+    /// Start time in UTC, such as `2026-11-29T10:00:00Z`; for a resumed run, its last start.
     pub started: String,
-    /// The end in UTC.
+    /// End time in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
-    /// The process that writes to the folder.
+    /// ID of the process that writes to the folder.
     pub process: u32,
-    /// The version of Zor.
+    /// Version of Zor.
     pub zor: String,
-    /// The reason of a failure or stop.
+    /// Why the run failed or was stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Figures of the last evaluation by name; null where a figure is infinite or undefined.
+    /// Metrics of the last evaluation by name; null if infinite or NaN.
     #[serde(default)]
     pub metrics: Map<String, Value>,
 }
 
 impl RunRecord {
-    /// Reads the record of a folder; `None` where the folder has none.
+    /// Reads the record of a folder; `None` if it has none.
     ///
     /// # Errors
-    /// When the file cannot be read, or is not a record.
+    /// When the file cannot be read, or is not a run record.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(RECORD);
         let text = match fs::read_to_string(&path) {
@@ -78,14 +78,14 @@ impl RunRecord {
     /// Writes the record to a folder.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file cannot be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Error::input(format!("{RECORD}: {error}")))?;
         Ok(zor_io::atomic::write(&folder.join(RECORD), format!("{text}\n").as_bytes())?)
     }
 
-    /// The record of a run that starts now.
+    /// Returns the record of a run that starts now.
     pub fn start(run: &str, task: &str, step: u64, steps: u64) -> Self {
         Self {
             run: run.to_owned(),
@@ -103,11 +103,11 @@ impl RunRecord {
     }
 }
 
-/// Writes the end of a run into the record of its folder, where the process is about to end without
-/// [`RunFolder::finish`]. A run that has ended stays as it is.
+/// Records the end of a run when the process exits without calling [`RunFolder::finish`]. Does
+/// nothing if the run has already ended.
 ///
 /// # Errors
-/// When the file system refuses.
+/// When the record cannot be read or written.
 pub fn abandon(folder: &Path, state: RunState, message: &str) -> Result<()> {
     match RunRecord::read(folder)? {
         Some(record) if record.state == RunState::Running => {
@@ -118,8 +118,8 @@ pub fn abandon(folder: &Path, state: RunState, message: &str) -> Result<()> {
     }
 }
 
-/// A time as RFC 3339 in UTC, to the second. The date is Hinnant's `civil_from_days`
-/// (<https://howardhinnant.github.io/date_algorithms.html>).
+/// Formats a time as RFC 3339 in UTC, to the second. The date is computed with Hinnant's
+/// `civil_from_days` (<https://howardhinnant.github.io/date_algorithms.html>).
 pub(crate) fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second) = (seconds / 86_400, seconds % 86_400);
