@@ -1,14 +1,14 @@
-//! One error for all operations of the facade, with the exit code that a command should end with.
+//! The error type of this crate, with the exit code for commands.
 
 use std::fmt;
 use std::path::Path;
 
 pub use zor_io::{escaped, shown};
 
-/// The result of an operation of the facade.
+/// Result with Zor's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error from any of Zor's crates. Its message names the place and the remedy.
+/// An error from any of Zor's crates. The message gives the location of the problem and a remedy.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -16,64 +16,64 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The kind of an error.
+/// Kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Wrong usage, settings or data.
+    /// Invalid usage, settings or data.
     Input,
-    /// A training whose values became infinite or NaN.
+    /// Training diverged: a value became infinite or NaN.
     Diverged,
-    /// A download that failed.
+    /// Failed download.
     Download,
-    /// A refusal of the file system.
+    /// File system error.
     FileSystem,
-    /// A device that is missing or failed.
+    /// Missing or failed device.
     Device,
-    /// A stop by the user.
+    /// Interrupted by the user.
     Interrupted,
 }
 
 impl Error {
-    /// An error of a kind.
+    /// An error of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// Wrong usage, settings or data.
+    /// An error for invalid usage, settings or data.
     pub fn input(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Input, message)
     }
 
-    /// Wrong data in a file or folder.
+    /// An error for invalid data in a file or folder.
     pub fn in_file(path: &Path, message: impl fmt::Display) -> Self {
         Self::input(format!("{}: {message}", shown(path)))
     }
 
-    /// A refusal of the file system at a path.
+    /// A file system error at a path; the message is `PATH: cannot DOING: ERROR`.
     pub fn file_system(path: &Path, doing: &str, error: &dyn fmt::Display) -> Self {
         let message = format!("{}: cannot {doing}: {error}", shown(path));
         Self::new(ErrorKind::FileSystem, message)
     }
 
-    /// The kind of the error.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The error with more said after its message.
+    /// Appends a remedy to the message.
     #[must_use]
     pub fn with_advice(self, advice: impl fmt::Display) -> Self {
         Self { message: format!("{}; {advice}", self.message), ..self }
     }
 
-    /// The error with the place where it happened before its message.
+    /// Prepends a location to the message.
     #[must_use]
     pub fn at(self, place: impl fmt::Display) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }
     }
 
-    /// 2 for wrong usage or input, 1 for anything else.
+    /// Returns the exit code: 2 for invalid usage or input, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         if self.kind == ErrorKind::Input { 2 } else { 1 }
     }
@@ -133,7 +133,7 @@ impl From<zor_data::Error> for Error {
 /// Maximum number of names in a message.
 const NAMED: usize = 10;
 
-/// The first names, and how many more there are.
+/// Joins the first names, followed by the number of the others.
 pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
     let shown: Vec<String> = names.iter().take(NAMED).map(|name| escaped(name.as_ref())).collect();
     let more = names.len().saturating_sub(NAMED);

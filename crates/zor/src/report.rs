@@ -1,4 +1,4 @@
-//! The report of a training: rows of a table, a JSON object and pictures.
+//! The report of a training run: a table, a JSON object and pictures.
 
 use serde_json::{Map, Value};
 use zor_data::ImageShape;
@@ -7,19 +7,19 @@ use crate::error::Error;
 use crate::task::confusion::Confusion;
 use crate::task::score::Figure;
 
-/// A listener to trainings of a report: it shows their progress, and can stop them.
+/// Observer of the baselines trained for a report. It shows their progress and can stop them.
 pub trait Watch {
-    /// A training with a number of steps starts.
+    /// Called when a training of `steps` steps starts.
     fn start(&mut self, name: &'static str, steps: u64, about: &str);
-    /// A step was done. `figure` makes the text to show.
+    /// Called after each step. `figure` formats the metric to show.
     fn step(&mut self, step: u64, figure: &mut dyn FnMut() -> String);
-    /// The training ended.
+    /// Called when a training ends.
     fn finish(&mut self, step: u64, figure: &str);
-    /// Whether the user asked for an end.
+    /// Whether the user asked to stop.
     fn is_stopped(&self) -> bool;
 }
 
-/// A listener that shows nothing and stops nothing.
+/// An observer that shows nothing and never stops a training.
 #[derive(Clone, Copy, Debug)]
 pub struct Unwatched;
 
@@ -32,73 +32,74 @@ impl Watch for Unwatched {
     }
 }
 
-/// A row of a report's table.
+/// A row of the report's table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// The name.
+    /// Name in the table.
     pub name: String,
-    /// The key among `baselines` in JSON.
+    /// Key under `baselines` in JSON.
     pub key: String,
-    /// The figures.
+    /// Metrics.
     pub figures: Vec<Figure>,
-    /// Seconds of training.
+    /// Training time in seconds.
     pub seconds: Option<f64>,
-    /// The step of the figures, where it is not the last.
+    /// Step at which the metrics were measured, if not the last.
     pub best_step: Option<u64>,
-    /// The learning curve: steps, and the first figure as it is shown.
+    /// Learning curve: pairs of step and first metric, in its display unit.
     pub curve: Vec<(f64, f64)>,
 }
 
-/// A picture of a report.
+/// A picture in the run folder.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Picture {
-    /// Rows of images, drawn as PNG.
+    /// Rows of images, written as PNG.
     Grid {
-        /// The file's name.
+        /// File name.
         file: &'static str,
-        /// Pixels in [0, 1] of the images of each row.
+        /// Pixels in [0, 1] of the images in each row.
         rows: Vec<Vec<f32>>,
-        /// The shape of an image.
+        /// Shape of one image.
         shape: ImageShape,
     },
     /// A confusion matrix, drawn as SVG.
     Confusion {
-        /// The file's name.
+        /// File name.
         file: &'static str,
-        /// Number of examples by true and predicted class.
+        /// Numbers of examples by true and predicted class.
         confusion: Confusion,
-        /// The names of the classes.
+        /// Class names.
         names: Vec<String>,
     },
-    /// A finished file.
+    /// A file that is written as it is.
     File {
-        /// The file's name.
+        /// File name.
         file: String,
-        /// The contents.
+        /// File contents.
         bytes: Vec<u8>,
     },
 }
 
-/// The report of a training.
+/// Report of a training run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Rows of the table: the network first, then those that it is compared with.
+    /// Table rows: the network first, then the baselines.
     pub rows: Vec<Row>,
     /// Lines below the table.
     pub lines: Vec<String>,
-    /// Keys of the JSON object beside the usual ones.
+    /// Additional keys of the JSON object.
     pub json: Map<String, Value>,
-    /// Pictures for the run's folder.
+    /// Pictures for the run folder.
     pub pictures: Vec<Picture>,
-    /// The label of the learning curve's axis, such as "PSNR of unseen images, dB".
+    /// Label of the learning curve's vertical axis, such as "PSNR of held-out images, dB".
     pub axis: String,
-    /// Parts that failed. The others are shown, and the first failure ends the command.
+    /// Errors of parts that failed. The other parts are still shown; the command ends with the
+    /// first error.
     pub failures: Vec<Error>,
 }
 
 impl Report {
-    /// The value of a part; none if it failed, and the failure is kept.
+    /// Unwraps the result of a part. An error is added to `failures`.
     pub fn keep<T>(&mut self, part: Result<T, Error>) -> Option<T> {
         part.map_err(|error| self.failures.push(error)).ok()
     }

@@ -1,16 +1,16 @@
-//! Pictures of lines, marks and text as SVG.
+//! A small SVG writer for shapes, lines and text.
 //!
-//! Text is escaped, numbers are short, and tags are balanced whatever is drawn. An element with a
-//! number that is infinite or NaN is left out.
+//! Text is escaped and tags are balanced for every input. Elements with an infinite or NaN number
+//! are left out.
 
 use std::fmt::Write;
 
-/// Decimals of places and lengths.
+/// Decimal places of coordinates and lengths.
 const OF_PLACES: usize = 1;
-/// Decimals of opacities.
+/// Decimal places of opacities.
 const OF_SHARES: usize = 3;
 
-/// A picture on white that grows element by element. Later elements cover earlier ones.
+/// An SVG picture on a white background. Later elements cover earlier ones.
 #[derive(Clone, Debug)]
 pub struct Svg {
     size: [f64; 2],
@@ -18,7 +18,7 @@ pub struct Svg {
     elements: String,
 }
 
-/// The inside and the outline of a shape. Colours are those of CSS.
+/// Fill and outline of a shape, in CSS colours.
 #[derive(Clone, Copy, Debug)]
 pub struct Paint<'a> {
     fill: &'a str,
@@ -26,18 +26,18 @@ pub struct Paint<'a> {
     stroke: Option<(&'a str, f64)>,
 }
 
-/// The end of a text that lies at its place.
+/// Alignment of a text relative to its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
-    /// The first letter.
+    /// The text starts at the position.
     Start,
-    /// The middle.
+    /// The text is centred at the position.
     Middle,
-    /// The last letter.
+    /// The text ends at the position.
     End,
 }
 
-/// The look of a text.
+/// Style of a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Lettering<'a> {
     anchor: Anchor,
@@ -47,22 +47,22 @@ pub struct Lettering<'a> {
 }
 
 impl Svg {
-    /// An empty picture. Places count from the left and from the top.
+    /// An empty picture. Coordinates start at the top left corner.
     pub fn new(width: f64, height: f64) -> Self {
         let mut svg = Self { size: [width, height], label: None, elements: String::new() };
         svg.rect([0.0, 0.0], [width, height], Paint::fill("#fff"));
         svg
     }
 
-    /// A description for those who hear the picture.
+    /// Sets the description for screen readers.
     pub fn labelled(mut self, label: &str) -> Self {
         self.label = Some(label.to_owned());
         self
     }
 
-    /// A remark that is not drawn.
+    /// Adds an XML comment.
     pub fn comment(&mut self, text: &str) {
-        // Two hyphens would end it.
+        // Two hyphens would end the comment.
         let mut apart = String::new();
         for c in text.chars() {
             if c == '-' && apart.ends_with('-') {
@@ -73,19 +73,19 @@ impl Svg {
         let _ = writeln!(self.elements, "<!-- {} -->", escaped(&apart));
     }
 
-    /// A rectangle: its upper left corner, width and height.
+    /// Adds a rectangle with its upper left corner, width and height.
     pub fn rect(&mut self, [x, y]: [f64; 2], [width, height]: [f64; 2], paint: Paint<'_>) {
         let element = Element::new("rect").place("x", x).place("y", y);
         self.add(element.place("width", width).place("height", height).paint(paint));
     }
 
-    /// A circle.
+    /// Adds a circle.
     pub fn circle(&mut self, [x, y]: [f64; 2], radius: f64, paint: Paint<'_>) {
         let element = Element::new("circle").place("cx", x).place("cy", y);
         self.add(element.place("r", radius).paint(paint));
     }
 
-    /// A line from point to point.
+    /// Adds a polyline.
     pub fn line(&mut self, points: &[[f64; 2]], paint: Paint<'_>) {
         let is_finite = points.iter().flatten().all(|value| value.is_finite());
         let points: Vec<String> = points
@@ -97,7 +97,7 @@ impl Svg {
         self.add(element.paint(paint));
     }
 
-    /// A text whose baseline is at a place.
+    /// Adds a text whose baseline is at the position.
     pub fn text(&mut self, [x, y]: [f64; 2], text: &str, lettering: Lettering<'_>) {
         let mut element = Element::new("text").place("x", x).place("y", y);
         element = match lettering.anchor {
@@ -119,7 +119,7 @@ impl Svg {
         self.add(element);
     }
 
-    /// The whole document.
+    /// Returns the SVG document.
     pub fn finish(self) -> String {
         let [width, height] = self.size.map(|side| short(side, OF_PLACES));
         let mut root = Element::new("svg")
@@ -143,23 +143,23 @@ impl Svg {
 }
 
 impl<'a> Paint<'a> {
-    /// An inside without outline.
+    /// A fill without an outline.
     pub const fn fill(color: &'a str) -> Self {
         Self { fill: color, opacity: None, stroke: None }
     }
 
-    /// An outline of a width without inside.
+    /// An outline without a fill.
     pub const fn stroke(color: &'a str, width: f64) -> Self {
         Self::fill("none").outlined(color, width)
     }
 
-    /// The same with an outline of a width.
+    /// Adds an outline.
     pub const fn outlined(mut self, color: &'a str, width: f64) -> Self {
         self.stroke = Some((color, width));
         self
     }
 
-    /// The same with an inside that lets through what is below, from 0 (all of it) to 1 (nothing).
+    /// Sets the opacity of the fill, from 0 (transparent) to 1 (opaque).
     pub const fn opacity(mut self, opacity: f64) -> Self {
         self.opacity = Some(opacity);
         self
@@ -167,31 +167,31 @@ impl<'a> Paint<'a> {
 }
 
 impl<'a> Lettering<'a> {
-    /// Black letters, of which an end lies at the text's place.
+    /// Black text with the given alignment.
     pub const fn new(anchor: Anchor) -> Self {
         Self { anchor, fill: None, degrees: None, is_bold: false }
     }
 
-    /// The same in a colour of CSS.
+    /// Sets the colour, in CSS notation.
     pub const fn fill(mut self, color: &'a str) -> Self {
         self.fill = Some(color);
         self
     }
 
-    /// The same in bold letters.
+    /// Makes the text bold.
     pub const fn bold(mut self) -> Self {
         self.is_bold = true;
         self
     }
 
-    /// The same turned clockwise around the text's place.
+    /// Rotates the text clockwise around its position.
     pub const fn turned(mut self, degrees: f64) -> Self {
         self.degrees = Some(degrees);
         self
     }
 }
 
-/// A tag, its attributes, and what is inside it.
+/// An XML element: name, attributes and content.
 struct Element {
     name: &'static str,
     attributes: String,
@@ -238,7 +238,7 @@ impl Element {
     }
 }
 
-/// A number without zeros at its end.
+/// Formats a number without trailing zeros.
 fn short(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     let text =
@@ -246,7 +246,7 @@ fn short(value: f64, decimals: usize) -> String {
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// A text of XML. Characters that XML has not become U+FFFD.
+/// Escapes text for XML. Characters that are not allowed in XML become U+FFFD.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -268,7 +268,7 @@ fn escaped(text: &str) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// Fails where a tag is not closed, a value not quoted, or a character not allowed.
+    /// Fails if a tag is not closed, a value is not quoted, or a character is not allowed.
     pub(crate) fn assert_well_formed(document: &str) {
         let is_allowed = |c: char| c == '\n' || !c.is_control();
         assert!(document.chars().all(is_allowed), "{document:?}");

@@ -1,8 +1,8 @@
-//! How much of backpropagation is in what a network learns: the cosine between the two.
+//! Cosine similarity between the updates of a rule and the gradient of backpropagation.
 //!
-//! What counts is what the rule hands to the optimizer, a parameter's correlation, beside the
-//! gradient that burn's autodiff finds for the same weights and the same batch. An optimizer that
-//! goes by directions alone (Muon, Adam) can bring both closer together, or apart.
+//! Compared are the correlation that the rule passes to the optimizer for each parameter, and the
+//! gradient that burn's autodiff computes for the same weights and batch. Optimizers that normalise
+//! their steps (Muon, Adam) can bring the resulting steps closer together or further apart.
 
 use zor_core::burn::tensor::Tensor;
 use zor_core::{Network, Optimizer, Parameter, Target, Workspace};
@@ -11,13 +11,14 @@ use super::autodiff;
 use crate::error::Result;
 use crate::task::{Data, Plan, in_batches};
 
-/// Training examples that a run's cosines are taken on, at most.
+/// Maximum number of training examples for the cosines of a run.
 const EXAMPLES: usize = 100;
 
-/// At and above this a rule's updates are called backpropagation's.
+/// Cosine from which on the updates are reported as those of backpropagation.
 pub const COINCIDES: f64 = 0.99;
 
-/// Keeps what each parameter would learn in the place of an optimizer's state, and changes nothing.
+/// An optimizer that stores each parameter's correlation in its state and leaves the weights
+/// unchanged.
 #[derive(Debug)]
 struct Recorder;
 
@@ -38,8 +39,8 @@ impl Optimizer for Recorder {
     }
 }
 
-/// What a network would learn from a batch, in the order of its parameters; nothing of those that
-/// do not learn.
+/// Returns the correlation that each parameter would learn from a batch, in the order of the
+/// parameters; `None` for frozen parameters.
 ///
 /// # Errors
 /// When the batch does not fit the network.
@@ -55,11 +56,11 @@ pub fn updates(
     Ok(parameters.map(|parameter| parameter.state().tensors.first().cloned()).collect())
 }
 
-/// For every matrix of weights that learns, from the bottom up, the cosine of the rule's update
-/// with backpropagation's.
+/// Returns the cosine between the rule's update and backpropagation's for each trainable weight
+/// matrix, from the first layer to the last.
 ///
 /// # Errors
-/// When the batch does not fit the network, or a layer has no counterpart under autodiff.
+/// When the batch does not fit the network, or a layer is not supported under autodiff.
 pub fn cosines(network: &Network, input: Tensor<2>, target: impl Into<Target>) -> Result<Vec<f64>> {
     let target = target.into();
     let gradients = autodiff::parameter_gradients(network, input.clone(), target.clone())?;
@@ -72,7 +73,7 @@ pub fn cosines(network: &Network, input: Tensor<2>, target: impl Into<Target>) -
     Ok(pairs.collect())
 }
 
-/// [`cosines`] of a run's network on the first examples that it learns from, without augmentation.
+/// Returns the [`cosines`] of a run's network on its first training examples, without augmentation.
 ///
 /// # Errors
 /// As [`cosines`].
@@ -84,12 +85,12 @@ pub fn of_run(network: &Network, plan: &Plan, data: &Data) -> Result<Vec<f64>> {
     cosines(network, input, target)
 }
 
-/// The mean of cosines.
+/// Returns the mean of the cosines.
 pub fn mean(cosines: &[f64]) -> f64 {
     cosines.iter().sum::<f64>() / cosines.len() as f64
 }
 
-/// The cosine of the angle between two updates of one shape.
+/// Returns the cosine of the angle between two updates of the same shape.
 pub fn cosine(a: &Tensor<2>, b: &Tensor<2>) -> f64 {
     let values = |tensor: &Tensor<2>| tensor.to_data().iter::<f64>().collect::<Vec<_>>();
     let (a, b) = (values(a), values(b));
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn backprop_coincides_and_the_default_rule_does_not() {
-        // Six convolutions and the head learn.
+        // Six convolutions and the last dense layer are trainable.
         let backprop = found(Rule::backprop());
         assert_eq!(backprop.len(), 7);
         assert!(backprop.iter().all(|cosine| *cosine > 0.999), "{backprop:?}");

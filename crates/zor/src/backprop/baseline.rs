@@ -1,5 +1,5 @@
-//! What backpropagation makes of the same batches: a network of the same size under burn's autodiff
-//! and Adam.
+//! Backpropagation baselines of reconstruction: a multilayer perceptron of the same size, trained
+//! on the same batches with burn's autodiff and Adam.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -18,24 +18,24 @@ use crate::task::evaluation::EVALUATION_BATCH;
 use crate::task::{Data, Plan, in_batches, matrix};
 use crate::training;
 
-/// How often a baseline is evaluated; its best counts.
+/// Number of evaluations during training; the best one is reported.
 const EVALUATIONS: u64 = 100;
-/// Steps that a baseline is given at least: on ten images its best comes after 100 to 400.
+/// Minimum number of steps: on ten images, the best evaluation comes after 100 to 400 steps.
 const MIN_STEPS: u64 = 500;
-/// Adam's usual learning rate.
+/// The common default learning rate of Adam.
 const LEARNING_RATE: f64 = 1e-3;
 
-/// The output of a baseline.
+/// Output activation of a baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// In (0, 1).
+    /// Sigmoid, with outputs in (0, 1).
     Sigmoid,
-    /// As it is.
+    /// None.
     Linear,
 }
 
 impl Output {
-    /// A name for tables.
+    /// Returns the name for tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sigmoid => "MLP, sigmoid",
@@ -44,32 +44,33 @@ impl Output {
     }
 }
 
-/// Steps that a baseline is trained for, beside a network with these settings.
+/// Returns the number of steps to train a baseline for, given the settings of the network it is
+/// compared with.
 pub fn steps(settings: &Settings) -> u64 {
     settings.steps.max(MIN_STEPS)
 }
 
-/// A baseline's best evaluation.
+/// A trained baseline at its best evaluation.
 #[derive(Debug)]
 pub struct Baseline {
-    /// Its output function.
+    /// Output activation.
     pub output: Output,
-    /// How far the evaluation images were off at its best.
+    /// Errors on the evaluation images at the best evaluation.
     pub best: ErrorMetrics,
-    /// The step of its best.
+    /// Step of the best evaluation.
     pub best_step: u64,
-    /// Seconds of training, evaluations not counted.
+    /// Training time in seconds, without evaluations.
     pub train_seconds: f64,
-    /// Its evaluations: (step, deviation).
+    /// Learning curve: pairs of step and errors on the evaluation images.
     pub curve: Vec<(u64, ErrorMetrics)>,
     network: Mlp,
 }
 
 impl Baseline {
-    /// Reconstructions by the network at its best.
+    /// Reconstructs images with the weights of the best evaluation.
     ///
     /// # Shapes
-    /// `[batch, pixels]` -> the same.
+    /// `[batch, pixels]` -> `[batch, pixels]`.
     pub fn predict(&self, input: Tensor<2>) -> Tensor<2> {
         self.network.forward(input, self.output)
     }
@@ -99,11 +100,11 @@ impl Mlp {
     }
 }
 
-/// Trains a network of the same size on the same batches for as many steps, or 500 if those are
-/// more, and keeps it at its best.
+/// Trains a network of the same size on the same batches for the same number of steps, but at least
+/// 500, and keeps the weights of the best evaluation.
 ///
 /// # Errors
-/// When the settings make no batches.
+/// When the settings do not give valid batches.
 pub fn train(
     plan: &Plan,
     data: &Data,

@@ -1,5 +1,5 @@
-//! Backpropagation on the same networks and batches: as a reference for the rule, and for
-//! comparison.
+//! Backpropagation on the same networks and batches, as a reference for the local rule and as a
+//! baseline.
 
 pub mod alignment;
 pub mod autodiff;

@@ -1,4 +1,4 @@
-//! The confusion matrix as SVG.
+//! Confusion matrices as SVG.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use crate::Result;
 use crate::svg::{Anchor, Lettering, Paint, Svg};
 use crate::task::Confusion;
 
-/// Side of a cell.
+/// Side of a cell, in pixels.
 const CELL: f64 = 44.0;
-/// Room for the names of classes, left and above.
+/// Space for class names on the left and at the top.
 const NAMES: f64 = 110.0;
-/// Largest number of classes whose names and numbers a picture has room for.
+/// Maximum number of classes for which names and numbers fit into the picture.
 const MAX_NAMED: usize = 30;
 
-/// Draws a row for each true class and a column for each predicted class, with shares of the row in
-/// percent.
+/// Draws a row for each true class and a column for each predicted class, with percentages of the
+/// row.
 pub(super) fn draw(
     confusion: &Confusion,
     names: &[String],
@@ -39,7 +39,8 @@ fn svg(confusion: &Confusion, names: &[String], identity: &str) -> String {
         for (answer, count) in row.iter().enumerate() {
             let share = f64::from(*count) / f64::from(all);
             let (x, y) = (start(answer), start(truth));
-            // What is right is green, what is wrong orange; the root shows what is rare.
+            // Correct predictions are green, wrong ones orange; the square root keeps rare ones
+            // visible.
             let color = if truth == answer { "#0f766e" } else { "#c2410c" };
             svg.rect([x, y], [cell, cell], Paint::fill(color).opacity(share.sqrt()));
             if is_named && *count > 0 {

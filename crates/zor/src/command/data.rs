@@ -1,4 +1,4 @@
-//! `zor data`: where data sets are, and fetching them.
+//! `zor data`: location and download of data sets.
 
 use zor_data::{Locations, Source};
 

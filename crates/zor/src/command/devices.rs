@@ -1,4 +1,4 @@
-//! `zor devices`: what there is to run on, whether it computes what the CPU does, and how fast.
+//! `zor devices`: lists, verifies and benchmarks devices.
 
 use crate::devices::step_time as pace;
 #[cfg(feature = "flex")]
@@ -7,7 +7,7 @@ use crate::{DeviceLine, Result};
 
 use super::arguments::DevicesArguments;
 
-/// Lists the devices, or one alone; compares each with the CPU and times work on each if asked.
+/// Lists all devices or a single one, and verifies and benchmarks them if asked to.
 pub(super) fn run(arguments: &DevicesArguments) -> Result<()> {
     let lines = match &arguments.device {
         Some(name) => vec![crate::device_line(name)?],

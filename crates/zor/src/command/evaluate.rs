@@ -1,4 +1,5 @@
-//! `zor eval`: the figures of a saved model on its task's evaluation data, or on a user's own.
+//! `zor eval`: metrics of a saved model on the evaluation data of its task or on the user's own
+//! data.
 
 use serde_json::json;
 

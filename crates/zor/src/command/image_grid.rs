@@ -1,4 +1,4 @@
-//! Rows of images as one PNG.
+//! Grids of images as PNG.
 
 use std::path::Path;
 
@@ -6,23 +6,23 @@ use crate::{Error, Result};
 use image::{Rgb, RgbImage};
 use zor_data::ImageShape;
 
-/// Width of a run's picture in pixels, above which a row has fewer images.
+/// Maximum width of a run's picture in pixels; rows are cut to fit.
 const MAX_WIDTH: usize = 8192;
-/// Pixels of a picture, at most.
+/// Maximum number of pixels in a picture.
 const MAX_PIXELS: usize = 1 << 28;
-/// Side in pixels up to which images are enlarged.
+/// Small images are enlarged up to this side length in pixels.
 const SIDE: usize = 100;
-/// Pixels of a side that one pixel of an image becomes, at most.
+/// Maximum enlargement factor.
 const SCALE: usize = 3;
-/// Pixels between images.
+/// Space between images in pixels.
 const GAP: usize = 6;
 
-/// Pixels of a side that one pixel of an image becomes.
+/// Returns the enlargement factor for images of a shape.
 fn scale(shape: ImageShape) -> usize {
     (SIDE / shape.height.max(shape.width)).clamp(1, SCALE)
 }
 
-/// Draws rows of images, of each row as many as there is room for.
+/// Draws rows of images, cut to the number of images that fit.
 pub(super) fn first_of(
     rows: &[Vec<f32>],
     shape: ImageShape,
@@ -34,7 +34,7 @@ pub(super) fn first_of(
     grid(&rows, shape, path, notes)
 }
 
-/// Draws rows of images. `notes` are texts by key that the file carries.
+/// Draws rows of images. `notes` are text entries of the PNG file, by key.
 pub(super) fn grid(
     rows: &[Vec<f32>],
     shape: ImageShape,
@@ -56,7 +56,7 @@ pub(super) fn grid(
             for y in 0..height * scale {
                 for x in 0..width * scale {
                     let pixel = &image[((y / scale) * width + x / scale) * channels..][..channels];
-                    // A gray pixel's one value stands for all three.
+                    // Grey images have one channel, used for red, green and blue.
                     let color = [0, 1, 2].map(|channel: usize| {
                         let value = pixel[channel.min(channels - 1)];
                         (value.clamp(0.0, 1.0) * 255.0).round() as u8
@@ -69,7 +69,7 @@ pub(super) fn grid(
     write_png(&picture, path, notes)
 }
 
-/// Writes a picture as PNG. `notes` are texts by key that the file carries.
+/// Writes a picture as PNG. `notes` are text entries of the file, by key.
 pub(super) fn write_png(picture: &RgbImage, path: &Path, notes: &[(&str, &str)]) -> Result<()> {
     let mut bytes = Vec::new();
     let mut encode = || -> std::result::Result<(), png::EncodingError> {

@@ -1,4 +1,4 @@
-//! Predictions for a user's own images: `zor reconstruct`, `zor classify` and `zor colorize`.
+//! Predictions for the user's own images: `zor reconstruct`, `zor classify` and `zor colorize`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(super) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let (network, header) = zor_io::load(&model, &device)?;
     let shape = image_shape(&network, &model)?;
     let mut inputs = Vec::new();
-    // A model that is no task's reads images of its own size.
+    // A model of an unknown task reads images as they are.
     let reading = plan_of(&header.notes, &model)
         .map_or_else(|_| Reading::default(), |plan| plan.settings.reading());
     for path in &arguments.images {
@@ -60,7 +60,7 @@ pub(super) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     Ok(())
 }
 
-/// What a model that reproduces images takes.
+/// Returns the image shape of a model that reconstructs images.
 fn image_shape(network: &Network, model: &Path) -> Result<ImageShape> {
     match (network.input_shape(), network.output_shape()) {
         (&[height, width, channels @ (1 | 3)], output)
@@ -77,7 +77,7 @@ fn image_shape(network: &Network, model: &Path) -> Result<ImageShape> {
     }
 }
 
-/// An image file as values in [0, 1].
+/// Reads an image file as values in [0, 1].
 fn read_image(path: &Path, shape: ImageShape, reading: &Reading) -> Result<Vec<f32>> {
     let picture = reading.apply(Picture::read(path)?, path)?;
     let found = picture.shape();
@@ -145,7 +145,7 @@ pub(super) fn classify(arguments: &ClassifyArguments) -> Result<()> {
     Ok(())
 }
 
-/// `zor colorize`. Nothing is written before all pictures have been read.
+/// `zor colorize`. Reads all images before it writes the first.
 pub(super) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
     let device = crate::device(&arguments.device)?;
     let model = run_folder::model_file(&arguments.model)?;
@@ -182,15 +182,15 @@ pub(super) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
     Ok(())
 }
 
-/// The key of the name of the picture that another was made of.
+/// Key of the PNG text entry with the file name of the original.
 const SOURCE: &str = "source";
 
 fn source_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Refuses to replace a picture that no earlier call made, or one that an earlier call made of a
-/// file with another name. `key` is that of a text that such pictures carry.
+/// Refuses to replace a picture that this command did not write, or that it wrote for a file with
+/// another name. `key` is a text entry that pictures of this command have.
 fn check_made(out: &Path, key: &str, of: Option<&Path>) -> Result<()> {
     let Ok(file) = std::fs::File::open(out) else { return Ok(()) };
     let reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().ok();

@@ -1,9 +1,9 @@
-//! Ctrl-C, SIGTERM and SIGHUP while a training runs.
+//! Handling of Ctrl-C, SIGTERM and SIGHUP during training.
 //!
-//! Before the training starts, the first of them ends the program at once: there is nothing to
-//! save. From [`save_first`] on the first is a request that the training answers, and the second
-//! ends the program. A signal that is ignored when the program starts, as `nohup` does with SIGHUP,
-//! stays ignored.
+//! Before the training starts, the first signal ends the program at once, since there is nothing to
+//! save. After [`save_first`], the first signal asks the training to save a checkpoint and stop,
+//! and the second ends the program. Signals that are ignored when the program starts, as `nohup`
+//! does with SIGHUP, stay ignored.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,31 +16,31 @@ static RUN: OnceLock<PathBuf> = OnceLock::new();
 static SAVES: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first signal is a request; [`asked`] tells of it.
+/// Makes the first signal a request to stop, which [`asked`] returns, instead of ending the
+/// program.
 pub(super) fn save_first() {
     SAVES.store(true, Ordering::SeqCst);
 }
 
-/// From now on an end of the program without warning is noted in the record of the run in this
-/// folder.
+/// Sets the run folder whose record is updated if the program ends early.
 pub(super) fn note_in(folder: &Path) {
     let _ = RUN.set(folder.to_path_buf());
 }
 
-/// Notes the end of a run, if one is under way. Nothing more can be done where the note cannot be
-/// written.
+/// Records the end of the run in progress, if there is one. Errors are ignored: the program is
+/// about to end.
 pub(super) fn abandon(state: RunState, message: &str) {
     if let Some(folder) = RUN.get() {
         let _ = run_folder::abandon(folder, state, message);
     }
 }
 
-/// Whether the user asked for an end.
+/// Whether the user asked to stop.
 pub(super) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
-/// The answer to a signal.
+/// Handles a signal.
 fn answer() {
     if !SAVES.load(Ordering::SeqCst) {
         tell!("stopped: before the training started; nothing was written");
@@ -57,10 +57,10 @@ fn failed(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Device, format!("cannot watch for Ctrl-C: {error}"))
 }
 
-/// Starts to watch.
+/// Starts to handle signals.
 ///
 /// # Errors
-/// When the system refuses.
+/// When the signal handlers cannot be installed.
 #[cfg(unix)]
 pub(super) fn watch() -> Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -79,18 +79,18 @@ pub(super) fn watch() -> Result<()> {
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action the call only writes the present one to `action`, which is valid
-    // for it, all zeros included.
+    // SAFETY: with a null new action, the call only writes the current one to `action`, which is a
+    // valid pointer to zeroed memory of that type.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 
-/// Starts to watch.
+/// Starts to handle signals.
 ///
 /// # Errors
-/// When the system refuses.
+/// When the signal handlers cannot be installed.
 #[cfg(not(unix))]
 pub(super) fn watch() -> Result<()> {
     ctrlc::set_handler(answer).map_err(failed)

@@ -1,4 +1,4 @@
-//! The learning curve of a run as SVG.
+//! Learning curves as SVG.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use crate::Result;
 use crate::report::Report;
 use crate::svg::{Anchor, Lettering, Paint, Svg};
 
-/// Colours of curves: the network's, and those of networks that it is compared with.
+/// Line colours: the network, then the baselines.
 const COLORS: [&str; 3] = ["#c2410c", "#64748b", "#0f766e"];
 
-/// Draws the first figure of each row that has a curve against steps.
+/// Draws the first metric over the training steps, for each row that has a learning curve.
 pub(super) fn draw(report: &Report, path: &Path, identity: &str) -> Result<()> {
     let curves = report.rows.iter().filter(|row| !row.curve.is_empty());
     let lines: Vec<Line<'_>> = curves
@@ -20,13 +20,13 @@ pub(super) fn draw(report: &Report, path: &Path, identity: &str) -> Result<()> {
     Ok(zor_io::atomic::write(path, text.as_bytes())?)
 }
 
-/// Name, colour, and points of step and height.
+/// Name, colour and points (step, metric) of a line.
 type Line<'a> = (&'a str, &'static str, Vec<(f64, f64)>);
 
-/// The lowest and highest tick of an axis that shows these values, and the distance of ticks: at
-/// most seven of them, whatever the values. Values that are infinite or NaN are not shown.
+/// Returns the lowest tick, the highest tick and the tick distance of an axis for these values.
+/// There are at most seven ticks. Infinite and NaN values are ignored.
 fn scale(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
-    // Beyond this a difference of one is lost in rounding.
+    // For larger values, a difference of one is lost in rounding.
     let seen = values.filter(|value| value.abs() < 1e12);
     let (low, high) = seen.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))

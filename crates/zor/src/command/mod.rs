@@ -1,7 +1,6 @@
-//! The command line: arguments become settings once, the library does the work, and its results are
-//! shown.
+//! The `zor` command: parses arguments, merges settings, calls the library and prints results.
 
-// A line that cannot be written must not end the program: `say!` and `tell!` see to it.
+// A line that cannot be printed must not end the program with a panic: use `say!` and `tell!`.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 #[macro_use]
@@ -34,9 +33,9 @@ use crate::task::Task;
 use crate::training::run_folder::RunState;
 pub use out_of_memory::MessageWhenOutOfMemory;
 
-/// Runs the command `zor` on the arguments of the program, with these tasks beside Zor's.
+/// Runs the `zor` command with the program's arguments. `tasks` are added to the built-in tasks.
 ///
-/// The exit code is 0 for done, 2 for wrong usage or input, and 1 for anything else.
+/// Returns exit code 0 on success, 2 for invalid usage or input, and 1 for other errors.
 pub fn command(tasks: &[&'static dyn Task]) -> ExitCode {
     crate::tasks::add(tasks);
     end_panics_as_errors();
@@ -70,7 +69,7 @@ pub fn command(tasks: &[&'static dyn Task]) -> ExitCode {
     }
 }
 
-/// burn panics where a device cannot be opened; users get an error like any other.
+/// Reports panics as errors: burn panics if a device cannot be opened.
 fn end_panics_as_errors() {
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.payload_as_str().unwrap_or("no reason was given");
@@ -83,15 +82,15 @@ fn end_panics_as_errors() {
     }));
 }
 
-/// Makes a folder that can be written to.
+/// Creates a folder if it does not exist, and checks that it is writable.
 fn make_folder(path: &std::path::Path) -> crate::Result<()> {
     std::fs::create_dir_all(path)
         .map_err(|error| crate::Error::file_system(path, "make the folder", &error))?;
-    // A folder that cannot be written is better known before the training than after it.
+    // An error now is better than one after the training.
     Ok(zor_io::atomic::check_writable(path)?)
 }
 
-/// A path from the root, so that the settings of a run hold wherever they are read.
+/// Returns an absolute path, so that the settings of a run are valid in any working directory.
 fn absolute(path: &std::path::Path) -> crate::Result<std::path::PathBuf> {
     std::path::absolute(path)
         .map_err(|error| crate::Error::file_system(path, "find its folder", &error))

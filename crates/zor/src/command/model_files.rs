@@ -1,4 +1,4 @@
-//! Files of models: `zor info`, `zor verify` and `zor convert`.
+//! `zor info`, `zor verify` and `zor convert` for model files.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind, Result, io, shown};
 use super::arguments::ConvertArguments;
 use super::outputs;
 
-/// The format of a file, by the ending of its name.
+/// File format, from the file extension.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Zor,
@@ -80,7 +80,7 @@ pub(super) fn info(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The header and layers of a program for small devices.
+/// Prints the header and layers of a .zore program.
 fn program_info(file: &Path) -> Result<()> {
     let program = io::edge::Program::load(file)?;
     let network = program.network()?;

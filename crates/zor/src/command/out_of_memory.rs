@@ -1,21 +1,21 @@
-//! The end of the program when the system has no more memory: a message instead of an abort.
+//! An error message instead of an abort when memory runs out.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The system's allocator, with a message and exit code 1 where it refuses memory. For
-/// `#[global_allocator]` of a program that calls [`crate::command()`].
+/// The system allocator, which exits with a message and code 1 when an allocation fails. Use it as
+/// the `#[global_allocator]` of a program that calls [`crate::command()`].
 #[derive(Clone, Copy, Debug)]
 pub struct MessageWhenOutOfMemory;
 
-/// The work that memory is taken for.
+/// What the program is doing, for the error message.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     /// Anything else.
     Other,
     /// Reading data.
     Data,
-    /// Making a network.
+    /// Building a network.
     Network,
     /// Training.
     Training,
@@ -23,12 +23,12 @@ pub(super) enum Purpose {
 
 static PURPOSE: AtomicU8 = AtomicU8::new(Purpose::Other as u8);
 
-/// Notes what memory is taken for from now on.
+/// Sets what the program is doing.
 pub(super) fn set_purpose(purpose: Purpose) {
     PURPOSE.store(purpose as u8, Ordering::Relaxed);
 }
 
-/// Ends the program.
+/// Prints the error and exits.
 #[cold]
 fn end(bytes: usize) -> ! {
     use std::io::Write;
@@ -44,7 +44,7 @@ fn end(bytes: usize) -> ! {
         ),
         _ => ("this command", "close other programs, or use smaller inputs"),
     };
-    // Nothing here takes memory from the allocator.
+    // This does not allocate.
     let _ = writeln!(
         std::io::stderr(),
         "error: out of memory: {work} needs {:.1} MB more, which the system does not have; {remedy}",
@@ -53,28 +53,29 @@ fn end(bytes: usize) -> ! {
     std::process::exit(1);
 }
 
-// SAFETY: every call goes to the system's allocator, whose answer is returned unless it is null.
+// SAFETY: every call is forwarded to the system allocator, and its result is returned unless it is
+// null.
 unsafe impl GlobalAlloc for MessageWhenOutOfMemory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the promises that this method asks for.
+        // SAFETY: the caller upholds the contract of this method.
         let found = unsafe { System.alloc(layout) };
         if found.is_null() { end(layout.size()) } else { found }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the promises that this method asks for.
+        // SAFETY: the caller upholds the contract of this method.
         let found = unsafe { System.alloc_zeroed(layout) };
         if found.is_null() { end(layout.size()) } else { found }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller keeps the promises that this method asks for.
+        // SAFETY: the caller upholds the contract of this method.
         let found = unsafe { System.realloc(place, layout, size) };
         if found.is_null() { end(size) } else { found }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the promises that this method asks for.
+        // SAFETY: the caller upholds the contract of this method.
         unsafe { System.dealloc(place, layout) }
     }
 }

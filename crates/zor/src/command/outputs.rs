@@ -1,4 +1,4 @@
-//! Where commands write: never over a file that they read.
+//! Checks of output paths: a command never overwrites a file that it reads.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result, shown};
 
-/// Endings of pictures, which make room for another.
+/// Image file extensions that are replaced when a picture is converted.
 const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// Refuses an output that is one of the inputs, or lies in a folder that is one.
+/// Rejects an output that is one of the inputs or inside an input folder.
 pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     for input in inputs {
         if is_one_file(output, input) {
@@ -31,7 +31,7 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
     Ok(())
 }
 
-/// Whether two paths lead to one file, by whatever links.
+/// Whether two paths refer to the same file, through any links.
 fn is_one_file(a: &Path, b: &Path) -> bool {
     if whole(a) == whole(b) {
         return true;
@@ -46,7 +46,7 @@ fn is_one_file(a: &Path, b: &Path) -> bool {
     false
 }
 
-/// A path from the root, links followed as far as it exists.
+/// Returns an absolute path, with links resolved as far as the path exists.
 fn whole(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     for existing in path.ancestors() {
@@ -61,8 +61,8 @@ fn whole(path: &Path) -> PathBuf {
     path
 }
 
-/// The name of a file with another ending. Of the old name only a known ending goes; other dots are
-/// part of the name.
+/// Replaces a known file extension, or appends the new one if the extension is not known; other
+/// dots are part of the name.
 fn renamed(path: &Path, known: &[&str], ending: &str) -> OsString {
     let is_known = path
         .extension()
@@ -74,12 +74,12 @@ fn renamed(path: &Path, known: &[&str], ending: &str) -> OsString {
     name
 }
 
-/// The name of a picture made of another picture: `a.1.jpg` becomes `a.1.png`.
+/// Returns the file name of a picture converted to PNG: `a.1.jpg` becomes `a.1.png`.
 pub(super) fn picture_name(path: &Path) -> OsString {
     renamed(path, &PICTURES, "png")
 }
 
-/// The path of a program for small devices next to its model: `net.v1.zor` becomes `net.v1.zore`.
+/// Returns the path of the .zore program next to its model: `net.v1.zor` becomes `net.v1.zore`.
 pub(super) fn program_of(model: &Path) -> PathBuf {
     model.with_file_name(renamed(model, &["zor"], "zore"))
 }

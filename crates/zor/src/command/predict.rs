@@ -1,4 +1,4 @@
-//! `zor predict`: the target of each row of a table, from a saved model.
+//! `zor predict`: predictions of a saved model for each row of a table.
 
 use serde_json::json;
 use zor_data::table::Table;
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &PredictArguments) -> Result<()> {
     Ok(())
 }
 
-/// The table with its predictions as CSV.
+/// Formats the table with its predictions as CSV.
 fn csv(table: &Table, target: &str, predictions: &[Prediction]) -> std::io::Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let has_classes = matches!(predictions.first(), Some(Prediction::Class { .. }));

@@ -1,5 +1,5 @@
-//! How far a training is: a bar where stderr is a terminal, else a line at its start, every 30
-//! seconds and at its end.
+//! Progress of a training: a bar if stderr is a terminal, else a line at the start, every 30
+//! seconds and at the end.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -9,22 +9,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::report::Watch;
 
-/// The time from one line to the next.
+/// Time between two lines.
 const BETWEEN: Duration = Duration::from_secs(30);
 
-/// The progress of one training.
+/// Progress of one training.
 pub(super) struct Progress {
     name: &'static str,
     steps: u64,
     bar: Option<ProgressBar>,
     start: Instant,
     last: Instant,
-    /// Steps done before the start, of a training that continues.
+    /// Number of steps done before the start, by a resumed training.
     before: Option<u64>,
 }
 
 impl Progress {
-    /// Starts to show a training of `steps` steps under a name; `about` describes it.
+    /// Starts to show the progress of a training of `steps` steps; `about` describes it.
     pub(super) fn start(name: &'static str, steps: u64, about: impl Display) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| bar(name, steps));
         tell!("{name}: {about}");
@@ -32,7 +32,7 @@ impl Progress {
         Self { name, steps, bar, start: now, last: now, before: None }
     }
 
-    /// Shows the number of steps done and the last figure.
+    /// Shows the number of steps done and the last metric.
     pub(super) fn show(&mut self, step: u64, figure: impl FnOnce() -> String) {
         let before = *self.before.get_or_insert(step.saturating_sub(1));
         if let Some(bar) = &self.bar {
@@ -47,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Shows a remark without breaking the bar.
+    /// Prints a line without breaking the bar.
     pub(super) fn remark(&self, remark: impl Display) {
         match &self.bar {
             Some(bar) => bar.suspend(|| tell!("{remark}")),
@@ -55,7 +55,7 @@ impl Progress {
         }
     }
 
-    /// Ends with a line, or by removing the bar.
+    /// Prints a final line, or removes the bar.
     pub(super) fn finish(self, step: u64, figure: &str) {
         match self.bar {
             Some(bar) => bar.finish_and_clear(),
@@ -76,7 +76,7 @@ fn bar(name: &'static str, steps: u64) -> ProgressBar {
     }
 }
 
-/// Progress of the trainings of a report.
+/// Progress of the baselines of a report.
 #[derive(Default)]
 pub(super) struct Shown(Option<Progress>);
 

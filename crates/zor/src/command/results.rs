@@ -1,4 +1,4 @@
-//! The results of a training: the table and the JSON object.
+//! Results of a training run, as a table and as a JSON object.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::task::{Data, Figure};
 use crate::training::Training;
 use crate::{escaped, shown};
 
-/// A training that ended, and its report.
+/// A finished training run and its report.
 pub(super) struct Results<'a> {
     pub(super) settings: &'a Settings,
     pub(super) data: &'a Data,
@@ -24,7 +24,7 @@ pub(super) struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// Prints the table for people; on standard error when standard output is for JSON.
+    /// Prints the table; on stderr if stdout is used for JSON.
     pub(super) fn print_table(&self, to_stderr: bool) {
         let text = self.table();
         if to_stderr { tell!("{text}") } else { say!("{text}") }
@@ -56,7 +56,7 @@ impl Results<'_> {
         text
     }
 
-    /// Prints one JSON object, the last line of standard output.
+    /// Prints one JSON object as the last line of stdout.
     pub(super) fn print_json(&self) {
         let (settings, trained) = (self.settings, self.trained);
         let rates: Vec<f32> =
@@ -102,8 +102,8 @@ impl Results<'_> {
     }
 }
 
-/// A table of rows: a column for each figure of the first row, and for the time and the step where
-/// a row has one.
+/// Formats the table: a column for each metric of the first row, and columns for time and best step
+/// if a row has them.
 fn rows(rows: &[Row]) -> String {
     let Some(first) = rows.first() else { return String::new() };
     let has_seconds = rows.iter().any(|row| row.seconds.is_some());
@@ -138,7 +138,7 @@ fn rows(rows: &[Row]) -> String {
     text
 }
 
-/// Puts the keys of one object into another.
+/// Adds all keys of `more` to an object.
 pub(super) fn add(object: &mut Value, more: Map<String, Value>) {
     if let Value::Object(object) = object {
         object.extend(more);

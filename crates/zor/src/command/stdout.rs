@@ -1,29 +1,28 @@
-//! Lines for people and programs: results on stdout, everything else on stderr.
+//! Output for users and programs: results on stdout, everything else on stderr.
 //!
-//! Names of files and classes can hold control characters, which would act on a terminal; they are
+//! File and class names can contain control characters, which a terminal would interpret; they are
 //! escaped here.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
-/// Writes a line of results to stdout. A reader who left early (`zor info MODEL | head -1`) is no
-/// error.
+/// Prints a line of results to stdout. It is not an error if the reader has closed the pipe (`zor
+/// info MODEL | head -1`).
 macro_rules! say {
     ($($line:tt)*) => {
         $crate::command::stdout::result(format_args!($($line)*))
     };
 }
 
-/// Writes a line to stderr. Where stderr is closed or full the line is lost, and the work
-/// continues.
+/// Prints a line to stderr. If stderr is closed or full, the line is dropped.
 macro_rules! tell {
     ($($line:tt)*) => {
         $crate::command::stdout::remark(format_args!($($line)*))
     };
 }
 
-/// The function of `say!`. Where stdout cannot be written to, as on a full disk, the program ends:
-/// the results cannot be had any more.
+/// Implements `say!`. Ends the program if stdout cannot be written to, for example because the disk
+/// is full: the results would be lost.
 pub(super) fn result(line: Arguments<'_>) {
     let line = printable(&line.to_string());
     match writeln!(stdout(), "{line}").and_then(|()| stdout().flush()) {
@@ -35,12 +34,12 @@ pub(super) fn result(line: Arguments<'_>) {
     }
 }
 
-/// The function of `tell!`.
+/// Implements `tell!`.
 pub(super) fn remark(line: Arguments<'_>) {
     let _ = writeln!(stderr(), "{}", printable(&line.to_string()));
 }
 
-/// A text whose only control characters are line breaks.
+/// Escapes all control characters except line breaks.
 fn printable(text: &str) -> String {
     if !text.contains(|c: char| c.is_control() && c != '\n') {
         return text.to_owned();

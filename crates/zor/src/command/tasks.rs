@@ -1,4 +1,4 @@
-//! `zor tasks`: the tasks, and the settings of each.
+//! `zor tasks`: lists the tasks, or the settings of one task.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ pub(super) fn run(name: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// A line for each task.
+/// Formats a line for each task.
 pub(super) fn list() -> String {
     let tasks = tasks::all();
     let width = tasks.iter().map(|task| task.name().len()).max().unwrap_or(0);
@@ -27,7 +27,7 @@ pub(super) fn list() -> String {
     text
 }
 
-/// The networks and settings of a task, without the settings that have no effect there.
+/// Describes the networks and settings of a task, without settings that have no effect.
 pub(super) fn description(task: &'static dyn Task) -> Result<String> {
     let plan = Plan::of(task);
     let wrong = |error: &dyn std::fmt::Display| {

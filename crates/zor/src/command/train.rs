@@ -1,4 +1,4 @@
-//! `zor train`: a task from settings to a run's folder with the model, its figures and pictures.
+//! `zor train`: trains a task's network and writes the model, metrics and pictures to a run folder.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ use crate::training::warnings::warnings;
 use crate::training::{Method, Training};
 use crate::{Error, ErrorKind, Result, shown};
 
-/// Pauses between attempts to save a network that was learned, in seconds.
+/// Seconds to wait between attempts to save a trained network.
 const PAUSES: [u64; 4] = [1, 4, 10, 15];
 
 pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
@@ -133,7 +133,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     work.report(trained, &device_name, arguments.json)
 }
 
-/// The checkpoint that a training continues from.
+/// The checkpoint that a training is resumed from.
 struct Resumed {
     checkpoint: PathBuf,
     step: u64,
@@ -142,7 +142,8 @@ struct Resumed {
 }
 
 impl Resumed {
-    /// A checkpoint, or the newest sound one of a run's folder or of a task's last run.
+    /// Finds the checkpoint for a path: a checkpoint file, or the newest valid one in a run folder
+    /// or in the last run of a task folder.
     fn find(path: &Path) -> Result<Self> {
         let path = run::run_folder(path)?;
         let checkpoint = if path.is_dir() {
@@ -160,7 +161,7 @@ impl Resumed {
         Ok(Self { checkpoint, step, run: header.notes.get("run").cloned(), options })
     }
 
-    /// The folder of the checkpoint.
+    /// Returns the folder of the checkpoint.
     fn folder(&self) -> PathBuf {
         let folder = self.checkpoint.parent().filter(|folder| !folder.as_os_str().is_empty());
         folder.unwrap_or(Path::new(".")).to_path_buf()
@@ -171,15 +172,15 @@ impl Resumed {
     }
 }
 
-/// The model whose weights a training starts with.
+/// The model that the weights are initialized from.
 struct Origin {
     path: PathBuf,
-    /// The settings of its training.
+    /// Settings that it was trained with.
     options: Options,
 }
 
 impl Origin {
-    /// A model or checkpoint: a file, a run's folder or a task's folder.
+    /// Finds the model for a path: a model or checkpoint file, a run folder or a task folder.
     fn find(path: &Path) -> Result<Self> {
         let path = run::model_file(path)?;
         let header = zor_io::info(&path)?;
@@ -189,14 +190,13 @@ impl Origin {
         Ok(Self { options: options?, path })
     }
 
-    /// Whether the settings of the model's training are those of a task that is given, or of no
-    /// other.
+    /// Whether the model was trained on the task that is given, or no task is given.
     fn is_of_task(&self, given: &Options) -> bool {
         let task = |options: &Options| options.get::<String>("task");
         task(given).is_none_or(|name| task(&self.options) == Some(name))
     }
 
-    /// SHA-256 of the file.
+    /// Returns the SHA-256 digest of the file.
     fn digest(&self) -> Result<String> {
         let bytes = fs::read(&self.path)
             .map_err(|error| Error::file_system(&self.path, "read it", &error))?;
@@ -204,7 +204,7 @@ impl Origin {
     }
 }
 
-/// Where a run is going to be written, after a look at what would be lost there.
+/// Chooses the folder to write the run to. Refuses to overwrite files that the run reads or needs.
 fn destination(
     arguments: &TrainArguments,
     plan: &Plan,
@@ -252,7 +252,7 @@ fn destination(
         ));
     }
     let steps = plan.settings.steps;
-    // Steps that were learned after this checkpoint, with other settings, would be lost one by one.
+    // With other settings, the run would overwrite the later checkpoints one by one.
     let is_repetition =
         Plan::resolve(&resumed.options).is_ok_and(|before| before.settings.steps == steps);
     let later = checkpoint::later(&folder, resumed.step)?.filter(|_| !is_repetition);
@@ -268,21 +268,21 @@ fn destination(
     Ok(Destination::Resumed { path: folder, step: resumed.step, overwrite })
 }
 
-/// A training and its folder.
+/// A training and its run folder.
 struct Work {
     folder: RunFolder,
     plan: Plan,
     data: Data,
     provenance: Provenance,
     device: Device,
-    /// Steps from one checkpoint to the next, if there are to be any.
+    /// Number of steps between checkpoints, if they are saved.
     every: Option<u64>,
-    /// The number of last checkpoints that stay.
+    /// Number of most recent checkpoints to keep.
     keep: usize,
 }
 
 impl Work {
-    /// Trains and saves. A stop by the user leaves a checkpoint.
+    /// Trains and saves the model. If the user stops the training, saves a checkpoint.
     fn train(&mut self, start: Training, about: &str) -> Result<Training> {
         let mut progress = Progress::start("zor", self.plan.settings.steps, about);
         let (folder, plan, provenance) = (&mut self.folder, &self.plan, &self.provenance);
@@ -293,8 +293,8 @@ impl Work {
         let mut log_failed = false;
         let trained = start.run(plan, &self.data, Method::LocalRule, &mut |training| {
             progress.show(training.steps, || headline(training));
-            // The learning is worth more than its files: what cannot be written now is written
-            // later.
+            // An error here must not end the training: the next call writes the missing
+            // evaluations.
             let failed = folder.log(training).err();
             if let Some(error) = failed.as_ref().filter(|_| !log_failed) {
                 progress.remark(format_args!("warning: {error}; the training continues"));
@@ -338,8 +338,8 @@ impl Work {
         Ok(trained)
     }
 
-    /// Compares, draws and prints. Each part is done even if one before it failed; the first
-    /// failure is returned at the end.
+    /// Compares with baselines, writes pictures and prints results. A failing part does not stop
+    /// the others; the first error is returned.
     fn report(self, trained: Training, device_name: &str, json: bool) -> Result<()> {
         let Self { folder, plan, data, provenance, device, .. } = self;
         let (folder, identity) = (folder.path(), provenance.run());
@@ -391,7 +391,7 @@ impl Work {
     }
 }
 
-/// The label of the learning curve's axis where the task gives none.
+/// The default label of the learning curve's vertical axis.
 fn axis(trained: &Training) -> String {
     let evaluation = trained.evaluation();
     evaluation.headline().map_or_else(String::new, |figure| {
@@ -401,7 +401,7 @@ fn axis(trained: &Training) -> String {
     })
 }
 
-/// Writes a picture of a report to the run's folder.
+/// Writes a picture of the report to the run folder.
 fn draw(picture: &Picture, folder: &Path, identity: &str) -> Result<()> {
     match picture {
         Picture::Grid { file, rows, shape } => {
@@ -414,15 +414,15 @@ fn draw(picture: &Picture, folder: &Path, identity: &str) -> Result<()> {
     }
 }
 
-/// Says an error that costs nothing that was learned.
+/// Prints an error that does not affect the trained model as a warning.
 fn note(result: Result<()>) {
     if let Err(error) = result {
         tell!("warning: {error}");
     }
 }
 
-/// Saves, again and again for half a minute if the disk refuses, then in the system's folder for
-/// temporary files.
+/// Saves a file; on file system errors, retries for half a minute and then saves in the system's
+/// folder for temporary files.
 fn save_for_certain(path: &Path, save: &dyn Fn(&Path) -> Result<()>) -> Result<()> {
     let mut result = save(path);
     for pause in PAUSES {
@@ -449,7 +449,7 @@ fn save_for_certain(path: &Path, save: &dyn Fn(&Path) -> Result<()>) -> Result<(
     })
 }
 
-/// Saves in a new folder for temporary files, after an error elsewhere.
+/// Saves in a new folder for temporary files, after saving in the run folder has failed.
 fn keep_elsewhere(error: Error, save: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("zor-{}", std::process::id()));
     let made =
@@ -463,7 +463,7 @@ fn keep_elsewhere(error: Error, save: impl FnOnce(&Path) -> Result<PathBuf>) -> 
     }
 }
 
-/// An error of a device with the way to continue: the weights cannot be read any more, but the last
+/// Adds how to resume to a device error: the weights cannot be read any more, but the last
 /// checkpoint can.
 fn with_checkpoint(error: Error, folder: &Path) -> Error {
     if !matches!(error.kind(), ErrorKind::Device | ErrorKind::Diverged) {
@@ -478,26 +478,26 @@ fn with_checkpoint(error: Error, folder: &Path) -> Error {
     }
 }
 
-/// Whether the training continues.
+/// Returns `Break` if the user asked to stop.
 fn next() -> ControlFlow<()> {
     if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// Sets the number of threads of the whole process; `None` is one for each core.
+/// Sets the number of threads of the process; `None` uses one per core.
 pub(super) fn set_threads(threads: Option<usize>) -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
     pool.build_global()
         .map_err(|error| Error::new(ErrorKind::Device, format!("cannot start threads: {error}")))
 }
 
-/// The number of training examples in words.
+/// Formats the number of training examples.
 fn count(data: &Data) -> String {
     let n = data.train.len();
     let unit = if n == 1 { data.unit.strip_suffix('s').unwrap_or(data.unit) } else { data.unit };
     format!("{n} {unit}")
 }
 
-/// Reads a file of settings. Relative paths in it start at its folder.
+/// Reads a settings file. Relative paths in it are resolved against its folder.
 fn read_config(path: &Path) -> Result<Options> {
     let text = match fs::metadata(path) {
         Ok(about) if about.is_file() => fs::read_to_string(path),

@@ -1,4 +1,4 @@
-//! Devices by name: which there are, and what is missing for the others.
+//! Devices by name, and what is needed for those that are not available.
 
 pub mod step_time;
 #[cfg(feature = "flex")]
@@ -14,13 +14,13 @@ use zor_core::ops::Precision;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A kind of device, best first.
+/// A kind of device. Kinds are listed in order of preference.
 struct Kind {
-    /// Its name, which is that of the cargo feature too.
+    /// Name of the kind and of its cargo feature.
     name: &'static str,
-    /// The devices found; none if Zor was built without them.
+    /// Enumerates the devices; `None` if the feature is off.
     find: Option<fn() -> Vec<Device>>,
-    /// What a machine without such a device lacks.
+    /// Message for a machine without such a device.
     missing: &'static str,
 }
 
@@ -63,16 +63,16 @@ fn kinds() -> [Kind; 7] {
     ]
 }
 
-/// What there is to say about a device, or about a kind of which there is none.
+/// A device, or a kind of device that is not available.
 #[derive(Clone, Debug)]
 pub struct DeviceLine {
-    /// What [`device`] takes, such as `cuda:1`.
+    /// Name that [`device`] accepts, such as `cuda:1`.
     pub name: String,
-    /// The device, if it is there.
+    /// The device, if it is available.
     pub device: Option<Device>,
-    /// What it is, or what is missing.
+    /// Description of the device, or what is needed to have one.
     pub what: String,
-    /// Whether it is a card, not a processor or its stand-in for one.
+    /// Whether it is a GPU, as opposed to a CPU or a software implementation.
     pub is_card: bool,
 }
 
@@ -83,7 +83,7 @@ impl DeviceLine {
     }
 }
 
-/// The line of one device, named as [`device`] takes it. Opens no other.
+/// Returns one device by name, as accepted by [`device`]. Opens no other device.
 ///
 /// # Errors
 /// When the name is unknown, Zor was built without such a device, or this machine has none.
@@ -91,8 +91,8 @@ pub fn device_line(name: &str) -> Result<DeviceLine> {
     named_device(name).map(|(name, device)| DeviceLine::found(name, device))
 }
 
-/// Every device that Zor can name, best first, and for each kind without one what is missing. Opens
-/// all of them.
+/// Returns all devices in order of preference, and one entry for each kind that is not available.
+/// Opens every device.
 pub fn devices() -> Vec<DeviceLine> {
     let mut lines = Vec::new();
     for kind in kinds() {
@@ -109,10 +109,10 @@ pub fn devices() -> Vec<DeviceLine> {
     lines
 }
 
-/// The device of a name: `auto`, or one that [`devices`] lists, such as `flex`, `wgpu`, `cuda` or
-/// `cuda:1`.
+/// Returns a device by name: `auto`, or a name that [`devices`] lists, such as `flex`, `wgpu`,
+/// `cuda` or `cuda:1`.
 ///
-/// `auto` is the first card, or the CPU where there is none.
+/// `auto` selects the first GPU, or the CPU if there is none.
 ///
 /// # Errors
 /// When the name is unknown, Zor was built without such a device, or this machine has none.
@@ -120,10 +120,11 @@ pub fn device(name: &str) -> Result<Device> {
     named_device(name).map(|(_, device)| device)
 }
 
-/// The same with the device's own name, which says what `auto` is here.
+/// Returns a device as [`device`] does, with its name; for `auto`, this is the name of the selected
+/// device.
 ///
 /// # Errors
-/// The same.
+/// As [`device`].
 pub fn named_device(name: &str) -> Result<(String, Device)> {
     if name == "auto" {
         return best();
@@ -151,11 +152,10 @@ pub fn named_device(name: &str) -> Result<(String, Device)> {
     Err(Error::new(ErrorKind::Device, message))
 }
 
-/// Refuses a precision of products that a GPU does not have. CPUs multiply f32 whatever is asked
-/// for.
+/// Checks that a GPU supports a precision of matrix multiplication. CPUs always use f32.
 ///
 /// # Errors
-/// When the device has no numbers of this precision.
+/// When the device does not support the precision.
 pub fn check_precision(name: &str, device: &Device, precision: Precision) -> Result<()> {
     #[cfg(feature = "cube")]
     if precision == Precision::Bf16
@@ -171,9 +171,9 @@ pub fn check_precision(name: &str, device: &Device, precision: Precision) -> Res
     Ok(())
 }
 
-/// The first card, else the CPU, else what stands in a card's place.
+/// Returns the first GPU, else the CPU, else a software implementation of a GPU.
 fn best() -> Result<(String, Device)> {
-    // Without a backend for cards there is nothing to open and compare.
+    // Without a GPU backend, the CPU is the only choice.
     if !cfg!(feature = "cube")
         && let Ok(found) = named_device("flex")
     {
@@ -196,13 +196,14 @@ fn best() -> Result<(String, Device)> {
     })
 }
 
-/// The devices of a kind, without those that would crash, and why the last of those is left out.
+/// Returns the devices of a kind, except those whose driver would crash, and the reason why the
+/// last of those is excluded.
 fn usable(kind: &Kind) -> (Vec<Device>, Option<String>) {
     let found = kind.find.map_or_else(Vec::new, |find| find());
     #[cfg(feature = "vulkan")]
     if ["vulkan", "wgpu"].contains(&kind.name) {
         let name_of = |device: &Device| device.identity().map(|identity| identity.name);
-        // In software, kernels do without shared memory.
+        // Kernels on software devices do not use shared memory.
         let crashes = |device: &Device| {
             describe(device).1 && name_of(device).is_some_and(|name| vulkan::lacks_extension(&name))
         };
@@ -225,7 +226,7 @@ fn absent(kind: &Kind) -> String {
     }
 }
 
-/// What a device is, and whether it is a card.
+/// Returns a description of a device, and whether it is a GPU.
 fn describe(device: &Device) -> (String, bool) {
     #[cfg(feature = "cube")]
     if let Some(identity) = device.identity() {

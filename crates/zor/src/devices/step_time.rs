@@ -1,4 +1,4 @@
-//! How long matrix products and training steps take on a device.
+//! Benchmarks of matrix multiplication and training steps on a device.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -10,21 +10,22 @@ use zor_optim::AdamW;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Work that is timed.
+/// A benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     /// The product of two square matrices with this many rows.
     Product(usize),
     /// A training step of a dense network, with the default rule and AdamW.
     Step {
-        /// Inputs, hidden units, outputs.
+        /// Numbers of inputs, hidden units and outputs.
         sizes: [usize; 3],
-        /// Rows of a batch.
+        /// Batch size.
         batch: usize,
     },
 }
 
-/// Products, and steps from ten images to as many as fill a card.
+/// The standard benchmarks: matrix products, and training steps from ten images to a batch that
+/// saturates a GPU.
 pub const CASES: [Case; 6] = [
     Case::Product(1024),
     Case::Product(8192),
@@ -35,8 +36,8 @@ pub const CASES: [Case; 6] = [
 ];
 
 impl Case {
-    /// Floating-point operations of the products: in a step up, correlation, and the signal down to
-    /// the first weights.
+    /// Returns the floating-point operations of the matrix products; in a training step, those of
+    /// the forward pass, the correlations, and the signals down to the first weights.
     pub fn operations(&self) -> f64 {
         match *self {
             Self::Product(side) => 2.0 * (side as f64).powi(3),
@@ -47,12 +48,12 @@ impl Case {
         }
     }
 
-    /// Whether a CPU takes a second or so for it.
+    /// Whether a CPU runs it in about a second.
     pub fn is_small(&self) -> bool {
         self.operations() < 1e11
     }
 
-    /// Rows of what is multiplied.
+    /// Returns the number of rows of the left matrix.
     pub fn rows(&self) -> usize {
         match *self {
             Self::Product(side) => side,
@@ -61,7 +62,7 @@ impl Case {
     }
 }
 
-/// `product-1024`, or the network's sizes: `784-64-784`.
+/// Formats as `product-1024`, or as layer sizes such as `784-64-784`.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
@@ -72,26 +73,27 @@ impl fmt::Display for Case {
     }
 }
 
-/// The time of a case.
+/// Result of a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     case: Case,
-    /// The median of nine rounds.
+    /// Median time of one run over nine rounds.
     pub milliseconds: f64,
 }
 
 impl Pace {
-    /// Operations of products in a second.
+    /// Returns the floating-point operations of the matrix products per second.
     pub fn flops(&self) -> f64 {
         self.case.operations() / self.milliseconds * 1e3
     }
 }
 
-/// Rounds that are timed, and for how long each lasts at least.
+/// Number of timed rounds, and the minimum duration of one.
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(100);
 
-/// Times a case on random values. The device is waited for at the end of a round, not of a step.
+/// Runs a benchmark on random values. It waits for the device at the end of each round, not of each
+/// run.
 ///
 /// # Errors
 /// When the device runs out of memory or is lost.
@@ -121,7 +123,8 @@ pub fn measure(case: &Case, device: &Device) -> Result<Pace> {
     Ok(Pace { case: *case, milliseconds })
 }
 
-/// Milliseconds of one run, which hands work over and returns how to wait for it.
+/// Returns the median time of one run in milliseconds. `run` enqueues the work and returns a
+/// function that waits for it.
 fn median<Wait: FnOnce() -> Result<()>>(mut run: impl FnMut() -> Result<Wait>) -> Result<f64> {
     let mut round = |runs: u32| -> Result<Duration> {
         let start = Instant::now();
@@ -132,7 +135,7 @@ fn median<Wait: FnOnce() -> Result<()>>(mut run: impl FnMut() -> Result<Wait>) -
         last.map_or(Ok(()), |wait| wait())?;
         Ok(start.elapsed())
     };
-    // Kernels are compiled, and with autotuning chosen, in the first runs.
+    // The first runs compile kernels, and autotuning chooses among them.
     round(3)?;
     let one = round(3)? / 3;
     let runs = (ROUND.as_secs_f64() / one.as_secs_f64()).ceil().clamp(1.0, 1000.0) as u32;

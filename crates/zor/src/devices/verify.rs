@@ -1,10 +1,10 @@
-//! Whether a device computes what the CPU does: one suite for all of them, from single operations
-//! to a training.
+//! Tests of a device against the CPU, from single operations to a training.
 //!
-//! Each check runs the same work on the device and on the CPU's kernels. Operations come from the
-//! table in `zor_core::cases`; their figure is the largest difference of two values, relative to
-//! the larger of the case's unit and the CPU's value. In networks, whose gates turn a rounding into
-//! a step, it is the distance of all outputs relative to their norm.
+//! Each check runs the same work on the device and with the CPU's kernels. Operations come from the
+//! table in `zor_core::cases`; their difference is the largest one of two values, relative to the
+//! larger of the case's unit and the CPU's value. In networks, where a gate can turn a rounding
+//! error into a jump, the difference is the norm of the difference of all outputs, relative to
+//! their norm.
 
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::cases::{self, Case};
@@ -19,32 +19,32 @@ use zor_optim::{AdamW, Muon, Sgd};
 use crate::error::Result;
 use crate::task::matrix;
 
-/// One thing that was compared.
+/// Result of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// What ran.
+    /// Name of the operation, network or training.
     pub name: String,
-    /// How far the device's results are from the CPU's.
+    /// Difference between the results of the device and the CPU.
     pub difference: f64,
-    /// How far they may be.
+    /// Largest allowed difference.
     pub tolerated: f64,
 }
 
 impl Check {
-    /// Whether the device agrees.
+    /// Whether the difference is within the tolerance.
     pub fn holds(&self) -> bool {
         self.difference <= self.tolerated
     }
 }
 
-/// What a network's outputs may differ by after three steps.
+/// Tolerance for a network's outputs after three steps.
 const NETWORK: f64 = 2e-3;
-/// What a training's quality may differ by, in dB.
+/// Tolerance for the quality of a trained network, in dB.
 const TRAINING_DB: f64 = 0.1;
-/// Runs every check on a device and tells of each as it ends.
+/// Runs every check on a device and passes each result to `tell`.
 ///
 /// # Errors
-/// When a network cannot be built or trained on the device at all.
+/// When a network cannot be built or trained on the device.
 pub fn verify(device: &Device, tell: &mut dyn FnMut(&Check)) -> Result<Vec<Check>> {
     let mut suite = Suite { cpu: Device::flex(), device: device.clone(), done: Vec::new(), tell };
     suite.operations(&cases::cases())?;
@@ -77,7 +77,8 @@ impl Suite<'_> {
         Ok(())
     }
 
-    /// Numbers that are none are found, and a batch with them leaves the weights as they were.
+    /// Checks that infinite and NaN values are detected, and that a batch with such values leaves
+    /// the weights unchanged.
     fn not_finite(&mut self) -> Result<()> {
         let mut wrong = 0;
         for (value, finite) in [(f32::NAN, false), (f32::INFINITY, false), (f32::MAX, true)] {
@@ -95,7 +96,7 @@ impl Suite<'_> {
         wrong +=
             usize::from(network.train_batch(&optimizer, input.clone(), target.clone()).is_ok());
         wrong += usize::from(values(network.predict(input.clone())?) != before);
-        // Without waiting it is told later, and weights stay finite.
+        // An enqueued step reports the error when it is read, and the weights stay finite.
         let told = network.enqueue_batch(&optimizer, input.clone(), target);
         wrong += usize::from(told.and_then(PendingMetrics::read).is_ok());
         wrong += usize::from(!ops::all_finite(&network.predict(input)?));
@@ -127,7 +128,7 @@ impl Suite<'_> {
         Ok(())
     }
 
-    /// Ten images, as in the first example: how well others are reconstructed.
+    /// Trains on ten images, as in the quickstart, and compares the reconstruction of other images.
     fn training(&mut self) -> Result<()> {
         let set = FashionMnist::sample()?.train;
         let (learnt, others) = (set.range(0..10)?.pixels(), set.range(1000..1200)?.pixels());
@@ -176,7 +177,7 @@ fn residual() -> NetworkBuilder {
         .layer(DenseConfig::new(20))
 }
 
-/// What a network answers after three steps.
+/// Returns the outputs of a network after three training steps.
 fn outputs(builder: NetworkBuilder, optimizer: &dyn Optimizer, on: &Device) -> Result<Vec<f32>> {
     let mut network = builder.seed(3).build(on)?;
     let inputs: usize = network.input_shape().iter().product();
@@ -192,7 +193,7 @@ fn outputs(builder: NetworkBuilder, optimizer: &dyn Optimizer, on: &Device) -> R
     Ok(values(network.predict(draw([16, inputs], 20, on))?))
 }
 
-/// Values around zero, the same on every device.
+/// Returns normally distributed values, the same on every device.
 fn draw(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
     let mut random = Random::seeded(seed);
     let values = (0..shape[0] * shape[1]).map(|_| random.normal()).collect::<Vec<f32>>();
@@ -203,7 +204,7 @@ fn values(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// The distance of all values relative to their norm.
+/// Returns the norm of the difference, relative to the norm of the expected values.
 fn distance(found: &[f32], expected: &[f32]) -> f64 {
     let square = |x: f32| f64::from(x) * f64::from(x);
     let apart: f64 = found.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
@@ -216,7 +217,8 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Every device of this machine; `ZOR_EXPECT_DEVICES` names those that have to be among them.
+    /// Checks every device of this machine. `ZOR_EXPECT_DEVICES` lists devices that must be
+    /// available.
     #[test]
     fn devices_agree_with_the_cpu() {
         let mut checked = Vec::new();
@@ -237,7 +239,7 @@ mod tests {
         }
     }
 
-    /// Results of all runs of a case on the CPU: `[run][result]`.
+    /// Returns the results of all runs of a case on the CPU: `[run][result]`.
     fn results(case: &Case) -> Vec<Vec<Vec<f32>>> {
         let read = |(tensor, _): (Tensor<2>, f32)| ops::read(tensor).unwrap();
         case.runs.iter().map(|run| run(&Device::flex()).into_iter().map(read).collect()).collect()
@@ -260,8 +262,8 @@ mod tests {
         }
     }
 
-    /// The case with one value of one result of one run wrong by a factor of what is tolerated, on
-    /// the device alone, which is asked first.
+    /// Changes one value of one result by `factor` times the tolerance, in the first call only,
+    /// which is the one on the device.
     fn disturbed(mut case: Case, run: usize, result: usize, factor: f32) -> Case {
         let sound = case.runs.swap_remove(run);
         let (tolerance, asked) = (case.tolerance as f32, std::cell::Cell::new(0));

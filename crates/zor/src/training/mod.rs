@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::settings::ClassBalance;
 use crate::task::{Data, Plan, Score};
 
-/// Evenly spaced evaluations during a training, at most.
+/// Number of evenly spaced evaluations during a training.
 const EVALUATIONS: u64 = 10;
 /// Maximum number of examples in an evaluation during training; a full evaluation would take as
 /// long as the training.
