@@ -274,6 +274,6 @@ fn a_training_without_a_terminal_says_a_line_at_its_start_and_one_at_its_end() {
     let (_, text) = done(folder.path(), &[&SHORT[..], &["--no-baseline"]].concat());
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");
-    assert!(lines[0].contains("12 steps, learning from 10 images"), "{text}");
+    assert!(lines[0].contains("12 steps, training on 10 images"), "{text}");
     assert!(lines[1].contains("after step 12") && lines[1].contains("dB"), "{text}");
 }

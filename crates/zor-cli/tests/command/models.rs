@@ -66,7 +66,7 @@ fn a_saved_classifier_names_what_it_sees() {
         folder.path(),
         &other,
         2,
-        &["other/model.zor", "fashion-reconstruction", "zor classify takes models of"],
+        &["other/model.zor", "fashion-reconstruction", "`zor classify` needs a model of"],
     );
 }
 
@@ -93,8 +93,8 @@ fn a_model_goes_through_every_format_and_comes_back_the_same() {
         done(&["verify", "small.zor"]);
     }
     done(&["convert", model, "a.npz"]);
-    assert!(done(&["verify", model]).contains("digest sound"));
-    assert!(done(&["verify", "a.safetensors"]).contains("digest sound"));
+    assert!(done(&["verify", model]).contains("digest valid"));
+    assert!(done(&["verify", "a.safetensors"]).contains("digest valid"));
     assert!(done(&["info", "a.safetensors"]).contains("1.weight"));
     fs::remove_file(folder.path().join("a.safetensors.sha256")).unwrap();
     assert!(done(&["verify", "a.safetensors"]).contains("no digest"));

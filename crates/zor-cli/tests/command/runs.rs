@@ -250,7 +250,7 @@ fn a_damaged_last_checkpoint_is_said_and_an_older_one_continued() {
     assert!(text.contains("run.json"), "{text}");
     assert_eq!(record(&at.join("run"))["state"], "done");
     fs::write(at.join("run/checkpoint-00000004.zor"), "nothing").unwrap();
-    refused(at, &["train", "--resume", "run"], 2, &["no sound checkpoint", "00000004", "00000012"]);
+    refused(at, &["train", "--resume", "run"], 2, &["no valid checkpoint", "00000004", "00000012"]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn every_setting_is_reached_by_its_key_and_mistyped_ones_are_corrected() {
         ("augmentation.shif=3", "did you mean 'shift'"),
         ("schedule", "KEY=VALUE"),
         ("steps=many", "steps: invalid type"),
-        ("=3", "'' is no key"),
+        ("=3", "'' is not a valid key"),
     ];
     for (pair, word) in cases {
         refused(at, &["train", task, "--set", pair], 2, &["--set", word]);
@@ -67,7 +67,7 @@ fn every_setting_is_reached_by_its_key_and_mistyped_ones_are_corrected() {
         at,
         &["train", task, "--config", "own.toml"],
         2,
-        &["own.toml, line 1", "no setting 'learning_rat'", "did you mean 'learning_rate'"],
+        &["own.toml, line 1", "unknown setting 'learning_rat'", "did you mean 'learning_rate'"],
     );
 }
 

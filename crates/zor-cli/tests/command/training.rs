@@ -205,5 +205,5 @@ fn a_training_starts_from_the_weights_of_a_model() {
     assert!(text.contains("from: "), "{text}");
     refused(at, &["train", "--from", "a", "--network", "dense"], 2, &["--from", "--network"]);
     let other = ["train", "fashion-classification", "--from", "a", "--out", "c"];
-    refused(at, &other, 2, &["a/model.zor", "takes [28, 28, 1]", "fashion-classification"]);
+    refused(at, &other, 2, &["a/model.zor", "maps [28, 28, 1]", "fashion-classification"]);
 }

@@ -102,7 +102,7 @@ impl std::str::FromStr for Sizes {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let wrong = || format!("'{text}' is not three sizes above 0, such as 784-64-784");
+        let wrong = || format!("'{text}' is not three positive sizes, such as 784-64-784");
         let sizes: Vec<usize> = text
             .split('-')
             .map(|size| size.parse().ok().filter(|size| *size > 0).ok_or_else(wrong))
@@ -264,7 +264,7 @@ impl TrainArguments {
             check_path(flag, path.as_deref())?;
         }
         let mut flags = toml::Table::try_from(&self.flags).map_err(|error| {
-            Error::input(format!("a flag has a value that settings cannot hold: {error}"))
+            Error::input(format!("a flag has a value that cannot be stored in settings: {error}"))
         })?;
         let mut add = |key: &str, value: bool| drop(flags.insert(key.to_owned(), value.into()));
         let switches = [
@@ -305,7 +305,7 @@ fn settings(pairs: &[String]) -> Result<Options> {
         let parsed: toml::Table = format!("{key} = {value}")
             .parse()
             .or_else(|_| format!("{key} = {text}").parse())
-            .map_err(|_| wrong(format!("'{key}' is no key")))?;
+            .map_err(|_| wrong(format!("'{key}' is not a valid key")))?;
         let given = Options::from_table(parsed).map_err(|error| wrong(error.to_string()))?;
         options = given.or(options);
     }
@@ -532,7 +532,7 @@ fn whole(text: &str) -> std::result::Result<u64, String> {
     match text.parse::<u64>() {
         Ok(n) if i64::try_from(n).is_ok() => Ok(n),
         Ok(_) => Err(format!("it must be at most {}", i64::MAX)),
-        Err(_) => Err("it is no whole number".to_owned()),
+        Err(_) => Err("it is not a whole number".to_owned()),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn run(command: DataCommand) -> Result<()> {
         DataCommand::Path { name, data_dir } => {
             let found = data_sets::named(&name)?.find(&Locations::from_environment(data_dir))?;
             let path = found.ok_or_else(|| {
-                Error::input(format!("{name} is not here; 'zor data fetch {name}' fetches it"))
+                Error::input(format!("{name} was not found; `zor data fetch {name}` downloads it"))
             })?;
             say!("{}", path.display());
             Ok(())

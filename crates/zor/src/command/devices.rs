@@ -33,14 +33,7 @@ fn measure(lines: &[DeviceLine], arguments: &DevicesArguments) -> Result<()> {
         .zip(arguments.batch)
         .map(|(network, batch)| [pace::Case::Step { sizes: network.0, batch: batch as usize }]);
     let cases = own.as_ref().map_or(&pace::CASES[..], |own| own);
-    say!(
-        "\n{:<10} {:>18} {:>7} {:>12} {:>10}",
-        "device",
-        "product or step",
-        "batch",
-        "ms",
-        "TFLOP/s"
-    );
+    say!("\n{:<10} {:>18} {:>7} {:>12} {:>10}", "device", "benchmark", "batch", "ms", "TFLOP/s");
     for line in lines {
         let Some(device) = &line.device else { continue };
         crate::check_precision(&line.name, device, arguments.precision)?;
@@ -64,7 +57,7 @@ fn compare(lines: &[DeviceLine]) -> Result<()> {
     let mut failed = 0;
     for line in lines {
         let Some(device) = &line.device else { continue };
-        say!("\n{:<56} {:>12} {:>10}", line.name, "difference", "at most");
+        say!("\n{:<56} {:>12} {:>10}", line.name, "difference", "tolerance");
         let start = std::time::Instant::now();
         let mut tell = |check: &verify::Check| {
             let verdict = if check.holds() { "" } else { "  FAILS" };
@@ -83,7 +76,7 @@ fn compare(lines: &[DeviceLine]) -> Result<()> {
         0 => Ok(()),
         n => Err(crate::Error::new(
             crate::ErrorKind::Device,
-            format!("{n} checks fail: see the lines with FAILS above"),
+            format!("{n} checks failed; see the lines marked FAILS above"),
         )),
     }
 }
@@ -91,6 +84,6 @@ fn compare(lines: &[DeviceLine]) -> Result<()> {
 #[cfg(not(feature = "flex"))]
 fn compare(_: &[DeviceLine]) -> Result<()> {
     Err(crate::Error::input(
-        "--verify compares with the device flex, which this Zor was built without",
+        "--verify compares with the device flex, which is not compiled in; rebuild with `--features flex`",
     ))
 }

@@ -46,7 +46,7 @@ pub(super) fn grid(
     let cell = (width * scale + GAP, height * scale + GAP);
     let size = (columns * cell.0 + GAP, rows.len() * cell.1 + GAP);
     if size.0.saturating_mul(size.1) > MAX_PIXELS {
-        let message = format!("{columns} images are too many for one picture; give fewer");
+        let message = format!("{columns} images do not fit into one picture; give fewer");
         return Err(Error::in_file(path, message));
     }
     let mut picture = RgbImage::from_pixel(size.0 as u32, size.1 as u32, Rgb([255; 3]));

@@ -71,7 +71,7 @@ fn image_shape(network: &Network, model: &Path) -> Result<ImageShape> {
         (input, output) => Err(Error::in_file(
             model,
             format!(
-                "it makes {output:?} of {input:?}; zor reconstruct takes models that reproduce images"
+                "it maps {input:?} to {output:?}; `zor reconstruct` needs a model that reconstructs images"
             ),
         )),
     }
@@ -83,7 +83,7 @@ fn read_image(path: &Path, shape: ImageShape, reading: &Reading) -> Result<Vec<f
     let found = picture.shape();
     let remedy = match () {
         () if (found.height, found.width) != (shape.height, shape.width) => "resize it first",
-        () if found.channels < shape.channels => "convert it to RGB if you mean grey as a colour",
+        () if found.channels < shape.channels => "convert it to RGB first",
         () if found.channels > shape.channels => "convert it to grey first",
         () => return Ok(picture.values().iter().map(|&value| f32::from(value) / 255.0).collect()),
     };
@@ -101,7 +101,7 @@ pub(super) fn classify(arguments: &ClassifyArguments) -> Result<()> {
     let model = Model::load(&arguments.model, &device)?;
     model.check_command("classify")?;
     let &[height, width, channels] = model.network.input_shape() else {
-        return Err(Error::in_file(&model.path, "its inputs are no images"));
+        return Err(Error::in_file(&model.path, "its inputs are not images"));
     };
     let shape = ImageShape { height, width, channels };
     let mut inputs = Vec::new();
@@ -157,7 +157,7 @@ pub(super) fn colorize(arguments: &ColorizeArguments) -> Result<()> {
         check_made(&out, SOURCE, Some(path))?;
         if let Some((other, _)) = pictures.insert(out, (path, Picture::read(path)?.into_rgb())) {
             return Err(Error::input(format!(
-                "{} and {} would be written under one name; rename one, or colour them into different folders (--out)",
+                "{} and {} would be written under one name; rename one, or colorize them into different folders (--out)",
                 shown(other),
                 shown(path)
             )));
@@ -201,12 +201,12 @@ fn check_made(out: &Path, key: &str, of: Option<&Path>) -> Result<()> {
     match (note, of) {
         (None, _) => Err(Error::in_file(
             out,
-            "it is there already, and no picture that this command made; give another name with --out",
+            "it is there already and was not written by this command; give another name with --out",
         )),
         (Some(source), Some(path)) if source != source_name(path) => Err(Error::in_file(
             out,
             format!(
-                "it was made of {}, and {} would replace it; give another folder with --out",
+                "it was made from {} and would be replaced by {}; give another folder with --out",
                 escaped(&source),
                 shown(path)
             ),

@@ -54,7 +54,7 @@ fn answer() {
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Device, format!("cannot watch for Ctrl-C: {error}"))
+    Error::new(ErrorKind::Device, format!("cannot handle Ctrl-C: {error}"))
 }
 
 /// Starts to handle signals.

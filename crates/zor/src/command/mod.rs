@@ -75,7 +75,7 @@ fn end_panics_as_errors() {
         let what = panic.payload_as_str().unwrap_or("no reason was given");
         let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
         tell!(
-            "error: {what}{place}; if a device failed, `zor devices` lists what is there, and --device flex is the CPU"
+            "error: {what}{place}; if a device failed, `zor devices` lists the available devices, and --device flex uses the CPU"
         );
         interrupt::abandon(RunState::Failed, &format!("{what}{place}"));
         std::process::exit(1);
@@ -85,7 +85,7 @@ fn end_panics_as_errors() {
 /// Creates a folder if it does not exist, and checks that it is writable.
 fn make_folder(path: &std::path::Path) -> crate::Result<()> {
     std::fs::create_dir_all(path)
-        .map_err(|error| crate::Error::file_system(path, "make the folder", &error))?;
+        .map_err(|error| crate::Error::file_system(path, "create the folder", &error))?;
     // An error now is better than one after the training.
     Ok(zor_io::atomic::check_writable(path)?)
 }

@@ -39,7 +39,7 @@ pub(super) fn info(file: &Path) -> Result<()> {
         && let Some(record) = RunRecord::read(&folder)?
     {
         let state = match record.state {
-            RunState::Running if !run::is_under_way(&folder) => "ended without a word".to_owned(),
+            RunState::Running if !run::is_under_way(&folder) => "ended unexpectedly".to_owned(),
             state => format!("{state:?}").to_lowercase(),
         };
         let reason = record.message.map_or(String::new(), |message| format!(": {message}"));
@@ -61,7 +61,7 @@ pub(super) fn info(file: &Path) -> Result<()> {
     }
     let header = io::info(file)?;
     let kind = if header.progress.is_some() { "checkpoint" } else { "model" };
-    say!("{}: Zor {kind}, {} parameters, digest sound", shown(file), header.n_parameters());
+    say!("{}: Zor {kind}, {} parameters, digest valid", shown(file), header.n_parameters());
     say!("input {:?}", header.input_shape);
     for (position, layer) in header.layers.iter().enumerate() {
         say!("layer {position}: {} {}", layer.kind, layer.config);
@@ -108,24 +108,26 @@ pub(super) fn verify(file: &Path) -> Result<()> {
     let place = shown(file);
     if Format::of(file) == Some(Format::Zore) {
         io::edge::Program::load(file)?;
-        say!("{place}: checksum valid, every layer can be run");
+        say!("{place}: checksum valid, every layer is supported");
         return Ok(());
     }
     if Format::of(file) == Some(Format::Safetensors) {
         let verified = io::safetensors::verify(file)?;
         let digest = match verified.has_digest {
-            true => "digest sound",
-            false => "no digest beside it, so that damage to its values would not be seen",
+            true => "digest valid",
+            false => "no digest file, so damage to its values cannot be detected",
         };
         let values = match verified.unchecked.as_slice() {
             [] => "values finite".to_owned(),
-            names => format!("values finite but for {}, which were not checked", names.join(", ")),
+            names => {
+                format!("values finite except in {}, which were not checked", names.join(", "))
+            }
         };
-        say!("{place}: structure sound, {values}, {digest}");
+        say!("{place}: structure valid, {values}, {digest}");
         return Ok(());
     }
     io::verify(file)?;
-    say!("{place}: digest sound, values finite");
+    say!("{place}: digest valid, values finite");
     Ok(())
 }
 
@@ -136,15 +138,14 @@ pub(super) fn convert(arguments: &ConvertArguments) -> Result<()> {
     outputs::check(to, [from.as_path()].into_iter().chain(like.as_deref()))?;
     let unknown = |path: &Path| {
         Error::input(format!(
-            "{}: its ending says no format; it has to be .zor, .safetensors or, to be written, .npz",
+            "{}: unknown file format; use .zor, .safetensors or, for output only, .npz",
             shown(path)
         ))
     };
     let target = Format::of(to).ok_or_else(|| unknown(to))?;
     for path in [from, to] {
         if Format::of(path) == Some(Format::Zore) {
-            let message =
-                "programs for small devices are written by `zor export`, and not read back";
+            let message = ".zore programs are written by `zor export` and not read back";
             return Err(Error::input(format!("{}: {message}", shown(path))));
         }
     }
@@ -153,7 +154,7 @@ pub(super) fn convert(arguments: &ConvertArguments) -> Result<()> {
         Some(Format::Zor) if like.is_some() => {
             return Err(Error::in_file(
                 from,
-                "--like has no effect here: a .zor file says which layers it has; --like is for .safetensors files",
+                "--like has no effect here: a .zor file contains its architecture; --like is for .safetensors files",
             ));
         }
         Some(Format::Zor) => {

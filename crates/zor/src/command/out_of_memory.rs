@@ -37,10 +37,13 @@ fn end(bytes: usize) -> ! {
     const TRAINING: u8 = Purpose::Training as u8;
     let (work, remedy) = match PURPOSE.load(Ordering::Relaxed) {
         DATA => ("reading the data", "use fewer or smaller examples"),
-        NETWORK => ("making the network", "use smaller images or a smaller network (hidden)"),
+        NETWORK => (
+            "building the network",
+            "use smaller images (--resize) or a smaller network (--hidden)",
+        ),
         TRAINING => (
             "training",
-            "use smaller batches (--batch), smaller images or a smaller network; --resume continues from the last checkpoint",
+            "use smaller batches (--batch), smaller images or a smaller network; --resume resumes from the last checkpoint",
         ),
         _ => ("this command", "close other programs, or use smaller inputs"),
     };

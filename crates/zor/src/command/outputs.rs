@@ -22,7 +22,7 @@ pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path
             return Err(Error::in_file(
                 output,
                 format!(
-                    "it lies in {}, which this command reads from; give a place outside of it",
+                    "it is inside {}, which this command reads; give a path outside of it",
                     shown(input)
                 ),
             ));

@@ -44,13 +44,13 @@ impl Results<'_> {
             .collect();
         let _ = write!(
             text,
-            "{} steps of {}, {} parameters, rule {}, seed {}\nspike rates: {}\nwritten to {}",
+            "{} steps, batch size {}, {} parameters, rule {}, seed {}\nspike rates: {}\nwritten to {}",
             trained.steps,
             trained.samples_seen / trained.steps.max(1),
             trained.network.n_parameters(),
             self.settings.rule,
             self.settings.seed,
-            if rates.is_empty() { "no layer spikes".to_owned() } else { rates.join(", ") },
+            if rates.is_empty() { "no gates".to_owned() } else { rates.join(", ") },
             shown(self.folder)
         );
         text

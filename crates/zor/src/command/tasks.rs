@@ -39,7 +39,7 @@ pub(super) fn description(task: &'static dyn Task) -> Result<String> {
     }
     let text = toml::to_string(&table).map_err(|error| wrong(&error))?;
     Ok(format!(
-        "{}: {}\n\nNetworks (--network), the default first: {}\n\nSettings, as in a file for --config; --set KEY=VALUE changes one:\n\n{}",
+        "{}: {}\n\nNetworks (--network), the default first: {}\n\nSettings, as in a --config file; --set KEY=VALUE changes one:\n\n{}",
         task.name(),
         task.about(),
         task.networks().join(", "),

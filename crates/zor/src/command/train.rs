@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     let data = plan.task.load(settings, &mut |line| tell!("{line}"));
     let data = data.map_err(|error| match (&resumed, &settings.data) {
         (Some(_), Some(_)) => {
-            error.with_advice("--data PATH gives another place of the data learned from")
+            error.with_advice("if the training data was moved, give its new path with --data")
         }
         _ => error,
     })?;
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     }
     if let Some(every) = arguments.checkpoint_every.filter(|every| *every > settings.steps) {
         tell!(
-            "warning: no checkpoint will be kept: --checkpoint-every {every} is more than all {} steps",
+            "warning: no checkpoint will be saved: --checkpoint-every {every} is more than the {} steps of the training",
             settings.steps
         );
     }
@@ -109,10 +109,10 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
     interrupt::note_in(work.folder.path());
     interrupt::save_first();
     if let Some(resumed) = &resumed {
-        tell!("continuing from {}", shown(&resumed.checkpoint));
+        tell!("resuming from {}", shown(&resumed.checkpoint));
     }
     let about = format!(
-        "{} steps, learning from {} ({}), evaluated on {}",
+        "{} steps, training on {} ({}), evaluating on {}",
         work.plan.settings.steps,
         count(&work.data),
         work.data.source,
@@ -185,7 +185,10 @@ impl Origin {
         let path = run::model_file(path)?;
         let header = zor_io::info(&path)?;
         let options = checkpoint::settings_of(&header.notes).ok_or_else(|| {
-            Error::in_file(&path, "it has no settings of a training; name its task and settings")
+            Error::in_file(
+                &path,
+                "its metadata has no training settings; give a model saved by `zor train`",
+            )
         });
         Ok(Self { options: options?, path })
     }
@@ -240,7 +243,7 @@ fn destination(
         return Ok(Destination::Folder { path, overwrite: arguments.overwrite });
     }
     let record = RunRecord::read(&folder).unwrap_or_else(|error| {
-        tell!("warning: {error}; it is written anew");
+        tell!("warning: {error}; a new one is written");
         None
     });
     if let (Some(record), Some(run)) = (record, &resumed.run)
@@ -248,7 +251,7 @@ fn destination(
     {
         return Err(Error::in_file(
             &resumed.checkpoint,
-            "the folder that it lies in is another run's; give a folder for the run with --out",
+            "its folder belongs to another run; give another folder with --out",
         ));
     }
     let steps = plan.settings.steps;
@@ -260,7 +263,7 @@ fn destination(
         return Err(Error::in_file(
             &folder,
             format!(
-                "it has a checkpoint of step {later}, after the one to continue from; continue from that one, give a new folder with --out, or remove later ones with --overwrite"
+                "it has a later checkpoint, of step {later}; resume from that one, give a new folder with --out, or remove later checkpoints with --overwrite"
             ),
         ));
     }
@@ -324,7 +327,7 @@ impl Work {
         if trained.stopped {
             let place = left.transpose()?.unwrap_or_default();
             let message = format!(
-                "after step {}; `zor train --resume {}` continues",
+                "after step {}; resume with `zor train --resume {}`",
                 trained.steps,
                 shown(&place)
             );
@@ -382,7 +385,7 @@ impl Work {
         }
         match report.failures.into_iter().next() {
             None if interrupt::asked() => {
-                let message = "after the training, whose files are complete; the comparison is not";
+                let message = "after the training; its files are complete, the baselines are not";
                 Err(Error::new(ErrorKind::Interrupted, message))
             }
             None => Ok(()),
@@ -428,7 +431,7 @@ fn save_for_certain(path: &Path, save: &dyn Fn(&Path) -> Result<()>) -> Result<(
     for pause in PAUSES {
         match &result {
             Err(error) if error.kind() == ErrorKind::FileSystem && !interrupt::asked() => {
-                tell!("warning: {error}; trying again in {pause} s, Ctrl-C ends the attempts");
+                tell!("warning: {error}; retrying in {pause} s; press Ctrl-C to stop retrying");
             }
             _ => break,
         }
@@ -443,8 +446,10 @@ fn save_for_certain(path: &Path, save: &dyn Fn(&Path) -> Result<()>) -> Result<(
         let saved =
             keep_elsewhere(error, |folder| save(&folder.join(&name)).map(|()| folder.join(&name)));
         let saved = saved?;
-        let message =
-            format!("the model could not be saved in its folder; it is {}", shown(&saved));
+        let message = format!(
+            "the model could not be saved in its folder; it was saved as {}",
+            shown(&saved)
+        );
         Err(Error::new(ErrorKind::FileSystem, message))
     })
 }
@@ -452,8 +457,8 @@ fn save_for_certain(path: &Path, save: &dyn Fn(&Path) -> Result<()>) -> Result<(
 /// Saves in a new folder for temporary files, after saving in the run folder has failed.
 fn keep_elsewhere(error: Error, save: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("zor-{}", std::process::id()));
-    let made =
-        fs::create_dir_all(&folder).map_err(|e| Error::file_system(&folder, "make the folder", &e));
+    let made = fs::create_dir_all(&folder)
+        .map_err(|e| Error::file_system(&folder, "create the folder", &e));
     match made.and_then(|()| save(&folder)) {
         Ok(path) => {
             tell!("warning: {error}; saved in {} instead", shown(&folder));
@@ -471,10 +476,10 @@ fn with_checkpoint(error: Error, folder: &Path) -> Error {
     }
     match checkpoint::latest(folder) {
         Ok(path) => error.with_advice(format_args!(
-            "`zor train --resume {}` continues from the last checkpoint",
+            "`zor train --resume {}` resumes from the last checkpoint",
             shown(&path)
         )),
-        Err(_) => error.with_advice("no checkpoint was kept; --checkpoint-every N keeps some"),
+        Err(_) => error.with_advice("no checkpoint was saved; --checkpoint-every N saves some"),
     }
 }
 

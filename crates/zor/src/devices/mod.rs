@@ -40,23 +40,23 @@ fn kinds() -> [Kind; 7] {
         kind!(
             "cuda",
             Cuda,
-            "no NVIDIA GPU was found; see whether `nvidia-smi` lists one, and install NVIDIA's driver and the CUDA libraries (nvrtc) if not"
+            "no NVIDIA GPU was found; if `nvidia-smi` does not list one either, install NVIDIA's driver and the CUDA libraries (nvrtc)"
         ),
         kind!(
             "rocm",
             Rocm,
-            "no AMD GPU was found; see whether `rocminfo` lists one, and install ROCm if not"
+            "no AMD GPU was found; if `rocminfo` does not list one either, install ROCm"
         ),
-        kind!("metal", Metal, "no GPU with Metal was found; it is there on macOS alone"),
+        kind!("metal", Metal, "no GPU with Metal was found; Metal is available on macOS only"),
         kind!(
             "vulkan",
             Vulkan,
-            "no device with Vulkan was found; install the GPU's driver, or software Vulkan (on Debian mesa-vulkan-drivers)"
+            "no device with Vulkan was found; install the GPU's driver, or a software Vulkan driver (on Debian mesa-vulkan-drivers)"
         ),
         kind!(
             "wgpu",
             Wgpu,
-            "no device was found; install the GPU's driver, or software Vulkan (on Debian mesa-vulkan-drivers)"
+            "no device was found; install the GPU's driver, or a software Vulkan driver (on Debian mesa-vulkan-drivers)"
         ),
         kind!("flex", Flex, "no CPU was found"),
         kind!("ndarray", NdArray, "no CPU was found"),
@@ -134,12 +134,12 @@ pub fn named_device(name: &str) -> Result<(String, Device)> {
     let Some(kind) = kinds.iter().find(|kind| kind.name == base) else {
         let names: Vec<&str> = kinds.iter().rev().map(|kind| kind.name).collect();
         return Err(Error::input(format!(
-            "there is no device '{name}'; choose from auto, {}, with a number behind it (cuda:1) where there are several",
+            "unknown device '{name}'; choose from auto, {}; a number selects one of several, as in cuda:1",
             names.join(", ")
         )));
     };
     let index: usize = number.parse().map_err(|_| {
-        Error::input(format!("'{number}' in the device '{name}' is no number; write {base}:0"))
+        Error::input(format!("'{number}' in the device '{name}' is not a number; write {base}:0"))
     })?;
     let (mut found, refused) = usable(kind);
     if index < found.len() {
@@ -147,7 +147,7 @@ pub fn named_device(name: &str) -> Result<(String, Device)> {
     }
     let message = match found.len() {
         0 => format!("device '{name}': {}", refused.unwrap_or_else(|| absent(kind))),
-        n => format!("there is no device '{name}'; the last one here is {base}:{}", n - 1),
+        n => format!("there is no device '{name}'; the last one is {base}:{}", n - 1),
     };
     Err(Error::new(ErrorKind::Device, message))
 }
@@ -164,7 +164,7 @@ pub fn check_precision(name: &str, device: &Device, precision: Precision) -> Res
     {
         return Err(Error::new(
             ErrorKind::Device,
-            format!("{name} has no bf16 numbers; choose --precision f32 or tf32"),
+            format!("{name} does not support bf16; choose --precision f32 or tf32"),
         ));
     }
     let _ = (name, device, precision);
@@ -191,7 +191,7 @@ fn best() -> Result<(String, Device)> {
     found.and_then(|line| Some((line.name, line.device?))).ok_or_else(|| {
         Error::new(
             ErrorKind::Device,
-            "this Zor was built without any device; build it with --features flex",
+            "Zor was built without any device; rebuild with `--features flex`",
         )
     })
 }
@@ -210,7 +210,7 @@ fn usable(kind: &Kind) -> (Vec<Device>, Option<String>) {
         let (crashing, usable): (Vec<_>, Vec<_>) = found.into_iter().partition(crashes);
         let refused = crashing.last().and_then(name_of).map(|name| {
             format!(
-                "the driver of {name} lacks {}, without which kernels compiled for Vulkan crash it; use a newer driver, or build with --features wgpu and without vulkan",
+                "the driver of {name} lacks {}, without which kernels compiled for Vulkan crash it; use a newer driver, or rebuild with the feature wgpu instead of vulkan",
                 vulkan::EXTENSION.to_string_lossy()
             )
         });
@@ -222,7 +222,7 @@ fn usable(kind: &Kind) -> (Vec<Device>, Option<String>) {
 fn absent(kind: &Kind) -> String {
     match kind.find {
         Some(_) => kind.missing.to_owned(),
-        None => format!("this Zor was built without it; build it with --features {}", kind.name),
+        None => format!("not compiled in; rebuild with `--features {}`", kind.name),
     }
 }
 
@@ -236,7 +236,7 @@ fn describe(device: &Device) -> (String, bool) {
     }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let _ = device;
-    (format!("CPU of {threads} threads"), false)
+    (format!("CPU with {threads} threads"), false)
 }
 
 #[cfg(test)]

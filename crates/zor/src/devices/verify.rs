@@ -100,7 +100,7 @@ impl Suite<'_> {
         let told = network.enqueue_batch(&optimizer, input.clone(), target);
         wrong += usize::from(told.and_then(PendingMetrics::read).is_ok());
         wrong += usize::from(!ops::all_finite(&network.predict(input)?));
-        self.add("what is not finite is refused".to_owned(), wrong as f64, 0.0);
+        self.add("infinite and NaN values are rejected".to_owned(), wrong as f64, 0.0);
         Ok(())
     }
 

@@ -250,7 +250,7 @@ impl Settings {
         }
         if !(self.early_crop > 0.0 && self.early_crop <= 1.0) {
             return Err(Error::input(format!(
-                "early_crop is {}; it must be above 0 and at most 1, which is whole images",
+                "early_crop is {}; it must be above 0 and at most 1; 1 uses full images",
                 self.early_crop
             )));
         }
@@ -272,7 +272,7 @@ fn network_name(name: String) -> String {
 pub(crate) fn check_path(name: &str, path: Option<&Path>) -> Result<()> {
     match path {
         Some(path) if path.to_str().is_none() => Err(Error::input(format!(
-            "{name} is {}, a name that is not UTF-8 and that settings cannot hold; rename it, or make a link to it with another name",
+            "{name} is {}, which is not UTF-8 and cannot be stored in settings; rename it, or use a link with another name",
             crate::error::shown(path)
         ))),
         _ => Ok(()),
@@ -289,7 +289,7 @@ const MAX_THREADS: usize = 512;
 pub fn check_threads(threads: Option<usize>) -> Result<()> {
     match threads {
         Some(n) if !(1..=MAX_THREADS).contains(&n) => Err(Error::input(format!(
-            "threads is {n}; it must be at least 1 and at most {MAX_THREADS}, best the number of cores"
+            "threads is {n}; it must be at least 1 and at most {MAX_THREADS}; the number of cores is usually best"
         ))),
         _ => Ok(()),
     }

@@ -19,7 +19,7 @@ pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a s
 /// An error for an unknown name. The message suggests the closest known name and lists all of them.
 pub(crate) fn unknown(kind: &str, name: &str, known: &[&str]) -> Error {
     Error::input(format!(
-        "there is no {kind} '{}'; {}choose from {}",
+        "unknown {kind} '{}'; {}choose from {}",
         crate::error::escaped(name),
         did_you_mean(name, known.iter().copied()),
         known.join(", ")
@@ -55,7 +55,7 @@ macro_rules! named {
                 match name {
                     $($name $(| $synonym)* => Ok(Self::$variant),)+
                     _ => Err(Error::input(format!(
-                        "'{name}' is not known here; {}choose from {}",
+                        "unknown value '{name}'; {}choose from {}",
                         did_you_mean(name, Self::NAMES.iter().copied()),
                         Self::NAMES.join(", ")
                     ))),
@@ -177,7 +177,7 @@ impl std::str::FromStr for Count {
         match text {
             "all" => Ok(Self::All),
             _ => text.parse().map(Self::Number).map_err(|_| {
-                Error::input(format!("'{text}' is not a number of samples; give one, or 'all'"))
+                Error::input(format!("'{text}' is not a number of samples; give a number or 'all'"))
             }),
         }
     }

@@ -71,7 +71,7 @@ impl Options {
     /// As [`Options::from_table`].
     pub fn from_json(object: serde_json::Value) -> Result<Self> {
         let mut table = Table::try_from(without_null(object))
-            .map_err(|error| Error::input(format!("they are no settings: {error}")))?;
+            .map_err(|error| Error::input(format!("not valid settings: {error}")))?;
         for (earlier, now) in [("model", "network"), ("images", "data")] {
             if let Some(value) = table.remove(earlier) {
                 table.insert(now.to_owned(), value);
@@ -152,7 +152,7 @@ impl Options {
         for [one, other] in EXCLUSIVE {
             if self.has(one) && self.has(other) {
                 return Err(Error::input(format!(
-                    "{one} and {other} exclude each other; give one of them"
+                    "{one} and {other} are mutually exclusive; give only one of them"
                 )));
             }
         }
@@ -204,7 +204,7 @@ fn check(key: &str, value: &Value) -> Result<()> {
         Ok(_) => Ok(()),
         Err(error) => {
             let message = explained(error.message());
-            let is_of_key = message.starts_with("there is no setting");
+            let is_of_key = message.starts_with("unknown setting");
             Err(Error::input(if is_of_key { message } else { format!("{key}: {message}") }))
         }
     }
@@ -234,7 +234,7 @@ fn explained(message: &str) -> String {
             let short = SHORT.iter().map(|(key, _)| *key);
             let suggestion = did_you_mean(unknown, quoted.chain(short));
             let known = line.split_once(", ").map_or("", |(_, known)| known);
-            format!("there is no setting '{unknown}'; {suggestion}{}", known.replace('`', ""))
+            format!("unknown setting '{unknown}'; {suggestion}{}", known.replace('`', ""))
         }
         _ => line,
     }

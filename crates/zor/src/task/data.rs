@@ -38,7 +38,7 @@ impl Data {
         Self {
             train: train.into(),
             evaluation: evaluation.into(),
-            evaluation_name: "examples that are not learned from".to_owned(),
+            evaluation_name: "held-out examples".to_owned(),
             source: "the program".to_owned(),
             outputs,
             class_names: Vec::new(),
@@ -104,7 +104,7 @@ pub fn in_batches(set: &dyn Examples, rows: usize) -> impl Iterator<Item = Batch
 pub fn matrix(values: &[f32], rows: usize, device: &Device) -> Result<Tensor<2>> {
     if rows == 0 || !values.len().is_multiple_of(rows) {
         return Err(Error::input(format!(
-            "{} values are not {rows} rows of one length",
+            "{} values cannot be split into {rows} rows of equal length",
             values.len()
         )));
     }

@@ -58,8 +58,7 @@ impl Plan {
             idle.push(("augmentation", "augment is false".to_owned()));
         }
         if settings.training_size() == TrainingSize::All {
-            let reason =
-                "all training examples are learned from; give train_samples or samples_per_class";
+            let reason = "all training examples are used; give train_samples or samples_per_class";
             idle.push(("samples", reason.to_owned()));
         }
         idle

@@ -13,7 +13,7 @@ use crate::settings::{OptimizerName, Options, RuleName, ScheduleName, Settings};
 /// The task `cifar-classification`.
 pub static CIFAR_CLASSIFICATION: Classification = Classification {
     name: "cifar-classification",
-    about: "Learn to tell ten kinds of things in small colour photographs apart",
+    about: "Classify small colour photographs in ten classes (CIFAR-10)",
     networks: &["conv", "dense", "airbench"],
     subject: Subject { set: Some(&Cifar10Set), evaluated: None, check: check_size },
     preset,
@@ -24,7 +24,7 @@ pub static CIFAR_CLASSIFICATION: Classification = Classification {
 fn check_size(settings: &Settings, shape: ImageShape) -> Option<&'static str> {
     let is_small = shape.height.min(shape.width) < AIRBENCH_MIN_SIDE;
     (settings.network != "dense" && is_small)
-        .then_some("its network pools 25x25 pixels to one; take larger ones or --network mlp")
+        .then_some("the network needs at least 25x25 pixels; use larger images or --network mlp")
 }
 
 fn network(settings: &Settings, input: &[usize], classes: usize) -> NetworkBuilder {

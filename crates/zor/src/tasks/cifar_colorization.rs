@@ -7,7 +7,7 @@ use super::parts::images::Subject;
 /// The task `cifar-colorization`.
 pub static CIFAR_COLORIZATION: Colorization = Colorization {
     name: "cifar-colorization",
-    about: "Learn to give colour to small grey photographs",
+    about: "Colorize small grey photographs (CIFAR-10)",
     subject: Subject { set: Some(&Cifar10Set), evaluated: None, check: colorization::check_size },
     preset: colorization::preset,
 };

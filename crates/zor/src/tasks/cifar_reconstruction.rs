@@ -8,7 +8,7 @@ use super::reconstruction::{self, Compared, Reconstruction};
 /// The task `cifar-reconstruction`.
 pub static CIFAR_RECONSTRUCTION: Reconstruction = Reconstruction {
     name: "cifar-reconstruction",
-    about: "Learn to reproduce small colour photographs",
+    about: "Reconstruct small colour photographs (CIFAR-10)",
     networks: &["dense", "conv"],
     subject: Subject {
         set: Some(&Cifar10Set),

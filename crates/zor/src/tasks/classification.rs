@@ -25,7 +25,7 @@ use crate::training::run_folder::CONFUSION;
 /// Classification of the user's own images.
 pub static CLASSIFICATION: Classification = Classification {
     name: "classification",
-    about: "Learn to tell the classes of your own images apart, a folder for each class",
+    about: "Classify your own images, given one folder per class",
     networks: &["conv", "dense"],
     subject: Subject::OWN,
     preset,
@@ -123,7 +123,7 @@ impl Task for Classification {
     }
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
-        report.axis = "top-1 of unseen images, %".to_owned();
+        report.axis = "top-1 accuracy on held-out images, %".to_owned();
         let Outcome { plan, data, network, .. } = *outcome;
         if let Some(trained) = train_backprop(outcome, watch, report) {
             report.rows.push(comparison::row(&trained));
@@ -137,7 +137,7 @@ impl Task for Classification {
             .iter()
             .map(|(name, share)| format!("{} {:.1} %", crate::escaped(name), 100.0 * share))
             .collect();
-        report.lines.push(format!("by class: {}", listed.join(", ")));
+        report.lines.push(format!("accuracy by class: {}", listed.join(", ")));
         let shares = shares.into_iter().map(|(name, share)| (name.clone(), share.into()));
         report.json.insert("per_class".to_owned(), Value::Object(shares.collect()));
         if !watch.is_stopped() {
@@ -147,7 +147,7 @@ impl Task for Classification {
                 let remark =
                     if cosine >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
                 report.lines.push(format!(
-                    "cosine of updates with backprop's gradient: {cosine:.2}{remark}"
+                    "cosine between updates and backprop's gradient: {cosine:.2}{remark}"
                 ));
                 report.json.insert("cosine".to_owned(), cosine.into());
             }

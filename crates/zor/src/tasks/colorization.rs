@@ -25,7 +25,7 @@ use crate::training::run_folder::COLORIZATION as PICTURE;
 /// Colorization of the user's own images.
 pub static COLORIZATION: Colorization = Colorization {
     name: "colorization",
-    about: "Learn to give colour to your own photographs",
+    about: "Colorize your own photographs",
     subject: Subject { check: check_size, ..Subject::OWN },
     preset,
 };
@@ -100,7 +100,7 @@ impl Task for Colorization {
     }
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
-        report.axis = "PSNR of unseen images, dB".to_owned();
+        report.axis = "PSNR of held-out images, dB".to_owned();
         let Outcome { data, network, device, .. } = *outcome;
         let mut networks = vec![("Zor", network)];
         let backprop = train_backprop(outcome, watch, report);
@@ -159,10 +159,12 @@ fn picture(
 /// Returns the remedy if the images do not fit the network.
 pub(crate) fn check_size(_: &Settings, shape: ImageShape) -> Option<&'static str> {
     if shape.channels != 3 {
-        return Some("they are grey; it learns from images in colour");
+        return Some("the images are grey; colorization needs colour images to train on");
     }
     let is_multiple = shape.height.is_multiple_of(4) && shape.width.is_multiple_of(4);
-    (!is_multiple).then_some("its network takes multiples of 4; resize or crop them")
+    (!is_multiple).then_some(
+        "the network needs a height and width that are multiples of 4; resize or crop the images",
+    )
 }
 
 /// Preset that was tuned on photographs.

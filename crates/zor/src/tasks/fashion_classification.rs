@@ -7,7 +7,7 @@ use super::parts::images::Subject;
 /// The task `fashion-classification`.
 pub static FASHION_CLASSIFICATION: Classification = Classification {
     name: "fashion-classification",
-    about: "Learn to tell ten kinds of clothing apart",
+    about: "Classify images of clothing in ten classes (Fashion-MNIST)",
     networks: &["conv", "dense"],
     subject: Subject { set: Some(&FashionMnistSet), ..Subject::OWN },
     preset: classification::preset,

@@ -11,7 +11,7 @@ use crate::settings::{OptimizerName, Options, RuleName, ScheduleName, Settings, 
 /// The task `fashion-reconstruction`.
 pub static FASHION_RECONSTRUCTION: Reconstruction = Reconstruction {
     name: "fashion-reconstruction",
-    about: "Learn to reproduce photographs of clothing, from one of each kind",
+    about: "Reconstruct images of clothing after training on one per class (Fashion-MNIST)",
     networks: &["dense"],
     subject: Subject { set: Some(&FashionMnistSet), ..Subject::OWN },
     preset,

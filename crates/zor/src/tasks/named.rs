@@ -57,9 +57,7 @@ impl Plan {
     pub fn resolve(given: &Options) -> Result<Self> {
         match given.get::<String>("task") {
             Some(name) => Self::new(named(&name)?, given),
-            None => {
-                Err(Error::input(format!("no task is named; choose from {}", names().join(", "))))
-            }
+            None => Err(Error::input(format!("no task given; choose from {}", names().join(", ")))),
         }
     }
 }
@@ -206,7 +204,7 @@ mod tests {
 
     #[test]
     fn two_places_of_data_exclude_each_other_and_a_later_one_replaces_either() {
-        refused(&format!("{TASK}data = 'a'\ndata_dir = 'b'"), &["data", "data_dir", "exclude"]);
+        refused(&format!("{TASK}data = 'a'\ndata_dir = 'b'"), &["data", "data_dir", "exclusive"]);
         let parse = |text| Options::parse(text).unwrap();
         let both = parse("data_dir = 'b'").or(parse("data = 'a'"));
         assert_eq!((both.has("data"), both.has("data_dir")), (false, true));
@@ -251,6 +249,6 @@ mod tests {
             &["label_smoothing", "0 to 1"],
         );
         refused("task = 'cifar-colorization'\nearly_crop = 0.0", &["early_crop", "at most 1"]);
-        refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclude"]);
+        refused(&format!("{TASK}train_samples = 5\nsamples_per_class = 1"), &["exclusive"]);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) const SHOWN: usize = 16;
 /// Reconstruction of the user's own images.
 pub static RECONSTRUCTION: Reconstruction = Reconstruction {
     name: "reconstruction",
-    about: "Learn to reproduce your own images",
+    about: "Reconstruct your own images",
     networks: &["dense", "conv"],
     subject: Subject { check: check_size, ..Subject::OWN },
     preset,
@@ -119,7 +119,7 @@ impl Task for Reconstruction {
     }
 
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
-        report.axis = "PSNR of unseen images, dB".to_owned();
+        report.axis = "PSNR of held-out images, dB".to_owned();
         let first = shown(outcome.data);
         let Some(first) = report.keep(first) else { return };
         let mut rows = vec![first.clone()];
@@ -173,7 +173,7 @@ fn train_perceptrons(outcome: &Outcome<'_>, watch: &mut dyn Watch) -> Result<Vec
     let mut baselines = Vec::new();
     for output in [Output::Sigmoid, Output::Linear] {
         let steps = baseline::steps(&plan.settings);
-        watch.start(output.name(), steps, &format!("{steps} steps of the same batches"));
+        watch.start(output.name(), steps, &format!("{steps} steps on the same batches"));
         let baseline = baseline::train(plan, data, output, device, &mut |step| {
             watch.step(step, &mut String::new);
             if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -201,8 +201,9 @@ fn perceptron_row(baseline: &Baseline) -> Row {
 /// Returns the remedy if the images do not fit the network.
 pub(crate) fn check_size(settings: &Settings, shape: ImageShape) -> Option<&'static str> {
     let is_multiple = shape.height.is_multiple_of(4) && shape.width.is_multiple_of(4);
-    (settings.network == "conv" && !is_multiple)
-        .then_some("its network takes multiples of 4; resize or crop them")
+    (settings.network == "conv" && !is_multiple).then_some(
+        "the network needs a height and width that are multiples of 4; resize or crop the images",
+    )
 }
 
 /// Preset that was tuned on photographs.

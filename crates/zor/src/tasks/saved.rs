@@ -42,7 +42,7 @@ impl Model {
         Err(Error::in_file(
             &self.path,
             format!(
-                "it is a model of {}; zor {command} takes models of {}",
+                "this is a model of {}; `zor {command}` needs a model of {}",
                 self.plan.task.name(),
                 tasks.join(", ")
             ),
@@ -76,7 +76,7 @@ fn task_of(notes: &BTreeMap<String, String>, path: &Path) -> Result<&'static dyn
         Error::in_file(
             path,
             format!(
-                "it was trained for the task '{}', which is unknown here; known tasks are {}",
+                "it was trained for the unknown task '{}'; known tasks are {}",
                 crate::error::escaped(name),
                 super::names().join(", ")
             ),

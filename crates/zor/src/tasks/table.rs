@@ -45,7 +45,7 @@ impl Task for TablePrediction {
     }
 
     fn about(&self) -> &'static str {
-        "Learn to predict a column of your own table (--data FILE.csv --target COLUMN)"
+        "Predict a column of your own table (--data FILE.csv --target COLUMN)"
     }
 
     fn networks(&self) -> &'static [&'static str] {
@@ -86,15 +86,15 @@ impl Task for TablePrediction {
             "skip_damaged",
         ];
         let mut idle: Vec<_> =
-            images.map(|key| (key, "it is for images; the data are a table".to_owned())).into();
+            images.map(|key| (key, "it is for images, but the data is a table".to_owned())).into();
         idle.push(("output_activation", "the outputs of the network are linear".to_owned()));
-        idle.push(("data_dir", "the data are your own; give them with --data".to_owned()));
+        idle.push(("data_dir", "the task uses your own data; give it with --data".to_owned()));
         idle
     }
 
     fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
         let path = settings.data.as_deref().ok_or_else(|| {
-            Error::input("table learns from your own table; give a .csv file with --data")
+            Error::input("the task table needs your own data; give a .csv file with --data")
         })?;
         let table = Table::read(path)?;
         let Some(target) = settings.target.as_deref() else {
@@ -220,16 +220,16 @@ fn split(
     let (pool, evaluation, name) = match settings.hold_out {
         Some(n) => {
             let (pool, evaluation) = selection::hold_out(classes, n, "rows")?;
-            (pool, evaluation, format!("{n} rows, which are not learned from"))
+            (pool, evaluation, format!("{n} rows (held out)"))
         }
         None => {
             let (pool, evaluation) = selection::every(classes, EVALUATED);
-            (pool, evaluation, "every fifth row, which are not learned from".to_owned())
+            (pool, evaluation, "every fifth row (held out)".to_owned())
         }
     };
     if pool.is_empty() || evaluation.is_empty() {
         return Err(Error::input(format!(
-            "{table}: it has {len} rows; at least {EVALUATED} are needed, one of which is evaluated on"
+            "{table}: it has {len} rows; at least {EVALUATED} are needed, one of them for evaluation"
         )));
     }
     let mut random = Random::stream(settings.seed, SELECTION_STREAM);
@@ -254,18 +254,19 @@ fn data(train: Rows, evaluation: Rows, evaluation_name: String, path: &Path) -> 
 /// When the model has no schema, or the schema is damaged.
 pub(crate) fn schema(model: &Model) -> Result<Schema> {
     let text = model.notes.get(SCHEMA).ok_or_else(|| {
-        Error::in_file(&model.path, "it has no schema of a table; train it again")
+        Error::in_file(&model.path, "its metadata has no table schema; train the model again")
     })?;
     serde_json::from_str(text).map_err(|error| {
-        Error::in_file(&model.path, format!("its schema of a table is damaged: {error}"))
+        Error::in_file(&model.path, format!("its table schema is damaged: {error}"))
     })
 }
 
 /// Reads and encodes the user's table for a model.
 fn read_for(model: &Model, place: &DataLocation, target: WithTarget) -> Result<Rows> {
-    let path = place.data.as_deref().ok_or_else(|| {
-        Error::input("a model of a table needs a table; give a .csv file with --data")
-    })?;
+    let path = place
+        .data
+        .as_deref()
+        .ok_or_else(|| Error::input("this model needs a table; give a .csv file with --data"))?;
     Ok(schema(model)?.encode(&Table::read(path)?, target)?)
 }
 

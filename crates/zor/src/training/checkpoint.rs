@@ -161,19 +161,19 @@ impl Checkpoint {
         if *found != self.data {
             let remedy = match &self.place {
                 Some(path) => format!(
-                    "it learned from {}; give the place of those data with --data",
+                    "it was trained on {}; give the current path of that data with --data",
                     shown(path)
                 ),
                 None => "give the folder of its data set with --data-dir".to_owned(),
             };
             return Err(Error::input(format!(
-                "the checkpoint was trained on other data ({}) than are found now ({found}); {remedy}",
+                "the checkpoint was trained on other data ({}) than was found now ({found}); {remedy}",
                 self.data
             )));
         }
         if self.training.steps >= settings.steps {
             return Err(Error::input(format!(
-                "the checkpoint has done {} steps and the training ends at {}; give more with --steps",
+                "the checkpoint has done {} steps and the training ends at {}; raise --steps to train longer",
                 self.training.steps, settings.steps
             )));
         }
@@ -229,7 +229,7 @@ pub fn options_of(header: &Header, path: &Path) -> Result<Options> {
 fn read<'a>(header: &'a Header, path: &Path) -> Result<(&'a Progress, Kept)> {
     let in_file = |message: &str| Error::in_file(path, message);
     let progress = header.progress.as_ref().ok_or_else(|| {
-        in_file("this is a model, whose training ended; give a checkpoint to continue from")
+        in_file("this is a trained model, not a checkpoint; give a checkpoint to resume from")
     })?;
     let kept = serde_json::from_str(&progress.state)
         .map_err(|error| in_file(&format!("it is not a checkpoint of `zor train`: {error}")))?;
@@ -296,7 +296,7 @@ pub fn newest(folder: &Path) -> Result<(PathBuf, Vec<Error>)> {
         if found.is_empty() {
             format!("there is no {PREFIX}STEPS{SUFFIX} in it")
         } else {
-            format!("there is no sound checkpoint in it: {}", found.join("; "))
+            format!("there is no valid checkpoint in it: {}", found.join("; "))
         },
     ))
 }

@@ -33,7 +33,7 @@ fn check_finite(network: &Network) -> Result<()> {
         Some((name, ..)) => Err(Error::new(
             ErrorKind::Diverged,
             format!(
-                "{name} of the network has values that are infinite or NaN; use a lower learning rate or weight decay"
+                "tensor {name} of the network has values that are infinite or NaN; use a lower learning rate or weight decay"
             ),
         )),
     }

@@ -84,7 +84,7 @@ pub(crate) fn build_within(
             return error.into();
         }
         Error::input(format!(
-            "the network does not fit into memory: {} are free, enough for {weights} weights trained with {}; {error}; use smaller images (`mogrify -resize 64x64! *.png` makes some), or a smaller network (hidden in a file of settings)",
+            "the network does not fit into memory: {} are free, enough for {weights} weights trained with {}; {error}; use smaller images (--resize) or a smaller network (--hidden)",
             readable(free),
             settings.optimizer
         ))
@@ -126,7 +126,7 @@ fn check_batches_within(
         fit => format!("use --batch {} or less", power_of_two_within(fit)),
     };
     Err(Error::input(format!(
-        "a batch of {rows} {} needs at least {} of memory, and {} are free; {remedy}",
+        "a batch of {rows} {} needs at least {} of memory, but only {} are free; {remedy}",
         data.unit,
         readable(needed),
         readable(free)

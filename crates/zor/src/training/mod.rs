@@ -96,7 +96,7 @@ impl Training {
         let (found, needed) = (shapes(network), shapes(&needed));
         if found != needed {
             return Err(Error::input(format!(
-                "its network takes {:?} and gives {:?}; {} with these data needs one that takes {:?} and gives {:?}",
+                "its network maps {:?} to {:?}; {} with this data needs one that maps {:?} to {:?}",
                 found.0,
                 found.1,
                 plan.task.name(),

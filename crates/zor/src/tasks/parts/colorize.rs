@@ -26,9 +26,9 @@ pub fn colorize(
         (network.input_shape(), network.output_shape())
     else {
         return Err(Error::input(format!(
-            "this network makes {:?} of {:?}; to give colour, one must make [height, width, 3] of [height, width, 1]",
-            network.output_shape(),
-            network.input_shape()
+            "this network maps {:?} to {:?}; colorization needs one that maps [height, width, 1] to [height, width, 3]",
+            network.input_shape(),
+            network.output_shape()
         )));
     };
     if grey.is_empty() || grey.len() != height * width {

@@ -40,7 +40,7 @@ pub fn train_with_autodiff(
     watch.start(
         "backprop",
         plan.settings.steps,
-        &format!("{} steps of the same network", plan.settings.steps),
+        &format!("{} steps with the same network", plan.settings.steps),
     );
     let trained = training::run(plan, data, device, Method::Autodiff, &mut |training| {
         watch.step(training.steps, &mut || headline(training));

@@ -64,7 +64,7 @@ impl dyn DataSet {
         #[cfg(not(feature = "download"))]
         {
             let _ = locations;
-            Err(crate::error::Error::input("this zor was built without the feature 'download'"))
+            Err(crate::error::Error::input("Zor was built without the feature 'download'"))
         }
     }
 }

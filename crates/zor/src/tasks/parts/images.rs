@@ -22,7 +22,7 @@ const SELECTION_STREAM: u64 = 0x0063_686f_6963_6531;
 /// When the examples are not images.
 pub fn of(examples: &dyn Examples) -> Result<&Images> {
     let examples: &dyn std::any::Any = examples;
-    examples.downcast_ref().ok_or_else(|| Error::input("the examples are no images"))
+    examples.downcast_ref().ok_or_else(|| Error::input("the examples are not images"))
 }
 
 /// The images of a task: the parts that differ between data sets.
@@ -52,7 +52,7 @@ impl Subject {
         let set = self.named_set(settings)?;
         if settings.reading() != Reading::default() {
             return Err(Error::input(format!(
-                "resize, crop and skip_damaged have no effect here: they are for your own pictures, and the images are those of {}",
+                "resize, crop and skip_damaged have no effect here: they apply to your own images, and these are from {}",
                 set.name()
             )));
         }
@@ -66,7 +66,7 @@ impl Subject {
         }
         let loaded = set.load(&locations)?;
         if loaded.source == Source::Sample && !sample_is_enough {
-            tell(&format!("{} is not here: learning from {}", set.name(), loaded.source));
+            tell(&format!("{} was not found: training on {}", set.name(), loaded.source));
         }
         Ok(loaded)
     }
@@ -74,7 +74,7 @@ impl Subject {
     fn named_set(&self, settings: &Settings) -> Result<&'static dyn DataSet> {
         self.set.ok_or_else(|| {
             Error::input(format!(
-                "{} learns from your own images; give a folder of them, or a .npy file, with --data",
+                "{} needs your own images; give a folder of images or a .npy file with --data",
                 settings.task
             ))
         })
@@ -102,11 +102,11 @@ impl Subject {
             (Some(n), ..) => {
                 let labels: Vec<u32> = whole.labels().iter().map(|&label| label.into()).collect();
                 let (rest, held_out) = selection::hold_out(&labels, n, "images")?;
-                let name = format!("{n} training images, which are not learned from");
+                let name = format!("{n} training images (held out)");
                 (whole.select(&rest)?, whole.select(&held_out)?, name)
             }
             (None, Some(test), _) if own => {
-                (whole, test, "every tenth of them, which are not learned from".to_owned())
+                (whole, test, "every tenth image (held out)".to_owned())
             }
             (None, Some(test), _) => {
                 let (evaluation, name) = self.tested(test)?;
@@ -115,12 +115,12 @@ impl Subject {
             (None, None, Some(validation)) => {
                 let outside: Vec<usize> =
                     (0..whole.len()).filter(|i| !validation.contains(i)).collect();
-                let name = format!("{}, which are not learned from", in_words(&validation));
+                let name = format!("{} (held out)", in_words(&validation));
                 (whole.select(&outside)?, whole.range(validation)?, name)
             }
             (None, None, None) => {
                 return Err(Error::input(format!(
-                    "{}: it has no test images; hold some out with --hold-out",
+                    "{}: it has no test images; hold out training images with --hold-out",
                     whole.name()
                 )));
             }
@@ -135,7 +135,7 @@ impl Subject {
             (TrainingSize::All, _) => pool,
         };
         if train.is_empty() {
-            return Err(Error::input("there are no images to learn from"));
+            return Err(Error::input("there are no training images"));
         }
         if let Some(remedy) = (self.check)(settings, train.shape()) {
             let ImageShape { height, width, .. } = train.shape();
@@ -288,7 +288,7 @@ fn for_model(
     };
     if !images.has_labels() {
         return Err(Error::input(format!(
-            "{}: its images have no classes, so that there is nothing to compare with; put them into a folder for each class, or name them with `zor classify`",
+            "{}: its images have no classes to compare predictions with; put them into one folder per class, or classify them with `zor classify`",
             images.name()
         )));
     }
@@ -316,19 +316,17 @@ pub(crate) fn class_warnings(train: &Images) -> Vec<String> {
     };
     let (learned, never) = (of(true), of(false));
     if !train.has_labels() {
-        return vec![
-            "the images have no classes: put them into a folder for each class".to_owned(),
-        ];
+        return vec!["the images have no classes: put them into one folder per class".to_owned()];
     }
     let mut found = Vec::new();
     if learned.len() == 1 {
         found.push(format!(
-            "all images are of one class, {}: there is nothing to tell apart",
+            "all images are of one class, {}: there is nothing to classify",
             listed(&learned)
         ));
     }
     if !never.is_empty() {
-        found.push(format!("no image of these classes is learned from: {}", listed(&never)));
+        found.push(format!("there are no training images of these classes: {}", listed(&never)));
     }
     found
 }
@@ -338,7 +336,7 @@ fn remarks(found: &ClassMatch) -> Vec<String> {
     let mut remarks = Vec::new();
     if !found.unknown.is_empty() {
         remarks.push(format!(
-            "{} images are left out, of classes that the model does not have: {}",
+            "{} images of classes that the model does not have are left out: {}",
             found.left_out,
             listed(&found.unknown)
         ));

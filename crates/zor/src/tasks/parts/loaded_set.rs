@@ -46,7 +46,7 @@ impl LoadedSet {
         let (test, train): (Vec<_>, Vec<_>) = (0..all.len()).partition(|&i| evaluated(i));
         if test.is_empty() || train.is_empty() {
             return Err(Error::input(format!(
-                "{}: it has {} image; one more is needed, because every tenth (of fewer, the last) is evaluated on and not learned from",
+                "{}: it has {} image; one more is needed, because every tenth image (of fewer, the last) is held out for evaluation",
                 path.display(),
                 all.len()
             )));
@@ -65,7 +65,7 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Images> {
         if *reading != Reading::default() {
             return Err(Error::in_file(
                 path,
-                "resize, crop and skip_damaged are for folders of pictures; an array has one size",
+                "resize, crop and skip_damaged apply to folders of images; all images of an array have one size",
             ));
         }
         return Ok(npy::read(path)?);
@@ -73,14 +73,14 @@ pub fn read(path: &Path, reading: &Reading) -> Result<Images> {
     if path.exists() && !path.is_dir() {
         return Err(Error::in_file(
             path,
-            "it is neither a folder of images nor a .npy file; give the folder that has the images",
+            "it is neither a folder of images nor a .npy file; give the folder with the images",
         ));
     }
     #[cfg(feature = "images")]
     return Ok(zor_data::folder::read_with(path, reading)?);
     #[cfg(not(feature = "images"))]
     Err(Error::input(format!(
-        "{}: it is no .npy file, and folders of images need the feature 'images'",
+        "{}: it is not a .npy file, and folders of images need the feature 'images'",
         path.display()
     )))
 }

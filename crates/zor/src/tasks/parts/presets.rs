@@ -43,9 +43,9 @@ pub(crate) fn idle_for_images(
 ) -> Vec<(&'static str, String)> {
     let (task, network) = (&settings.task, &settings.network);
     let mut idle = vec![
-        ("target", "it is a column of a table; give data that are a table".to_owned()),
-        ("target_kind", "it is for columns of a table".to_owned()),
-        ("ignore", "it names columns of a table".to_owned()),
+        ("target", "it is a table column; give a table as data".to_owned()),
+        ("target_kind", "it is for table columns".to_owned()),
+        ("ignore", "it is for table columns".to_owned()),
     ];
     if !has_labels {
         for key in ["label_smoothing", "class_balance"] {
@@ -56,13 +56,16 @@ pub(crate) fn idle_for_images(
         }
     }
     if !has_hidden {
-        idle.push(("hidden", format!("the sizes of the network '{network}' of {task} are fixed")));
+        idle.push((
+            "hidden",
+            format!("the layer sizes of the network '{network}' of {task} are fixed"),
+        ));
     }
     if !has_output_gate {
         idle.push((
             "output_activation",
             format!(
-                "the network '{network}' of {task} has no output gate; dense networks of reconstruction have one"
+                "the network '{network}' of {task} has no output gate; the dense networks of reconstruction tasks have one"
             ),
         ));
     }

@@ -14,7 +14,7 @@ use crate::settings::{Selection, Settings, TrainingSize};
 pub(crate) fn hold_out(labels: &[u32], n: usize, unit: &str) -> Result<(Vec<usize>, Vec<usize>)> {
     if n >= labels.len() {
         return Err(Error::input(format!(
-            "hold_out is {n}, and there are {} {unit} to learn from",
+            "hold_out is {n}, but there are only {} {unit} in all",
             labels.len()
         )));
     }
@@ -56,7 +56,7 @@ pub(crate) fn learned_from(
     unit: &str,
 ) -> Result<Vec<usize>> {
     let few = |n: usize, found: usize, of: &str| {
-        Error::input(format!("{n} {unit}{of} are asked for, and there are {found}"))
+        Error::input(format!("{n} {unit}{of} are requested, but there are only {found}"))
     };
     let choose = |n: usize, mut members: Vec<usize>, random: &mut Random| {
         if settings.samples == Selection::Random {
@@ -107,7 +107,7 @@ mod tests {
             assert_eq!((train.len(), held_out.len()), (10 - n, n));
         }
         let error = hold_out(&LABELS, 10, "rows").unwrap_err().to_string();
-        assert!(error.contains("hold_out is 10, and there are 10 rows"), "{error}");
+        assert!(error.contains("hold_out is 10, but there are only 10 rows"), "{error}");
         assert_eq!(hold_out(&[0; 5], 2, "rows").unwrap().1, [3, 4]);
     }
 
@@ -130,8 +130,8 @@ mod tests {
         let per_class = choose("samples_per_class = 2", Some(&LABELS)).unwrap();
         assert_eq!(per_class, [0, 1, 3, 4]);
         for (text, labels, words) in [
-            ("train_samples = 10", None, "10 rows are asked for, and there are 9"),
-            ("samples_per_class = 4", Some(&LABELS[..]), "4 rows of each class are asked for"),
+            ("train_samples = 10", None, "10 rows are requested, but there are only 9"),
+            ("samples_per_class = 4", Some(&LABELS[..]), "4 rows of each class are requested"),
             ("samples_per_class = 4", None, "there are no classes"),
         ] {
             let error = choose(text, labels).unwrap_err().to_string();

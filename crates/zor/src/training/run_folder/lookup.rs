@@ -26,7 +26,7 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
         };
         let remedy = match checkpoint::latest(&path) {
             Ok(file) => format!(
-                "`zor train --resume {}` continues it, and {} can be used as a model",
+                "`zor train --resume {}` resumes it, and {} can be used as a model",
                 shown(&path),
                 shown(&file)
             ),
@@ -39,7 +39,7 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
         Some(run) => Ok(run.join(MODEL)),
         None if runs.is_empty() => Err(Error::in_file(
             &path,
-            format!("there is no run in it; give a {MODEL}, a run's folder or a task's folder"),
+            format!("there is no run in it; give a {MODEL}, a run folder or a task folder"),
         )),
         None => Err(Error::in_file(&path, format!("no run in it has a {MODEL}"))),
     }

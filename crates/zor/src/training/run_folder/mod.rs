@@ -60,7 +60,7 @@ impl Destination {
         };
         match fs::metadata(path) {
             Ok(about) if !about.is_dir() => {
-                let message = "cannot make the folder: a file has its name";
+                let message = "cannot create the folder: there is a file of that name";
                 return Err(Error::new(
                     ErrorKind::FileSystem,
                     format!("{}: {message}", shown(path)),
@@ -77,7 +77,8 @@ impl Destination {
                 let existing = existing.filter(|folder| !folder.as_os_str().is_empty());
                 let existing = existing.unwrap_or(Path::new("."));
                 if !existing.is_dir() {
-                    let message = format!("cannot make the folder: {} is a file", shown(existing));
+                    let message =
+                        format!("cannot create the folder: {} is a file", shown(existing));
                     return Err(Error::new(
                         ErrorKind::FileSystem,
                         format!("{}: {message}", shown(path)),
@@ -92,7 +93,7 @@ impl Destination {
             return Err(Error::in_file(
                 path,
                 format!(
-                    "it has a run already ({name}); give another folder, continue that run with --resume, or replace it with --overwrite"
+                    "it already has a run ({name}); give another folder, resume that run with --resume, or replace it with --overwrite"
                 ),
             ));
         }
@@ -109,7 +110,7 @@ impl Destination {
             Self::Folder { path, .. } | Self::Resumed { path, .. } => {
                 self.check()?;
                 fs::create_dir_all(path)
-                    .map_err(|error| Error::file_system(path, "make the folder", &error))?;
+                    .map_err(|error| Error::file_system(path, "create the folder", &error))?;
                 (path.clone(), None)
             }
         };
@@ -195,7 +196,7 @@ impl RunFolder {
                     let mut file = File::options().append(true).open(&path)?;
                     file.write_all(text(&points[lines..]).as_bytes())
                 };
-                append().map_err(|error| Error::file_system(&path, "add to it", &error))?;
+                append().map_err(|error| Error::file_system(&path, "append to it", &error))?;
             }
             _ => zor_io::atomic::write(&path, text(points).as_bytes())?,
         }
@@ -290,7 +291,7 @@ pub fn is_under_way(folder: &Path) -> bool {
 /// Creates the next run folder of a task, named after the date in UTC and a number.
 fn next(task: &Path) -> Result<PathBuf> {
     let refused =
-        |path: &Path, error: &std::io::Error| Error::file_system(path, "make the folder", error);
+        |path: &Path, error: &std::io::Error| Error::file_system(path, "create the folder", error);
     fs::create_dir_all(task).map_err(|error| refused(task, &error))?;
     let date = utc(SystemTime::now())[..10].to_owned();
     let numbers = list(task)?.into_iter().filter_map(|path| {
@@ -320,7 +321,7 @@ fn name_latest(task: &Path, run: &Path) -> Result<()> {
     if fs::symlink_metadata(&place).is_ok_and(|about| !about.is_symlink()) && !is_name {
         return Err(Error::in_file(
             &place,
-            "it is not a link to a run, and stays as it is; remove it, so that the last run can have this name",
+            "it is not a link to a run and was left unchanged; remove it, so that a link to the last run can be made",
         ));
     }
     #[cfg(unix)]

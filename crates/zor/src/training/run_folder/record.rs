@@ -69,7 +69,7 @@ impl RunRecord {
             Err(error) => return Err(Error::file_system(&path, "read it", &error)),
         };
         let record = serde_json::from_str(&text)
-            .map_err(|error| Error::in_file(&path, format!("it does not describe a run: {error}")));
+            .map_err(|error| Error::in_file(&path, format!("it is not a run record: {error}")));
         record.map(Some)
     }
 }
