@@ -1,5 +1,5 @@
-//! Faults around a training: streams that cannot be written to, full disks, strange names, values
-//! and sizes.
+//! Faults during training: output streams that fail, full disks, and unusual names, values and
+//! sizes.
 
 use std::fs;
 use std::process::Stdio;
@@ -60,8 +60,8 @@ fn a_full_stdout_costs_no_file() {
     assert!(folder.path().join("run/reconstructions.png").exists());
 }
 
-/// The folder of the run cannot be written to for a while: what `chmod` does to a user, a file in
-/// the place of another does to root too.
+/// Some files of the run cannot be written. A folder in the place of a file has this effect for
+/// root too, where `chmod` would not.
 #[test]
 fn a_training_outlives_files_that_cannot_be_written() {
     let folder = folder();
@@ -85,8 +85,8 @@ fn an_image_that_is_reconstructed_without_error_ends_in_files_that_can_be_read()
     let folder = folder();
     let at = folder.path();
     own_pictures(&at.join("own"), 8);
-    // Every tenth image is evaluated on, and this one is black: its error is zero, and its PSNR
-    // infinite.
+    // Every tenth image is an evaluation image, and this one is black: its error is zero, and its
+    // PSNR infinite.
     image::RgbImage::new(8, 8).save(at.join("own/09.png")).unwrap();
     for name in ["10.png", "11.png"] {
         fs::remove_file(at.join("own").join(name)).unwrap();
@@ -147,7 +147,7 @@ fn names_that_are_not_utf_8_are_no_reason_to_fail() {
     for command in ["info", "verify"] {
         assert_eq!(run(&[word(command), model]).0, Some(0));
     }
-    // Settings are text, and would name another folder.
+    // Settings are UTF-8, so the path would change and name another folder.
     let train = [word("train"), word("fashion-classification"), word("--data"), images];
     let (code, text) = run(&train);
     assert_eq!(code, Some(2), "{text}");
@@ -187,7 +187,7 @@ fn control_characters_in_names_do_not_reach_a_terminal() {
     assert_eq!((output.status.code(), text.lines().count()), (Some(2), 1), "{text:?}");
 }
 
-/// Opening a pipe without a writer would wait for ever.
+/// Opening a pipe without a writer would block forever.
 #[cfg(unix)]
 #[test]
 fn pipes_are_refused_as_inputs() {
@@ -247,7 +247,7 @@ fn sizes_beyond_memory_are_refused_before_the_training() {
     assert!(!at.join("runs").exists());
 }
 
-/// Where the limit of a process is lower than a network needs.
+/// The process limit on memory is lower than the network needs.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_process_with_little_memory_ends_with_a_message() {

@@ -1,4 +1,4 @@
-//! The command run as a user runs it: its files, its words, and how it ends.
+//! Tests of the `zor` command as users run it: files, messages and exit codes.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 

@@ -1,4 +1,4 @@
-//! Saved models: evaluated, described, used, converted, exported.
+//! Evaluation, description, use, conversion and export of saved models.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,7 @@ fn a_saved_model_is_evaluated_described_and_used_on_images() {
     let text = String::from_utf8(output.stdout).unwrap();
     let evaluated: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(evaluated["eval_samples"], 1000);
-    // Another process sums in the same order: the same figure but for the last digits.
+    // Another process may sum in another order, so the last digits can differ.
     let difference = evaluated["psnr_db"].as_f64().unwrap() - trained["psnr_db"].as_f64().unwrap();
     assert!(difference.abs() < 1e-6, "{difference}");
 
@@ -111,7 +111,7 @@ fn a_model_goes_through_every_format_and_comes_back_the_same() {
     refused(at, &["verify", "a.zor"], 2, &["a.zor", "damaged"]);
 }
 
-/// The program of docs/files.md, run as it stands there.
+/// Runs the Python program of docs/files.md.
 #[test]
 fn python_and_numpy_answer_as_the_network_does() {
     let numpy = Command::new("python3").args(["-c", "import numpy"]).output();

@@ -1,4 +1,4 @@
-//! Pictures and folders of pictures as inputs.
+//! Images and folders of images as inputs.
 
 use std::fs;
 
@@ -46,7 +46,8 @@ fn a_network_that_learned_from_a_folder_gives_colour_to_pictures_of_any_size() {
     let picture = image::open(at.join("coloured/grey.png")).unwrap();
     assert_eq!((picture.width(), picture.height(), picture.color().has_color()), (21, 13, true));
 
-    // Nothing is written when one of several cannot be read, or two would be one.
+    // Nothing is written if one of several images cannot be read, or two would have the same output
+    // name.
     fs::write(at.join("text.png"), "no picture").unwrap();
     let two = ["colorize", "--model", "run/model.zor", "grey.png", "text.png", "--out", "other"];
     refused(at, &two, 2, &["text.png", "no PNG"]);
@@ -97,7 +98,7 @@ fn pictures_of_different_sizes_are_resized_and_cropped_alike_everywhere() {
     refused(at, &[&task[..], &sizes].concat(), 2, &["9.png"]);
     let (_, err) = done(at, &[&task[..], &sizes, &["--skip-damaged"]].concat());
     assert!(err.contains("skipped 1 damaged picture"), "{err}");
-    // The model reads pictures as its training did.
+    // The model resizes and crops images as in training.
     let (out, _) = done(at, &["eval", "--model", "run", "--data", "own"]);
     assert!(out.contains("12 images") && out.contains("top-1 100.00 %"), "{out}");
     let (out, _) = done(at, &["classify", "--model", "run", "own/blue/5.png"]);

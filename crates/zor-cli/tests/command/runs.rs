@@ -1,5 +1,4 @@
-//! Runs and their folders: nothing that was learned is lost, and no file of one run stands beside
-//! those of another.
+//! Run folders: no trained weights are lost, and files of different runs are never mixed.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +10,7 @@ use crate::support::{
 
 const TASK: &str = "fashion-reconstruction";
 
-/// The learning rate in the settings of a run.
+/// Returns the learning rate in the settings of a run.
 fn rate(run: &Path) -> String {
     let text = fs::read_to_string(run.join("config.toml")).unwrap();
     text.lines().find(|line| line.starts_with("learning_rate")).unwrap().to_owned()
@@ -33,13 +32,13 @@ fn every_training_gets_a_folder_of_its_own_and_the_last_is_named() {
         folder.path().join(second["run"].as_str().unwrap()),
         task.join(fs::read_link(task.join("latest")).unwrap())
     );
-    // What is not a link to a run keeps the name.
+    // A file named `latest` that is not a link to a run is kept.
     fs::remove_file(task.join("latest")).unwrap();
     fs::write(task.join("latest"), "a note").unwrap();
     let (_, text) = done(folder.path(), &[&SHORT[..], &["--no-baseline"]].concat());
     assert!(text.contains("latest") && text.contains("not a link"), "{text}");
     assert_eq!(fs::read_to_string(task.join("latest")).unwrap(), "a note");
-    // A failed start leaves no folder, and does not take the name of the last run.
+    // A failed start leaves no folder and does not change `latest`.
     refused(folder.path(), &["train", TASK, "--data-dir", "nowhere"], 2, &["nowhere"]);
     assert_eq!(files(&task).len(), 4, "{:?}", files(&task));
 }
@@ -83,14 +82,14 @@ fn a_folder_with_a_run_is_refused_unless_the_run_is_to_be_replaced() {
     let again = [&SHORT[..], &["--no-baseline", "--seed", "3", "--out", "run"]].concat();
     refused(at, &again, 2, &["run", "has a run", "--overwrite"]);
     assert_eq!(files(&run), before);
-    // A run that cannot start replaces nothing.
+    // A run that cannot start does not replace another one.
     let bad = [&again[..], &["--overwrite", "--data-dir", "nowhere"]].concat();
     refused(at, &bad, 2, &["nowhere"]);
     assert_eq!((files(&run), record(&run)["state"].as_str()), (before, Some("done")));
     done(at, &[&again[..], &["--overwrite"]].concat());
     assert!(!files(&run).iter().any(|name| name.starts_with("checkpoint")), "{:?}", files(&run));
     refused(at, &[&SHORT[..], &["--overwrite"]].concat(), 2, &["--overwrite", "no effect"]);
-    // Files of a user with the names of a run's are no less safe.
+    // A user's files that are named like those of a run are protected too.
     fs::create_dir(at.join("mine")).unwrap();
     fs::write(at.join("mine/config.toml"), format!("task = '{TASK}'\nsteps = 3")).unwrap();
     let own = ["train", "--config", "mine/config.toml", "--out", "mine"];
@@ -113,7 +112,7 @@ fn checkpoints_of_a_second_run_are_its_own() {
     let expected =
         ["checkpoint-00000005.zor", "checkpoint-00000010.zor", "checkpoint-00000015.zor"];
     assert_eq!(checkpoints("run"), expected);
-    // A checkpoint of another run, copied beside, is neither removed nor continued.
+    // A checkpoint copied from another run is neither removed nor resumed from.
     run(&["--steps", "30", "--out", "other"]);
     fs::copy(at.join("other/checkpoint-00000030.zor"), at.join("run/checkpoint-00000030.zor"))
         .unwrap();
@@ -154,7 +153,7 @@ fn two_trainings_at_once_do_not_share_a_folder() {
     first.wait().unwrap();
     // A killed training leaves no lock.
     done(at, &[&second[..], &["--overwrite"]].concat());
-    // Without a folder, each gets its own.
+    // Without --out, each run gets its own folder.
     let mut children: Vec<_> = (0..3)
         .map(|i| start(at, &[&SHORT[..], &["--no-baseline"]].concat(), &at.join(format!("log{i}"))))
         .collect();
@@ -220,7 +219,7 @@ fn a_training_that_diverges_is_a_failed_run_and_no_wrong_usage() {
         "{record}"
     );
     assert!(!at.join("run/model.zor").exists());
-    // Gates hide weights that are no numbers; the figures would look sound.
+    // Gates hide NaN weights, so the metrics would look valid.
     let hidden =
         [&SHORT[..], &["--no-baseline", "--learning-rate", "1e38", "--out", "other"]].concat();
     refused(at, &hidden, 1, &["infinite or NaN", "learning rate"]);
@@ -243,8 +242,8 @@ fn a_damaged_last_checkpoint_is_said_and_an_older_one_continued() {
         assert!(text.contains(file) && text.contains("damaged"), "{text}");
         assert!(text.contains(&format!("checkpoint-{older}.zor")), "{text}");
     }
-    // It is no reason against a longer training in the run's own folder either, and neither is a
-    // damaged record.
+    // A damaged checkpoint does not prevent a longer training in the same folder, and neither does
+    // a damaged record.
     fs::write(at.join("run/run.json"), "nothing").unwrap();
     let (_, text) = done(at, &["train", "--resume", "run", "--steps", "14"]);
     assert!(text.contains("run.json"), "{text}");
@@ -265,11 +264,11 @@ fn a_run_can_be_continued_from_another_folder() {
     done(&project, &[&task[..], &["--checkpoint-every", "2", "--out", "run"]].concat());
     done(&other, &["train", "--resume", "../project/run", "--steps", "6"]);
     done(&other, &["train", "--config", "../project/run/config.toml"]);
-    // Relative paths in a user's own settings start at the file's folder.
+    // Relative paths in a settings file are resolved against its folder.
     fs::write(project.join("own.toml"), "task = 'cifar-reconstruction'\ndata = 'own'\nsteps = 2")
         .unwrap();
     done(&other, &["train", "--config", "../project/own.toml"]);
-    // Images that were moved.
+    // The images are moved.
     fs::rename(project.join("own"), at.join("moved")).unwrap();
     let resume = ["train", "--resume", "../project/run", "--steps", "8"];
     refused(&other, &resume, 2, &["own", "--data"]);
@@ -349,7 +348,7 @@ fn pictures_in_colour_keep_their_whole_names() {
     assert!(colorize(&["a.1.png", "a.2.png", "a.png"]).status.success());
     assert_eq!(files(&at.join("new")), ["a.1.png", "a.2.png", "a.png"]);
     assert!(colorize(&["a.png"]).status.success(), "a picture may be made again");
-    // Another picture would take its name.
+    // The output would replace that of another image.
     refused(at, &["colorize", "--model", "run", "--out", "new", "a.jpg"], 2, &["a.png", "a.jpg"]);
     refused(at, &["colorize", "--model", "run", "--out", ".", "a.png"], 2, &["a.png", "is read"]);
 }

@@ -1,4 +1,4 @@
-//! Settings that would have no effect, and faults of data that a training can run with.
+//! Settings without effect, and warnings about data.
 
 use std::fs;
 
@@ -45,7 +45,7 @@ fn every_setting_is_reached_by_its_key_and_mistyped_ones_are_corrected() {
     let set = ["--set", "schedule=cosine", "--set", "augmentation.shift=3", "--set", "steps=9"];
     train(at, &[&["--config", "own.toml", "--augment", "--out", "run"][..], &set].concat());
     let kept = fs::read_to_string(at.join("run/config.toml")).unwrap();
-    // A flag wins over --set, which wins over the file.
+    // Flags override --set, which overrides the file.
     for line in ["schedule = \"cosine\"", "momentum = 0.5", "shift = 3", "steps = 12"] {
         assert!(kept.lines().any(|kept| kept == line), "'{line}' is not in:\n{kept}");
     }
@@ -132,7 +132,7 @@ fn faults_of_data_are_named() {
     warned(&["--data", "one"], &["one class", "cat"]);
     warned(&["--data", "flat"], &["no classes"]);
     warned(&["--data", "three", "--train-samples", "7"], &["cat"]);
-    // Batch normalisation is in the dense classifier with a target spike rate.
+    // The dense classifier has batch normalisation if there is a target spike rate.
     warned(&["--data", "three", "--target-spike-rate", "0.5", "--batch", "1"], &["batches of one"]);
     let (_, text) =
         done(at, &[&SHORT[..], &["--no-baseline", "--checkpoint-every", "50"]].concat());
@@ -151,7 +151,7 @@ fn classes_are_told_by_name() {
         (json(&out), err)
     };
     assert_eq!(eval("all").0["top1"], 1.0);
-    // Fewer classes, of which the first is missing.
+    // Fewer classes; the first one is missing.
     for name in ["bee", "cat"] {
         fs::create_dir_all(at.join("fewer")).unwrap();
         copy(&at.join("all").join(name), &at.join("fewer").join(name));
@@ -159,23 +159,23 @@ fn classes_are_told_by_name() {
     let (object, text) = eval("fewer");
     assert_eq!((&object["top1"], &object["eval_samples"]), (&1.0.into(), &20.into()));
     assert!(text.contains("no images of these classes: ant"), "{text}");
-    // A class more, which sorts before the others.
+    // One more class, which sorts first.
     copy(&at.join("all"), &at.join("more"));
     copy(&at.join("all/ant"), &at.join("more/aaa"));
     let (object, text) = eval("more");
     assert_eq!((&object["top1"], &object["left_out"]), (&1.0.into(), &10.into()));
     assert!(text.contains("aaa") && text.contains("left out"), "{text}");
-    // Other names altogether, and no names.
+    // Other class names, and images without classes.
     fs::create_dir(at.join("other")).unwrap();
     copy(&at.join("all/ant"), &at.join("other/formica"));
     refused(at, &["eval", "--model", "run", "--data", "other"], 2, &["formica", "ant"]);
     copy(&at.join("all/ant"), &at.join("flat"));
     refused(at, &["eval", "--model", "run", "--data", "flat"], 2, &["flat", "no classes"]);
-    // Images of another size or kind.
+    // Images of another size, and a file that is not a folder.
     own_pictures(&at.join("large"), 9);
     refused(at, &["eval", "--model", "run", "--data", "large"], 2, &["large", "9x9", "8x8"]);
     refused(at, &["eval", "--model", "run", "--data", "large/00.png"], 2, &["00.png", "neither"]);
-    // Export measures by name too.
+    // Export matches classes by name too.
     for (images, missing) in [("all", false), ("fewer", true)] {
         let export = ["export", "run", "--data", images, "--out", "a.zore", "--json"];
         let (out, err) = done(at, &export);
@@ -184,7 +184,7 @@ fn classes_are_told_by_name() {
     }
 }
 
-/// Copies a folder and all in it.
+/// Copies a folder with its contents.
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,4 +1,4 @@
-//! Signals from the first moment of a training to its last.
+//! Signals before, during and after training.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,12 +12,12 @@ fn send(signal: &str, child: &Child) {
     assert!(sent.unwrap().success());
 }
 
-/// Interrupts a training that is under way. Returns its messages, and the checkpoint that it left.
+/// Interrupts a running training. Returns its messages and the checkpoint that it saved.
 fn interrupted(folder: &Path, signal: &str, more: &[&str]) -> (String, PathBuf) {
     let task = ["train", "fashion-reconstruction", "--out", "run"];
     let mut child =
         command(folder, &[&task[..], more].concat()).stderr(Stdio::piped()).spawn().unwrap();
-    // When its first line is out, the training is about to start.
+    // After the first line, the training is about to start.
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
     stderr.read_line(&mut text).unwrap();
@@ -43,7 +43,7 @@ fn an_interrupted_training_saves_a_checkpoint_and_says_where() {
     }
 }
 
-/// As `nohup` does it: the signal is ignored from the start.
+/// As with `nohup`, the signal is ignored from the start.
 #[test]
 fn a_training_outlives_its_terminal_if_it_shall() {
     let folder = folder();
@@ -65,7 +65,7 @@ fn a_training_outlives_its_terminal_if_it_shall() {
     }
 }
 
-/// The data comes from a server that never answers.
+/// The data server never responds.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_before_the_training_ends_it_at_once() {
@@ -98,7 +98,7 @@ fn an_interrupted_comparison_keeps_the_results_of_the_training() {
     let folder = folder();
     let log = folder.path().join("log");
     let arguments = ["train", "fashion-reconstruction", "--steps", "5", "--threads", "1"];
-    // The baselines take 500 steps, however few the training takes.
+    // The baselines take at least 500 steps.
     let out = fs::File::create(folder.path().join("out")).unwrap();
     let mut child = command(folder.path(), &[&arguments[..], &["--json", "--out", "run"]].concat())
         .stdout(out)
@@ -125,7 +125,7 @@ fn a_second_signal_ends_at_once() {
     let log = folder.path().join("log");
     let pictures = folder.path().join("own");
     crate::support::own_pictures(&pictures, 32);
-    // A step of this network takes long enough for two signals.
+    // A step of this network takes long enough to send two signals.
     let task = ["train", "cifar-classification", "--data", "own", "--steps", "1000"];
     let more = ["--network", "airbench", "--batch", "512", "--threads", "1", "--out", "run"];
     let mut child = start(folder.path(), &[&task[..], &more].concat(), &log);

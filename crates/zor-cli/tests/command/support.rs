@@ -1,4 +1,4 @@
-//! Runs of the command in a folder of their own.
+//! Helpers to run the command in a temporary folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The command in a folder of its own, with data from the sample alone.
+/// Returns the command with a working folder, using only the built-in data sample.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zor"));
     command
@@ -23,7 +23,7 @@ pub(crate) fn zor(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
-/// Runs the command to an end without error. Returns its stdout and stderr.
+/// Runs the command and expects success. Returns stdout and stderr.
 pub(crate) fn done(folder: &Path, arguments: &[&str]) -> (String, String) {
     let output = zor(folder, arguments);
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -35,11 +35,11 @@ pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A training of a moment.
+/// Arguments of a short training.
 pub(crate) const SHORT: [&str; 8] =
     ["train", "fashion-reconstruction", "--steps", "12", "--batch", "8", "--threads", "1"];
 
-/// The JSON object in the last line of a text.
+/// Parses the last line of a text as JSON.
 pub(crate) fn json(stdout: &str) -> serde_json::Value {
     serde_json::from_str(stdout.lines().last().unwrap()).unwrap()
 }
@@ -49,7 +49,7 @@ pub(crate) fn train(folder: &Path, more: &[&str]) -> serde_json::Value {
     json(&done(folder, &[&SHORT[..], &["--json"], more].concat()).0)
 }
 
-/// A call that fails with this code and a message that has these words.
+/// Runs the command and expects an exit code and a message with these words.
 pub(crate) fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let output = zor(folder, arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -60,7 +60,7 @@ pub(crate) fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&st
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
-/// A folder of twelve small pictures in colour.
+/// Writes a folder of twelve small colour images.
 pub(crate) fn own_pictures(folder: &Path, size: u32) {
     fs::create_dir(folder).unwrap();
     for index in 0..12u8 {
@@ -70,21 +70,20 @@ pub(crate) fn own_pictures(folder: &Path, size: u32) {
     }
 }
 
-/// A folder of `n` pictures for each class, up to three classes, each in one of the colours red,
-/// green and blue.
+/// Writes a folder of `n` images for each of up to three classes, which are red, green and blue.
 pub(crate) fn classes(folder: &Path, names: &[&str], n: u8) {
     for (class, name) in names.iter().enumerate() {
         fs::create_dir_all(folder.join(name)).unwrap();
         for index in 0..n {
-            let mut colour = [index; 3];
-            colour[class] += 150;
+            let mut color = [index; 3];
+            color[class] += 150;
             let path = folder.join(name).join(format!("{index}.png"));
-            image::RgbImage::from_pixel(8, 8, image::Rgb(colour)).save(path).unwrap();
+            image::RgbImage::from_pixel(8, 8, image::Rgb(color)).save(path).unwrap();
         }
     }
 }
 
-/// The names of the files in a folder, in order; hidden ones are left out.
+/// Returns the sorted names of the files in a folder, except hidden ones.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -93,12 +92,12 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The state in a run's `run.json`.
+/// Returns the contents of a run's `run.json`.
 pub(crate) fn record(folder: &Path) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
 }
 
-/// The folder of the only run of a task in a folder.
+/// Returns the folder of a task's only run.
 pub(crate) fn only_run(folder: &Path, task: &str) -> PathBuf {
     let task = folder.join("runs").join(task);
     let found = files(&task).into_iter().filter(|name| name != "latest").collect::<Vec<_>>();
@@ -115,7 +114,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for the end of a process, for at most a minute, and returns its code.
+/// Waits for a process to end, for at most a minute, and returns its exit code.
 pub(crate) fn code(child: &mut Child) -> Option<i32> {
     let start = Instant::now();
     loop {
@@ -130,7 +129,7 @@ pub(crate) fn code(child: &mut Child) -> Option<i32> {
     }
 }
 
-/// Starts the command with its stderr in a file.
+/// Starts the command with stderr redirected to a file.
 pub(crate) fn start(folder: &Path, arguments: &[&str], log: &Path) -> Child {
     let log = fs::File::create(log).unwrap();
     command(folder, arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::{done, folder, refused};
 
-/// Rows whose class follows from two columns, and whose price follows from three; some cells are
+/// Writes a table in which the class depends on two columns and the price on three; some cells are
 /// missing.
 fn write_table(path: &Path, rows: usize) {
     let mut text = "width,colour,weight,kind,price\n".to_owned();
@@ -35,7 +35,7 @@ fn classes_of_a_table_are_learned_evaluated_and_predicted() {
     assert!(object["top1"].as_f64().unwrap() > 0.9, "{object}");
     assert_eq!((&object["train_samples"], &object["eval_samples"]), (&161.into(), &39.into()));
     assert!(at.join("run/confusion.svg").is_file());
-    // Columns in another order, one more, and without the target.
+    // The columns in another order, an extra column, and no target.
     let other = "extra,weight,colour,width\n1,2,red,5\n1,,blue,5\n";
     fs::write(at.join("new.csv"), other).unwrap();
     let (text, _) = done(at, &["predict", "--model", "run", "new.csv"]);
@@ -94,7 +94,7 @@ fn faults_of_tables_are_named_with_line_and_column() {
     let missing = "width,colour,weight,kind,price\n1,red,2,small,3\n1,red,2,,3\n1,red,2,small,3\n";
     fs::write(at.join("missing.csv"), missing).unwrap();
     refused(at, &train(&["missing.csv", "--target", "kind"]), 2, &["line 3", "'kind'"]);
-    // Models of other tasks predict no tables, and say so.
+    // Models of other tasks are rejected.
     done(
         at,
         &["train", "fashion-reconstruction", "--steps", "2", "--no-baseline", "--out", "other"],

@@ -1,4 +1,4 @@
-//! Trainings: their files, their checkpoints, and how they continue.
+//! Training: files, checkpoints and resuming.
 
 use std::fs;
 use std::path::Path;
@@ -62,7 +62,7 @@ fn the_written_settings_repeat_the_run_to_the_bit() {
     assert_ne!(model("one"), model("three"));
 }
 
-/// Everything of a network that a training continues from, by name.
+/// Returns the state of a network that resuming depends on, by name.
 fn contents(path: &Path) -> Vec<(String, Vec<f32>)> {
     let (network, _) = zor::io::load(path, &zor::prelude::Device::flex()).unwrap();
     let numbers = |tensor: zor::prelude::Tensor<2>| tensor.into_data().iter::<f32>().collect();
@@ -79,7 +79,7 @@ fn contents(path: &Path) -> Vec<(String, Vec<f32>)> {
     all
 }
 
-/// The evaluations without their seconds.
+/// Returns the evaluations without their times.
 fn curve(folder: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
     let mut lines: Vec<_> = text.lines().map(crate::support::json).collect();
@@ -91,7 +91,7 @@ fn curve(folder: &Path) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
-    // 48 images a step out of 300: steps 20 and 40 are in the midst of an epoch.
+    // With 48 of 300 images per step, steps 20 and 40 are in the middle of an epoch.
     let common = ["train", "fashion-reconstruction", "--train-samples", "300", "--batch", "48"];
     let more = ["--augment", "--no-baseline", "--steps", "50", "--checkpoint-every", "20"];
     let cases = [
@@ -108,7 +108,7 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
             assert_eq!(output.status.code(), Some(0), "{text}");
         };
         let options = ["--rule", rule, "--threads", threads, "--out", "whole"];
-        // A threshold that moves continues from where it was.
+        // A moving threshold is restored too.
         let rate = rate.map(|rate| ["--target-spike-rate", rate]);
         run(&[&common[..], &more, &options, rate.as_ref().map_or(&[], |flags| &flags[..])].concat());
         let checkpoint = "whole/checkpoint-00000020.zor";
@@ -118,8 +118,8 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
         let model = |folder: &Path| fs::read(folder.join("model.zor")).unwrap();
         assert!(model(&whole) == model(&cut), "{rule}, {threads} threads");
         assert_eq!(curve(&whole), curve(&cut));
-        // Moments too: the whole run's last checkpoint, and one that the second half made on its
-        // way there.
+        // Optimizer moments are compared too: in the last checkpoint of the uninterrupted run, and
+        // in one that the resumed run saved at the same step.
         run(&["train", "--resume", "cut/checkpoint-00000025.zor", "--checkpoint-every", "40"]);
         let [a, b] = [&whole, &cut].map(|f| contents(&f.join("checkpoint-00000040.zor")));
         assert!(a == b, "{rule}, {threads} threads");
@@ -144,7 +144,7 @@ fn the_last_checkpoints_and_the_best_stay() {
 #[test]
 fn a_checkpoint_that_cannot_be_written_does_not_end_the_training() {
     let folder = folder();
-    // In its place is a folder that is not empty, which no file replaces.
+    // A non-empty folder in the place of the checkpoint cannot be replaced by a file.
     let place = folder.path().join("run/checkpoint-00000006.zor");
     fs::create_dir_all(place.join("inside")).unwrap();
     let output = zor(

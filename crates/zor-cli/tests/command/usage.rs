@@ -1,4 +1,4 @@
-//! Wrong usage, and commands that print lists.
+//! Invalid usage, and commands that print lists.
 
 use std::fs;
 use std::process::{Command, Stdio};
