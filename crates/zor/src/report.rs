@@ -71,7 +71,7 @@ pub enum Picture {
         /// Class names.
         names: Vec<String>,
     },
-    /// A file that is written as it is.
+    /// A file with the given contents.
     File {
         /// File name.
         file: String,
@@ -99,7 +99,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Unwraps the result of a part. An error is added to `failures`.
+    /// Returns the value of a result. If it is an error, adds it to `failures` and returns `None`.
     pub fn keep<T>(&mut self, part: Result<T, Error>) -> Option<T> {
         part.map_err(|error| self.failures.push(error)).ok()
     }

@@ -147,7 +147,7 @@ fn names_that_are_not_utf_8_are_no_reason_to_fail() {
     for command in ["info", "verify"] {
         assert_eq!(run(&[word(command), model]).0, Some(0));
     }
-    // Settings are UTF-8, so the path would change and name another folder.
+    // Settings are UTF-8 and cannot represent this path.
     let train = [word("train"), word("fashion-classification"), word("--data"), images];
     let (code, text) = run(&train);
     assert_eq!(code, Some(2), "{text}");

@@ -14,7 +14,7 @@ fn a_saved_model_is_evaluated_described_and_used_on_images() {
     let text = String::from_utf8(output.stdout).unwrap();
     let evaluated: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(evaluated["eval_samples"], 1000);
-    // Another process may sum in another order, so the last digits can differ.
+    // The last digits may differ in another process.
     let difference = evaluated["psnr_db"].as_f64().unwrap() - trained["psnr_db"].as_f64().unwrap();
     assert!(difference.abs() < 1e-6, "{difference}");
 

@@ -1,6 +1,6 @@
 //! Cosine similarity between the updates of a rule and the gradient of backpropagation.
 //!
-//! Compared are the correlation that the rule passes to the optimizer for each parameter, and the
+//! The correlation that the rule passes to the optimizer for each parameter is compared with the
 //! gradient that burn's autodiff computes for the same weights and batch. Optimizers that normalise
 //! their steps (Muon, Adam) can bring the resulting steps closer together or further apart.
 
@@ -14,7 +14,7 @@ use crate::task::{Data, Plan, in_batches};
 /// Maximum number of training examples for the cosines of a run.
 const EXAMPLES: usize = 100;
 
-/// Cosine from which on the updates are reported as those of backpropagation.
+/// Minimum cosine at which updates are reported to coincide with backpropagation's.
 pub const COINCIDES: f64 = 0.99;
 
 /// An optimizer that stores each parameter's correlation in its state and leaves the weights

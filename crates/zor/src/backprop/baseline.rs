@@ -30,7 +30,7 @@ const LEARNING_RATE: f64 = 1e-3;
 pub enum Output {
     /// Sigmoid, with outputs in (0, 1).
     Sigmoid,
-    /// None.
+    /// No activation.
     Linear,
 }
 

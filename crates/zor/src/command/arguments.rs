@@ -63,7 +63,7 @@ pub(super) enum Command {
     /// List, locate and download data sets
     #[command(subcommand)]
     Data(DataCommand),
-    /// List the devices that can be used, and what the others lack
+    /// List the available devices, and what is missing for the others
     Devices(DevicesArguments),
     /// Print a shell completion script
     Completions {
@@ -135,8 +135,8 @@ struct SettingFlags {
     /// Optimizer: muon, adamw, adam or sgd
     #[arg(long)]
     optimizer: Option<OptimizerName>,
-    /// Compensation for classes of different sizes: none, weights (weight the errors) or sampling
-    /// (draw all classes equally often) [default: none]
+    /// Class balancing: none, weights (weight the errors by class) or sampling (draw all classes
+    /// equally often) [default: none]
     #[arg(long, value_name = "WAY")]
     class_balance: Option<ClassBalance>,
     /// Number of units in each hidden layer
@@ -152,7 +152,7 @@ struct SettingFlags {
     /// Number of training examples per class
     #[arg(long, value_name = "N", value_parser = whole_size)]
     samples_per_class: Option<usize>,
-    /// Training examples to use if not all: the first ones, or random ones
+    /// Selection of training examples if not all are used: first or random
     #[arg(long, value_name = "first|random")]
     samples: Option<Selection>,
     /// Hold out the last N training examples, in proportion to the class sizes, and evaluate on
@@ -175,7 +175,7 @@ struct SettingFlags {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Your own data: a folder of PNG, JPEG or WebP images of equal size, a .npy array of bytes, or
-    /// a .csv file for table tasks
+    /// a .csv file for the task table
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     data: Option<PathBuf>,
     /// Resize your own images to this size, such as 32x32; saved with the model
@@ -238,8 +238,8 @@ pub(super) struct TrainArguments {
     #[arg(long, value_name = "N", default_value = "3", requires = "checkpoint_every",
           value_parser = at_least_one)]
     pub(super) keep: usize,
-    /// Resume from a checkpoint file, or from the latest in a run folder or task folder, with its
-    /// settings; only --steps may be raised to train longer
+    /// Resume from a checkpoint file, or from the latest in a run folder or task folder. Uses its
+    /// settings; raise --steps to train longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
         "task", "config", "network", "rule", "batch", "learning_rate", "schedule", "optimizer", "hidden", "target_spike_rate", "train_samples",
         "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "set",
@@ -373,7 +373,7 @@ pub(super) struct EvalArguments {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
     /// Evaluate on all of your own data instead: a folder of images, a .npy array of bytes, or a
-    /// .csv file for table tasks
+    /// .csv file for the task table
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
@@ -512,7 +512,7 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
     /// Use your own data for that: a folder of images, a .npy array of bytes, or a .csv file for
-    /// table tasks
+    /// the task table
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
     /// Print the results as one JSON object in the last line of standard output

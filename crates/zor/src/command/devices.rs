@@ -7,7 +7,7 @@ use crate::{DeviceLine, Result};
 
 use super::arguments::DevicesArguments;
 
-/// Lists all devices or a single one, and verifies and benchmarks them if asked to.
+/// Lists all devices or a single one, and verifies and benchmarks them on request.
 pub(super) fn run(arguments: &DevicesArguments) -> Result<()> {
     let lines = match &arguments.device {
         Some(name) => vec![crate::device_line(name)?],

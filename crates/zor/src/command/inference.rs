@@ -37,7 +37,7 @@ pub(super) fn reconstruct(arguments: &ReconstructArguments) -> Result<()> {
     let (network, header) = zor_io::load(&model, &device)?;
     let shape = image_shape(&network, &model)?;
     let mut inputs = Vec::new();
-    // A model of an unknown task reads images as they are.
+    // Without the settings of a known task, images are not resized or cropped.
     let reading = plan_of(&header.notes, &model)
         .map_or_else(|_| Reading::default(), |plan| plan.settings.reading());
     for path in &arguments.images {

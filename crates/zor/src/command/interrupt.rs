@@ -1,9 +1,9 @@
 //! Handling of Ctrl-C, SIGTERM and SIGHUP during training.
 //!
 //! Before the training starts, the first signal ends the program at once, since there is nothing to
-//! save. After [`save_first`], the first signal asks the training to save a checkpoint and stop,
-//! and the second ends the program. Signals that are ignored when the program starts, as `nohup`
-//! does with SIGHUP, stay ignored.
+//! save. After [`save_first`], the first signal makes the training save a checkpoint and stop, and
+//! the second ends the program. Signals that are ignored when the program starts, as `nohup` does
+//! with SIGHUP, stay ignored.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug)]
 pub struct MessageWhenOutOfMemory;
 
-/// What the program is doing, for the error message.
+/// Activity of the program, for the error message.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     /// Anything else.
@@ -23,7 +23,7 @@ pub(super) enum Purpose {
 
 static PURPOSE: AtomicU8 = AtomicU8::new(Purpose::Other as u8);
 
-/// Sets what the program is doing.
+/// Sets the current activity.
 pub(super) fn set_purpose(purpose: Purpose) {
     PURPOSE.store(purpose as u8, Ordering::Relaxed);
 }

@@ -6,8 +6,8 @@
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
 
-/// Prints a line of results to stdout. It is not an error if the reader has closed the pipe (`zor
-/// info MODEL | head -1`).
+/// Prints a line of results to stdout. A closed pipe, as in `zor info MODEL | head -1`, is not an
+/// error.
 macro_rules! say {
     ($($line:tt)*) => {
         $crate::command::stdout::result(format_args!($($line)*))

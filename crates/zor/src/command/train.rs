@@ -417,7 +417,7 @@ fn draw(picture: &Picture, folder: &Path, identity: &str) -> Result<()> {
     }
 }
 
-/// Prints an error that does not affect the trained model as a warning.
+/// Prints an error as a warning. The trained model is not affected.
 fn note(result: Result<()>) {
     if let Err(error) = result {
         tell!("warning: {error}");
@@ -468,8 +468,8 @@ fn keep_elsewhere(error: Error, save: impl FnOnce(&Path) -> Result<PathBuf>) -> 
     }
 }
 
-/// Adds how to resume to a device error: the weights cannot be read any more, but the last
-/// checkpoint can.
+/// Adds a remedy to a device error: the weights cannot be read any more, but the training can be
+/// resumed from the last checkpoint.
 fn with_checkpoint(error: Error, folder: &Path) -> Error {
     if !matches!(error.kind(), ErrorKind::Device | ErrorKind::Diverged) {
         return error;

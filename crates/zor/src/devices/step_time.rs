@@ -48,12 +48,12 @@ impl Case {
         }
     }
 
-    /// Whether a CPU runs it in about a second.
+    /// Whether a CPU runs it in about a second or less.
     pub fn is_small(&self) -> bool {
         self.operations() < 1e11
     }
 
-    /// Returns the number of rows of the left matrix.
+    /// Returns the number of rows of the left matrix; in a training step, the batch size.
     pub fn rows(&self) -> usize {
         match *self {
             Self::Product(side) => side,

@@ -51,7 +51,7 @@ pub struct Settings {
     pub weight_decay: f32,
     /// Label smoothing: fraction of each label's weight that is spread evenly over all classes.
     pub label_smoothing: f32,
-    /// Compensation for classes of different sizes.
+    /// Class balancing.
     pub class_balance: ClassBalance,
     /// Number of units in each hidden layer.
     pub hidden: usize,
@@ -63,7 +63,7 @@ pub struct Settings {
     /// Number of training examples per class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples_per_class: Option<usize>,
-    /// Which training examples are used if not all: the first ones, or random ones.
+    /// Selection of training examples if not all are used: the first ones, or random ones.
     pub samples: Selection,
     /// Whether training examples are augmented.
     pub augment: bool,

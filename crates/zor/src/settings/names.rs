@@ -128,7 +128,7 @@ pub enum ScheduleName {
 }
 named!(ScheduleName { Constant = "constant", Cosine = "cosine", Linear = "linear" });
 
-/// Which training examples are used if not all.
+/// Selection of training examples if not all are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// The first ones of the set.
@@ -138,7 +138,7 @@ pub enum Selection {
 }
 named!(Selection { First = "first", Random = "random" });
 
-/// Compensation for classes of different sizes.
+/// Class balancing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClassBalance {
     /// None: every example counts equally.

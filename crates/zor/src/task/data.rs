@@ -18,7 +18,7 @@ pub struct Data {
     pub evaluation: Arc<dyn Examples>,
     /// Description of the evaluation examples.
     pub evaluation_name: String,
-    /// Description of where the examples come from.
+    /// Description of the source of the examples.
     pub source: String,
     /// Number of classes, or of values to predict.
     pub outputs: usize,

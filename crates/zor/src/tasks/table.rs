@@ -32,7 +32,7 @@ pub static TABLE: TablePrediction = TablePrediction;
 const SCHEMA: &str = "schema";
 /// Random stream for the selection of rows, separate from other uses of the seed.
 const SELECTION_STREAM: u64 = 0x7461_626c_6573;
-/// One of this many rows of each class is an evaluation row.
+/// Interval of evaluation rows: every fifth row of each class.
 const EVALUATED: usize = 5;
 
 /// Prediction of a table column: classification or regression.

@@ -62,7 +62,7 @@ pub(crate) fn readable(bytes: u64) -> String {
     }
 }
 
-/// Returns the number of weights that fit in memory together with the optimizer's state.
+/// Returns the number of weights that fit in `bytes` together with the optimizer's state.
 pub(crate) fn weights_within(bytes: u64, optimizer: OptimizerName) -> u64 {
     let kept = match optimizer {
         OptimizerName::AdamW | OptimizerName::Adam => 2,

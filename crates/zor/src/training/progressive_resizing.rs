@@ -23,8 +23,8 @@ pub(crate) struct SmallerImages {
 }
 
 impl SmallerImages {
-    /// Returns the crop that the settings ask for; `None` if they ask for full images, or if the
-    /// shapes of the network's weights depend on the image size.
+    /// Returns the crop for the given settings; `None` for full images, or if the shapes of the
+    /// network's weights depend on the image size.
     pub(crate) fn new(settings: &Settings, input: &[usize], network: &Network) -> Option<Self> {
         let &[height, width, channels] = input else { return None };
         let share = f64::from(settings.early_crop);

@@ -14,8 +14,8 @@ const BATCH: usize = 64;
 /// not clamped. Tiles are blended, and the luminance of each pixel is kept.
 ///
 /// # Errors
-/// When the network does not map luminance to colours, or the picture does not have `height *
-/// width` values.
+/// When the network does not map luminance to colours, or `grey` does not have `height * width`
+/// values.
 pub fn colorize(
     network: &Network,
     grey: &[f32],

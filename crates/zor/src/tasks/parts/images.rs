@@ -243,7 +243,7 @@ fn in_words(range: &std::ops::Range<usize>) -> String {
     format!("training images {} to {}", range.start, range.end - 1)
 }
 
-/// Returns the training images, augmented if the settings ask for it.
+/// Returns the training images, augmented if augmentation is on.
 ///
 /// # Errors
 /// When the augmentation options are not valid.

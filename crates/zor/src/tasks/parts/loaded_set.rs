@@ -6,7 +6,7 @@ use zor_data::{Cifar10, FashionMnist, Images, Reading, Source, npy};
 
 use crate::error::{Error, Result};
 
-/// One of this many of the user's own images is an evaluation image.
+/// Interval of evaluation images among the user's own: every tenth image.
 const OWN_EVALUATED: usize = 10;
 
 /// A data set in memory.
@@ -16,7 +16,7 @@ pub struct LoadedSet {
     pub train: Images,
     /// Test images, if there are any.
     pub test: Option<Images>,
-    /// Where the images came from.
+    /// Source of the images.
     pub source: Source,
     /// Whether they are the user's own images.
     pub own: bool,

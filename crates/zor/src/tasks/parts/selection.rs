@@ -43,7 +43,7 @@ pub(crate) fn every(labels: &[u32], nth: usize) -> (Vec<usize>, Vec<usize>) {
     split(&is_held_out)
 }
 
-/// Selects the training examples from the indices in `pool`, as the settings ask. `labels` are
+/// Selects the training examples from the indices in `pool` according to the settings. `labels` are
 /// those of all examples; `None` if there are no classes.
 ///
 /// # Errors

@@ -17,8 +17,8 @@ pub struct Views {
 }
 
 impl Views {
-    /// Averages the network's outputs over the views. Inputs without a shape `[height, width,
-    /// channels]` have a single view.
+    /// Averages the network's outputs over the views. An input that is not of shape
+    /// `[height, width, channels]` has a single view.
     ///
     /// # Shapes
     /// `[batch, inputs]` -> `[batch, outputs]`.

@@ -25,7 +25,7 @@ use super::checkpoint;
 use super::{Point, Training};
 use crate::error::{Error, ErrorKind, Result, shown};
 
-/// Where a run is written.
+/// Destination of a run.
 #[derive(Clone, Debug)]
 pub enum Destination {
     /// A new subfolder `DATE-NUMBER` of this folder, with a link `latest` to it.

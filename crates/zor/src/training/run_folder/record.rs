@@ -48,7 +48,7 @@ pub struct RunRecord {
     pub process: u32,
     /// Version of Zor.
     pub zor: String,
-    /// Why the run failed or was stopped.
+    /// Reason for a failure or a stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Metrics of the last evaluation by name; null if infinite or NaN.
