@@ -142,8 +142,8 @@ struct SettingFlags {
     /// Number of units in each hidden layer
     #[arg(long, value_name = "N", value_parser = whole_size)]
     hidden: Option<usize>,
-    /// Target fraction of hidden units that fire, such as 0.1. Silent units cost nothing on small
-    /// devices (`zor export`). 1 turns the target off
+    /// Target fraction of hidden units that fire, such as 0.1; 1 turns the target off. Silent units
+    /// cost nothing on small devices (`zor export`)
     #[arg(long, value_name = "SHARE")]
     target_spike_rate: Option<f32>,
     /// Number of training examples, or 'all'

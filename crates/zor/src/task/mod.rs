@@ -192,7 +192,7 @@ pub trait Task: fmt::Debug + Sync {
     }
 
     /// Returns sentences about settings or data that can be trained with but make the metrics
-    /// meaningless, each with a remedy.
+    /// unreliable, each with a remedy.
     fn warnings(&self, _settings: &Settings, _data: &Data) -> Vec<String> {
         Vec::new()
     }

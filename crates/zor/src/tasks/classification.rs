@@ -169,7 +169,7 @@ pub(crate) fn network(settings: &Settings, input: &[usize], classes: usize) -> N
     }
 }
 
-/// Preset that was tuned on clothing.
+/// Returns the preset, tuned on clothing.
 pub(crate) fn preset(given: &Options) -> Settings {
     let (rule, sparse) = (given.rule(), given.is_sparse());
     // With few active units, the norms over a batch depend on few samples: on held-out images,

@@ -167,7 +167,7 @@ pub(crate) fn check_size(_: &Settings, shape: ImageShape) -> Option<&'static str
     )
 }
 
-/// Preset that was tuned on photographs.
+/// Returns the preset, tuned on photographs.
 pub(crate) fn preset(given: &Options) -> Settings {
     Settings {
         rule_settings: stateless(given.rule()),

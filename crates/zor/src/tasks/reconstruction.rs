@@ -206,7 +206,7 @@ pub(crate) fn check_size(settings: &Settings, shape: ImageShape) -> Option<&'sta
     )
 }
 
-/// Preset that was tuned on photographs.
+/// Returns the preset, tuned on photographs.
 pub(crate) fn preset(given: &Options) -> Settings {
     let size = given.training_size().unwrap_or(TrainingSize::All);
     let is_conv = given.network().as_deref() == Some("conv");
