@@ -22,8 +22,6 @@ pub enum Order {
     Shuffled,
     /// Each example drawn independently.
     Random,
-    /// The order of the set, again and again.
-    Sequential,
     /// All examples in every batch, in the order of the set.
     Full,
     /// The classes in turn, and the examples of each class in an order that depends on the seed and
@@ -99,7 +97,6 @@ impl Batches {
             let number = first.wrapping_add(row as u64);
             match self.order {
                 Order::Random => random.below(self.set.len()),
-                Order::Sequential => (number % self.set.len() as u64) as usize,
                 Order::Full => row,
                 Order::Shuffled => scratch.shuffled(self, number),
                 Order::Balanced => scratch.balanced(self, number),
@@ -184,8 +181,6 @@ mod tests {
 
     #[test]
     fn each_order_gives_its_images() {
-        let sequential = plan(3, Order::Sequential, None);
-        assert_eq!([indices(&sequential, 0), indices(&sequential, 2)], [[0, 1, 2], [6, 0, 1]]);
         assert_eq!(indices(&plan(3, Order::Full, None), 9), [0, 1, 2, 3, 4, 5, 6]);
         let random = plan(3, Order::Random, None);
         assert_ne!(indices(&random, 0), indices(&random, 1));
@@ -269,7 +264,7 @@ mod tests {
     #[test]
     fn batches_larger_than_all_memory_are_refused() {
         for rows in [usize::MAX, (1 << 62) + 1, 1 << 38] {
-            for order in [Order::Random, Order::Shuffled, Order::Sequential] {
+            for order in [Order::Random, Order::Shuffled] {
                 let error = Batches::new(numbered(7), rows, order, 0).unwrap_err();
                 let message = error.to_string();
                 assert!(message.contains(&rows.to_string()), "{message}");
@@ -285,9 +280,7 @@ mod tests {
 
     #[test]
     fn steps_may_have_any_number() {
-        for order in
-            [Order::Shuffled, Order::Random, Order::Sequential, Order::Full, Order::Balanced]
-        {
+        for order in [Order::Shuffled, Order::Random, Order::Full, Order::Balanced] {
             let plan =
                 plan(12, order, Some(Augment { alternate: true, ..Augment::shifts_and_flips(1) }));
             let mut batch = Batch::default();
