@@ -1,6 +1,5 @@
-//! Makes the two files of `sample/` from the full set:
-//! `cargo run -p zor-data --example make_sample -- FOLDER`, where the folder has the official
-//! files.
+//! Writes the two files of `sample/` from the full data set:
+//! `cargo run -p zor-data --example make_sample -- FOLDER`, where FOLDER has the official files.
 
 use std::error::Error;
 use std::io::Write;

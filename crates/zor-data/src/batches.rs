@@ -1,5 +1,5 @@
-//! Batches as a function of seed and step: any step can be made without the ones before it, so a
-//! run can be prefetched, repeated, and resumed by its number.
+//! Batches as a function of seed and step. Any step can be computed without the ones before it, so
+//! a training can be prefetched, repeated, and resumed at any step.
 
 use std::sync::Arc;
 
@@ -8,44 +8,44 @@ use zor_random::Random;
 use crate::error::{Error, Result, in_words};
 use crate::examples::{Batch, Draw, Examples, classes_to_balance};
 
-/// Separates the order of examples from other uses of a seed.
+/// Bit that separates the random streams of orders from other uses of the seed.
 const ORDER_STREAM: u64 = 1 << 62;
 
-/// Largest batch in bytes. Free memory is not checked here.
+/// Maximum size of a batch in bytes. Free memory is not checked here.
 const MAX_BYTES: u128 = 1 << 40;
 
-/// The order of examples in a training.
+/// Order of the examples in a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Each example once an epoch, in an order that depends on the seed and the epoch. Batches run
-    /// across the ends of epochs.
+    /// Each example once per epoch, in an order that depends on seed and epoch. A batch may span the
+    /// end of an epoch.
     Shuffled,
-    /// Each example drawn independently.
+    /// Examples drawn independently, with replacement.
     Random,
-    /// All examples in every batch, in the order of the set.
+    /// All examples in every batch (full batch), in the order of the data set.
     Full,
-    /// The classes in turn, and the examples of each class in an order that depends on the seed and
-    /// the epoch of the class.
+    /// The classes in turn, so that all are drawn equally often. The examples of each class are
+    /// shuffled by the seed and the number of times that the class has been exhausted.
     Balanced,
 }
 
-/// A plan of batches.
+/// The sequence of batches of a training.
 #[derive(Clone, Debug)]
 pub struct Batches {
     set: Arc<dyn Examples>,
     rows: usize,
     order: Order,
     seed: u64,
-    /// The examples of each class, where the order is balanced.
+    /// Indices of the examples of each class, for the balanced order.
     classes: Arc<[Vec<usize>]>,
 }
 
 impl Batches {
-    /// Batches of `rows` examples (all of them when the order is full).
+    /// Batches of `rows` examples. [`Order::Full`] ignores `rows`.
     ///
     /// # Errors
-    /// When a batch or the set is empty, a batch is larger than 1 TiB, or the order is balanced and
-    /// there are no classes.
+    /// When the data set or the batch is empty, a batch is larger than 1 TiB, or the order is
+    /// balanced and the data set has no classes.
     pub fn new(
         set: impl Into<Arc<dyn Examples>>,
         rows: usize,
@@ -64,7 +64,7 @@ impl Batches {
         let bytes = (rows as u128).saturating_mul(values).saturating_mul(size_of::<f32>() as u128);
         if bytes > MAX_BYTES.min(isize::MAX as u128) {
             return Err(Error::input(format!(
-                "a batch of {rows} examples of {values} values takes {}; at most {} are possible: lower the batch size",
+                "a batch of {rows} examples of {values} values takes {}; the maximum is {}: lower the batch size",
                 in_words(bytes),
                 in_words(MAX_BYTES)
             )));
@@ -77,19 +77,19 @@ impl Batches {
         Ok(Self { set, rows, order, seed, classes: classes.into() })
     }
 
-    /// Number of examples in a batch.
+    /// Batch size: number of examples in a batch.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Makes the batch of a step, counted from 0, in the memory of an earlier one.
+    /// Fills a batch with the examples of a step, counted from 0. Its memory is reused.
     pub fn fill(&self, step: u64, batch: &mut Batch) {
         self.fill_with(step, batch, &mut Scratch::default());
     }
 
     pub(crate) fn fill_with(&self, step: u64, batch: &mut Batch, scratch: &mut Scratch) {
         let mut random = Random::stream(self.seed, ORDER_STREAM ^ step);
-        // The product wraps far beyond the steps of any training; any step number is valid.
+        // Any step number is valid; the multiplication wraps far beyond the steps of any training.
         let first = step.wrapping_mul(self.rows as u64);
         let mut indices = std::mem::take(&mut scratch.indices);
         indices.clear();
@@ -108,18 +108,18 @@ impl Batches {
     }
 }
 
-/// Memory that is used from batch to batch.
+/// Buffers that are reused from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     indices: Vec<usize>,
     epoch: Option<u64>,
     order: Vec<usize>,
-    /// Epoch and order of each class.
+    /// Epoch and shuffled indices of each class.
     classes: Vec<(Option<u64>, Vec<usize>)>,
 }
 
 impl Scratch {
-    /// The example with a number, counted over all epochs.
+    /// Returns the index of the example at a position, counted over all epochs.
     fn shuffled(&mut self, plan: &Batches, number: u64) -> usize {
         let n = plan.set.len() as u64;
         let epoch = number / n;
@@ -132,9 +132,9 @@ impl Scratch {
         self.order[(number % n) as usize]
     }
 
-    /// The example with a number where classes take turns.
+    /// Returns the index of the example at a position, for the balanced order.
     fn balanced(&mut self, plan: &Batches, number: u64) -> usize {
-        /// Separates the orders of classes from other uses of a seed.
+        /// Bit that separates the random streams of classes from other orders.
         const CLASS_STREAM: u64 = 1 << 60;
         let n_classes = plan.classes.len() as u64;
         let class = (number % n_classes) as usize;
@@ -171,7 +171,7 @@ mod tests {
         Batches::new(set, rows, order, 5).unwrap()
     }
 
-    /// Which images a batch holds, told by their first values.
+    /// Indices of the images in a batch, decoded from their first values.
     fn indices(plan: &Batches, step: u64) -> Vec<usize> {
         let mut batch = Batch::default();
         plan.fill(step, &mut batch);

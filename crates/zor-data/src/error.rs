@@ -1,4 +1,4 @@
-//! What can go wrong with data.
+//! The error type of this crate, and helpers for its messages.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -7,22 +7,22 @@ use std::path::Path;
 /// The result of an operation on data.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error whose message names the file or address, and what to do.
+/// An error. Its message names the file or address and a remedy.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
 }
 
-/// What kind of error it is.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Wrong usage, or data that is missing or not as it should be.
+    /// Wrong usage, or data that is missing or invalid.
     Input,
-    /// A download failed.
-    Network,
-    /// The file system refused.
+    /// A download failed from every address.
+    Download,
+    /// A file system operation failed.
     FileSystem,
 }
 
@@ -36,8 +36,8 @@ impl Error {
     }
 
     #[cfg(feature = "download")]
-    pub(crate) fn network(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Network, message: message.into() }
+    pub(crate) fn download(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Download, message: message.into() }
     }
 
     pub(crate) fn file_system(path: &Path, doing: &str, error: &std::io::Error) -> Self {
@@ -47,7 +47,7 @@ impl Error {
         }
     }
 
-    /// What kind of error it is.
+    /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -61,7 +61,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A path as one line of text: control characters and bytes that are not UTF-8 are escaped.
+/// Formats a path as one line of text: control characters and bytes that are not UTF-8 are escaped.
 pub(crate) fn shown(path: impl AsRef<OsStr>) -> String {
     let mut text = String::new();
     for chunk in path.as_ref().as_encoded_bytes().utf8_chunks() {
@@ -76,7 +76,7 @@ pub(crate) fn shown(path: impl AsRef<OsStr>) -> String {
     text
 }
 
-/// A number of bytes in words: `1.5 GB`.
+/// Formats a number of bytes with a decimal unit, such as `1.5 GB`.
 pub(crate) fn in_words(bytes: u128) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];
     let unit = (1..units.len()).rev().find(|&unit| bytes >= 1000u128.pow(unit as u32));
@@ -86,15 +86,15 @@ pub(crate) fn in_words(bytes: u128) -> String {
     }
 }
 
-/// An empty vector with room for exactly `size` values.
+/// Returns an empty vector with a capacity of exactly `size` values.
 ///
 /// # Errors
-/// When memory is short; the message says how much is needed.
+/// When the allocation fails; the message names its size.
 pub(crate) fn memory<T>(size: usize) -> std::result::Result<Vec<T>, String> {
     let mut values = Vec::new();
     values.try_reserve_exact(size).map_err(|_| {
         let bytes = size as u128 * size_of::<T>() as u128;
-        format!("{} of memory are needed, more than there is", in_words(bytes))
+        format!("{} of memory are needed, more than is available", in_words(bytes))
     })?;
     Ok(values)
 }

@@ -1,4 +1,4 @@
-//! Examples that a network learns from or is evaluated on, and batches of them.
+//! The trait of data sets, and the batches that are drawn from them.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -8,87 +8,88 @@ use zor_random::Random;
 
 use crate::error::{Error, Result};
 
-/// A set of examples: inputs, and targets where the set has some.
+/// A data set: examples with inputs and optional targets, for training or evaluation.
 ///
-/// Sets are read from several threads. A set that changes its examples at random (augmentation)
-/// draws from [`Draw::random`], so that a batch depends on seed and step alone.
+/// Several threads read a data set at once. One that changes its examples at random (augmentation)
+/// draws its random numbers from [`Draw::random`], so that a batch depends on seed and step alone.
 pub trait Examples: Any + Debug + Send + Sync {
-    /// The name of the set, for messages.
+    /// Name of the data set, for messages.
     fn name(&self) -> &str;
 
     /// Number of examples.
     fn len(&self) -> usize;
 
-    /// Whether the set has no examples.
+    /// True if there are no examples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The shape of one input, such as `[height, width, channels]` or `[columns]`.
+    /// Shape of one input, such as `[height, width, channels]` or `[columns]`.
     fn input_shape(&self) -> Vec<usize>;
 
-    /// Writes the drawn examples into a batch in place of its contents. Panics when an index is not
-    /// below [`Examples::len`].
+    /// Replaces the contents of a batch by the drawn examples.
+    ///
+    /// # Panics
+    /// When an index is not less than [`Examples::len`].
     fn fill(&self, draw: &Draw<'_>, batch: &mut Batch);
 
-    /// A digest of all examples: equal for equal sets, on every machine.
+    /// Digest of all examples, the same on every machine.
     fn digest(&self) -> String;
 
-    /// The names of the classes in their order; none where the set has no classes.
+    /// Names of the classes, in the order of the labels; empty for a data set without classes.
     fn class_names(&self) -> &[String] {
         &[]
     }
 
-    /// The class of each example; `None` where the set has no classes.
+    /// Class of each example; `None` for a data set without classes.
     fn labels(&self) -> Option<Vec<u32>> {
         None
     }
 
-    /// Notes for the user in plain text, one line each, such as a list of skipped files.
+    /// Notes for the user, one line of plain text each, such as skipped files.
     fn notes(&self) -> &[String] {
         &[]
     }
 
-    /// The examples with these indices, in their order.
+    /// Returns the examples with these indices, in the order of the indices.
     ///
     /// # Errors
-    /// When an index is beyond the set, or memory is short.
+    /// When an index is out of range, or the allocation fails.
     fn subset(&self, indices: &[usize]) -> Result<Arc<dyn Examples>>;
 }
 
-/// The examples of one batch.
+/// The choice of examples for one batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw<'a> {
     /// Indices of the examples, one for each row.
     pub indices: &'a [usize],
-    /// The position of the first row among all rows of the training.
+    /// Position of the first row among all rows of the training.
     pub first: u64,
-    /// The seed of the training.
+    /// Seed of the training.
     pub seed: u64,
 }
 
 impl<'a> Draw<'a> {
-    /// Separates the random numbers of examples from other uses of a seed.
+    /// Bit that separates the random streams of examples from other uses of the seed.
     const STREAM: u64 = 1 << 63;
 
-    /// Examples outside a training, such as those of an evaluation.
+    /// Examples for use outside a training, such as an evaluation: position and seed are 0.
     pub fn of(indices: &'a [usize]) -> Self {
         Self { indices, first: 0, seed: 0 }
     }
 
-    /// The position of a row among all rows of the training. It wraps far beyond the steps of any
-    /// training.
+    /// Position of a row among all rows of the training. Wraps on overflow, which no training reaches.
     pub fn number(&self, row: usize) -> u64 {
         self.first.wrapping_add(row as u64)
     }
 
-    /// The random numbers of a row.
+    /// Random generator of a row. It depends on the seed and the row's position alone.
     pub fn random(&self, row: usize) -> Random {
         Random::stream(self.seed, Self::STREAM ^ self.number(row))
     }
 }
 
-/// Numbers or integers, row after row.
+/// Numbers or integers in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Numbers. NaN is a missing value.
@@ -104,7 +105,7 @@ impl Default for Values {
 }
 
 impl Values {
-    /// The numbers; none where the values are integers.
+    /// The numbers; empty if the values are integers.
     pub fn numbers(&self) -> &[f32] {
         match self {
             Self::Numbers(values) => values,
@@ -112,7 +113,7 @@ impl Values {
         }
     }
 
-    /// The integers; none where the values are numbers.
+    /// The integers; empty if the values are numbers.
     pub fn integers(&self) -> &[u32] {
         match self {
             Self::Integers(values) => values,
@@ -120,7 +121,7 @@ impl Values {
         }
     }
 
-    /// Makes room for `n` numbers whose values are unspecified, in the memory of earlier ones.
+    /// Resizes to `n` numbers and returns them. The allocation is reused; the values are unspecified.
     pub fn resize_numbers(&mut self, n: usize) -> &mut [f32] {
         if !matches!(self, Self::Numbers(_)) {
             *self = Self::Numbers(Vec::new());
@@ -134,7 +135,7 @@ impl Values {
         }
     }
 
-    /// Replaces the values by integers, in the memory of earlier ones.
+    /// Replaces the values by integers. The allocation is reused.
     pub fn set_integers(&mut self, integers: impl IntoIterator<Item = u32>) {
         if !matches!(self, Self::Integers(_)) {
             *self = Self::Integers(Vec::new());
@@ -146,21 +147,21 @@ impl Values {
     }
 }
 
-/// The examples of one step.
+/// The examples of one training step.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Batch {
     /// Number of examples.
     pub rows: usize,
-    /// Inputs: `[rows, inputs]`. Images are in [0, 1].
+    /// Inputs: `[rows, inputs]`. Values of images are in [0, 1].
     pub inputs: Values,
-    /// Targets: a class for each row of labelled images, or `[rows, outputs]` numbers.
+    /// Targets: one class per row, or `[rows, outputs]` numbers.
     pub targets: Values,
-    /// The weight of each row in the error; none where all rows count alike.
+    /// Weight of each row in the error; empty if all are equal.
     pub weights: Vec<f32>,
 }
 
-/// Indices of the examples of each class, up to the last class that has some.
+/// Groups examples by class: returns the indices of each class, up to the last class that occurs.
 pub fn members_of_classes(labels: &[u32]) -> Vec<Vec<usize>> {
     let n_classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
     let mut classes = vec![Vec::new(); n_classes];
@@ -168,10 +169,10 @@ pub fn members_of_classes(labels: &[u32]) -> Vec<Vec<usize>> {
     classes
 }
 
-/// The [members of classes](members_of_classes) of a set.
+/// Returns the [members of the classes](members_of_classes) of a data set.
 ///
 /// # Errors
-/// When the set has no classes.
+/// When the data set has no classes.
 pub(crate) fn classes_to_balance(set: &dyn Examples) -> Result<Vec<Vec<usize>>> {
     let labels = set
         .labels()

@@ -1,4 +1,4 @@
-//! Reading files that a user names: regular files only, never pipes or devices.
+//! Opens and reads files that a user names: regular files only, never pipes or devices.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -6,11 +6,11 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The whole contents of a regular file.
+/// Reads a whole regular file.
 ///
 /// # Errors
-/// When there is no such file, it is a folder, a pipe or a device, or the file system refuses. The
-/// message names it.
+/// When the file does not exist, is a folder, a pipe or a device, or cannot be read. The message
+/// names it.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     check(path)?;
     fs::read(path).map_err(|error| Error::file_system(path, "read it", &error))
@@ -25,8 +25,8 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::file_system(path, "read it", &error))
 }
 
-/// Refuses everything but regular files: opening a pipe without a writer hangs, and a device may be
-/// endless.
+/// Checks that a path is a regular file: opening a pipe without a writer blocks, and a device may
+/// be endless.
 fn check(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
@@ -49,7 +49,7 @@ fn check(path: &Path) -> Result<()> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Makes a named pipe without a writer.
+    /// Creates a named pipe without a writer.
     #[cfg(unix)]
     pub(crate) fn pipe(path: &Path) {
         let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();

@@ -1,6 +1,6 @@
-//! Bytes as text.
+//! Hexadecimal text of bytes.
 
-/// Two hexadecimal digits for each byte.
+/// Returns two lower-case hexadecimal digits for each byte.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

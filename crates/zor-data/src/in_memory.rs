@@ -1,4 +1,4 @@
-//! Examples that a program makes itself.
+//! A data set of arrays in memory.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result, memory};
 use crate::examples::{Batch, Draw, Examples, Values};
 use crate::hexadecimal::hexadecimal;
 
-/// Examples in memory: inputs of one shape, and targets where there are some.
+/// A data set of arrays in memory: inputs of one shape, and optional targets.
 ///
 /// ```
 /// use zor_data::{InMemory, Values};
@@ -21,18 +21,20 @@ pub struct InMemory {
     pub(crate) name: String,
     pub(crate) input_shape: Vec<usize>,
     pub(crate) len: usize,
-    /// `[len, inputs]`.
+    /// Inputs: `[len, inputs]`.
     pub(crate) inputs: Vec<f32>,
-    /// `[len, targets]`; no numbers where there are no targets.
+    /// Targets: `[len, targets]`; empty without targets.
     pub(crate) targets: Values,
 }
 
 impl InMemory {
-    /// Examples whose inputs lie one after another, and so do their targets: classes, numbers to
-    /// predict, or no numbers where the inputs are to be reproduced.
+    /// Data set from row-major arrays: `inputs` is `[len, input_shape...]` and `targets` is
+    /// `[len, targets]`. Integers are classes, numbers are values to predict; empty targets mean that
+    /// the inputs are to be reconstructed.
     ///
     /// # Errors
-    /// When the values are not a whole number of examples.
+    /// When the length of `inputs` is not a multiple of the product of `input_shape`, or the length of
+    /// `targets` is not a multiple of `len`.
     pub fn new(
         name: impl Into<String>,
         input_shape: &[usize],
@@ -57,10 +59,10 @@ impl InMemory {
         Ok(Self { name, input_shape, len, inputs, targets })
     }
 
-    /// The examples with these indices. Panics when an index is beyond the set.
+    /// Copies the examples with these indices. Panics when an index is out of range.
     ///
     /// # Errors
-    /// When memory is short.
+    /// When the allocation fails.
     pub(crate) fn select(&self, indices: &[usize]) -> std::result::Result<Self, String> {
         let inputs = Values::Numbers(memory(indices.len().saturating_mul(self.size()))?);
         let mut batch = Batch { inputs, ..Batch::default() };
@@ -78,7 +80,7 @@ impl InMemory {
         self.input_shape.iter().product()
     }
 
-    /// Number of targets of an example.
+    /// Number of targets per example.
     fn n_targets(&self) -> usize {
         let all = self.targets.numbers().len() + self.targets.integers().len();
         all.checked_div(self.len).unwrap_or(0)

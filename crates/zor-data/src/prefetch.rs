@@ -1,4 +1,4 @@
-//! Batches made ahead of their use.
+//! Prefetching of batches on a thread.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -6,10 +6,10 @@ use std::thread::JoinHandle;
 use crate::batches::{Batches, Scratch};
 use crate::examples::Batch;
 
-/// Largest number of batches that are made ahead.
+/// Maximum number of batches that are prefetched.
 const MAX_AHEAD: usize = 1 << 10;
 
-/// A thread that makes batches ahead of their use.
+/// A thread that prepares batches before they are needed.
 #[derive(Debug)]
 pub struct Prefetch {
     ready: Option<Receiver<Batch>>,
@@ -18,8 +18,8 @@ pub struct Prefetch {
 }
 
 impl Prefetch {
-    /// Starts with the batch of a step, at most `ahead` batches, and never more than 1,024, before
-    /// they are asked for. After the last step comes step 0.
+    /// Spawns the thread, which starts with the batch of `first_step` and prefetches up to `ahead`
+    /// batches, at most 1,024. Step `u64::MAX` is followed by step 0.
     pub fn spawn(batches: Batches, first_step: u64, ahead: usize) -> Self {
         let (send, ready): (SyncSender<Batch>, _) = sync_channel(ahead.min(MAX_AHEAD));
         let (used, returned) = channel::<Batch>();
@@ -30,7 +30,7 @@ impl Prefetch {
                 let mut batch = returned.try_recv().unwrap_or_default();
                 batches.fill_with(step, &mut batch, &mut scratch);
                 if send.send(batch).is_err() {
-                    // Nobody takes batches any longer.
+                    // The receiver was dropped.
                     return;
                 }
                 step = step.wrapping_add(1);
@@ -39,23 +39,23 @@ impl Prefetch {
         Self { ready: Some(ready), used, worker: Some(worker) }
     }
 
-    /// The next batch; waits until it is made.
-    #[allow(clippy::should_implement_trait, reason = "it never ends, and takes batches back")]
+    /// Returns the next batch. Blocks until it is ready.
+    #[allow(clippy::should_implement_trait, reason = "it never ends, and batches are recycled")]
     pub fn next(&mut self) -> Batch {
         let batch = self.ready.as_ref().and_then(|ready| ready.recv().ok());
         batch.expect("the worker makes batches until this is dropped")
     }
 
-    /// Returns a batch whose memory can be used again.
+    /// Gives a batch back so that its memory is reused.
     pub fn recycle(&self, batch: Batch) {
-        // A worker that has ended needs no memory.
+        // The worker has ended if this fails, and needs no memory.
         let _ = self.used.send(batch);
     }
 }
 
 impl Drop for Prefetch {
     fn drop(&mut self) {
-        // Closing the channel ends the worker's wait.
+        // A closed channel ends a worker that is blocked on it.
         self.ready = None;
         if let Some(worker) = self.worker.take() {
             let _ = worker.join();

@@ -1,24 +1,24 @@
-//! Examples whose classes have weights.
+//! Examples with class weights.
 
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::examples::{Batch, Draw, Examples, classes_to_balance};
 
-/// Examples with weights by which all classes count alike in the error: examples of rare classes
-/// have large ones. The mean weight is 1.
+/// Examples with class weights: each example has a weight inversely proportional to the size of its
+/// class, so that all classes contribute equally to the error. The mean weight is 1.
 #[derive(Clone, Debug)]
 pub struct ClassWeighted {
     set: Arc<dyn Examples>,
-    /// The weight of each class.
+    /// Weight of each class.
     weights: Vec<f32>,
 }
 
 impl ClassWeighted {
-    /// Examples with classes.
+    /// Computes the weights from the class sizes of a data set.
     ///
     /// # Errors
-    /// When the set has no classes.
+    /// When the data set has no classes.
     pub fn new(set: impl Into<Arc<dyn Examples>>) -> Result<Self> {
         let set = set.into();
         let classes = classes_to_balance(&*set)?;

@@ -122,7 +122,7 @@ impl From<zor_io::Error> for Error {
 impl From<zor_data::Error> for Error {
     fn from(error: zor_data::Error) -> Self {
         let kind = match error.kind() {
-            zor_data::ErrorKind::Network => ErrorKind::Download,
+            zor_data::ErrorKind::Download => ErrorKind::Download,
             zor_data::ErrorKind::FileSystem => ErrorKind::FileSystem,
             _ => ErrorKind::Input,
         };

@@ -13,7 +13,7 @@ fn images_that_do_not_fit_are_named() {
     image::GrayImage::new(20, 30).save(at.join("small.png")).unwrap();
     fs::write(at.join("text.png"), "not a picture").unwrap();
     refused(at, &reconstruct("small.png"), 2, &["small.png", "20x30", "28x28"]);
-    refused(at, &reconstruct("text.png"), 2, &["text.png", "no PNG, JPEG or WebP"]);
+    refused(at, &reconstruct("text.png"), 2, &["text.png", "not a PNG, JPEG or WebP"]);
     refused(at, &reconstruct("absent.png"), 2, &["absent.png", "no such file"]);
     image::RgbImage::new(28, 28).save(at.join("colour.png")).unwrap();
     refused(at, &reconstruct("colour.png"), 2, &["colour.png", "grey"]);
@@ -50,7 +50,7 @@ fn a_network_that_learned_from_a_folder_gives_colour_to_pictures_of_any_size() {
     // name.
     fs::write(at.join("text.png"), "no picture").unwrap();
     let two = ["colorize", "--model", "run/model.zor", "grey.png", "text.png", "--out", "other"];
-    refused(at, &two, 2, &["text.png", "no PNG"]);
+    refused(at, &two, 2, &["text.png", "not a PNG"]);
     let same = ["colorize", "--model", "run/model.zor", "grey.png", "own/../grey.png"];
     refused(at, &same, 2, &["grey.png", "one name"]);
     assert!(!at.join("other").exists() && !at.join("colorized").exists());
@@ -75,7 +75,7 @@ fn folders_that_cannot_be_learned_from_are_refused_by_the_name_of_a_file() {
     assert!(!at.join("runs/cifar-reconstruction/model.zor").exists());
     fs::write(at.join("own.npy"), "no array").unwrap();
     let array = ["train", "cifar-reconstruction", "--data", "own.npy"];
-    refused(at, &array, 2, &["own.npy", "no .npy file"]);
+    refused(at, &array, 2, &["own.npy", "not a .npy file"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Parts of an address on the network.
+//! Parts of a URL.
 
-/// The protocol of an address.
+/// The scheme of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
@@ -8,7 +8,7 @@ pub(crate) enum Scheme {
 }
 
 impl Scheme {
-    /// The protocol of an address, and the address behind it.
+    /// Splits a URL into its scheme and the rest behind `://`. `None` for other schemes.
     pub(crate) fn of(address: &str) -> Option<(Self, &str)> {
         let (scheme, rest) = address.split_once("://")?;
         match scheme.to_ascii_lowercase().as_str() {
@@ -26,7 +26,7 @@ impl Scheme {
     }
 }
 
-/// The part of an address, without its scheme, before the path.
+/// The authority (`user:password@host:port`) of a URL without its scheme.
 pub(crate) fn authority(rest: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }

@@ -1,18 +1,18 @@
-//! The answer of a server.
+//! The response of a server.
 
 use std::io::Read;
 use std::time::Duration;
 
-/// Longest wait for a connection.
+/// Timeout of a connection attempt.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
-/// An answer whose body is still to be read.
+/// A response whose body is still to be read.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// The status in words.
+    /// Status line for messages.
     pub(crate) said: String,
-    /// Promised length of the body.
+    /// Length of the body, from the header.
     pub(crate) length: Option<u64>,
-    /// Address of a redirection, perhaps relative.
+    /// Target of a redirection; may be relative.
     pub(crate) location: Option<String>,
     pub(crate) body: Box<dyn Read>,
 }

@@ -1,5 +1,4 @@
-//! What a file holds, told by the SHA-256 of its decompressed contents: the same however it was
-//! compressed.
+//! SHA-256 digests of decompressed contents, which do not depend on how a file was compressed.
 
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use crate::file;
 use crate::hexadecimal::hexadecimal;
 use crate::vision::idx;
 
-/// Checks the decompressed contents of a file.
+/// Checks a file against the digest of its decompressed contents.
 pub(crate) fn verify(path: &Path, digest: &str) -> Result<()> {
     let bytes = file::read(path)?;
     let found = digest_of(&bytes).map_err(|error| Error::in_file(path, error))?;
@@ -19,12 +18,12 @@ pub(crate) fn verify(path: &Path, digest: &str) -> Result<()> {
     } else {
         Err(Error::in_file(
             path,
-            "its contents are not the official ones; delete it and fetch it again",
+            "its contents are not the official ones; delete it and download it again",
         ))
     }
 }
 
-/// SHA-256 of the decompressed contents, in hexadecimal digits.
+/// Returns the SHA-256 of the decompressed contents, in hexadecimal digits.
 pub(crate) fn digest_of(bytes: &[u8]) -> std::result::Result<String, String> {
     let (mut body, _) = idx::open(bytes);
     let mut hasher = Sha256::new();

@@ -1,9 +1,9 @@
-//! Fetching a file over HTTP: from the first address that works, whole or not at all.
+//! Downloads a file from the first address that works.
 //!
-//! Plain HTTP is enough, since nothing is trusted but the digest of what arrived; HTTPS is for
-//! servers that insist on it, with the feature `https`. A download goes to a `.part` file beside
-//! its place, continues where an earlier one stopped, and gets its name when its digest is right.
-//! A lock on the folder keeps two processes from writing to one part.
+//! Plain HTTP is enough, because only the digest of the downloaded data is trusted; the feature
+//! `https` is for servers that require HTTPS. Data goes to a `.part` file in the target folder, which
+//! an interrupted download resumes and which is renamed once its digest is verified. A lock on the
+//! folder keeps two processes from writing to the same part.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -15,18 +15,19 @@ use crate::fetch::answer::Answer;
 use crate::fetch::proxy::Proxies;
 use crate::fetch::request;
 
-/// No file here is larger.
-const LARGEST: u64 = 256 << 20;
-const WHOLE: Duration = Duration::from_secs(1800);
-/// Lock file of a folder that is fetched into. It is never removed: removing it would let two
-/// processes lock different files.
+/// Maximum size of a download, in bytes.
+const MAX_LENGTH: u64 = 256 << 20;
+/// Timeout of a whole download.
+const TIMEOUT: Duration = Duration::from_secs(1800);
+/// Name of the lock file in a download folder. It is never removed: otherwise two processes could
+/// lock different files.
 const LOCK: &str = ".lock";
 
-/// Locks a folder for a download; waits while another process holds the lock. Dropping the file, or
-/// the end of the process, unlocks.
+/// Locks a folder for a download. Blocks while another process holds the lock; dropping the file or
+/// ending the process releases it.
 ///
-/// Returns nothing where the file system has no locks. Concurrent downloads can then damage each
-/// other, which the digests reveal.
+/// Returns `None` if the file system has no locks. Concurrent downloads can then damage each other,
+/// which the digests detect.
 pub(crate) fn lock(folder: &Path) -> Option<File> {
     fs::create_dir_all(folder).ok()?;
     let file = OpenOptions::new().create(true).append(true).open(folder.join(LOCK)).ok()?;
@@ -39,11 +40,12 @@ pub(crate) fn lock(folder: &Path) -> Option<File> {
     }
 }
 
-/// Fetches a file from `address/file name`; it gets its name if the check lets it pass.
+/// Downloads a file from `ADDRESS/FILE_NAME`, trying each address in turn. The file is kept only if it
+/// passes the check.
 ///
 /// # Errors
-/// When every address fails: of kind `Network`, naming each with its reason. When the file system
-/// refuses: `FileSystem`.
+/// Of kind `Download` when every address fails; the message names each with its reason. Of kind
+/// `FileSystem` when the file cannot be written.
 pub(crate) fn fetch(
     addresses: &[&str],
     path: &Path,
@@ -73,15 +75,16 @@ fn fetch_through(
                         .map_err(|error| Error::file_system(path, "write it", &error));
                 }
                 Err(_) => {
-                    // Whatever it is, continuing it would not make it right.
+                    // Resuming a wrong file would not correct it.
                     fs::remove_file(&partial)
                         .map_err(|error| Error::file_system(&partial, "remove it", &error))?;
-                    reasons.push(format!("{address}: what arrived is not the official file"));
+                    reasons
+                        .push(format!("{address}: the downloaded data is not the official file"));
                 }
             },
         }
     }
-    Err(Error::network(format!(
+    Err(Error::download(format!(
         "cannot download {name} ({}); try again, or put the file in a folder and name it with --data-dir",
         reasons.join("; ")
     )))
@@ -93,8 +96,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// One attempt. The outer error is the file system's and final; the inner one is a reason to try
-/// elsewhere.
+/// Makes one attempt. The outer error is final (a file system error); the inner one is the reason to
+/// try the next address.
 fn transfer(
     proxies: &Proxies,
     address: &str,
@@ -102,7 +105,7 @@ fn transfer(
 ) -> Result<std::result::Result<(), String>> {
     let refused = |error: &std::io::Error| Error::file_system(partial, "write it", error);
     let have = match fs::metadata(partial) {
-        // Opening a pipe without a reader would hang.
+        // Opening a pipe without a reader would block.
         Ok(metadata) if !metadata.is_file() => {
             return Err(Error::in_file(
                 partial,
@@ -112,7 +115,7 @@ fn transfer(
         Ok(metadata) => metadata.len(),
         Err(_) => 0,
     };
-    let until = Instant::now() + WHOLE;
+    let until = Instant::now() + TIMEOUT;
     let answer = request::get(proxies, address, have, until);
     let Answer { status, said, length: expected, body, .. } = match answer {
         Ok(answer) => answer,
@@ -121,28 +124,30 @@ fn transfer(
     let continues = match status {
         200 => false,
         206 => true,
-        // Nothing is left to send: the part is whole, or wrong, which its digest tells.
+        // Range not satisfiable: the part is complete, or wrong, which the digest detects.
         416 if have > 0 => return Ok(Ok(())),
-        _ => return Ok(Err(format!("the server answers {said}"))),
+        _ => return Ok(Err(format!("the server returned status {said}"))),
     };
     let mut options = OpenOptions::new();
     options.create(true).write(true);
     let options = if continues { options.append(true) } else { options.truncate(true) };
     let mut file = options.open(partial).map_err(|error| refused(&error))?;
-    let arrived = copy(&mut body.take(LARGEST + 1), &mut file, until);
+    let arrived = copy(&mut body.take(MAX_LENGTH + 1), &mut file, until);
     let arrived = arrived.map_err(|error| refused(&error))?;
     file.sync_all().map_err(|error| refused(&error))?;
     Ok(match arrived {
         Err(reason) => Err(reason),
-        Ok(length) if length > LARGEST => Err(format!("it sends more than {LARGEST} bytes")),
+        Ok(length) if length > MAX_LENGTH => {
+            Err(format!("the server sends more than {MAX_LENGTH} bytes"))
+        }
         Ok(length) if expected.is_some_and(|expected| length < expected) => {
-            Err(format!("it stopped after {length} bytes"))
+            Err(format!("the transfer stopped after {length} bytes"))
         }
         Ok(_) => Ok(()),
     })
 }
 
-/// Copies until the end. The inner error is the sender's.
+/// Copies until the end or the deadline. The inner error is one of the transfer.
 fn copy(
     from: &mut dyn Read,
     to: &mut File,
@@ -157,10 +162,14 @@ fn copy(
                 to.write_all(&buffer[..n])?;
                 length += n as u64;
                 if Instant::now() > until {
-                    return Ok(Err(format!("it is too slow: {length} bytes in {WHOLE:?}")));
+                    return Ok(Err(format!(
+                        "the transfer is too slow: {length} bytes in {TIMEOUT:?}"
+                    )));
                 }
             }
-            Err(error) => return Ok(Err(format!("it stopped after {length} bytes: {error}"))),
+            Err(error) => {
+                return Ok(Err(format!("the transfer stopped after {length} bytes: {error}")));
+            }
         }
     }
 }
@@ -174,13 +183,13 @@ pub(crate) mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::sync::{Arc, Mutex};
 
-    /// The lines of the next request, without its body.
+    /// Lines of the next request's header.
     pub(crate) fn request_head(stream: &TcpStream) -> Vec<String> {
         let lines = BufReader::new(stream).lines().map(|line| line.unwrap());
         lines.take_while(|line| !line.is_empty()).collect()
     }
 
-    /// How a test server answers.
+    /// Behaviour of a test server.
     #[derive(Clone, Copy, Debug)]
     pub(crate) enum Answer {
         Whole,
@@ -190,8 +199,8 @@ pub(crate) mod tests {
         IgnoringRange,
     }
 
-    /// Serves a body on the loopback address; returns its address and the Range header of each
-    /// request.
+    /// Serves a body on the loopback address. Returns the server's address and the Range header of
+    /// each request.
     pub(crate) fn serve(body: &'static [u8], answer: Answer) -> (String, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -224,7 +233,7 @@ pub(crate) mod tests {
                 );
                 let end =
                     if let Answer::CutAfter(n) = answer { n.min(rest.len()) } else { rest.len() };
-                // The client may hang up first.
+                // The client may close the connection first.
                 let _ = stream.write_all(head.as_bytes());
                 let _ = stream.write_all(&rest[..end]);
             }
@@ -267,7 +276,7 @@ pub(crate) mod tests {
         let message = error.to_string();
         assert!(message.contains(words) && message.contains(&address), "{message}");
         assert!(message.contains("--data-dir"), "{message}");
-        assert_eq!(error.kind(), ErrorKind::Network);
+        assert_eq!(error.kind(), ErrorKind::Download);
     }
 
     #[test]
@@ -289,7 +298,7 @@ pub(crate) mod tests {
     #[test]
     fn an_address_that_nobody_serves_is_a_network_error() {
         let error = attempt(&["http://127.0.0.1:9"], None).1.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Network);
+        assert_eq!(error.kind(), ErrorKind::Download);
     }
 
     #[test]
@@ -321,7 +330,7 @@ pub(crate) mod tests {
     }
 
     /// A proxy with Squid's default rules, which refuses CONNECT except to port 443, in front of a
-    /// server with an unresolvable name. Returns the proxy settings and the heads of the requests.
+    /// server with an unresolvable name. Returns the proxy settings and the headers of the requests.
     fn proxy(credentials: &str) -> (Proxies, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{credentials}{}", listener.local_addr().unwrap());
@@ -401,7 +410,7 @@ pub(crate) mod tests {
         {
             let error = attempt_through(&proxies, &[address], None).1.unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
-            assert_eq!(error.kind(), ErrorKind::Network);
+            assert_eq!(error.kind(), ErrorKind::Download);
         }
         let absent = Proxies { http: Some("127.0.0.1:9".to_owned()), ..Proxies::default() };
         let error = attempt_through(&absent, &["http://data.invalid"], None).1.unwrap_err();
@@ -417,7 +426,7 @@ pub(crate) mod tests {
         assert!(heads.lock().unwrap().is_empty());
     }
 
-    /// The next test runs this one in a separate process.
+    /// Helper that the next test runs in a separate process.
     #[test]
     #[ignore = "holds a lock until it is killed"]
     fn holds_a_lock() {
@@ -445,7 +454,7 @@ pub(crate) mod tests {
         other.kill().unwrap();
         other.wait().unwrap();
         drop(lock(folder.path()).unwrap());
-        // A folder that cannot be made gives no lock and no error.
+        // A folder that cannot be created gives no lock and no error.
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(lock(&folder.path().join("file")).is_none());
     }

@@ -1,5 +1,5 @@
-//! Where data sets are looked for: in a folder that the user names, in `ZOR_DATA_DIR`, in the
-//! user's cache, where the operating system's package puts them.
+//! Search for the files of a data set: in a folder that the user names, in `ZOR_DATA_DIR`, in the
+//! user's cache, and in the folder of a system package.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use crate::fetch::digest::verify;
 
 const VARIABLE: &str = "ZOR_DATA_DIR";
 
-/// Where a data set came from.
+/// Origin of a loaded data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A folder.
+    /// A folder or an archive.
     Folder(PathBuf),
-    /// The sample inside this crate.
+    /// The sample of Fashion-MNIST inside this crate.
     Sample,
 }
 
@@ -27,19 +27,19 @@ impl fmt::Display for Source {
     }
 }
 
-/// Where data sets are looked for.
+/// Folders that are searched for data sets.
 #[derive(Clone, Debug, Default)]
 pub struct Locations {
-    /// A folder that the user names. When set, nothing else is looked at.
+    /// A folder that the user names. If set, it is the only one searched.
     pub data_dir: Option<PathBuf>,
-    /// What `ZOR_DATA_DIR` says. When set, nothing after it is looked at.
+    /// Value of `ZOR_DATA_DIR`. If set, no later folder is searched.
     pub variable: Option<PathBuf>,
-    /// The folder that downloads go to.
+    /// Folder for downloads.
     pub cache: Option<PathBuf>,
 }
 
 impl Locations {
-    /// The folder named, the environment's, and the user's cache.
+    /// The given folder, `ZOR_DATA_DIR`, and `zor` in the user's cache folder.
     pub fn from_environment(data_dir: Option<PathBuf>) -> Self {
         use etcetera::BaseStrategy;
         let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
@@ -47,7 +47,7 @@ impl Locations {
         Self { data_dir, variable: variable.map(PathBuf::from), cache }
     }
 
-    /// The folders that are looked at, in order, and what to call each.
+    /// Folders to search in order, each with its origin for messages.
     fn search(&self, system: Option<&str>) -> Vec<(String, PathBuf)> {
         if let Some(folder) = &self.data_dir {
             return vec![("--data-dir".to_owned(), folder.clone())];
@@ -59,7 +59,7 @@ impl Locations {
         cache.chain(system.map(|folder| ("the system".to_owned(), folder.into()))).collect()
     }
 
-    /// The folder that has a set's files, if one has.
+    /// Returns the first folder that has all files of a data set.
     pub(crate) fn find(&self, official: &Official) -> Result<Option<PathBuf>> {
         let asked_for = self.data_dir.is_some() || self.variable.is_some();
         for (origin, base) in self.search(official.system) {
@@ -69,8 +69,8 @@ impl Locations {
                 official.files.iter().find(|(name, _)| official.file(&folder, name).is_none());
             match missing {
                 None => {
-                    // A user's own folder may hold a user's own images; what was fetched must be
-                    // what was asked for.
+                    // A folder that the user names may hold other images of this format. A
+                    // downloaded data set must be the official one.
                     if self.cache.as_ref() == Some(&base) {
                         for (name, digest) in official.files {
                             verify(&official.path(&folder, name)?, digest)?;
@@ -87,7 +87,7 @@ impl Locations {
         Ok(None)
     }
 
-    /// The folder that a download goes to.
+    /// Returns the folder for downloads.
     #[cfg(feature = "download")]
     pub(crate) fn to_fetch_to(&self) -> Result<&Path> {
         let folder = self.data_dir.as_deref().or(self.cache.as_deref());
@@ -95,17 +95,17 @@ impl Locations {
     }
 }
 
-/// What a set's files are called.
+/// The official files of a data set.
 pub(crate) struct Official {
-    /// The set, for people.
+    /// Name of the data set, for messages.
     pub(crate) set: &'static str,
-    /// Its own folder inside a data folder.
+    /// Name of its folder inside a data folder.
     pub(crate) folder: &'static str,
-    /// The files, and the SHA-256 of their decompressed contents.
+    /// Names of the files, and the SHA-256 of their decompressed contents.
     pub(crate) files: &'static [(&'static str, &'static str)],
-    /// Whether they may be gzipped.
+    /// True if the files may be gzipped.
     pub(crate) gzipped: bool,
-    /// Where an operating system's package puts them.
+    /// Folder of a system package, if there is one.
     pub(crate) system: Option<&'static str>,
 }
 
@@ -115,7 +115,7 @@ impl Official {
         gzipped.into_iter().chain([folder.join(name)]).find(|path| path.is_file())
     }
 
-    /// Where a file lies.
+    /// Returns the path of a file.
     pub(crate) fn path(&self, folder: &Path, name: &str) -> Result<PathBuf> {
         self.file(folder, name).ok_or_else(|| self.missing(folder, name, ""))
     }

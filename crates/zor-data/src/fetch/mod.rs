@@ -1,4 +1,4 @@
-//! The places of data sets, and downloads that are checked against pinned digests.
+//! Locations of data sets, and downloads that are verified against pinned digests.
 
 #[cfg(feature = "download")]
 mod address;

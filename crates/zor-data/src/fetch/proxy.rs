@@ -1,8 +1,8 @@
-//! Proxies, and plain HTTP through one, as a request with the whole address (RFC 9112, section
-//! 3.2.2), which every proxy takes.
+//! Proxy settings, and plain HTTP requests through a proxy in absolute form (RFC 9112, section
+//! 3.2.2), which every proxy accepts.
 //!
-//! The HTTP client would ask for a tunnel instead, which proxies usually allow to port 443 only;
-//! HTTPS, on that port, goes through such a tunnel.
+//! The HTTP client would open a tunnel (CONNECT) instead, which proxies usually allow to port 443
+//! only. HTTPS, on that port, uses such a tunnel.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -12,20 +12,19 @@ use crate::error::shown;
 use crate::fetch::address::{Scheme, authority};
 use crate::fetch::answer::{Answer, CONNECT};
 
-/// Longest wait for the next bytes.
-const SILENCE: Duration = Duration::from_secs(60);
-/// Largest head of an answer, in bytes.
-const LONGEST_HEAD: u64 = 1 << 16;
+/// Timeout of a single read or write.
+const IO_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum size of a response header, in bytes.
+const MAX_HEAD: u64 = 1 << 16;
 
-/// Which proxy is used for which address.
+/// Proxy settings by scheme and host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
-    /// Proxy of plain addresses, `http://user:password@host:port`; all parts but the host are
-    /// optional.
+    /// Proxy for `http` URLs, `http://user:password@host:port`; all parts but the host are optional.
     pub(crate) http: Option<String>,
-    /// Proxy of `https` addresses, written alike.
+    /// Proxy for `https` URLs, in the same form.
     pub(crate) https: Option<String>,
-    /// Hosts and domains to reach directly, separated by commas.
+    /// Hosts and domains that are reached without a proxy, separated by commas or spaces.
     pub(crate) except: String,
 }
 
@@ -34,13 +33,13 @@ pub(crate) struct Proxies {
 pub(crate) struct Proxy {
     host: String,
     port: u16,
-    /// User and password, `user:password`.
+    /// User name and password, `user:password`.
     credentials: Option<Vec<u8>>,
 }
 
 impl Proxies {
-    /// Settings from `http_proxy` and `https_proxy`, else `all_proxy`, and `no_proxy`, in lower or
-    /// upper case.
+    /// Reads `http_proxy` and `https_proxy`, or `all_proxy` where these are not set, and `no_proxy`,
+    /// in lower or upper case.
     pub(crate) fn from_environment() -> Self {
         let first = |names: &[&str]| {
             names.iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty())
@@ -52,10 +51,10 @@ impl Proxies {
         }
     }
 
-    /// The proxy for an address, if it is reached through one.
+    /// Returns the proxy for a URL; `None` if it is reached directly.
     ///
     /// # Errors
-    /// When the proxy's own address cannot be used.
+    /// When the proxy's own address is invalid.
     pub(crate) fn of(&self, address: &str) -> Result<Option<Proxy>, String> {
         let Some((scheme, rest)) = Scheme::of(address) else { return Ok(None) };
         let (proxy, variable) = match scheme {
@@ -84,12 +83,12 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// Parses an address; messages name the variable that it came from.
+    /// Parses a proxy's address. Messages name its environment variable.
     fn parse(address: &str, variable: &str) -> Result<Self, String> {
         let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(format!(
-                "proxies of kind {} cannot be used; name one of kind http in {variable}",
+                "proxies of kind {} are not supported; set {variable} to an http proxy",
                 shown(scheme)
             ));
         }
@@ -100,7 +99,7 @@ impl Proxy {
         };
         match host_and_port(place) {
             ("", _) | (_, Some(Err(()))) => {
-                Err(format!("the proxy's address in {variable} is no http://host:port"))
+                Err(format!("the proxy address in {variable} is not of the form http://host:port"))
             }
             (host, port) => {
                 let port = port.and_then(Result::ok).unwrap_or(80);
@@ -109,20 +108,21 @@ impl Proxy {
         }
     }
 
-    /// Requests the bytes of a plain address from an offset on.
+    /// Requests the bytes of an `http` URL from an offset on.
     ///
     /// # Errors
-    /// When there is no answer; the message gives the reason.
+    /// When there is no response; the message gives the reason.
     pub(crate) fn get(&self, address: &str, from: u64) -> Result<Answer, String> {
         self.ask(address, from).map_err(|error| format!("the proxy {}: {error}", self.said()))
     }
 
-    /// The proxy as the HTTP client takes it, for tunnels.
+    /// Returns the proxy in the HTTP client's form, for tunnels.
     ///
     /// # Errors
-    /// When the client does not take its name or password.
+    /// When the client does not accept its host, user name or password.
     pub(crate) fn tunnel(&self) -> Result<ureq::Proxy, String> {
-        let refused = || format!("the proxy {}: its name or password is no text", self.said());
+        let refused =
+            || format!("the proxy {}: its user name or password is not text", self.said());
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
@@ -136,13 +136,13 @@ impl Proxy {
         proxy.build().map_err(|_| refused())
     }
 
-    /// The proxy, for messages: without the password.
+    /// Formats the proxy for messages, without the password.
     pub(crate) fn said(&self) -> String {
         shown(format!("{}:{}", self.host, self.port))
     }
 
     fn ask(&self, address: &str, from: u64) -> std::io::Result<Answer> {
-        let damaged = || std::io::Error::other("its answer is not HTTP");
+        let damaged = || std::io::Error::other("its response is not HTTP");
         let rest = Scheme::of(address).map_or(address, |(_, rest)| rest);
         let mut stream = self.connect()?;
         let mut head = format!(
@@ -158,7 +158,7 @@ impl Proxy {
         stream.write_all((head + "\r\n").as_bytes())?;
         let mut reader = BufReader::new(stream);
         let mut lines = Vec::new();
-        let mut rest = reader.by_ref().take(LONGEST_HEAD);
+        let mut rest = reader.by_ref().take(MAX_HEAD);
         loop {
             let mut line = Vec::new();
             rest.read_until(b'\n', &mut line)?;
@@ -179,7 +179,7 @@ impl Proxy {
             };
             fields.iter().find_map(of)
         };
-        // An answer to HTTP/1.0 has no chunks.
+        // A response to HTTP/1.0 is not chunked.
         if field("transfer-encoding").is_some() {
             return Err(damaged());
         }
@@ -190,12 +190,12 @@ impl Proxy {
     }
 
     fn connect(&self) -> std::io::Result<TcpStream> {
-        let mut last = std::io::Error::other("its name has no address");
+        let mut last = std::io::Error::other("its host name has no address");
         for address in (self.host.as_str(), self.port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, CONNECT) {
                 Ok(stream) => {
-                    stream.set_read_timeout(Some(SILENCE))?;
-                    stream.set_write_timeout(Some(SILENCE))?;
+                    stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                    stream.set_write_timeout(Some(IO_TIMEOUT))?;
                     return Ok(stream);
                 }
                 Err(error) => last = error,
@@ -205,7 +205,7 @@ impl Proxy {
     }
 }
 
-/// The port is an error when it is no number.
+/// Splits host and port. The port is an error if it is not a number from 0 to 65,535.
 fn host_and_port(authority: &str) -> (&str, Option<Result<u16, ()>>) {
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':')),
@@ -219,7 +219,7 @@ fn host_and_port(authority: &str) -> (&str, Option<Result<u16, ()>>) {
     (host, port.map(|port| port.parse().map_err(|_| ())))
 }
 
-/// Decodes percent-encoding; invalid sequences stay.
+/// Decodes percent-encoding. Invalid sequences are kept.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let (bytes, mut at, mut decoded) = (text.as_bytes(), 0, Vec::new());
     while at < bytes.len() {
@@ -232,7 +232,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     decoded
 }
 
-/// Base 64 with padding (RFC 4648, section 4).
+/// Encodes bytes as base 64 with padding (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!((found.host(), found.port()), ("[::1]", 8080));
         assert_eq!((found.username(), found.password()), (Some("me"), Some("a:b/")));
         assert_eq!(tunnel("squid").unwrap().username(), None);
-        assert!(tunnel("http://me:%ff@squid").unwrap_err().contains("no text"));
+        assert!(tunnel("http://me:%ff@squid").unwrap_err().contains("not text"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Requests over HTTP and HTTPS: one answer, after all redirections.
+//! Requests over HTTP and HTTPS that follow redirections.
 //!
-//! Each redirection is a request of its own, with the proxy of its own address. HTTPS takes the
-//! feature `https`.
+//! Each redirection is a separate request, through the proxy of its own URL. HTTPS needs the feature
+//! `https`.
 
 use std::time::Instant;
 
@@ -10,12 +10,13 @@ use crate::fetch::address::{Scheme, authority};
 use crate::fetch::answer::{Answer, CONNECT};
 use crate::fetch::proxy::{Proxies, Proxy};
 
+/// Maximum number of redirections of a request.
 const MAX_REDIRECTIONS: usize = 10;
 
-/// Requests the bytes of an address from an offset on, and follows redirections.
+/// Requests the bytes of a URL from an offset on, and follows redirections.
 ///
 /// # Errors
-/// When there is no answer; the message gives the reason.
+/// When there is no response; the message gives the reason.
 pub(crate) fn get(
     proxies: &Proxies,
     address: &str,
@@ -41,11 +42,11 @@ fn redirection(answer: &Answer) -> Option<&str> {
     matches!(answer.status, 301 | 302 | 303 | 307 | 308).then_some(answer.location.as_deref())?
 }
 
-/// One request, through the proxy of its address if it has one.
+/// Makes one request, through the proxy of its URL if it has one.
 fn once(proxies: &Proxies, address: &str, from: u64, until: Instant) -> Result<Answer, String> {
     match Scheme::of(address) {
-        None => Err("it is no address of http or https".to_owned()),
-        // The HTTP client may speak TLS all the same, where another crate asks it to.
+        None => Err("it is not an http or https URL".to_owned()),
+        // The HTTP client may support TLS anyway, if another crate enables its feature.
         Some((Scheme::Https, _)) if !cfg!(feature = "https") => {
             Err("this program was built without the feature `https`".to_owned())
         }
@@ -57,7 +58,7 @@ fn once(proxies: &Proxies, address: &str, from: u64, until: Instant) -> Result<A
     }
 }
 
-/// One request to a server, through a tunnel if there is a proxy.
+/// Makes one request to a server, through a tunnel if there is a proxy.
 fn ask(address: &str, from: u64, until: Instant, proxy: Option<&Proxy>) -> Result<Answer, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -86,7 +87,7 @@ fn ask(address: &str, from: u64, until: Instant, proxy: Option<&Proxy>) -> Resul
     Ok(Answer { status: status.as_u16(), said, length, location, body })
 }
 
-/// The address that a redirection from another address leads to.
+/// Resolves a redirection's target against the URL that it came from.
 fn resolved(address: &str, location: &str) -> String {
     let Some((scheme, rest)) = Scheme::of(address) else { return location.to_owned() };
     let (scheme, host) = (scheme.name(), authority(rest));
@@ -120,7 +121,7 @@ mod tests {
         answer.map(|answer| answer.said).unwrap_err()
     }
 
-    /// Serves a redirection to an address on the loopback address, twice; returns its own address.
+    /// Serves a redirection to `location` on the loopback address, twice. Returns the server's URL.
     fn redirecting(location: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/a/file", listener.local_addr().unwrap());
@@ -159,12 +160,9 @@ mod tests {
     #[test]
     fn other_protocols_are_refused() {
         let proxies = Proxies::default();
-        assert!(reason(&proxies, "ftp://127.0.0.1/file").contains("no address of http"));
+        assert!(reason(&proxies, "ftp://127.0.0.1/file").contains("not an http or https URL"));
         let message = reason(&proxies, &redirecting("file:///etc/passwd"));
-        assert_eq!(
-            message,
-            "it redirects to file:///etc/passwd: it is no address of http or https"
-        );
+        assert_eq!(message, "it redirects to file:///etc/passwd: it is not an http or https URL");
     }
 
     #[cfg(not(feature = "https"))]

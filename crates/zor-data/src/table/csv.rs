@@ -11,13 +11,13 @@ use crate::error::{Error, Result, shown};
 use crate::file;
 use crate::table::{listed, quoted};
 
-/// Cells that stand for a missing value, as an empty one does, in lower case.
+/// Cells that mean a missing value, in lower case. An empty cell does too.
 const MISSING: [&str; 6] = ["na", "n/a", "nan", "null", "none", "?"];
-/// Largest number of columns.
+/// Maximum number of columns.
 const MAX_COLUMNS: usize = 1 << 16;
-/// The bytes that begin a file of UTF-8 from a spreadsheet.
+/// Byte order mark of UTF-8, which spreadsheets write at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// A last record, which shows whether the quotes before it are closed.
+/// A last record that is appended to detect a quote that is never closed.
 const SENTINEL: &[u8] = b"\n\0";
 
 /// A table of text cells with named columns.
@@ -25,30 +25,31 @@ const SENTINEL: &[u8] = b"\n\0";
 pub struct Table {
     name: String,
     columns: Arc<[String]>,
-    /// All cells one after another, row by row. A missing cell is empty.
+    /// Concatenated cells, row-major. A missing cell is empty.
     text: String,
-    /// The end of each cell in the text.
+    /// End of each cell in `text`.
     ends: Vec<usize>,
-    /// The line of each row in the file.
+    /// Line number of each row in the file.
     lines: Vec<u64>,
     decimal_comma: bool,
 }
 
 impl Table {
-    /// Reads a CSV file. The delimiter (`,`, `;` or tab) is the one that the header has most of.
+    /// Reads a CSV file with a header. The delimiter (`,`, `;` or tab) is the most frequent one in
+    /// the header.
     ///
     /// # Errors
-    /// When the file is missing, empty, not UTF-8, has no rows below its header, rows that are
-    /// longer or shorter than the header, or columns without a name or of one name. The message
-    /// names file and line.
+    /// When the file is missing, empty or not UTF-8, has no rows below its header, a row is longer or
+    /// shorter than the header, or two columns have the same name or one has none. The message names
+    /// file and line.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&shown(path), &file::read(path)?)
     }
 
-    /// Parses the bytes of a CSV file. The name is for messages.
+    /// Parses the contents of a CSV file. The name is for messages.
     ///
     /// # Errors
-    /// Those of [`Table::read`], but for a missing file.
+    /// Those of [`Table::read`], except for a missing file.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
         let name = shown(name);
         let refused = |message: String| Error::input(format!("{name}{message}"));
@@ -61,7 +62,7 @@ impl Table {
                 Some(_) if is_blank(&record) => {}
                 Some(line) => break line,
                 None => {
-                    let message = ": it is empty; a table begins with the names of its columns";
+                    let message = ": it is empty; a table starts with a header of column names";
                     return Err(refused(message.to_owned()));
                 }
             }
@@ -82,7 +83,7 @@ impl Table {
             lines: Vec::new(),
             decimal_comma: delimiter != b',',
         };
-        let short = |_| refused(": memory is too short for the table; split the file".to_owned());
+        let short = |_| refused(": not enough memory for the table; split the file".to_owned());
         table.text.try_reserve_exact(bytes.len()).map_err(short)?;
         while let Some(line) = records.next(&mut record).map_err(refused)? {
             let n_columns = table.columns.len();
@@ -109,19 +110,19 @@ impl Table {
         }
         if table.is_empty() {
             return Err(refused(format!(
-                ", line {line}: there are no rows below the header; the first line is the names of \
+                ", line {line}: there are no rows below the header; the first line has the names of \
                  the columns"
             )));
         }
         Ok(table)
     }
 
-    /// The name of the file, for messages.
+    /// Name of the file, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The names of the columns.
+    /// Names of the columns.
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
@@ -131,13 +132,13 @@ impl Table {
         self.lines.len()
     }
 
-    /// Whether there are no rows.
+    /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// The text of a cell, without white space around it. `None` where the value is missing: the
-    /// cell is empty, `NA`, `N/A`, `NaN`, `null`, `None` or `?`, or beyond the table.
+    /// Text of a cell, trimmed. `None` if the value is missing: the cell is empty, `NA`, `N/A`,
+    /// `NaN`, `null`, `None` or `?` in any case, or out of range.
     pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
         if column >= self.columns.len() {
             return None;
@@ -148,8 +149,8 @@ impl Table {
         self.text.get(start..end).filter(|cell| !cell.is_empty())
     }
 
-    /// The number in a cell. `None` where the cell is missing, or is no finite number of 32 bits.
-    /// Where `;` or a tab is the delimiter, a comma may stand for the decimal point.
+    /// Number in a cell. `None` if the cell is missing, or is not a number that is finite as `f32`.
+    /// Where the delimiter is `;` or a tab, the decimal point may be a comma.
     pub fn number(&self, row: usize, column: usize) -> Option<f64> {
         let cell = self.cell(row, column)?;
         let number: f64 = match cell.split_once(',') {
@@ -161,20 +162,20 @@ impl Table {
         (number as f32).is_finite().then_some(number)
     }
 
-    /// The line of a row in the file, from 1; 0 for a row beyond the table.
+    /// Line number of a row in the file, from 1; 0 if the row is out of range.
     pub fn line(&self, row: usize) -> u64 {
         self.lines.get(row).copied().unwrap_or_default()
     }
 
-    /// The index of a column.
+    /// Index of a column, if there is one of this name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column == name)
     }
 
-    /// The index of a column that must be there.
+    /// Index of a column that must exist.
     ///
     /// # Errors
-    /// When there is no such column. The message lists those that there are.
+    /// When there is no column of this name. The message lists the columns.
     pub fn find(&self, name: &str) -> Result<usize> {
         self.column(name).ok_or_else(|| {
             Error::input(format!(
@@ -186,10 +187,10 @@ impl Table {
         })
     }
 
-    /// The rows with these indices, in their order.
+    /// Returns the rows with these indices, in the order of the indices.
     ///
     /// # Errors
-    /// When an index is beyond the table.
+    /// When an index is out of range.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
         let mut table = Self {
             name: self.name.clone(),
@@ -210,7 +211,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Refuses a row beyond the table.
+    /// Checks that a row is in range.
     pub(super) fn check_row(&self, row: usize) -> Result<()> {
         match row < self.len() {
             true => Ok(()),
@@ -222,24 +223,24 @@ impl Table {
         }
     }
 
-    /// An error about a cell, which names file, line and column.
+    /// Returns an error about a cell, which names file, line and column.
     pub(super) fn refused(&self, row: usize, column: usize, message: &str) -> Error {
         let name = self.columns.get(column).map(|name| quoted(name)).unwrap_or_default();
         Error::input(format!("{}, line {}, column {name}: {message}", self.name, self.line(row)))
     }
 
-    /// An error about a column, which names file and column.
+    /// Returns an error about a column, which names file and column.
     pub(super) fn refused_column(&self, column: usize, message: &str) -> Error {
         let name = self.columns.get(column).map(|name| quoted(name)).unwrap_or_default();
         Error::input(format!("{}, column {name}: {message}", self.name))
     }
 }
 
-/// The records of a file, each with its line.
+/// Iterator over the records of a file and their line numbers.
 struct Records<'a> {
     bytes: &'a [u8],
     reader: Reader<Chain<&'a [u8], &'static [u8]>>,
-    /// The number of bytes whose line ends are counted, and the line of the next byte.
+    /// Number of bytes whose line ends are counted, and the line number of the next byte.
     counted: usize,
     line: u64,
 }
@@ -254,7 +255,7 @@ impl<'a> Records<'a> {
         Self { bytes, reader, counted: 0, line: 1 }
     }
 
-    /// Reads the next record and returns its line; `None` after the last one.
+    /// Reads the next record and returns its line number; `None` after the last record.
     fn next(&mut self, record: &mut StringRecord) -> std::result::Result<Option<u64>, String> {
         let mut start = self.position();
         while matches!(self.bytes.get(start), Some(b'\n' | b'\r')) {
@@ -285,7 +286,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Number of line ends (`\n`, `\r` or `\r\n`) whose last byte is in a range of a file.
+/// Counts the line ends (`\n`, `\r` or `\r\n`) whose last byte is in a range of a file.
 fn line_ends(bytes: &[u8], start: usize, end: usize) -> u64 {
     let is_end = |&index: &usize| match bytes.get(index) {
         Some(b'\n') => true,
@@ -295,7 +296,7 @@ fn line_ends(bytes: &[u8], start: usize, end: usize) -> u64 {
     (start..end).filter(is_end).count() as u64
 }
 
-/// The text of a file, after its byte order mark.
+/// Checks that a file is UTF-8, and strips its byte order mark.
 fn text(bytes: &[u8]) -> std::result::Result<&[u8], String> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(", line 1: it is UTF-16; save it as UTF-8".to_owned());
@@ -310,8 +311,8 @@ fn text(bytes: &[u8]) -> std::result::Result<&[u8], String> {
     }
 }
 
-/// The delimiter that the first line with text has most of, outside quotes; a comma where it has
-/// none.
+/// Returns the most frequent delimiter outside quotes in the first line that is not blank; a comma if
+/// it has none.
 fn delimiter(bytes: &[u8]) -> u8 {
     const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
     let mut counts = [0usize; DELIMITERS.len()];
@@ -339,12 +340,12 @@ fn delimiter(bytes: &[u8]) -> u8 {
     first.map_or(b',', |(&delimiter, _)| delimiter)
 }
 
-/// Whether a record is a line of white space.
+/// True if a record is a blank line.
 fn is_blank(record: &StringRecord) -> bool {
     record.len() == 1 && record.iter().all(|cell| cell.trim().is_empty())
 }
 
-/// Refuses columns without a name, and two of one name.
+/// Checks that every column has a name, and that names differ.
 fn check_names(names: &[String]) -> std::result::Result<(), String> {
     let mut places = HashMap::new();
     for (index, name) in names.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Tables as numbers, by the schema of a model.
+//! Encoding of tables as numbers, by the schema of a model.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use crate::table::rows::Rows;
 use crate::table::schema::{Coding, Scale, Schema, missing_target, not_a_number, number_name};
 use crate::table::{listed, quoted};
 
-/// Whether a table has the column to predict.
+/// Whether a table must have the target column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithTarget {
-    /// Every row has a target, as in training and evaluation.
+    /// Every row must have a target, as in training and evaluation.
     Required,
-    /// The rows have targets where all of them have one, as in prediction.
+    /// Targets are read if all rows have one, as in prediction.
     IfPresent,
 }
 
 impl Schema {
-    /// The rows of a table as numbers. Columns are found by name; others than those of the schema
+    /// Encodes the rows of a table. Columns are found by name; those that the schema does not have
     /// are ignored.
     ///
     /// # Errors
-    /// When a column is missing, a number is text or too large, a category or class is new, a
-    /// target is missing that is required, or memory is short. The message names file, line and
-    /// column.
+    /// When a column is missing, a numeric cell has text or a number too far from the training data,
+    /// a category or class is unknown, a required target is missing, or the allocation fails. The
+    /// message names file, line and column.
     pub fn encode(&self, table: &Table, target: WithTarget) -> Result<Rows> {
         let places: HashMap<&str, usize> =
             table.columns().iter().map(String::as_str).zip(0..).collect();
@@ -68,11 +68,11 @@ impl Schema {
         Ok(Rows::new(table.name().to_owned(), table.len(), inputs, targets, schema))
     }
 
-    /// The class of each row of a table; `None` where the target is a number.
+    /// Returns the class of each row of a table; `None` if the target is a number.
     ///
     /// # Errors
-    /// When the target's column is missing, a target is missing, or a class is new. The message
-    /// names file, line and column.
+    /// When the target column or a target is missing, or a class is unknown. The message names file,
+    /// line and column.
     pub fn labels(&self, table: &Table) -> Result<Option<Vec<u32>>> {
         match self.targets(table, table.find(self.target())?)? {
             Values::Integers(labels) => Ok(Some(labels)),
@@ -80,7 +80,7 @@ impl Schema {
         }
     }
 
-    /// The targets of all rows.
+    /// Encodes the targets of all rows.
     fn targets(&self, table: &Table, column: usize) -> Result<Values> {
         let reader = Reader::new(column, &self.target.coding, "class");
         let (mut numbers, mut labels) = (Vec::new(), Vec::new());
@@ -98,19 +98,19 @@ impl Schema {
     }
 }
 
-/// A cell as a number.
+/// An encoded cell.
 enum Code {
     /// A standardised number.
     Number(f32),
-    /// The index of a category or class.
+    /// Index of a category or class.
     Index(u32),
 }
 
-/// The cells of one column as numbers.
+/// Encoder of the cells of one column.
 struct Reader<'a> {
     column: usize,
     coding: Lookup<'a>,
-    /// The term for a name in messages.
+    /// The word for a name in messages: category or class.
     noun: &'static str,
 }
 
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         Self { column, coding, noun }
     }
 
-    /// The number of a cell; `None` where it is missing.
+    /// Encodes a cell; `None` if it is missing.
     fn read(&self, table: &Table, row: usize) -> Result<Option<Code>> {
         let Some(cell) = table.cell(row, self.column) else { return Ok(None) };
         let number = || table.number(row, self.column);
@@ -140,10 +140,8 @@ impl<'a> Reader<'a> {
                 let number =
                     number().ok_or_else(|| not_a_number(table, row, self.column, advice))?;
                 let value = scale.standardize(number).ok_or_else(|| {
-                    let message = format!(
-                        "{} is far beyond the numbers learned from; {advice}",
-                        quoted(cell)
-                    );
+                    let message =
+                        format!("{} is too far from the training data; {advice}", quoted(cell));
                     table.refused(row, self.column, &message)
                 })?;
                 Ok(Some(Code::Number(value)))
@@ -154,7 +152,7 @@ impl<'a> Reader<'a> {
                     Some(&index) => Ok(Some(Code::Index(index))),
                     None => {
                         let message = format!(
-                            "{} is a new {}; correct it, or train with it: known are {}",
+                            "{} is an unknown {}; correct it, or train with it; the known ones are {}",
                             quoted(cell),
                             self.noun,
                             listed(names)
@@ -198,7 +196,7 @@ mod tests {
         let schema = fit(TRAINING, TargetKind::Number);
         let rows = schema.encode(&table(TRAINING), WithTarget::Required).unwrap();
         let far = 1.0 / (2.0f64 / 3.0).sqrt() as f32;
-        // The number, whether it is missing, blue, red, whether the colour is missing.
+        // The number, 1 if it is missing, blue, red, 1 if the colour is missing.
         let expected = [
             [-far, 0.0, 0.0, 1.0, 0.0],
             [far, 0.0, 0.0, 0.0, 1.0],
@@ -253,14 +251,18 @@ mod tests {
     fn cells_that_the_model_cannot_read_are_refused_with_their_place() {
         let schema = fit(TRAINING, TargetKind::Classes);
         refused(&schema, "c,y\nred,1\n", "t.csv: there is no column 'n'; ");
-        let expected = "t.csv, line 3, column 'n': 'abc' is no number; ";
+        let expected = "t.csv, line 3, column 'n': 'abc' is not a number; ";
         refused(&schema, "n,c,y\n1,red,10\nabc,red,20\n", expected);
-        let expected = "t.csv, line 2, column 'c': 're\\nd' is a new category; correct it, or \
-                        train with it: known are 'blue', 'red'";
+        let expected = "t.csv, line 2, column 'c': 're\\nd' is an unknown category; correct it, or \
+                        train with it; the known ones are 'blue', 'red'";
         refused(&schema, "n,c,y\n1,\"re\nd\",10\n", expected);
-        refused(&schema, "n,c,y\n1,red,50\n", "t.csv, line 2, column 'y': '50' is a new class; ");
+        refused(
+            &schema,
+            "n,c,y\n1,red,50\n",
+            "t.csv, line 2, column 'y': '50' is an unknown class; ",
+        );
         let near = fit("x,y\n0,a\n1e-30,b\n", TargetKind::Auto);
-        refused(&near, "x,y\n1e38,a\n", "t.csv, line 2, column 'x': '1e38' is far beyond");
+        refused(&near, "x,y\n1e38,a\n", "t.csv, line 2, column 'x': '1e38' is too far from");
         let many: String = (0..30).map(|n| format!("k{n:02},{}\n", n % 2)).collect();
         let many = fit(&format!("x,y\n{many}"), TargetKind::Auto);
         let long = table(&format!("x\n{}\n", "z".repeat(1000)));
@@ -268,7 +270,7 @@ mod tests {
         assert!(message.ends_with("'k10', 'k11', and 18 more") && message.len() < 300, "{message}");
     }
 
-    /// Pieces of tables: those that shape a table, then cells.
+    /// Pieces of tables: delimiters, quotes and line ends first, then cells.
     const PIECES: [&str; 24] = [
         ",", ";", "\t", "\n", "\r\n", "\"", "\"\"", "\0", "\u{feff}", " ", "", "NA", "a", "b",
         "\u{e9}", "1", "2", "02", "-1.5", "1,5", "1e38", "-1e38", "1e-320", "inf",
@@ -279,7 +281,7 @@ mod tests {
         PIECES[from + random.below(PIECES.len() - from)]
     }
 
-    /// Random pieces, or rows of random cells, with a random byte here and there.
+    /// Random pieces, or rows of random cells, with a few random bytes inserted.
     fn random_bytes(random: &mut Random) -> Vec<u8> {
         let mut text = String::new();
         if random.chance(0.5) {
@@ -313,7 +315,7 @@ mod tests {
             for kind in [TargetKind::Auto, TargetKind::Classes, TargetKind::Number] {
                 schemas.extend(Schema::fit(&table, &rows, target, kind, &[]));
             }
-            // Those of this table, and of some before.
+            // Schemas of this table and of some earlier ones.
             for schema in schemas.iter().rev().take(6) {
                 for target in [WithTarget::Required, WithTarget::IfPresent] {
                     let Ok(rows) = schema.encode(&table, target) else { continue };

@@ -12,12 +12,12 @@ pub use schema::{Schema, TargetKind};
 
 use crate::error::shown;
 
-/// Largest number of names that a message lists.
+/// Maximum number of names that a message lists.
 const MAX_NAMES: usize = 12;
-/// Largest number of characters of a cell or name that a message shows.
+/// Maximum number of characters of a cell or name in a message.
 const MAX_SHOWN: usize = 60;
 
-/// A cell or name in quotes for a message: on one line, and shortened.
+/// Formats a cell or name for a message: quoted, on one line, and shortened.
 fn quoted(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("'{}...'", shown(&text[..end])),
@@ -25,7 +25,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Names for a message, shortened when there are many.
+/// Formats a list of names for a message, shortened if there are many.
 fn listed(names: &[String]) -> String {
     let mut list: Vec<String> = names.iter().take(MAX_NAMES).map(|name| quoted(name)).collect();
     if names.len() > MAX_NAMES {

@@ -1,4 +1,4 @@
-//! Rows of a table as numbers.
+//! Encoded rows of a table.
 
 use std::sync::Arc;
 
@@ -10,17 +10,16 @@ use crate::hexadecimal::hexadecimal;
 use crate::in_memory::InMemory;
 use crate::table::Schema;
 
-/// Rows that a [`Schema`] encoded, with a class or a number to predict where the
-/// table has it.
+/// Rows of a table, encoded as numbers by a [`Schema`], with targets where the table has them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
-    /// Inputs `[len, inputs]`; a target for each row, or no numbers at all.
+    /// Inputs `[len, inputs]`, and one target per row or none at all.
     examples: InMemory,
     schema: Arc<Schema>,
 }
 
 impl Rows {
-    /// Rows whose inputs lie one after another. The sizes must fit.
+    /// Rows from row-major inputs `[len, inputs]`. The sizes must fit.
     pub(super) fn new(
         name: String,
         len: usize,
@@ -32,7 +31,7 @@ impl Rows {
         Self { examples: InMemory { name, input_shape, len, inputs, targets }, schema }
     }
 
-    /// The name of the table, for messages.
+    /// Name of the table, for messages.
     pub fn name(&self) -> &str {
         self.examples.name()
     }
@@ -42,17 +41,17 @@ impl Rows {
         self.examples.len()
     }
 
-    /// Whether there are no rows.
+    /// True if there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All inputs: `[len, inputs]`.
+    /// All inputs, row-major: `[len, inputs]`.
     pub fn inputs(&self) -> &[f32] {
         &self.examples.inputs
     }
 
-    /// The class of each row; `None` where the target is a number, or the table has none.
+    /// Class of each row; `None` if the target is a number or the table has no targets.
     pub fn labels(&self) -> Option<&[u32]> {
         match &self.examples.targets {
             Values::Integers(labels) => Some(labels),
@@ -60,8 +59,7 @@ impl Rows {
         }
     }
 
-    /// The standardised number to predict for each row; `None` where the target is a class, or the
-    /// table has none.
+    /// Standardised target of each row; `None` if the target is a class or the table has no targets.
     pub fn numbers(&self) -> Option<&[f32]> {
         match &self.examples.targets {
             Values::Numbers(numbers) if self.has_targets() => Some(numbers),
@@ -69,7 +67,7 @@ impl Rows {
         }
     }
 
-    /// Whether there is a class or a number to predict for each row.
+    /// True if every row has a target.
     pub fn has_targets(&self) -> bool {
         match &self.examples.targets {
             Values::Integers(labels) => labels.len() == self.len(),
@@ -77,17 +75,17 @@ impl Rows {
         }
     }
 
-    /// Number of classes; 0 where the target is a number.
+    /// Number of classes; 0 if the target is a number.
     pub fn n_classes(&self) -> usize {
         self.class_names().len()
     }
 
-    /// The names of the classes; none where the target is a number.
+    /// Names of the classes; empty if the target is a number.
     pub fn class_names(&self) -> &[String] {
         self.schema.classes().unwrap_or_default()
     }
 
-    /// The schema that encoded the rows.
+    /// Schema that the rows were encoded with.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
@@ -109,10 +107,10 @@ impl Rows {
         hexadecimal(&hasher.finalize())
     }
 
-    /// Some rows in the order of the indices.
+    /// Returns the rows with these indices, in the order of the indices.
     ///
     /// # Errors
-    /// When an index is beyond the set, or memory is short.
+    /// When an index is out of range, or the allocation fails.
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         let (name, len) = (self.name(), self.len());
         if let Some(index) = indices.iter().find(|&&index| index >= len) {

@@ -1,4 +1,4 @@
-//! The columns of a table that a model reads, the numbers they become, and the target.
+//! The schema of a table: the columns that a model reads, their encoding, and the target.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -9,24 +9,24 @@ use crate::error::{Error, Result};
 use crate::table::csv::Table;
 use crate::table::quoted;
 
-/// Largest number of categories of a column. Each becomes an input.
+/// Maximum number of categories in a column. Each becomes an input.
 const MAX_CATEGORIES: usize = 256;
-/// Largest number of classes.
+/// Maximum number of classes.
 const MAX_CLASSES: usize = 1 << 16;
-/// Smallest number of classes; one is known without a model.
+/// Minimum number of classes. A single class needs no model.
 const MIN_CLASSES: usize = 2;
-/// Largest number of different integers that [`TargetKind::Auto`] takes for classes.
+/// Maximum number of distinct integers that [`TargetKind::Auto`] treats as classes.
 const MAX_INTEGER_CLASSES: usize = 20;
-/// Largest number of inputs of all columns.
+/// Maximum number of inputs of all columns together.
 const MAX_INPUTS: usize = 1 << 16;
-/// From here on numbers of 64 bits do not tell all integers apart.
+/// From here on, `f64` does not represent every integer.
 const EXACT: f64 = (1u64 << 53) as f64;
 
-/// The kind of a target column.
+/// Kind of a target column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
-    /// Classes where the column is text, or at most 20 different integers; else a number.
+    /// Classes if the column has text or at most 20 distinct integers; a number otherwise.
     #[default]
     Auto,
     /// Classes.
@@ -35,23 +35,23 @@ pub enum TargetKind {
     Number,
 }
 
-/// The columns of a table that a model reads, the numbers they become, and the target.
+/// The schema of a table: the columns that a model reads, their encoding, and the target.
 ///
-/// A column is numeric where more than half of its values are numbers; it is standardised by mean
-/// and standard deviation, and becomes one input. Any other column is categorical: each category
-/// becomes an input, 1 in its rows and 0 elsewhere. A column with missing values has one more
-/// input, 1 where the value is missing; the others are 0 there.
+/// A column is numeric if more than half of its values are numbers. It is standardised to mean 0 and
+/// standard deviation 1, and becomes one input. Any other column is categorical and one-hot encoded:
+/// each category becomes an input, 1 in its rows and 0 elsewhere. A column with missing values has an
+/// additional input, 1 where the value is missing; its other inputs are 0 there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Schema {
     pub(super) columns: Vec<Column>,
     pub(super) target: Target,
-    /// Columns without any value.
+    /// Names of columns without any value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<String>,
 }
 
-/// The parts of a schema, before they are checked.
+/// A deserialized schema, before it is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -67,7 +67,7 @@ struct Stored {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) coding: Coding,
-    /// Whether an input tells that the value is missing.
+    /// True if the column has an input for missing values.
     pub(super) missing: bool,
 }
 
@@ -79,11 +79,11 @@ pub(super) struct Target {
     pub(super) coding: Coding,
 }
 
-/// The coding of the cells of a column as numbers.
+/// Encoding of a column's cells as numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Coding {
-    /// A number, standardised.
+    /// A standardised number.
     Number(Scale),
     /// Categories or classes, in order.
     Categories(Vec<String>),
@@ -98,14 +98,15 @@ pub(super) struct Scale {
 }
 
 impl Schema {
-    /// The schema of a table, to predict a target column from all others but the ignored. Means and
-    /// deviations are those of the given rows (the training rows); categories and classes are those
+    /// Fits a schema that predicts the target column from all columns that are not ignored. Means and
+    /// standard deviations are those of `rows` (the training rows); categories and classes are those
     /// of the whole table.
     ///
     /// # Errors
-    /// When there is no such column or row, a value of the target is missing, a numeric column has
-    /// text, a column has more than 256 categories, the target fewer than 2 or more than 65,536
-    /// classes, or no column is left. The message names file, line and column.
+    /// When a column or row does not exist, a target is missing, a numeric column has text, a column
+    /// has more than 256 categories, the target has fewer than 2 or more than 65,536 classes, all
+    /// columns together have more than 65,536 inputs, or no column is left. The message names file,
+    /// line and column.
     pub fn fit(
         table: &Table,
         rows: &[usize],
@@ -141,7 +142,7 @@ impl Schema {
         Self { columns, target, left_out }.checked().map_err(refused)
     }
 
-    /// Number of inputs of a model.
+    /// Number of inputs of a model that reads this schema.
     pub fn inputs(&self) -> usize {
         self.columns.iter().map(Column::inputs).fold(0, usize::saturating_add)
     }
@@ -151,17 +152,17 @@ impl Schema {
         self.classes().map_or(1, <[String]>::len)
     }
 
-    /// The names of the columns that a model reads.
+    /// Names of the columns that a model reads.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.name.as_str())
     }
 
-    /// The name of the column that a model predicts.
+    /// Name of the target column.
     pub fn target(&self) -> &str {
         &self.target.name
     }
 
-    /// The classes in the order of the outputs; `None` where the target is a number.
+    /// Classes in the order of the outputs; `None` if the target is a number.
     pub fn classes(&self) -> Option<&[String]> {
         match &self.target.coding {
             Coding::Categories(classes) => Some(classes),
@@ -169,7 +170,7 @@ impl Schema {
         }
     }
 
-    /// The standard deviation of a numeric target; `None` where the target is a class.
+    /// Standard deviation of a numeric target; `None` if the target is a class.
     pub fn deviation(&self) -> Option<f32> {
         match &self.target.coding {
             Coding::Categories(_) => None,
@@ -177,8 +178,8 @@ impl Schema {
         }
     }
 
-    /// The number that a standardised output stands for. Where the target is a class, the output
-    /// itself.
+    /// Converts a standardised output back to the unit of the target. Returns the output itself if
+    /// the target is a class.
     pub fn denormalize(&self, value: f32) -> f32 {
         match &self.target.coding {
             Coding::Categories(_) => value,
@@ -186,13 +187,13 @@ impl Schema {
         }
     }
 
-    /// Notes for the user in plain text, one line each: columns that are left out.
+    /// Notes for the user, one line of plain text each: columns that are left out.
     pub fn notes(&self) -> Vec<String> {
         let note = |name: &String| format!("column {} has no value; it is left out", quoted(name));
         self.left_out.iter().map(note).collect()
     }
 
-    /// The schema, if it is one that a table can have.
+    /// Returns the schema if it is valid.
     fn checked(self) -> std::result::Result<Self, String> {
         let target = &self.target.name;
         if self.columns.is_empty() {
@@ -214,8 +215,8 @@ impl Schema {
         match self.inputs() {
             0..=MAX_INPUTS => Ok(self),
             inputs => Err(format!(
-                "its columns become {inputs} inputs, and {MAX_INPUTS} are the most; leave out the \
-                 columns with most categories (setting `ignore`)"
+                "its columns become {inputs} inputs, more than the maximum of {MAX_INPUTS}; leave out \
+                 the columns with the most categories (setting `ignore`)"
             )),
         }
     }
@@ -231,7 +232,7 @@ impl TryFrom<Stored> for Schema {
 }
 
 impl Column {
-    /// The coding of a column; `None` where it has no value at all.
+    /// Fits the encoding of a column; `None` if the column has no value.
     fn fit(table: &Table, rows: &[usize], column: usize) -> Result<Option<Self>> {
         let contents = Contents::of(table, column);
         if contents.values == 0 {
@@ -245,7 +246,7 @@ impl Column {
                 (0..table.len()).filter_map(|row| table.cell(row, column)).collect();
             if categories.len() > MAX_CATEGORIES {
                 let message = format!(
-                    "it has {} categories, and {MAX_CATEGORIES} are the most; leave it out \
+                    "it has {} categories, more than the maximum of {MAX_CATEGORIES}; leave it out \
                      (setting `ignore`)",
                     categories.len()
                 );
@@ -290,19 +291,23 @@ impl Target {
 }
 
 impl Coding {
-    /// Refuses codings that no table leads to: scales that are no numbers, too few or many names,
-    /// and repeated ones.
+    /// Checks that scales are finite and positive, and that names are distinct and of a valid number.
     fn check(&self, min: usize, max: usize) -> std::result::Result<(), String> {
         match self {
             Self::Number(Scale { mean, deviation }) => {
                 match mean.is_finite() && deviation.is_finite() && *deviation > 0.0 {
                     true => Ok(()),
-                    false => Err(format!("mean {mean} and deviation {deviation} are no scale")),
+                    false => {
+                        Err(format!("mean {mean} and deviation {deviation} are not a valid scale"))
+                    }
                 }
             }
             Self::Categories(names) => {
                 if !(min..=max).contains(&names.len()) {
-                    return Err(format!("{} categories are not {min} to {max}", names.len()));
+                    return Err(format!(
+                        "it has {} categories; the number must be from {min} to {max}",
+                        names.len()
+                    ));
                 }
                 let mut seen = HashSet::new();
                 match names.iter().find(|name| name.is_empty() || !seen.insert(*name)) {
@@ -315,8 +320,8 @@ impl Coding {
 }
 
 impl Scale {
-    /// Mean and standard deviation of the numbers in some rows. A cell anywhere in the column that
-    /// is no number is refused.
+    /// Fits mean and standard deviation to the numbers in some rows. A cell with text anywhere in the
+    /// column is an error.
     fn fit(table: &Table, rows: &[usize], column: usize, advice: &str) -> Result<Self> {
         for row in 0..table.len() {
             if table.number(row, column).is_none() && table.cell(row, column).is_some() {
@@ -326,7 +331,7 @@ impl Scale {
         let numbers = || rows.iter().filter_map(|&row| table.number(row, column));
         let count = numbers().count() as f64;
         let first = numbers().next().unwrap_or_default();
-        // Rounding gives equal numbers a deviation.
+        // Rounding errors would give equal numbers a tiny deviation.
         if numbers().all(|number| number == first) {
             return Ok(Self { mean: first, deviation: 1.0 });
         }
@@ -336,13 +341,13 @@ impl Scale {
         Ok(Self { mean, deviation })
     }
 
-    /// A number standardised; `None` where the result is beyond 32 bits.
+    /// Standardises a number; `None` if the result is not finite as `f32`.
     pub(super) fn standardize(&self, number: f64) -> Option<f32> {
         Some(((number - self.mean) / self.deviation) as f32).filter(|value| value.is_finite())
     }
 }
 
-/// Numbers of cells in a column: those with a value, and those with a number.
+/// Counts of a column's cells: those with a value, and those with a number.
 struct Contents {
     values: usize,
     numbers: usize,
@@ -357,13 +362,13 @@ impl Contents {
         }
     }
 
-    /// Whether more than half of the values are numbers.
+    /// True if more than half of the values are numbers.
     fn is_numeric(&self) -> bool {
         self.numbers > self.values - self.numbers
     }
 }
 
-/// Whether a column has integers alone, and few different ones.
+/// True if a column has only integers, and at most [`MAX_INTEGER_CLASSES`] distinct ones.
 fn has_few_integers(table: &Table, column: usize) -> bool {
     let mut seen = HashSet::new();
     (0..table.len()).all(|row| match table.number(row, column) {
@@ -375,7 +380,7 @@ fn has_few_integers(table: &Table, column: usize) -> bool {
     })
 }
 
-/// The classes of a target column: numbers by value, before text in alphabetical order.
+/// Returns the classes of a target column: numbers sorted by value, then text in alphabetical order.
 fn classes(table: &Table, column: usize, is_numeric: bool) -> Result<Vec<String>> {
     let cell = |row| {
         let text = table.cell(row, column)?;
@@ -385,41 +390,42 @@ fn classes(table: &Table, column: usize, is_numeric: bool) -> Result<Vec<String>
     let names: BTreeSet<Cow<'_, str>> = (0..table.len()).filter_map(cell).collect();
     let found = names.len();
     if found < MIN_CLASSES {
-        let message = "all rows are of one class; add rows of others, or choose another target";
+        let message =
+            "all rows are of one class; add rows of other classes, or choose another target";
         return Err(table.refused_column(column, message));
     }
     if found > MAX_CLASSES {
         let message = format!(
-            "it has {found} classes, and {MAX_CLASSES} are the most; predict it as a number, or \
-             choose another target"
+            "it has {found} classes, more than the maximum of {MAX_CLASSES}; predict it as a \
+             number, or choose another target"
         );
         return Err(table.refused_column(column, &message));
     }
     let mut names: Vec<String> = names.into_iter().map(Cow::into_owned).collect();
     if is_numeric {
-        // The sort is stable: text, which has no value, stays in its order.
+        // The sort is stable, so text keeps its alphabetical order.
         let value = |name: &String| name.parse().unwrap_or(f64::INFINITY);
         names.sort_by(|first, second| value(first).total_cmp(&value(second)));
     }
     Ok(names)
 }
 
-/// The name of a numeric class, one for all texts of the number (`1`, `1.0`, `01`). `None` where
-/// integers are too large to be told apart.
+/// Returns the name of a numeric class, equal for all spellings of the number (`1`, `1.0`, `01`).
+/// `None` for integers too large to be exact.
 pub(super) fn number_name(number: f64) -> Option<String> {
-    // The sum turns -0 into 0.
+    // The addition turns -0 into 0.
     (number.abs() < EXACT).then(|| (number + 0.0).to_string())
 }
 
-/// An error about a target that is missing.
+/// Returns the error for a missing target.
 pub(super) fn missing_target(table: &Table, row: usize, column: usize) -> Error {
     table.refused(row, column, "the target is missing; fill it in, or remove the row")
 }
 
-/// An error about text where a number belongs.
+/// Returns the error for text where a number is expected.
 pub(super) fn not_a_number(table: &Table, row: usize, column: usize, advice: &str) -> Error {
     let cell = quoted(table.cell(row, column).unwrap_or_default());
-    table.refused(row, column, &format!("{cell} is no number; {advice}"))
+    table.refused(row, column, &format!("{cell} is not a number; {advice}"))
 }
 
 #[cfg(test)]
@@ -508,8 +514,8 @@ pub(super) mod tests {
     fn what_cannot_be_learned_is_refused_with_its_place() {
         let auto = TargetKind::Auto;
         refused("x,y\n1,a\n2,\n", auto, "t.csv, line 3, column 'y': the target is missing; ");
-        refused("x,y\n1,a\n\n2,b\nq,b\n", auto, "t.csv, line 5, column 'x': 'q' is no number; ");
-        refused("x,y\n1,1.5\n2,2\n3,q\n", auto, "t.csv, line 4, column 'y': 'q' is no number; ");
+        refused("x,y\n1,a\n\n2,b\nq,b\n", auto, "t.csv, line 5, column 'x': 'q' is not a number; ");
+        refused("x,y\n1,1.5\n2,2\n3,q\n", auto, "t.csv, line 4, column 'y': 'q' is not a number; ");
         refused("x,y\n1,a\n2,a\n", auto, "t.csv, column 'y': all rows are of one class; ");
         refused("x,z\n1,a\n", auto, "t.csv: there is no column 'y'; ");
         refused("y\na\nb\n", auto, "t.csv: no column is left");
@@ -524,7 +530,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Model files store schemas, so their form must not change.
+    /// Model files store schemas, so their format must not change.
     #[test]
     fn a_schema_is_kept_as_json() {
         let schema = fit("n,c,e,y\n0.1,p,,yes\n,q,,no\n0.2,q,,no\n", TargetKind::Auto).unwrap();
@@ -548,10 +554,14 @@ pub(super) mod tests {
         let json = serde_json::to_string(&schema).unwrap();
         let changes = [
             (r#""missing":false"#, r#""missing":false,"more":1"#, "unknown field"),
-            (r#""deviation":0.5"#, r#""deviation":0.0"#, "are no scale"),
+            (r#""deviation":0.5"#, r#""deviation":0.0"#, "are not a valid scale"),
             (r#"["p","q"]"#, r#"["p","p"]"#, "'p' is empty or repeated"),
-            (r#"["p","q"]"#, "[]", "0 categories are not 1 to 256"),
-            (r#"["no","yes"]"#, r#"["no"]"#, "1 categories are not 2 to 65536"),
+            (r#"["p","q"]"#, "[]", "it has 0 categories; the number must be from 1 to 256"),
+            (
+                r#"["no","yes"]"#,
+                r#"["no"]"#,
+                "it has 1 categories; the number must be from 2 to 65536",
+            ),
             (r#""name":"c""#, r#""name":"y""#, "both named 'y'"),
         ];
         for (from, to, words) in changes {

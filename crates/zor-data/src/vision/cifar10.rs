@@ -1,8 +1,8 @@
 //! CIFAR-10 (Krizhevsky 2009): 60,000 colour photographs, 32x32, ten classes.
 //!
-//! The binary version: 10,000 records a file, each a byte for the class and three planes of 1,024
-//! bytes, red, green, blue. It is read from an unpacked folder `cifar-10-batches-bin` or from the
-//! official archive, `cifar-10-binary.tar.gz`. Source of the format:
+//! The binary version: 10,000 records per file, each a byte for the class and three planes of 1,024
+//! bytes, red, green and blue. It is read from the unpacked folder `cifar-10-batches-bin` or from the
+//! official archive `cifar-10-binary.tar.gz`. Source of the format:
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
 use std::fs;
@@ -20,7 +20,8 @@ use crate::vision::images::{ImageShape, Images};
 pub const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// The official files, five of training images and one of test images, and the SHA-256 of each.
+/// Names of the official files, five of training images and one of test images, and the SHA-256 of
+/// each.
 pub const FILES: [(&str, &str); 6] = [
     ("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
     ("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
@@ -30,10 +31,10 @@ pub const FILES: [(&str, &str); 6] = [
     ("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
 ];
 
-/// The name of the official archive.
+/// Name of the official archive.
 pub const ARCHIVE: &str = "cifar-10-binary.tar.gz";
 
-/// Where the archive is served. Not tried from where this was written.
+/// Address of the archive. Untested.
 #[cfg(feature = "download")]
 const ADDRESSES: &[&str] = &["http://www.cs.toronto.edu/~kriz"];
 
@@ -45,42 +46,42 @@ const OFFICIAL: Official = Official {
     system: None,
 };
 
-/// Size of every image.
+/// Shape of every image.
 pub const SHAPE: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
 const PLANE: usize = SHAPE.height * SHAPE.width;
 const RECORD: usize = 1 + 3 * PLANE;
-/// A file of the set has 10,000 records; one of a user's own may have more, up to this many bytes.
-/// The limit also holds for an unpacked archive.
-const LARGEST: u64 = 1 << 30;
+/// Maximum size of a file, and of an unpacked archive, in bytes. An official file has 10,000 records;
+/// other files of this format may have more.
+const MAX_BYTES: u64 = 1 << 30;
 
-/// Training and test images.
+/// Training and test images of CIFAR-10.
 #[derive(Clone, Debug)]
 pub struct Cifar10 {
-    /// 50,000 images.
+    /// Training images: 50,000.
     pub train: Images,
-    /// 10,000 images.
+    /// Test images: 10,000.
     pub test: Images,
-    /// Where they came from.
+    /// Origin of the images.
     pub source: Source,
 }
 
 impl Cifar10 {
-    /// The set from the first place that has it. Nothing is downloaded.
+    /// Loads the data set from the first location that has it. Nothing is downloaded.
     ///
     /// # Errors
-    /// When no place has it, a folder that the user named lacks a file, or a file is damaged.
+    /// When no location has it, a folder that the user named lacks a file, or a file is damaged.
     pub fn load(locations: &Locations) -> Result<Self> {
         match find(locations)? {
             Some(path) if path.is_file() => Self::from_archive(&path),
             Some(path) => Self::from_folder(&path),
             None => Err(Error::input(
-                "CIFAR-10 is not here: fetch it with 'zor data fetch cifar-10', or name the folder that has it with --data-dir \
+                "CIFAR-10 was not found: download it with 'zor data fetch cifar-10', or name its folder with --data-dir \
                  or ZOR_DATA_DIR",
             )),
         }
     }
 
-    /// The set from a folder with the six files.
+    /// Loads the data set from a folder with the six files.
     ///
     /// # Errors
     /// When a file is missing or damaged.
@@ -90,7 +91,7 @@ impl Cifar10 {
             let path = OFFICIAL.path(folder, name)?;
             let refused = |error| Error::file_system(&path, "read it", &error);
             let length = fs::metadata(&path).map_err(refused)?.len();
-            if length > LARGEST {
+            if length > MAX_BYTES {
                 return Err(Error::in_file(
                     &path,
                     format!("it has {length} bytes; a file of CIFAR-10 has 30,730,000"),
@@ -101,7 +102,7 @@ impl Cifar10 {
         Self::from_parts(parts, Source::Folder(folder.to_path_buf()))
     }
 
-    /// The set from the official archive.
+    /// Loads the data set from the official archive.
     ///
     /// # Errors
     /// When the archive is damaged or lacks a file.
@@ -112,11 +113,10 @@ impl Cifar10 {
         Self::from_parts(named.collect(), Source::Folder(path.to_path_buf()))
     }
 
-    /// Downloads the set to the cache if it is not there, checks and unpacks it, and returns the
-    /// folder.
+    /// Downloads the data set if it is missing, verifies and unpacks it, and returns its folder.
     ///
     /// # Errors
-    /// When a download fails from every address, or the file system refuses.
+    /// When a download fails from every address, or a file cannot be written.
     #[cfg(feature = "download")]
     pub fn fetch(locations: &Locations) -> Result<PathBuf> {
         Self::fetch_from(ADDRESSES, locations.to_fetch_to()?, &FILES)
@@ -135,8 +135,9 @@ impl Cifar10 {
             let members = members(archive)?;
             for ((name, bytes), (_, digest)) in members.iter().zip(files) {
                 if digest_of(bytes).ok().as_deref() != Some(*digest) {
-                    let message =
-                        format!("its {name} is not the official one; delete it and fetch it again");
+                    let message = format!(
+                        "its {name} is not the official one; delete the archive and download it again"
+                    );
                     return Err(Error::in_file(archive, message));
                 }
             }
@@ -179,10 +180,10 @@ impl Cifar10 {
     }
 }
 
-/// The folder or archive that has the set, if one is there.
+/// Returns the folder or archive that has the data set, if there is one.
 ///
 /// # Errors
-/// When a folder that the user named has neither, or a fetched file is not the official one.
+/// When a folder that the user named has neither, or a downloaded file is not the official one.
 pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
     let archives = [&locations.data_dir, &locations.variable].into_iter().flatten();
     let archive = archives.take(1).map(|base| base.join(ARCHIVE)).find(|path| path.is_file());
@@ -193,17 +194,18 @@ pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Parses the bytes of a file: images, the channels of a pixel together, and their classes.
+/// Parses the contents of a file. Returns the images, `[images, height, width, channels]`, and their
+/// labels.
 ///
 /// # Errors
-/// Says what is wrong and where.
+/// When they are not valid. The message is the reason and the record.
 pub fn parse(bytes: &[u8]) -> std::result::Result<(Vec<u8>, Vec<u8>), String> {
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     records(bytes, &mut images, &mut labels)?;
     Ok((images, labels))
 }
 
-/// Appends a file's images, the channels of a pixel together, and its classes.
+/// Parses the contents of a file, and appends its images and labels.
 fn records(
     bytes: &[u8],
     images: &mut Vec<u8>,
@@ -211,7 +213,7 @@ fn records(
 ) -> std::result::Result<(), String> {
     if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
         return Err(format!(
-            "its {} bytes are not whole records of {RECORD}; it is cut short, or of another data set",
+            "its {} bytes are not a multiple of the record size {RECORD}; it is cut short, or of another data set",
             bytes.len()
         ));
     }
@@ -232,14 +234,14 @@ fn records(
     Ok(())
 }
 
-/// The six files inside an archive, in the order of [`FILES`].
+/// Unpacks the six files of an archive, in the order of [`FILES`].
 fn members(archive: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let damaged = |error: std::io::Error| {
-        Error::in_file(archive, format!("it is damaged or cut short: {error}; fetch it again"))
+        Error::in_file(archive, format!("it is damaged or cut short: {error}; download it again"))
     };
     let file = file::open(archive)?;
-    // Bounds everything that is unpacked, long file names included.
-    let unpacked = GzDecoder::new(BufReader::new(file)).take(LARGEST);
+    // Limits everything that is unpacked, including long file names.
+    let unpacked = GzDecoder::new(BufReader::new(file)).take(MAX_BYTES);
     let mut tar = tar::Archive::new(unpacked);
     let mut found: Vec<(usize, Vec<u8>)> = Vec::new();
     for entry in tar.entries().map_err(damaged)? {
@@ -270,7 +272,7 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    /// Two records a file; the first pixel of record `n` is (n, 100 + n, 200 + n).
+    /// Two records per file; the first pixel of record `n` is (n, 100 + n, 200 + n).
     fn file(index: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         for n in [2 * index, 2 * index + 1] {
@@ -296,7 +298,7 @@ mod tests {
     fn archive(files: &[usize]) -> Vec<u8> {
         let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let mut tar = tar::Builder::new(gzip);
-        // Not in order, and with a file beside them, as in the official one.
+        // Not in order, and with another file, as in the official archive.
         for &index in files.iter().rev() {
             let bytes = file(index);
             let mut header = tar::Header::new_gnu();
@@ -345,7 +347,7 @@ mod tests {
         let folder = Cifar10::fetch_from(&[&address], base.path(), &files).unwrap();
         check(&Cifar10::from_folder(&folder).unwrap());
         assert_eq!(visible(base.path()), 1, "the archive is still there");
-        // What is there already is not fetched again.
+        // A data set that is already there is not downloaded again.
         Cifar10::fetch_from(&[], base.path(), &files).unwrap();
 
         files[3].1 = FILES[3].1;

@@ -1,9 +1,8 @@
-//! Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 70,000 photographs of clothing, 28x28, ten
+//! Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 70,000 grey photographs of clothing, 28x28, ten
 //! classes.
 //!
-//! It is looked for in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and
-//! where Debian's package puts it; it can be fetched; and without all of these there is a sample
-//! inside this crate.
+//! It is searched in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and in the
+//! folder of Debian's package. It can be downloaded; otherwise the sample inside this crate is used.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +27,7 @@ pub const CLASSES: [&str; 10] = [
     "ankle boot",
 ];
 
-/// The official files, and the SHA-256 of what is in them once decompressed.
+/// Names of the official files, and the SHA-256 of their decompressed contents.
 pub const FILES: [(&str, &str); 4] = [
     ("train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
     ("train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
@@ -36,14 +35,14 @@ pub const FILES: [(&str, &str); 4] = [
     ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 ];
 
-/// Where the files are served, the official address first. The mirror has not been tried from where
-/// this was written.
+/// Addresses of the files, the official one first. The second, a mirror, is untested.
 #[cfg(feature = "download")]
 const ADDRESSES: &[&str] = &[
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
     "http://fashion-mnist.s3.amazonaws.com",
 ];
 
+/// Folder of Debian's package `dataset-fashion-mnist`.
 const DEBIAN: &str = "/usr/share/datasets/fashion-mnist";
 
 const OFFICIAL: Official = Official {
@@ -57,19 +56,19 @@ const OFFICIAL: Official = Official {
 static SAMPLE_IMAGES: &[u8] = include_bytes!("../../sample/train-images-idx3-ubyte.gz");
 static SAMPLE_LABELS: &[u8] = include_bytes!("../../sample/train-labels-idx1-ubyte.gz");
 
-/// Training and test images.
+/// Training and test images of Fashion-MNIST.
 #[derive(Clone, Debug)]
 pub struct FashionMnist {
-    /// 60,000 images, or the first 3,000 of them.
+    /// Training images: 60,000, or the first 3,000 of them in the sample.
     pub train: Images,
-    /// 10,000 images; the sample has none.
+    /// Test images: 10,000; `None` in the sample.
     pub test: Option<Images>,
-    /// Where they came from.
+    /// Origin of the images.
     pub source: Source,
 }
 
 impl FashionMnist {
-    /// The whole set from the first folder that has it, or the sample if none has. Nothing is
+    /// Loads the whole data set from the first folder that has it, or else the sample. Nothing is
     /// downloaded.
     ///
     /// # Errors
@@ -81,7 +80,7 @@ impl FashionMnist {
         }
     }
 
-    /// The set from a folder with the four IDX files, gzipped or not.
+    /// Loads the data set from a folder with the four IDX files, gzipped or not.
     ///
     /// # Errors
     /// When a file is missing or damaged.
@@ -98,10 +97,10 @@ impl FashionMnist {
         })
     }
 
-    /// The first 3,000 training images, which are inside this crate.
+    /// Loads the sample inside this crate: the first 3,000 training images.
     ///
     /// # Errors
-    /// None unless the crate was built from damaged files.
+    /// Only if the crate was built from damaged files.
     pub fn sample() -> Result<Self> {
         let damaged = |message| Error::input(format!("the sample inside zor-data: {message}"));
         let (_, shape, images) = idx::images(SAMPLE_IMAGES).map_err(damaged)?;
@@ -111,10 +110,10 @@ impl FashionMnist {
         Ok(Self { train: train.with_class_names(CLASSES), test: None, source: Source::Sample })
     }
 
-    /// Downloads what is missing to the cache, checks it, and returns the folder.
+    /// Downloads the missing files, verifies all of them, and returns their folder.
     ///
     /// # Errors
-    /// When a download fails from every address, or the file system refuses.
+    /// When a download fails from every address, or a file cannot be written.
     #[cfg(feature = "download")]
     pub fn fetch(locations: &Locations) -> Result<PathBuf> {
         let folder = locations.to_fetch_to()?.join(OFFICIAL.folder);
@@ -131,10 +130,10 @@ impl FashionMnist {
     }
 }
 
-/// The folder that has the set, if one has.
+/// Returns the folder that has the data set, if there is one.
 ///
 /// # Errors
-/// When a folder that the user named lacks a file, or a fetched file is not the official one.
+/// When a folder that the user named lacks a file, or a downloaded file is not the official one.
 pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
     locations.find(&OFFICIAL)
 }
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn without_any_folder_the_sample_is_loaded() {
-        // Where Debian's package is installed, the set is found there instead.
+        // If Debian's package is installed, the data set is found there instead.
         if !Path::new(DEBIAN).is_dir() {
             assert_eq!(FashionMnist::load(&nowhere()).unwrap().source, Source::Sample);
         }
@@ -200,7 +199,7 @@ mod tests {
                 Locations { data_dir: Some(folder.path().to_path_buf()), ..Locations::default() };
             let loaded = FashionMnist::load(&locations).unwrap();
             assert_eq!(loaded.test.map(|test| test.len()), Some(3000));
-            // The same files in the cache are not the official ones.
+            // In the cache, files must be the official ones.
             let cached =
                 Locations { cache: Some(folder.path().to_path_buf()), ..Locations::default() };
             let message = FashionMnist::load(&cached).unwrap_err().to_string();

@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, memory, shown};
-use crate::vision::images::{ImageShape, Images, MOST_CLASSES};
+use crate::vision::images::{ImageShape, Images, MAX_CLASSES};
 use crate::vision::picture::Picture;
 use crate::vision::reading::Reading;
 
-/// Names that end like this are images.
+/// Extensions of image files.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
-/// Leavings of archives and operating systems, in lower case.
+/// Metadata files and folders of archives and operating systems, in lower case.
 const LEAVINGS: [&str; 8] = [
     "__macosx",
     "@eadir",
@@ -23,24 +23,25 @@ const LEAVINGS: [&str; 8] = [
     "desktop.ini",
 ];
 
-/// Reads all PNG, JPEG and WebP files of a folder in the order of their names, or, where it has
-/// folders instead, those of each as a class of its own. Hidden files and known leavings of
-/// archives and operating systems are skipped. Files with other endings, links to an enclosing
-/// folder and folders without images are skipped too, and [`Images::notes`] reports them.
+/// Reads all PNG, JPEG and WebP files of a folder, sorted by name. If it has folders instead, each is
+/// a class, and its name is that of the class. Hidden files and metadata of archives and operating
+/// systems are skipped. Files with other extensions, links to an enclosing folder and folders without
+/// images are skipped too, and listed in [`Images::notes`].
 ///
 /// # Errors
-/// When there are none, one cannot be read ([`Picture::read`] says what can), they differ in size
-/// or in whether they have colour, or some lie deeper than the folders of classes. The message
-/// names the file.
+/// When there are no images, one cannot be read (see [`Picture::read`]), some are grey and others in
+/// colour, their sizes differ, or some are in folders below those of the classes. The message names
+/// the file.
 pub fn read(folder: &Path) -> Result<Images> {
     read_with(folder, &Reading::default())
 }
 
-/// Reads a folder like [`read`], with pictures resized and cropped, and damaged ones skipped.
+/// Reads a folder like [`read`]; resizes and crops the pictures, and skips damaged ones if `reading`
+/// asks for it.
 ///
 /// # Errors
-/// Those of [`read`] and [`Reading::apply`]; with [`Reading::skip_damaged`], damaged pictures only
-/// when there are no others.
+/// Those of [`read`] and [`Reading::apply`]. With [`Reading::skip_damaged`], damaged pictures are an
+/// error only if there are no others.
 pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
     let mut passed = Passed::default();
     let top = list(folder, &mut passed)?;
@@ -53,7 +54,7 @@ pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
                     return Err(Error::in_file(
                         &nested,
                         format!(
-                            "its images, such as {}, would be skipped: the images of a class lie directly in its folder; move them \
+                            "its images, such as {}, would be skipped: the images of a class must be directly in its folder; move them \
                              to {class}, or name {class} if its folders are the classes",
                             shown(&image),
                             class = shown(&class)
@@ -84,13 +85,10 @@ pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
         }
         groups.push(top.images);
     }
-    if groups.len() > MOST_CLASSES {
+    if groups.len() > MAX_CLASSES {
         return Err(Error::in_file(
             folder,
-            format!(
-                "its {} folders are too many; there are at most {MOST_CLASSES} classes",
-                groups.len()
-            ),
+            format!("it has {} folders; the maximum is {MAX_CLASSES} classes", groups.len()),
         ));
     }
     let names = names(folder, &classes, &mut passed)?;
@@ -123,7 +121,7 @@ pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
                 return Err(Error::in_file(
                     path,
                     format!(
-                        "it is {}, {} is {}; all images of a set are alike: resize or convert them",
+                        "it is {}, {} is {}; all images must have the same size and colour: resize or convert them",
                         said(picture.shape()),
                         shown(name),
                         said(shape)
@@ -140,7 +138,7 @@ pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
     let Some((shape, _)) = first else {
         let message = match damaged.said() {
             Some(damaged) => {
-                format!("there is nothing in it but {damaged}; fetch or copy the files again")
+                format!("it has only {damaged}; download or copy the files again")
             }
             None => "there are no PNG, JPEG or WebP files in it".to_owned(),
         };
@@ -151,7 +149,7 @@ pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
     Ok(set.with_class_names(names).with_notes(notes))
 }
 
-/// The names of class folders.
+/// Returns the names of class folders.
 fn names(folder: &Path, classes: &[PathBuf], passed: &mut Passed) -> Result<Vec<String>> {
     let name =
         |class: &PathBuf| class.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -183,9 +181,9 @@ struct Passed {
     empty: Vec<PathBuf>,
     /// Links to an enclosing folder.
     loops: Vec<PathBuf>,
-    /// Files with other endings.
+    /// Files with other extensions.
     others: Vec<PathBuf>,
-    /// Pairs of class names that differ in case alone; they are not skipped.
+    /// Pairs of class names that differ only in case; these are not skipped.
     cases: Vec<(String, String)>,
 }
 
@@ -204,11 +202,11 @@ impl Passed {
             [] => None,
             [path] => Some(format!("skipped {}, a {one}", shown(path))),
             [path, ..] => {
-                Some(format!("skipped {} {many}, {} the first", paths.len(), shown(path)))
+                Some(format!("skipped {} {many}; the first is {}", paths.len(), shown(path)))
             }
         };
         let cases = self.cases.iter().map(|(one, other)| {
-            format!("the classes '{}' and '{}' differ in case alone", shown(one), shown(other))
+            format!("the classes '{}' and '{}' differ only in case", shown(one), shown(other))
         });
         kinds.into_iter().filter_map(said).chain(cases).collect()
     }
@@ -218,9 +216,9 @@ impl Passed {
 #[derive(Debug, Default)]
 struct Damaged {
     count: usize,
-    /// The first of them, and its reason.
+    /// The first of them, and what is wrong with it.
     first: Option<(PathBuf, String)>,
-    /// Classes without any other pictures.
+    /// Classes that have only damaged pictures.
     classes: Vec<String>,
 }
 
@@ -230,13 +228,13 @@ impl Damaged {
         self.first.get_or_insert_with(|| (path.to_path_buf(), reason));
     }
 
-    /// The pictures in words, if there are any.
+    /// Describes the pictures for a message, if there are any.
     fn said(&self) -> Option<String> {
         let (path, reason) = self.first.as_ref()?;
         let path = shown(path);
         Some(match self.count {
             1 => format!("1 damaged picture, {path} ({reason})"),
-            count => format!("{count} damaged pictures, {path} the first ({reason})"),
+            count => format!("{count} damaged pictures; the first is {path} ({reason})"),
         })
     }
 
@@ -245,18 +243,18 @@ impl Damaged {
         let classes = self
             .classes
             .iter()
-            .map(|class| format!("the class '{}' has no pictures but damaged ones", shown(class)));
+            .map(|class| format!("the class '{}' has only damaged pictures", shown(class)));
         skipped.into_iter().chain(classes).collect()
     }
 }
 
-/// Images and folders inside a folder, by name.
+/// Images and folders inside a folder, sorted by name.
 struct Listing {
     images: Vec<PathBuf>,
     folders: Vec<PathBuf>,
 }
 
-/// Contents of a folder without hidden files and leavings, sorted by name.
+/// Lists a folder without hidden files and metadata, sorted by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let refused = |error: &std::io::Error| match error.kind() {
         ErrorKind::NotFound => Error::in_file(folder, "there is no such folder"),
@@ -292,7 +290,7 @@ fn list(folder: &Path, passed: &mut Passed) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Whether a path is a link to its own folder or to an enclosing one.
+/// True if a path is a link to its own folder or to an enclosing one.
 fn leads_back(path: &Path, folder: &Path) -> bool {
     path.is_symlink()
         && fs::canonicalize(path)
@@ -305,8 +303,7 @@ fn is_image(path: &Path) -> bool {
         .is_some_and(|ending| ENDINGS.iter().any(|image| ending.eq_ignore_ascii_case(image)))
 }
 
-/// An image anywhere below a folder. Links inside it are not followed, because they may form a
-/// loop.
+/// Returns an image anywhere below a folder. Links are not followed, because they may form a loop.
 fn first_image(folder: &Path) -> Result<Option<PathBuf>> {
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -378,7 +375,7 @@ mod tests {
         GrayImage::from_pixel(4, 4, Luma([1])).save(path.join("b.png")).unwrap();
         refused(path, &["b.png", "grey", "colour"]);
         fs::write(path.join("b.png"), "no image").unwrap();
-        refused(path, &["b.png", "no PNG"]);
+        refused(path, &["b.png", "not a PNG"]);
         fs::remove_file(path.join("b.png")).unwrap();
         colour(path, "class/c.png", 4, 1);
         refused(path, &["both images and folders"]);
@@ -432,7 +429,7 @@ mod tests {
         refused(path, &["cat/2023: ", "move them to"]);
         fs::remove_file(path.join("cat/2023/may/0.png")).unwrap();
         assert_eq!(read(path).unwrap().len(), 2);
-        // An empty folder beside images is allowed.
+        // An empty folder next to images is allowed.
         colour(path, "ape/empty/0.png", 4, 1);
         refused(&path.join("ape"), &["both images and folders", "empty"]);
         fs::remove_file(path.join("ape/empty/0.png")).unwrap();
@@ -448,9 +445,9 @@ mod tests {
             let image = RgbImage::from_pixel(2, 2, Rgb([1; 3]));
             image.save_with_format(path.join(name), image::ImageFormat::Png).unwrap();
         }
-        // Some file systems ignore case.
+        // Some file systems are not case-sensitive.
         if read(path).unwrap().n_classes() == 3 {
-            assert_eq!(notes(path), "the classes 'Cat' and 'cat' differ in case alone");
+            assert_eq!(notes(path), "the classes 'Cat' and 'cat' differ only in case");
         }
         assert!(read(path).unwrap().class_names().contains(&"a\tb".to_owned()));
         fs::write(path.join("a\tb/0.png"), "").unwrap();
@@ -525,18 +522,21 @@ mod tests {
         assert_eq!(set.digest(), whole.digest());
         let note = &set.notes()[0];
         assert!(note.starts_with("skipped 1 damaged picture, "), "{note}");
-        assert!(note.ends_with("0.png (it is empty; fetch or copy it again)"), "{note}");
+        assert!(note.ends_with("0.png (it is empty; download or copy it again)"), "{note}");
         fs::write(path.join("ape/2.png"), &bytes[..bytes.len() - 20]).unwrap();
         fs::write(path.join("cat/1.png"), "GIF89a").unwrap();
         let set = read_with(path, &reading).unwrap();
         assert_eq!((set.labels(), set.n_classes()), (&[0][..], 2));
         let notes = set.notes();
-        assert!(notes[0].starts_with("skipped 3 damaged pictures, "), "{notes:?}");
-        assert!(notes[0].contains("0.png the first (it is empty"), "{notes:?}");
-        assert_eq!(notes[1], "the class 'cat' has no pictures but damaged ones");
+        assert!(notes[0].starts_with("skipped 3 damaged pictures; "), "{notes:?}");
+        assert!(
+            notes[0].contains("; the first is ") && notes[0].contains("0.png (it is empty"),
+            "{notes:?}"
+        );
+        assert_eq!(notes[1], "the class 'cat' has only damaged pictures");
         fs::write(path.join("ape/1.png"), "").unwrap();
         let message = read_with(path, &reading).unwrap_err().to_string();
-        assert!(message.contains("nothing in it but 4 damaged pictures, "), "{message}");
+        assert!(message.contains("it has only 4 damaged pictures; "), "{message}");
     }
 
     #[cfg(unix)]
@@ -564,7 +564,7 @@ mod tests {
         let path = folder.path();
         for name in [b"a\xfe", b"a\xff"] {
             let class = path.join(OsStr::from_bytes(name));
-            // Not all file systems have such names.
+            // Not all file systems allow names that are not UTF-8.
             if fs::create_dir(&class).is_err() {
                 return;
             }

@@ -1,7 +1,8 @@
-//! The IDX format of MNIST and its relatives, gzipped or not.
+//! The IDX format of MNIST and similar data sets, gzipped or not.
 //!
-//! Big-endian: magic `0x00000803` (images) or `0x00000801` (labels), the count, for images rows and
-//! columns, then one byte a value. Source: <http://yann.lecun.com/exdb/mnist/>.
+//! Big-endian: the magic number `0x00000803` (images) or `0x00000801` (labels), the count, for images
+//! the numbers of rows and columns, then one byte per value. Source:
+//! <http://yann.lecun.com/exdb/mnist/>.
 
 use std::io::Read;
 use std::path::Path;
@@ -15,14 +16,15 @@ use crate::vision::images::{ImageShape, Images};
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// deflate's highest ratio: a header cannot promise more than this many times the file.
-const LARGEST_RATIO: usize = 1032;
-/// Contents above this many bytes may expand by at most [`IMAGES_RATIO`]; real images compress far
-/// less.
+/// Highest compression ratio of deflate. Contents are at most this multiple of the file.
+const MAX_RATIO: usize = 1032;
+/// Contents above this number of bytes may be compressed by at most [`IMAGES_RATIO`].
 const FREE: usize = 1 << 30;
+/// Maximum compression ratio of large files; real images compress far less.
 const IMAGES_RATIO: usize = 64;
 
-/// Reads a file of images: their number, and their values one after another.
+/// Reads a file of images. Returns their number, their shape, and their values,
+/// `[images, height, width]`.
 ///
 /// # Errors
 /// When the file is missing, damaged, or not a file of images. The message names it.
@@ -38,16 +40,16 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
     labels(&file::read(path)?).map_err(|message| Error::in_file(path, message))
 }
 
-/// Reads images with their labels as a set of `n_classes`.
+/// Reads a file of images and one of labels as a data set of `n_classes` classes.
 ///
 /// # Errors
-/// When a file is missing or damaged, or the two do not belong together.
+/// When a file is missing or damaged, or the numbers of images and labels differ.
 pub fn read_dataset(name: &str, images: &Path, labels: &Path, n_classes: usize) -> Result<Images> {
     let (count, shape, values) = read_images(images)?;
     let classes = read_labels(labels)?;
     if classes.len() != count {
         return Err(Error::input(format!(
-            "{} has {count} images, {} has {} labels; they do not belong together",
+            "{} has {count} images, {} has {} labels; the files do not match",
             shown(images),
             shown(labels),
             classes.len()
@@ -57,10 +59,10 @@ pub fn read_dataset(name: &str, images: &Path, labels: &Path, n_classes: usize) 
         .map_err(|error| Error::in_file(labels, error))
 }
 
-/// Parses the bytes of a file of images.
+/// Parses the contents of a file of images. Returns the same as [`read_images`].
 ///
 /// # Errors
-/// Says what is wrong and where.
+/// When they are not valid. The message is the reason and the position.
 pub fn images(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, Vec<u8>), String> {
     let (mut body, limit) = open(bytes);
     let header = header::<16>(&mut *body)?;
@@ -69,34 +71,35 @@ pub fn images(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, Vec<u8>),
     let size = count.checked_mul(height).and_then(|size| size.checked_mul(width));
     let size = size.filter(|&size| size <= limit).ok_or_else(|| {
         format!(
-            "its header promises {count} images of {height}x{width}, more than the file can hold"
+            "its header declares {count} images of {height}x{width}, more than the file can contain"
         )
     })?;
     if count > 0 && height * width == 0 {
-        return Err(format!("its header promises images of {height}x{width}"));
+        return Err(format!("its header declares images of {height}x{width}"));
     }
     Ok((count, ImageShape { height, width, channels: 1 }, values(&mut *body, size, 16)?))
 }
 
-/// Parses the bytes of a file of labels.
+/// Parses the contents of a file of labels.
 ///
 /// # Errors
-/// Says what is wrong and where.
+/// When they are not valid. The message is the reason and the position.
 pub fn labels(bytes: &[u8]) -> std::result::Result<Vec<u8>, String> {
     let (mut body, limit) = open(bytes);
     let header = header::<8>(&mut *body)?;
     check_magic(word(&header, 0), LABELS, "labels")?;
     let count = word(&header, 4) as usize;
     if count > limit {
-        return Err(format!("its header promises {count} labels, more than the file can hold"));
+        return Err(format!("its header declares {count} labels, more than the file can contain"));
     }
     values(&mut *body, count, 8)
 }
 
-/// Decompresses if need be; with it the most bytes that can come out.
+/// Opens the contents of a file, decompressed if it is gzipped. Returns the reader and the maximum
+/// number of bytes.
 pub(crate) fn open(bytes: &[u8]) -> (Box<dyn Read + '_>, usize) {
     if bytes.starts_with(&GZIP) {
-        let least = bytes.len().saturating_mul(LARGEST_RATIO).min(FREE);
+        let least = bytes.len().saturating_mul(MAX_RATIO).min(FREE);
         let limit = bytes.len().saturating_mul(IMAGES_RATIO).max(least);
         (Box::new(MultiGzDecoder::new(bytes)), limit)
     } else {
@@ -118,7 +121,7 @@ fn check_magic(found: u32, expected: u32, what: &str) -> std::result::Result<(),
         Ok(())
     } else {
         Err(format!(
-            "its first bytes are {found:#010x}, a file of {what} begins with {expected:#010x}"
+            "its first bytes are {found:#010x}, but a file of {what} starts with {expected:#010x}"
         ))
     }
 }
@@ -127,19 +130,19 @@ fn word(header: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
 }
 
-/// Exactly `size` values and then the end.
+/// Reads exactly `size` values up to the end of the file.
 fn values(body: &mut dyn Read, size: usize, offset: usize) -> std::result::Result<Vec<u8>, String> {
     let mut values = memory(size)?;
     let damaged = |error| format!("its gzip data is damaged or cut short: {error}");
     body.take(size as u64).read_to_end(&mut values).map_err(damaged)?;
     if values.len() < size {
         let found = offset + values.len();
-        return Err(format!("it ends at byte {found} of {}; fetch it again", offset + size));
+        return Err(format!("it ends at byte {found} of {}; download it again", offset + size));
     }
-    // Reading on detects surplus bytes and checks gzip's checksum.
+    // One more read detects excess bytes and verifies the checksum of gzip.
     if body.read(&mut [0]).map_err(damaged)? > 0 {
         return Err(format!(
-            "it has more bytes after byte {}, where its header says that it ends",
+            "it has more bytes after byte {}, the end according to its header",
             offset + size
         ));
     }
@@ -204,13 +207,16 @@ mod tests {
 
     #[test]
     fn a_header_cannot_promise_more_than_the_file_can_hold() {
-        refused(&file(IMAGES, &[u32::MAX, u32::MAX, u32::MAX], 4), "more than the file can hold");
-        refused(&zipped(&file(IMAGES, &[1 << 20, 1 << 6, 1], 4)), "more than the file can hold");
+        refused(
+            &file(IMAGES, &[u32::MAX, u32::MAX, u32::MAX], 4),
+            "more than the file can contain",
+        );
+        refused(&zipped(&file(IMAGES, &[1 << 20, 1 << 6, 1], 4)), "more than the file can contain");
         assert!(labels(&file(LABELS, &[u32::MAX], 4)).is_err());
-        // 2 MB of zeros would be 2 GB of images.
+        // 2 MB of zeros that declare 2 GB of images.
         let bomb =
             [zipped(&file(IMAGES, &[2 << 10, 1 << 10, 1 << 10], 0)), vec![0; 2 << 20]].concat();
-        refused(&bomb, "more than the file can hold");
+        refused(&bomb, "more than the file can contain");
     }
 
     #[test]

@@ -10,35 +10,35 @@ use crate::error::{Error, Result, memory, shown};
 use crate::examples::{Batch, Draw, Examples};
 use crate::hexadecimal::hexadecimal;
 
-/// Size of an image; pixels lie row by row, the channels of a pixel together.
+/// Shape of an image. Values are stored row by row, with the channels of a pixel together (HWC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageShape {
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// Values per pixel.
+    /// Values per pixel: 1 for grey, 3 for RGB.
     pub channels: usize,
 }
 
 impl ImageShape {
-    /// Values in an image; saturates at `usize::MAX`.
+    /// Number of values in an image; saturates at `usize::MAX`.
     pub fn len(&self) -> usize {
         self.height.saturating_mul(self.width).saturating_mul(self.channels)
     }
 
-    /// Whether an image has no values.
+    /// True if an image has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// A label is a byte.
-pub(crate) const MOST_CLASSES: usize = 256;
-/// Largest number of names that a message lists.
-const MOST_NAMES: usize = 12;
+/// Maximum number of classes: a label is a byte.
+pub(crate) const MAX_CLASSES: usize = 256;
+/// Maximum number of names that a message lists.
+const MAX_NAMES: usize = 12;
 
-/// Images of one size, 8 bits a value, with a class for each.
+/// A data set of images of one shape, 8 bits per value, with a label for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     name: String,
@@ -51,23 +51,23 @@ pub struct Images {
     notes: Arc<[String]>,
 }
 
-/// Differences between the classes of a set and those of a model.
+/// Differences between the classes of a data set and those of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassMatch {
-    /// Classes of the model without images in the set.
+    /// Classes of the model without images in the data set.
     pub missing: Vec<String>,
-    /// Classes of the set that the model does not know.
+    /// Classes of the data set that the model does not have.
     pub unknown: Vec<String>,
-    /// Number of images of unknown classes, which are left out.
+    /// Number of images of these unknown classes, which are left out.
     pub left_out: usize,
 }
 
 impl Images {
-    /// A set of `labels.len()` images that lie one after another.
+    /// Data set from the values of `labels.len()` images, `[len, height, width, channels]`.
     ///
     /// # Errors
-    /// When the sizes do not fit or overflow, a label is not below `n_classes`, or `n_classes` is
-    /// not 1 to 256.
+    /// When the sizes do not fit or overflow, a label is not less than `n_classes`, or `n_classes` is
+    /// not from 1 to 256.
     pub fn new(
         name: impl Into<String>,
         shape: ImageShape,
@@ -79,16 +79,16 @@ impl Images {
         if shape.is_empty() {
             return Err(Error::input(format!("{name}: images of {shape:?} have no pixels")));
         }
-        // The size of an allocation is an `isize`; this also refuses a saturated product.
+        // An allocation is at most `isize::MAX` bytes; this also rejects a saturated product.
         if isize::try_from(shape.len()).is_err() {
             return Err(Error::input(format!(
-                "{name}: images of {}x{}x{} values are larger than all memory",
+                "{name}: images of {}x{}x{} values are too large for any memory",
                 shape.height, shape.width, shape.channels
             )));
         }
-        if n_classes == 0 || n_classes > MOST_CLASSES {
+        if n_classes == 0 || n_classes > MAX_CLASSES {
             return Err(Error::input(format!(
-                "{name}: {n_classes} classes are asked for; a set has 1 to {MOST_CLASSES}"
+                "{name}: the number of classes is {n_classes}; it must be from 1 to {MAX_CLASSES}"
             )));
         }
         if Some(images.len()) != labels.len().checked_mul(shape.len()) {
@@ -111,9 +111,9 @@ impl Images {
         Ok(Self { name, shape, images, labels, n_classes, class_names, labelled, notes })
     }
 
-    /// With names for its classes, in their order; without them they are called by their numbers.
-    /// Names beyond the last class are dropped. A repeated name gets the number of its class
-    /// appended, so that all names differ.
+    /// Sets the names of the classes, in the order of the labels. A class without a name is named by
+    /// its label. Names beyond the last class are dropped. A repeated name gets its label appended, so
+    /// that all names differ.
     #[must_use]
     pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
@@ -129,19 +129,19 @@ impl Images {
         self
     }
 
-    /// With notes for the user in plain text, one line each, such as a list of skipped files.
+    /// Sets the notes for the user, one line of plain text each, such as skipped files.
     #[must_use]
     pub fn with_notes(mut self, notes: Vec<String>) -> Self {
         self.notes = notes.into();
         self
     }
 
-    /// The set's name, for messages.
+    /// Name of the data set, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Size of its images.
+    /// Shape of the images.
     pub fn shape(&self) -> ImageShape {
         self.shape
     }
@@ -151,30 +151,29 @@ impl Images {
         self.n_classes
     }
 
-    /// The names of its classes, as many as there are classes.
+    /// Names of the classes, one for each class.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
     }
 
-    /// Whether the images are labelled: the classes have names, or there are several. A flat folder
-    /// or an array of images has one class without a name.
+    /// True if the images are labelled: there are several classes, or they have names. A flat folder or
+    /// an array of images has one class without a name.
     pub fn has_labels(&self) -> bool {
         self.labelled
     }
 
-    /// Notes for the user in plain text, one line each: files and folders that reading the set
-    /// skipped.
+    /// Notes for the user, one line of plain text each: files and folders that were skipped.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The images whose class names are in `names` (the classes of a model), relabelled to the
-    /// order of `names`. Images of other classes are left out; the second value reports the
+    /// Selects the images whose class names are in `names` (the classes of a model), and relabels them
+    /// to the order of `names`. Images of other classes are left out; the second value lists the
     /// differences.
     ///
     /// # Errors
-    /// When the set has no labels, no image is of one of the classes, or there are more than 256 of
-    /// these.
+    /// When the images have no labels, none of them is of one of the classes, or `names` has more than
+    /// 256 entries.
     pub fn with_classes_of(&self, names: &[String]) -> Result<(Self, ClassMatch)> {
         if !self.labelled {
             return Err(Error::input(format!(
@@ -183,9 +182,9 @@ impl Images {
                 listed(names)
             )));
         }
-        if names.len() > MOST_CLASSES {
+        if names.len() > MAX_CLASSES {
             return Err(Error::input(format!(
-                "{} classes are too many; there are at most {MOST_CLASSES}",
+                "{} classes are too many; the maximum is {MAX_CLASSES}",
                 names.len()
             )));
         }
@@ -226,33 +225,39 @@ impl Images {
         self.labels.len()
     }
 
-    /// Whether there are no images.
+    /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The values of an image. Panics when there is no such image.
+    /// Values of an image, `[height, width, channels]`.
+    ///
+    /// # Panics
+    /// When there is no such image.
     pub fn image(&self, index: usize) -> &[u8] {
         assert!(index < self.len(), "there is no image {index}; there are {}", self.len());
         &self.images[index * self.shape.len()..][..self.shape.len()]
     }
 
-    /// The class of an image. Panics when there is no such image.
+    /// Label of an image.
+    ///
+    /// # Panics
+    /// When there is no such image.
     pub fn label(&self, index: usize) -> u8 {
         self.labels[index]
     }
 
-    /// All classes in order.
+    /// Labels of all images.
     pub fn labels(&self) -> &[u8] {
         &self.labels
     }
 
-    /// All values, divided by 255: `[len, pixels]`.
+    /// All values divided by 255, `[len, height, width, channels]`.
     pub fn pixels(&self) -> Vec<f32> {
         self.images.iter().map(|&value| f32::from(value) / 255.0).collect()
     }
 
-    /// SHA-256 of shape, images and labels, in hexadecimal digits.
+    /// SHA-256 of shape, images and labels, in hexadecimal digits. Names and notes do not count.
     pub fn digest(&self) -> String {
         let ImageShape { height, width, channels } = self.shape;
         let mut hasher = Sha256::new();
@@ -264,10 +269,10 @@ impl Images {
         hexadecimal(&hasher.finalize())
     }
 
-    /// Some images in the order of the indices.
+    /// Returns the images with these indices, in the order of the indices.
     ///
     /// # Errors
-    /// When an index is beyond the set.
+    /// When an index is out of range, or the allocation fails.
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         if let Some(index) = indices.iter().find(|&&index| index >= self.len()) {
             return Err(Error::input(format!(
@@ -286,10 +291,10 @@ impl Images {
         Ok(Self { images, labels, ..self.without_images() })
     }
 
-    /// A range of images.
+    /// Returns a range of images.
     ///
     /// # Errors
-    /// When the range goes beyond the set.
+    /// When the range is not within the data set.
     pub fn range(&self, range: Range<usize>) -> Result<Self> {
         if range.start > range.end || range.end > self.len() {
             return Err(Error::input(format!(
@@ -305,19 +310,19 @@ impl Images {
         Ok(Self { images, labels, ..self.without_images() })
     }
 
-    /// The first `n` images.
+    /// Returns the first `n` images.
     ///
     /// # Errors
-    /// When there are fewer, or none are asked for.
+    /// When there are fewer, or `n` is 0.
     pub fn first(&self, n: usize) -> Result<Self> {
         self.check_count(n)?;
         self.range(0..n)
     }
 
-    /// `n` different images drawn at random, in their order in the set.
+    /// Draws `n` images at random without replacement. They stay in the order of the data set.
     ///
     /// # Errors
-    /// When there are fewer, or none are asked for.
+    /// When there are fewer, or `n` is 0.
     pub fn random(&self, n: usize, random: &mut Random) -> Result<Self> {
         self.check_count(n)?;
         let mut indices: Vec<usize> = (0..self.len()).collect();
@@ -327,18 +332,18 @@ impl Images {
         self.select(&indices)
     }
 
-    /// The first `n` images of each class, ordered by class.
+    /// Returns the first `n` images of each class, ordered by class.
     ///
     /// # Errors
-    /// When a class has fewer, or none are asked for.
+    /// When a class has fewer, or `n` is 0.
     pub fn first_per_class(&self, n: usize) -> Result<Self> {
         self.per_class(n, |members| members.truncate(n))
     }
 
-    /// `n` different images of each class drawn at random, ordered by class.
+    /// Draws `n` images of each class at random without replacement, ordered by class.
     ///
     /// # Errors
-    /// When a class has fewer, or none are asked for.
+    /// When a class has fewer, or `n` is 0.
     pub fn random_per_class(&self, n: usize, random: &mut Random) -> Result<Self> {
         self.per_class(n, |members| {
             random.shuffle(members);
@@ -348,9 +353,7 @@ impl Images {
 
     fn per_class(&self, n: usize, mut choose: impl FnMut(&mut Vec<usize>)) -> Result<Self> {
         if n == 0 {
-            return Err(Error::input(
-                "no samples are asked for; ask for at least one of each class",
-            ));
+            return Err(Error::input("0 samples per class are requested; request at least 1"));
         }
         let mut chosen = Vec::new();
         for class in 0..self.n_classes {
@@ -358,7 +361,7 @@ impl Images {
                 (0..self.len()).filter(|&i| usize::from(self.labels[i]) == class).collect();
             if members.len() < n {
                 return Err(Error::input(format!(
-                    "{}: class {class} has {} images, fewer than the {n} asked for",
+                    "{}: class {class} has {} images, fewer than the {n} requested",
                     self.name,
                     members.len()
                 )));
@@ -371,9 +374,9 @@ impl Images {
 
     fn check_count(&self, n: usize) -> Result<()> {
         match n {
-            0 => Err(Error::input("no samples are asked for; ask for at least one")),
+            0 => Err(Error::input("0 samples are requested; request at least 1")),
             n if n > self.len() => Err(Error::input(format!(
-                "{}: {n} samples are asked for; it has {}",
+                "{}: {n} samples are requested; it has {}",
                 self.name,
                 self.len()
             ))),
@@ -446,12 +449,12 @@ impl From<Images> for Arc<dyn Examples> {
     }
 }
 
-/// Names for a message, shortened when there are many.
+/// Formats a list of names for a message, shortened if there are many.
 fn listed(names: &[String]) -> String {
     let mut list: Vec<String> =
-        names.iter().take(MOST_NAMES).map(|name| format!("'{}'", shown(name))).collect();
-    if names.len() > MOST_NAMES {
-        list.push(format!("and {} more", names.len() - MOST_NAMES));
+        names.iter().take(MAX_NAMES).map(|name| format!("'{}'", shown(name))).collect();
+    if names.len() > MAX_NAMES {
+        list.push(format!("and {} more", names.len() - MAX_NAMES));
     }
     list.join(", ")
 }
@@ -460,7 +463,7 @@ fn listed(names: &[String]) -> String {
 pub(crate) mod tests {
     use super::*;
 
-    /// Images of 2x3 whose values tell their index: 10 index + position.
+    /// Images of 2x3 with the values `10 index + position`.
     pub(crate) fn numbered(n: usize) -> Images {
         let shape = ImageShape { height: 2, width: 3, channels: 1 };
         let images = (0..n).flat_map(|i| (0..6).map(move |p| (10 * i + p) as u8)).collect();
@@ -506,9 +509,9 @@ pub(crate) mod tests {
         let set = numbered(4);
         refused(set.range(3..5), "no images 3 to 5");
         refused(set.select(&[4]), "no image 4");
-        refused(set.first(0), "no samples");
-        refused(set.first(5), "5 samples are asked for");
-        refused(set.first_per_class(0), "no samples");
+        refused(set.first(0), "0 samples");
+        refused(set.first(5), "5 samples are requested");
+        refused(set.first_per_class(0), "0 samples");
         refused(set.first_per_class(2), "class 1 has 1 images");
         refused(set.random(9, &mut Random::seeded(0)), "9 samples");
     }
@@ -528,8 +531,8 @@ pub(crate) mod tests {
         for (height, width) in sizes {
             let shape = ImageShape { height, width, channels: 1 };
             assert!(shape.len() > isize::MAX as usize && !shape.is_empty());
-            refused(Images::new("d", shape, vec![], vec![], 1), "larger than all memory");
-            refused(Images::new("d", shape, vec![0; 4], vec![0; 2], 1), "larger than all memory");
+            refused(Images::new("d", shape, vec![], vec![], 1), "too large for any memory");
+            refused(Images::new("d", shape, vec![0; 4], vec![0; 2], 1), "too large for any memory");
         }
         let shape = ImageShape { height: 1 << 61, width: 1, channels: 1 };
         refused(Images::new("d", shape, vec![], vec![0; 8], 1), "0 bytes of images");
@@ -554,7 +557,7 @@ pub(crate) mod tests {
 
     #[test]
     fn classes_are_matched_by_name() {
-        // Images 0 to 5 are of ape, bee, cat, ape, bee, cat.
+        // The classes of images 0 to 5 are ape, bee, cat, ape, bee, cat.
         let set =
             numbered(6).with_class_names(["ape", "bee", "cat"]).with_notes(strings(&["note"]));
         let (matched, classes) = set.with_classes_of(&strings(&["cat", "dog", "ape"])).unwrap();

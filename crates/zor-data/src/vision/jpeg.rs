@@ -1,19 +1,19 @@
 //! Detection of incomplete JPEG files, which decoders fill with grey without an error.
 //!
-//! Walks all segments and scans, decodes the Huffman codes and counts the blocks, without making
-//! pixels of them. Source: ITU-T T.81, annexes B (segments), F (sequential scans) and G
-//! (progressive scans).
+//! Reads all segments and scans, decodes the Huffman codes and counts the blocks, without computing
+//! pixels. Source: ITU-T T.81, annexes B (segments), F (sequential scans) and G (progressive scans).
 
-/// Largest number of scans. Each costs time, however short it is.
-const MOST_SCANS: usize = 100;
+/// Maximum number of scans. Each takes time, however short it is.
+const MAX_SCANS: usize = 100;
 
 /// A result whose error is a message.
 type Checked<T> = Result<T, String>;
 
-/// Checks a file up to its end marker. Bytes behind it are accepted: phones append videos and
+/// Checks a file up to its end marker. Bytes after it are accepted: phones append videos and
 /// thumbnails.
 ///
-/// `allowed` gets width, height and whether the file is progressive, before any memory is taken.
+/// `allowed` is called with width, height and whether the file is progressive, before any memory is
+/// allocated.
 ///
 /// # Errors
 /// When the file is incomplete, damaged or of an unsupported kind.
@@ -23,10 +23,10 @@ pub(crate) fn check(bytes: &[u8], allowed: impl Fn(u32, u32, bool) -> Checked<()
     let mut at = 2;
     loop {
         let (kind, start) = marker(bytes, at)
-            .ok_or("it is cut short: its end marker is missing; fetch or copy it again")?;
+            .ok_or("it is cut short: its end marker is missing; download or copy it again")?;
         at = start;
         match kind {
-            // Markers that stand alone.
+            // Markers without a segment.
             0x01 | 0xd0..=0xd8 => continue,
             0xd9 => return walk.finish(),
             _ => {}
@@ -34,7 +34,7 @@ pub(crate) fn check(bytes: &[u8], allowed: impl Fn(u32, u32, bool) -> Checked<()
         let length = bytes.get(at..at + 2).map(|two| usize::from(word(two)));
         let body =
             length.filter(|&length| length >= 2).and_then(|length| bytes.get(at + 2..at + length));
-        let body = body.ok_or("it is cut short inside a header; fetch or copy it again")?;
+        let body = body.ok_or("it is cut short inside a header; download or copy it again")?;
         at += body.len() + 2;
         match kind {
             0xc4 => walk.tables(body)?,
@@ -44,10 +44,10 @@ pub(crate) fn check(bytes: &[u8], allowed: impl Fn(u32, u32, bool) -> Checked<()
                 allowed(walk.width, walk.height, kind == 0xc2)?;
                 walk.reserve()?;
             }
-            // All other frame headers, from c3 to cf without extensions (c8) and conditioning (cc).
+            // All other frame headers: c3 to cf except extensions (c8) and conditioning (cc).
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Err(
-                    "it is a lossless, hierarchical or arithmetically coded JPEG; save it as an ordinary one or as PNG"
+                    "it is a lossless, hierarchical or arithmetically coded JPEG; save it as a baseline JPEG or as PNG"
                         .to_owned(),
                 );
             }
@@ -58,15 +58,15 @@ pub(crate) fn check(bytes: &[u8], allowed: impl Fn(u32, u32, bool) -> Checked<()
 }
 
 fn damaged() -> String {
-    "one of its headers is damaged; fetch or copy it again".to_owned()
+    "one of its headers is damaged; download or copy it again".to_owned()
 }
 
 fn word(two: &[u8]) -> u16 {
     u16::from_be_bytes([two[0], two[1]])
 }
 
-/// The kind of the next marker, and the place behind it. Bytes before it are skipped, as in all
-/// decoders.
+/// Finds the next marker. Returns its kind and the position after it. Bytes before it are skipped, as
+/// in all decoders.
 fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
@@ -78,30 +78,30 @@ fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     }
 }
 
-/// A colour component and its progress.
+/// A colour component and the state of its coefficients.
 #[derive(Debug)]
 struct Component {
     name: u8,
-    /// Blocks in a minimum coded unit, across and down.
+    /// Number of blocks in a minimum coded unit, across and down.
     across: usize,
     down: usize,
-    /// Low bits that each coefficient still lacks; `None` before its first scan.
+    /// Number of low bits that each coefficient still lacks; `None` before its first scan.
     lacks: [Option<u8>; 64],
-    /// Bits of the coefficients of each block that are not zero, for progressive files.
+    /// Bit mask of the nonzero coefficients of each block, for progressive files.
     filled: Vec<u64>,
 }
 
-/// State after the segments read so far.
+/// Decoder state after the segments read so far.
 #[derive(Debug, Default)]
 struct Walk {
     width: u32,
     height: u32,
     progressive: bool,
     components: Vec<Component>,
-    /// Huffman tables for the first coefficient of a block, and for the others.
+    /// Huffman tables for the first coefficient of a block (DC), and for the others (AC).
     first: [Option<Box<Table>>; 4],
     others: [Option<Box<Table>>; 4],
-    /// Units between restart markers; 0 for none.
+    /// Number of units between restart markers; 0 for none.
     interval: usize,
     scans: usize,
 }
@@ -126,12 +126,12 @@ impl Walk {
             return Err(damaged());
         }
         if header[0] != 8 {
-            return Err(format!("it has {} bits a value; convert it to 8 bits", header[0]));
+            return Err(format!("it has {} bits per value; convert it to 8 bits", header[0]));
         }
         (self.height, self.width) = (word(&header[1..]).into(), word(&header[3..]).into());
         if self.height == 0 || self.width == 0 {
             return Err(format!(
-                "its header promises {}x{} pixels; it is damaged",
+                "its header declares {}x{} pixels; it is damaged",
                 self.width, self.height
             ));
         }
@@ -154,7 +154,7 @@ impl Walk {
         if self.components.len() == usize::from(header[5]) { Ok(()) } else { Err(damaged()) }
     }
 
-    /// Units across and down when all components lie together.
+    /// Number of units across and down in an interleaved scan.
     fn units(&self) -> (usize, usize) {
         let across = self.components.iter().map(|component| component.across).max().unwrap_or(1);
         let down = self.components.iter().map(|component| component.down).max().unwrap_or(1);
@@ -171,11 +171,11 @@ impl Walk {
         Ok(())
     }
 
-    /// Checks the scan behind a scan header; returns the place where it ends.
+    /// Checks the scan after a scan header. Returns the position of its end.
     fn scan(&mut self, body: &[u8], bytes: &[u8], at: usize) -> Checked<usize> {
         self.scans += 1;
-        if self.scans > MOST_SCANS {
-            return Err(format!("it has more than {MOST_SCANS} scans; save it again"));
+        if self.scans > MAX_SCANS {
+            return Err(format!("it has more than {MAX_SCANS} scans; save it again"));
         }
         let (&n, rest) = body.split_first().ok_or_else(damaged)?;
         let n = usize::from(n);
@@ -216,7 +216,7 @@ impl Walk {
         bytes: &[u8],
         at: usize,
     ) -> Checked<usize> {
-        let missing = || "a Huffman table is missing in it; save it again".to_owned();
+        let missing = || "it lacks a Huffman table; save it again".to_owned();
         let (units_across, units_down) = self.units();
         let all =
             |pick: fn(&Component) -> usize| self.components.iter().map(pick).max().unwrap_or(1);
@@ -225,7 +225,7 @@ impl Walk {
         let mut bits = Bits::new(bytes, at);
         let mut run = 0;
         let alone = parts.len() == 1;
-        // A scan of one component has units of one block, none outside the picture.
+        // In a scan of one component a unit is one block, and none is outside the picture.
         let (across, down) = match (alone, &self.components[parts[0].0]) {
             (true, component) => (
                 (width * component.across).div_ceil(8 * most.0),
@@ -278,7 +278,7 @@ impl Walk {
         Ok(bits.at)
     }
 
-    /// Refuses a picture that is incomplete at its end marker.
+    /// Checks that the picture is complete at its end marker.
     fn finish(&self) -> Checked<()> {
         let whole = |component: &Component| component.lacks.iter().all(|&lacks| lacks == Some(0));
         if self.components.is_empty() || !self.components.iter().all(whole) {
@@ -292,26 +292,27 @@ impl Walk {
 #[derive(Debug)]
 struct Pass {
     progressive: bool,
-    /// Whether it adds a bit to earlier coefficients.
+    /// True if it adds a bit to coefficients of earlier scans.
     refines: bool,
     coefficients: std::ops::Range<usize>,
 }
 
 fn ends_early() -> String {
-    "it is cut short or damaged: its picture ends early; fetch or copy it again".to_owned()
+    "it is cut short or damaged: its picture ends early; download or copy it again".to_owned()
 }
 
 fn no_code() -> String {
-    "its picture is damaged; fetch or copy it again".to_owned()
+    "its picture is damaged; download or copy it again".to_owned()
 }
 
 /// A Huffman table.
 #[derive(Debug)]
 struct Table {
-    /// Length and symbol of codes of up to 8 bits, by the next 8 bits; length 0 for longer codes.
+    /// Length and symbol of codes of up to 8 bits, indexed by the next 8 bits; length 0 for longer
+    /// codes.
     short: [(u8, u8); 256],
-    /// By length of code: the end of its codes, as 16 bits, and the offset from a code to the index
-    /// of its symbol.
+    /// Indexed by length: the end of the codes of this length, aligned to 16 bits, and the offset
+    /// from a code to the index of its symbol.
     ends: [(u32, i32); 17],
     values: Vec<u8>,
 }
@@ -362,9 +363,9 @@ impl Table {
 #[derive(Debug)]
 struct Bits<'a> {
     bytes: &'a [u8],
-    /// The next byte; never beyond a marker.
+    /// Position of the next byte; never after a marker.
     at: usize,
-    /// The lowest `left` bits are those to come.
+    /// The lowest `left` bits are the next ones.
     buffer: u64,
     left: u32,
 }
@@ -374,11 +375,11 @@ impl<'a> Bits<'a> {
         Self { bytes, at, buffer: 0, left: 0 }
     }
 
-    /// Tops the buffer up to at least 49 bits, fewer before a marker.
+    /// Fills the buffer to at least 49 bits, fewer before a marker.
     fn fill(&mut self) {
         while self.left <= 48 {
             let (byte, behind) = match (self.bytes.get(self.at), self.bytes.get(self.at + 1)) {
-                // The zero only says that this is no marker.
+                // A stuffed zero: this 0xff is data, not a marker.
                 (Some(0xff), Some(0)) => (0xff, 2),
                 (Some(0xff), _) | (None, _) => return,
                 (Some(&byte), _) => (byte, 1),
@@ -389,7 +390,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// The next 16 bits, zeros behind the last.
+    /// Returns the next 16 bits, with zeros after the last.
     fn peek(&mut self) -> u32 {
         if self.left < 32 {
             self.fill();
@@ -405,7 +406,7 @@ impl<'a> Bits<'a> {
         self.take(n).map(|_| ())
     }
 
-    /// A number of up to 16 bits; no sound file has longer ones.
+    /// Reads a number of up to 16 bits; no valid file has longer ones.
     fn take(&mut self, n: u32) -> Checked<u32> {
         if n > 16 {
             return Err(no_code());
@@ -417,7 +418,7 @@ impl<'a> Bits<'a> {
         Ok((self.buffer >> self.left) as u32 & ((1 << n) - 1))
     }
 
-    /// Goes behind a restart marker.
+    /// Skips a restart marker.
     fn restart(&mut self, number: u8) -> Checked<()> {
         match marker(self.bytes, self.at) {
             Some((kind, behind)) if kind == 0xd0 + number => *self = Self::new(self.bytes, behind),
@@ -426,7 +427,7 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// A block of a sequential scan.
+    /// Reads a block of a sequential scan.
     fn block(&mut self, first: &Table, others: &Table) -> Checked<()> {
         let size = first.symbol(self)?;
         self.skip(size.into())?;
@@ -448,7 +449,7 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// A block's band of coefficients in a first progressive scan.
+    /// Reads a block's band of coefficients in a first progressive scan.
     fn band(
         &mut self,
         table: &Table,
@@ -483,7 +484,7 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 
-    /// A block's band of coefficients in a scan that adds a bit to them.
+    /// Reads a block's band of coefficients in a refining progressive scan.
     fn refine(
         &mut self,
         table: &Table,

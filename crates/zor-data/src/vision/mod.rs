@@ -1,4 +1,4 @@
-//! Images with labels: data sets, files and augmentation.
+//! Labelled images: data sets, file formats and data augmentation.
 
 pub(crate) mod augment;
 pub mod cifar10;

@@ -1,7 +1,7 @@
-//! Arrays of numpy: `.npy` files of unsigned bytes.
+//! NumPy arrays of images: `.npy` files of unsigned bytes.
 //!
-//! `\x93NUMPY`, a version, the length of a header, the header (a Python dictionary in ASCII), the
-//! values. Source: numpy, "The NPY format" (`numpy.lib.format`).
+//! Format: `\x93NUMPY`, the version, the length of the header, the header (a Python dictionary in
+//! ASCII), the values. Source: NumPy, "The NPY format" (`numpy.lib.format`).
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::vision::images::{ImageShape, Images};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Reads an array `[images, height, width]` or `[images, height, width, channels]` of `uint8`, one
-/// or three channels, as a set of one class.
+/// Reads an array of `uint8` with the shape `[images, height, width]` or
+/// `[images, height, width, channels]`, 1 or 3 channels, as a data set without labels.
 ///
 /// # Errors
 /// When the file is missing, damaged, or another kind of array. The message names it.
@@ -22,30 +22,30 @@ pub fn read(path: &Path) -> Result<Images> {
     Images::new(shown(path), shape, values.to_vec(), vec![0; count], 1)
 }
 
-/// Parses the bytes of a file: the number of images, their size, and their values one after
-/// another.
+/// Parses the contents of a file. Returns the number of images, their shape, and their values,
+/// `[images, height, width, channels]`.
 ///
 /// # Errors
-/// Says what is wrong and what to do.
+/// When they are not an array of images. The message is the reason and the remedy.
 pub fn parse(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, &[u8]), String> {
     let short = || "it ends inside its header".to_owned();
     if !bytes.starts_with(MAGIC) {
-        return Err("it is no .npy file: it does not begin with \\x93NUMPY".to_owned());
+        return Err("it is not a .npy file: it does not start with \\x93NUMPY".to_owned());
     }
     let version = *bytes.get(MAGIC.len()).ok_or_else(short)?;
-    // Version 1 has two bytes of length, the later ones four.
+    // The length has two bytes in version 1, four in later versions.
     let width = if version == 1 { 2 } else { 4 };
     let start = MAGIC.len() + 2 + width;
     let length = bytes.get(MAGIC.len() + 2..start).ok_or_else(short)?;
     let length = length.iter().rev().fold(0usize, |sum, &byte| sum << 8 | usize::from(byte));
     let end = start.checked_add(length).ok_or_else(short)?;
     let header = bytes.get(start..end).ok_or_else(short)?;
-    let header = std::str::from_utf8(header).map_err(|_| "its header is no text".to_owned())?;
+    let header = std::str::from_utf8(header).map_err(|_| "its header is not text".to_owned())?;
     let kind = after(header, "descr")?.trim_start_matches(['\'', '"']);
     let kind = kind.split(['\'', '"']).next().unwrap_or_default();
     if !matches!(kind, "|u1" | "u1" | "<u1" | ">u1") {
         return Err(format!(
-            "its values are of type '{kind}'; save bytes, for values in [0, 1] as (array * 255).round().astype('uint8')"
+            "its values have the type '{kind}'; save them as bytes, for values in [0, 1] by (array * 255).round().astype('uint8')"
         ));
     }
     if !after(header, "fortran_order")?.starts_with("False") {
@@ -62,7 +62,7 @@ pub fn parse(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, &[u8]), St
         }
         _ => {
             return Err(format!(
-                "its header says {:?}; images are [images, height, width] or [images, height, width, 1 or 3]",
+                "its header is {:?}; its shape must be [images, height, width] or [images, height, width, 1 or 3]",
                 header.trim_end()
             ));
         }
@@ -75,7 +75,7 @@ pub fn parse(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, &[u8]), St
     let size = size.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
     if size != Some(values.len()) {
         return Err(format!(
-            "it has {} values where its header promises {count} images of {}x{}x{}",
+            "it has {} values, but its header declares {count} images of {}x{}x{}",
             values.len(),
             shape.height,
             shape.width,
@@ -85,19 +85,19 @@ pub fn parse(bytes: &[u8]) -> std::result::Result<(usize, ImageShape, &[u8]), St
     Ok((count, shape, values))
 }
 
-/// What a header says of a key.
+/// Returns the header from the value of a key on.
 fn after<'a>(header: &'a str, key: &str) -> std::result::Result<&'a str, String> {
     let quoted = [format!("'{key}'"), format!("\"{key}\"")];
     let at = quoted.iter().find_map(|key| header.find(key).map(|at| at + key.len()));
     let value = at.and_then(|at| header[at..].trim_start().strip_prefix(':'));
-    value.map(str::trim_start).ok_or_else(|| format!("its header says nothing of {key}"))
+    value.map(str::trim_start).ok_or_else(|| format!("its header has no {key}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What numpy 2 writes for such an array.
+    /// The bytes that NumPy 2 writes for an array with this header.
     fn file(header: &str, values: &[u8]) -> Vec<u8> {
         let mut header = header.to_owned();
         header += &" ".repeat(63 - (header.len() + 10) % 64);
@@ -124,7 +124,7 @@ mod tests {
         let colour = file(&header("|u1", "False", "(2, 2, 2, 3)"), &values);
         let expected = ImageShape { height: 2, width: 2, channels: 3 };
         assert_eq!(parse(&colour).unwrap(), (2, expected, &values[..]));
-        // Version 2: four bytes of length.
+        // In version 2 the length has four bytes.
         let text = header("|u1", "False", "(2, 3, 4)");
         let length = (text.len() as u32).to_le_bytes();
         let second = [MAGIC, &[2, 0], &length, text.as_bytes(), &values].concat();
@@ -138,16 +138,16 @@ mod tests {
         refused(&file(&header("|u1", "False", "(4,)"), &[0; 4]), "height, width");
         refused(&file(&header("|u1", "False", "(1, 1, 2, 2)"), &[0; 4]), "1 or 3");
         refused(&file(&header("|u1", "False", "(1, 2, -2)"), &[0; 4]), "height, width");
-        refused(&file(&header("|u1", "False", "(2, 2, 2)"), &[0; 4]), "promises 2 images");
+        refused(&file(&header("|u1", "False", "(2, 2, 2)"), &[0; 4]), "declares 2 images");
         let huge = format!("({0}, {0}, {0})", usize::MAX);
-        refused(&file(&header("|u1", "False", &huge), &[0; 4]), "promises");
-        // No value at all, and more images than memory has bytes.
+        refused(&file(&header("|u1", "False", &huge), &[0; 4]), "declares");
+        // No values, and more images than memory has bytes.
         for empty in [format!("({}, 0, 1)", usize::MAX), format!("({}, 1, 0, 3)", usize::MAX >> 1)]
         {
             refused(&file(&header("|u1", "False", &empty), &[]), "pixels");
         }
         refused(&file("{}", &[]), "descr");
-        refused(b"\x93NUM", "no .npy");
+        refused(b"\x93NUM", "not a .npy");
         let whole = file(&header("|u1", "False", "(1, 2, 2)"), &[0; 4]);
         for length in 0..whole.len() {
             assert!(parse(&whole[..length]).is_err(), "{length}");

@@ -1,8 +1,8 @@
-//! Image files: PNG, JPEG and WebP with 8 bits a value.
+//! Decoding of image files: PNG, JPEG and WebP with 8 bits per value.
 //!
-//! Files that would lose something are refused with the remedy: 16 bits, CMYK, transparency,
-//! animation. Damaged and incomplete files are refused in every format, and so are headers that
-//! promise more pixels than the file can hold.
+//! Files whose decoding would lose information (16 bits, CMYK, transparency, animation) are an error
+//! with a remedy. So are damaged and incomplete files of every format, and headers that declare more
+//! pixels than the file can contain.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -18,16 +18,16 @@ use crate::file;
 use crate::vision::images::ImageShape;
 use crate::vision::reading::Size;
 
-/// What `convert -colorspace sRGB -depth 8 ...` and every image editor make.
+/// Remedy for unsupported files: `convert -colorspace sRGB -depth 8 ...` or any image editor.
 const REMEDY: &str = "convert it to 8-bit RGB or grey PNG";
-/// Largest picture, in pixels.
-const MOST_PIXELS: u64 = 1 << 28;
-/// Pictures up to this many pixels need no justification by the length of the file.
+/// Maximum size of a picture, in pixels.
+const MAX_PIXELS: u64 = 1 << 28;
+/// Up to this number of pixels, the size is not checked against the length of the file.
 const FREE_PIXELS: u64 = 1 << 24;
-/// Largest number of pixels per byte of larger pictures: deflate's highest ratio, twice that of
-/// JPEG.
+/// Maximum number of pixels per byte of a larger picture: the highest compression ratio of deflate,
+/// twice that of JPEG.
 const PIXELS_PER_BYTE: u64 = 1032;
-/// Bytes of a pixel between the two passes of resizing: four numbers of 32 bits.
+/// Bytes per pixel between the two passes of resizing: four `f32`.
 const RESIZING_BYTES: u64 = 16;
 
 /// An image in memory, grey (one channel) or in colour (three).
@@ -38,33 +38,33 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Reads a file, whatever it is called, upright if it says which way up it is.
+    /// Reads a file. Its format is detected from its contents, and its Exif orientation is applied.
     ///
     /// # Errors
-    /// When there is no such file, it is no PNG, JPEG or WebP, is damaged or cut short, has more
-    /// pixels than memory can hold, or has 16 bits a value, CMYK, transparent pixels or several
-    /// frames. The message names it.
+    /// When the file does not exist, is not PNG, JPEG or WebP, is damaged or cut short, has more pixels
+    /// than fit in memory, or has 16 bits per value, CMYK, transparent pixels or several frames. The
+    /// message names it.
     pub fn read(path: &Path) -> Result<Self> {
         Self::attempt(path)?.map_err(|reason| Error::in_file(path, reason))
     }
 
-    /// Reads a file as [`Picture::read`] does. The inner error is the reason why the file is no
-    /// picture, the outer one that of the file system.
+    /// Reads a file like [`Picture::read`]. The outer error is that of the file system; the inner one
+    /// is the reason why the file cannot be decoded.
     pub(crate) fn attempt(path: &Path) -> Result<std::result::Result<Self, String>> {
         Ok(Self::decode(&file::read(path)?))
     }
 
-    /// Its size and channels.
+    /// Size and number of channels.
     pub fn shape(&self) -> ImageShape {
         self.shape
     }
 
-    /// Its values, row by row, the channels of a pixel together.
+    /// Values, `[height, width, channels]`.
     pub fn values(&self) -> &[u8] {
         &self.values
     }
 
-    /// The same picture with three equal values a pixel if it was grey.
+    /// Converts a grey picture to RGB by repeating each value. A picture in colour is unchanged.
     #[must_use]
     pub fn into_rgb(self) -> Self {
         if self.shape.channels == 3 {
@@ -77,21 +77,21 @@ impl Picture {
     /// Scales to a size by linear interpolation.
     ///
     /// # Errors
-    /// When the result has more pixels than pictures may have, or memory is short.
+    /// When the result has too many pixels, or the allocation fails.
     pub(crate) fn resized(self, size: Size) -> std::result::Result<Self, String> {
         let ImageShape { width, height, channels } = self.shape;
         if (width, height) == (size.width, size.height) {
             return Ok(self);
         }
         let pixels = size.width as u64 * size.height as u64;
-        if pixels > MOST_PIXELS {
+        if pixels > MAX_PIXELS {
             let needed = in_words(u128::from(pixels) * channels as u128);
             return Err(format!(
-                "it would become {size}, which takes {needed} of memory; pictures have at most \
-                 {MOST_PIXELS} pixels: resize to a smaller size"
+                "it would become {size}, which takes {needed} of memory; the maximum is {MAX_PIXELS} \
+                 pixels: resize to a smaller size"
             ));
         }
-        // Rows change first. The library aborts when memory is short, so test for it here.
+        // Rows are resized first. The library aborts if an allocation fails, so it is tested here.
         let between = (width as u64 * size.height as u64).saturating_mul(RESIZING_BYTES);
         let needed = between.saturating_add(pixels * channels as u64);
         memory::<u8>(usize::try_from(needed).unwrap_or(usize::MAX))
@@ -102,7 +102,7 @@ impl Picture {
         Ok(Self { shape, values: image.into_bytes() })
     }
 
-    /// The centre, up to half a pixel. The size is at most that of the picture.
+    /// Crops the centre, up to half a pixel. The size is at most that of the picture.
     pub(crate) fn cropped(mut self, size: Size) -> Self {
         let ImageShape { width, height, channels } = self.shape;
         let (left, top) = ((width - size.width) / 2, (height - size.height) / 2);
@@ -119,12 +119,12 @@ impl Picture {
 
     fn decode(bytes: &[u8]) -> std::result::Result<Self, String> {
         if bytes.is_empty() {
-            return Err("it is empty; fetch or copy it again".to_owned());
+            return Err("it is empty; download or copy it again".to_owned());
         }
         match image::guess_format(bytes) {
             Ok(ImageFormat::Png) => Self::png(bytes),
             Ok(ImageFormat::Jpeg) => {
-                // A progressive decoder also holds all coefficients, two bytes each.
+                // A progressive decoder also stores all coefficients, two bytes each.
                 jpeg::check(bytes, |width, height, held| {
                     check_size(width, height, bytes.len(), if held { 9 } else { 3 })
                 })?;
@@ -139,12 +139,12 @@ impl Picture {
                 }
                 Self::decoded(decoder)
             }
-            _ => Err(format!("it is no PNG, JPEG or WebP; {REMEDY}")),
+            _ => Err(format!("it is not a PNG, JPEG or WebP file; {REMEDY}")),
         }
     }
 
-    /// Verifies all checksums and reads up to the end chunk. Text and profiles, which may be
-    /// compressed, are not unpacked.
+    /// Decodes a PNG: verifies all checksums and reads up to the end chunk. Text and profiles, which
+    /// may be compressed, are not decompressed.
     fn png(bytes: &[u8]) -> std::result::Result<Self, String> {
         let mut options = png::DecodeOptions::default();
         options.set_ignore_checksums(false);
@@ -188,7 +188,7 @@ impl Picture {
         Self::upright(width, height, color.channel_count().into(), values, orientation)
     }
 
-    /// Drops alpha, which must be opaque, and applies the orientation.
+    /// Drops the alpha channel, which must be opaque, and applies the orientation.
     fn upright(
         width: u32,
         height: u32,
@@ -198,7 +198,9 @@ impl Picture {
     ) -> std::result::Result<Self, String> {
         if let 2 | 4 = channels {
             if values.chunks_exact(channels).any(|pixel| pixel[channels - 1] != 255) {
-                return Err("it has transparent pixels; put it on a background first".to_owned());
+                return Err(
+                    "it has transparent pixels; flatten it onto a background first".to_owned()
+                );
             }
             let mut at = 0;
             values.retain(|_| {
@@ -214,7 +216,7 @@ impl Picture {
     }
 }
 
-/// An image of the library, grey or in colour.
+/// Converts values to an image of the library, grey or RGB.
 fn image(
     width: u32,
     height: u32,
@@ -225,23 +227,23 @@ fn image(
         1 => GrayImage::from_raw(width, height, values).map(DynamicImage::ImageLuma8),
         _ => RgbImage::from_raw(width, height, values).map(DynamicImage::ImageRgb8),
     };
-    image.ok_or_else(|| "its pixels are not as many as its header promises".to_owned())
+    image.ok_or_else(|| "its number of pixels differs from its header".to_owned())
 }
 
 fn unreadable(error: impl std::fmt::Display) -> String {
-    format!("it is damaged, cut short or of an unusual kind: {error}")
+    format!("it is damaged, cut short or of an unsupported kind: {error}")
 }
 
 fn animated() -> String {
-    "it is animated; save the frame that you mean as PNG".to_owned()
+    "it is animated; save a single frame as PNG".to_owned()
 }
 
 fn deep() -> String {
-    format!("it has more than 8 bits a value; {REMEDY}")
+    format!("it has more than 8 bits per value; {REMEDY}")
 }
 
-/// Refuses sizes that are too large, before memory is taken. `bytes_per_pixel` covers the picture
-/// and its decoder.
+/// Checks that a size is not too large, before memory is allocated. `bytes_per_pixel` covers the
+/// picture and its decoder.
 fn check_size(
     width: u32,
     height: u32,
@@ -250,18 +252,18 @@ fn check_size(
 ) -> std::result::Result<(), String> {
     let pixels = u64::from(width) * u64::from(height);
     let needed = in_words(u128::from(pixels) * u128::from(bytes_per_pixel));
-    if pixels > MOST_PIXELS {
+    if pixels > MAX_PIXELS {
         return Err(format!(
-            "it is {width}x{height}, which takes {needed} of memory; pictures have at most {MOST_PIXELS} pixels: make it smaller"
+            "it is {width}x{height}, which takes {needed} of memory; the maximum is {MAX_PIXELS} pixels: make it smaller"
         ));
     }
     if pixels > FREE_PIXELS && pixels / PIXELS_PER_BYTE > length as u64 {
         return Err(format!(
-            "its header promises {width}x{height}, which takes {needed} of memory, but {length} bytes cannot hold a picture of \
+            "its header declares {width}x{height}, which takes {needed} of memory, but {length} bytes cannot contain a picture of \
              that size; it is damaged or malicious"
         ));
     }
-    // The decoders abort when memory is short, so test for it here.
+    // The decoders abort if an allocation fails, so it is tested here.
     let size = usize::try_from(pixels.saturating_mul(bytes_per_pixel)).unwrap_or(usize::MAX);
     memory::<u8>(size)
         .map(drop)
@@ -302,7 +304,7 @@ mod tests {
         let grey = Picture::decode(&file(&grey, ImageFormat::Png)).unwrap();
         assert_eq!((grey.shape().channels, grey.values()), (1, &[9; 4][..]));
         assert_eq!(grey.into_rgb().values(), [9; 12]);
-        // Nothing is lost with alpha that is opaque everywhere.
+        // Dropping an opaque alpha channel loses nothing.
         let opaque = DynamicImage::ImageRgba8(ImageBuffer::from_pixel(1, 1, Rgba([1, 2, 3, 255])));
         assert_eq!(Picture::decode(&file(&opaque, ImageFormat::Png)).unwrap().values(), [1, 2, 3]);
     }
@@ -319,7 +321,7 @@ mod tests {
         refused(&file(&glass, ImageFormat::Png), "transparent");
     }
 
-    /// Small pictures of noise: their data are longer than their headers.
+    /// Small pictures of noise, whose data are longer than their headers.
     const FILES: [(&str, &[u8]); 9] = [
         ("grey.jpg", include_bytes!("../../pictures/grey.jpg")),
         ("colour.jpg", include_bytes!("../../pictures/colour.jpg")),
@@ -342,7 +344,7 @@ mod tests {
             let picture = Picture::decode(bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
             let size = (picture.shape().width, picture.shape().height);
             let expected = match name {
-                // Its metadata say that it lies on its side.
+                // Its metadata rotate it by 90 degrees.
                 "extended.webp" => (36, 40),
                 "lossless.webp" | "plain.png" | "interlaced.png" => (18, 14),
                 _ => (40, 36),
@@ -374,7 +376,7 @@ mod tests {
             }
             let hole = scan + (bytes.len() - scan) / 2;
             let zeros = [&bytes[..hole], &vec![0; bytes.len() - hole][..]].concat();
-            refused(&zeros, "fetch or copy it again");
+            refused(&zeros, "download or copy it again");
         }
     }
 
@@ -415,11 +417,11 @@ mod tests {
 
     #[test]
     fn something_else_is_refused() {
-        refused(b"GIF89a nothing", "no PNG, JPEG or WebP");
+        refused(b"GIF89a nothing", "not a PNG, JPEG or WebP file");
         refused(b"", "it is empty");
     }
 
-    /// A chunk of a PNG.
+    /// Encodes a chunk of a PNG.
     fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
         let mut crc = flate2::Crc::new();
         crc.update(name);
@@ -428,7 +430,7 @@ mod tests {
         [&length, &name[..], body, &crc.sum().to_be_bytes()].concat()
     }
 
-    /// A grey PNG of a size, its data compressed, with another chunk before them.
+    /// Encodes a grey PNG from compressed data, with another chunk before them.
     fn png(width: u32, height: u32, other: &[u8], data: &[u8]) -> Vec<u8> {
         let header = [&width.to_be_bytes(), &height.to_be_bytes(), &[8, 0, 0, 0, 0][..]].concat();
         let parts =
@@ -451,7 +453,7 @@ mod tests {
         };
         refused(&png(100_000, 100_000, b"", &zeros(1000)), "100000x100000");
         refused(&png(u32::MAX >> 1, u32::MAX >> 1, b"", &zeros(1000)), "2147483647x2147483647");
-        // Below the limit, but with hardly any data.
+        // Below the limit, but with too little data.
         refused(&png(16_000, 16_000, b"", &zeros(1000)), "16000x16000");
         for name in ["grey.jpg", "colour.jpg", "progressive.jpg"] {
             let mut bytes = named(name).to_vec();
@@ -469,7 +471,7 @@ mod tests {
         let mut bytes = named("lossless.webp").to_vec();
         bytes[21..25].copy_from_slice(&[0xfe, 0xff, 0xff, 0x0f]);
         refused(&bytes, "16383x16384");
-        // A canvas of one size, a picture of another.
+        // The sizes of canvas and picture differ.
         let mut bytes = named("extended.webp").to_vec();
         let picture = bytes.windows(4).position(|name| name == b"VP8 ").unwrap();
         bytes[picture + 14..picture + 18].copy_from_slice(&[0xff; 4]);
@@ -487,7 +489,7 @@ mod tests {
         }
     }
 
-    /// A JPEG whose frame header says four components.
+    /// A JPEG whose frame header declares four components.
     #[test]
     fn cmyk_is_refused() {
         let mut bytes = file(&DynamicImage::ImageRgb8(gradient()), ImageFormat::Jpeg);
@@ -496,11 +498,11 @@ mod tests {
         refused(&bytes, "CMYK");
     }
 
-    /// An animation control chunk makes a PNG an animated one.
+    /// An animation control chunk makes a PNG animated.
     #[test]
     fn animations_are_refused() {
         let bytes = file(&DynamicImage::ImageRgb8(gradient()), ImageFormat::Png);
-        // Two frames, endless; behind the header chunk, which ends at byte 33.
+        // Two frames, repeated forever; after the header chunk, which ends at byte 33.
         let mut chunk = b"acTL\0\0\0\x02\0\0\0\0".to_vec();
         let mut crc = flate2::Crc::new();
         crc.update(&chunk);

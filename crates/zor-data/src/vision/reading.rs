@@ -1,4 +1,4 @@
-//! How pictures become images of one size: resizing, cropping, skipping.
+//! Settings for reading pictures as images of one size: resize, crop, skip.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,39 +7,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Largest width and height.
+/// Maximum width and height.
 const MAX_SIDE: usize = 65_536;
 
-/// The way that pictures of different sizes are read as images of one size.
+/// Settings for reading pictures of different sizes as images of one size.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reading {
-    /// Scale each picture to this size first, whatever its proportions.
+    /// Size that each picture is scaled to, whatever its aspect ratio.
     ///
-    /// Linear interpolation (a triangle filter) of the values as they are stored. Where pictures
-    /// become smaller the filter is as wide as the pixels of the result, so that nothing aliases.
+    /// Linear interpolation (a triangle filter) of the stored values, without gamma correction. When
+    /// a picture shrinks, the filter is as wide as a pixel of the result, which prevents aliasing.
     pub resize: Option<Size>,
-    /// Cut the centre of this size after that.
+    /// Size of the centre crop, which follows the resize.
     pub crop: Option<Size>,
-    /// Skip damaged pictures, with their number among the notes.
+    /// Skips damaged pictures, and notes their number.
     ///
-    /// A picture counts as damaged when its file is read but not decoded: it is empty, cut short,
-    /// of an unsupported kind or too large.
+    /// A picture is damaged if its file can be read but not decoded: it is empty, cut short, of an
+    /// unsupported kind or too large.
     pub skip_damaged: bool,
 }
 
-/// Width and height in pixels, written as `32x24`; one number is a square.
+/// Width and height in pixels, written as `32x24`. A single number is a square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Size {
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
 }
 
 impl Size {
-    /// A size with sides that are allowed.
+    /// Returns a size whose sides are in range.
     fn checked(width: usize, height: usize) -> Result<Self> {
         match width.min(height) {
             0 => Err(Error::input("a size is WIDTHxHEIGHT, both at least 1, such as 32x24")),
@@ -55,8 +55,8 @@ impl FromStr for Size {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        // A number without digits is 0, one beyond all numbers is as large as can be: the bounds
-        // refuse both.
+        // Text that is not a number becomes 0, and a number that overflows `usize::MAX`; both are
+        // out of range.
         let side = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
             true if !text.is_empty() => text.parse().unwrap_or(usize::MAX),
             _ => 0,

@@ -3,14 +3,14 @@
 //! Source: Google, "WebP Container Specification",
 //! <https://developers.google.com/speed/webp/docs/riff_container>.
 
-/// Walks the chunks; returns the picture's width and height.
+/// Checks the chunks of a file and returns width and height. Bytes after the container are accepted.
 ///
 /// # Errors
-/// When a length or size does not fit. Bytes behind the container are accepted.
+/// When a length exceeds the file, or two sizes contradict each other.
 pub(crate) fn check(bytes: &[u8]) -> Result<(u32, u32), String> {
     let cut = |claimed: usize| {
         format!(
-            "it is cut short: its header promises {claimed} bytes, it has {}; fetch or copy it again",
+            "it is cut short: its header declares {claimed} bytes, it has {}; download or copy it again",
             bytes.len()
         )
     };
@@ -19,7 +19,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(u32, u32), String> {
     let container = bytes.get(..end).ok_or_else(|| cut(end))?;
     let (mut at, mut canvas, mut picture) = (12, None, None);
     while at < container.len() {
-        let beyond = || format!("its part at byte {at} goes beyond its end; it is damaged");
+        let beyond = || format!("its chunk at byte {at} extends beyond its end; it is damaged");
         let size = number(container, at + 4, 4).ok_or_else(beyond)? as usize;
         let start = at + 8;
         let stop = start.checked_add(size).ok_or_else(beyond)?;
@@ -37,15 +37,15 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(u32, u32), String> {
             _ => None,
         };
         picture = picture.or(found);
-        // A part of odd size has a byte behind it, which some writers leave out at the end.
+        // A chunk of odd size is padded by one byte, which some writers omit at the end.
         at = stop + size % 2;
     }
     match (canvas, picture) {
         (Some(canvas), Some(picture)) if canvas != picture => Err(format!(
-            "its header promises {}x{} pixels, its picture has {}x{}; it is damaged",
+            "its header declares {}x{} pixels, its picture has {}x{}; it is damaged",
             canvas.0, canvas.1, picture.0, picture.1
         )),
-        // Frames of an animation lie deeper.
+        // Frames of an animation are nested chunks, which are not read.
         (Some(size), _) | (None, Some(size)) => Ok(size),
         (None, None) => Err("there is no picture in it; it is damaged".to_owned()),
     }
@@ -55,7 +55,7 @@ fn pair(width: Option<u32>, height: Option<u32>) -> Option<(u32, u32)> {
     Some((width?, height?))
 }
 
-/// A little-endian number of up to four bytes.
+/// Reads a little-endian number of up to four bytes.
 fn number(bytes: &[u8], at: usize, size: usize) -> Option<u32> {
     let bytes = bytes.get(at..at.checked_add(size)?)?;
     Some(bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u32::from(byte)))
@@ -80,15 +80,15 @@ mod tests {
         for (length, words) in [
             (length + 1, "cut short"),
             (u32::MAX as usize, "cut short"),
-            (length - 2, "goes beyond its end"),
-            (14, "goes beyond its end"),
+            (length - 2, "extends beyond its end"),
+            (14, "extends beyond its end"),
             (4, "no picture in it"),
             (0, "no picture in it"),
         ] {
             let message = check(&with_length(length)).unwrap_err();
             assert!(message.contains(words), "{length}: {message}");
         }
-        // The byte that fills a part up to an even size may be absent at the end.
+        // The padding byte of a chunk may be absent at the end.
         let odd = [LOSSY, b"EXIF\x01\0\0\0x"].concat();
         let mut odd_length = odd.clone();
         odd_length[4..8].copy_from_slice(&(odd.len() as u32 - 8).to_le_bytes());
