@@ -17,8 +17,8 @@ const MAX_BYTES: u128 = 1 << 40;
 /// Order of the examples in a training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Each example once per epoch, in an order that depends on seed and epoch. A batch may span the
-    /// end of an epoch.
+    /// Each example once per epoch, in an order that depends on seed and epoch. A batch may span
+    /// the end of an epoch.
     Shuffled,
     /// Examples drawn independently, with replacement.
     Random,

@@ -78,7 +78,8 @@ impl<'a> Draw<'a> {
         Self { indices, first: 0, seed: 0 }
     }
 
-    /// Position of a row among all rows of the training. Wraps on overflow, which no training reaches.
+    /// Position of a row among all rows of the training. Wraps on overflow, which no training
+    /// reaches.
     pub fn number(&self, row: usize) -> u64 {
         self.first.wrapping_add(row as u64)
     }
@@ -121,7 +122,8 @@ impl Values {
         }
     }
 
-    /// Resizes to `n` numbers and returns them. The allocation is reused; the values are unspecified.
+    /// Resizes to `n` numbers and returns them. The allocation is reused; the values are
+    /// unspecified.
     pub fn resize_numbers(&mut self, n: usize) -> &mut [f32] {
         if !matches!(self, Self::Numbers(_)) {
             *self = Self::Numbers(Vec::new());

@@ -29,12 +29,12 @@ pub struct InMemory {
 
 impl InMemory {
     /// Data set from row-major arrays: `inputs` is `[len, input_shape...]` and `targets` is
-    /// `[len, targets]`. Integers are classes, numbers are values to predict; empty targets mean that
-    /// the inputs are to be reconstructed.
+    /// `[len, targets]`. Integers are classes, numbers are values to predict; empty targets mean
+    /// that the inputs are to be reconstructed.
     ///
     /// # Errors
-    /// When the length of `inputs` is not a multiple of the product of `input_shape`, or the length of
-    /// `targets` is not a multiple of `len`.
+    /// When the length of `inputs` is not a multiple of the product of `input_shape`, or the length
+    /// of `targets` is not a multiple of `len`.
     pub fn new(
         name: impl Into<String>,
         input_shape: &[usize],

@@ -1,9 +1,9 @@
 //! Downloads a file from the first address that works.
 //!
 //! Plain HTTP is enough, because only the digest of the downloaded data is trusted; the feature
-//! `https` is for servers that require HTTPS. Data goes to a `.part` file in the target folder, which
-//! an interrupted download resumes and which is renamed once its digest is verified. A lock on the
-//! folder keeps two processes from writing to the same part.
+//! `https` is for servers that require HTTPS. Data goes to a `.part` file in the target folder,
+//! which an interrupted download resumes and which is renamed once its digest is verified. A lock
+//! on the folder keeps two processes from writing to the same part.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -40,8 +40,8 @@ pub(crate) fn lock(folder: &Path) -> Option<File> {
     }
 }
 
-/// Downloads a file from `ADDRESS/FILE_NAME`, trying each address in turn. The file is kept only if it
-/// passes the check.
+/// Downloads a file from `ADDRESS/FILE_NAME`, trying each address in turn. The file is kept only if
+/// it passes the check.
 ///
 /// # Errors
 /// Of kind `Download` when every address fails; the message names each with its reason. Of kind
@@ -96,8 +96,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Makes one attempt. The outer error is final (a file system error); the inner one is the reason to
-/// try the next address.
+/// Makes one attempt. The outer error is final (a file system error); the inner one is the reason
+/// to try the next address.
 fn transfer(
     proxies: &Proxies,
     address: &str,
@@ -330,7 +330,8 @@ pub(crate) mod tests {
     }
 
     /// A proxy with Squid's default rules, which refuses CONNECT except to port 443, in front of a
-    /// server with an unresolvable name. Returns the proxy settings and the headers of the requests.
+    /// server with an unresolvable name. Returns the proxy settings and the headers of the
+    /// requests.
     fn proxy(credentials: &str) -> (Proxies, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{credentials}{}", listener.local_addr().unwrap());

@@ -20,7 +20,8 @@ const MAX_HEAD: u64 = 1 << 16;
 /// Proxy settings by scheme and host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
-    /// Proxy for `http` URLs, `http://user:password@host:port`; all parts but the host are optional.
+    /// Proxy for `http` URLs, `http://user:password@host:port`; all parts but the host are
+    /// optional.
     pub(crate) http: Option<String>,
     /// Proxy for `https` URLs, in the same form.
     pub(crate) https: Option<String>,
@@ -38,8 +39,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxies {
-    /// Reads `http_proxy` and `https_proxy`, or `all_proxy` where these are not set, and `no_proxy`,
-    /// in lower or upper case.
+    /// Reads `http_proxy` and `https_proxy`, or `all_proxy` where these are not set, and
+    /// `no_proxy`, in lower or upper case.
     pub(crate) fn from_environment() -> Self {
         let first = |names: &[&str]| {
             names.iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty())

@@ -1,7 +1,7 @@
 //! Requests over HTTP and HTTPS that follow redirections.
 //!
-//! Each redirection is a separate request, through the proxy of its own URL. HTTPS needs the feature
-//! `https`.
+//! Each redirection is a separate request, through the proxy of its own URL. HTTPS needs the
+//! feature `https`.
 
 use std::time::Instant;
 

@@ -39,9 +39,9 @@ impl Table {
     /// the header.
     ///
     /// # Errors
-    /// When the file is missing, empty or not UTF-8, has no rows below its header, a row is longer or
-    /// shorter than the header, or two columns have the same name or one has none. The message names
-    /// file and line.
+    /// When the file is missing, empty or not UTF-8, has no rows below its header, a row is longer
+    /// or shorter than the header, or two columns have the same name or one has none. The message
+    /// names file and line.
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&shown(path), &file::read(path)?)
     }
@@ -311,8 +311,8 @@ fn text(bytes: &[u8]) -> std::result::Result<&[u8], String> {
     }
 }
 
-/// Returns the most frequent delimiter outside quotes in the first line that is not blank; a comma if
-/// it has none.
+/// Returns the most frequent delimiter outside quotes in the first line that is not blank; a comma
+/// if it has none.
 fn delimiter(bytes: &[u8]) -> u8 {
     const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
     let mut counts = [0usize; DELIMITERS.len()];

@@ -24,9 +24,9 @@ impl Schema {
     /// are ignored.
     ///
     /// # Errors
-    /// When a column is missing, a numeric cell has text or a number too far from the training data,
-    /// a category or class is unknown, a required target is missing, or the allocation fails. The
-    /// message names file, line and column.
+    /// When a column is missing, a numeric cell has text or a number too far from the training
+    /// data, a category or class is unknown, a required target is missing, or the allocation fails.
+    /// The message names file, line and column.
     pub fn encode(&self, table: &Table, target: WithTarget) -> Result<Rows> {
         let places: HashMap<&str, usize> =
             table.columns().iter().map(String::as_str).zip(0..).collect();
@@ -71,8 +71,8 @@ impl Schema {
     /// Returns the class of each row of a table; `None` if the target is a number.
     ///
     /// # Errors
-    /// When the target column or a target is missing, or a class is unknown. The message names file,
-    /// line and column.
+    /// When the target column or a target is missing, or a class is unknown. The message names
+    /// file, line and column.
     pub fn labels(&self, table: &Table) -> Result<Option<Vec<u32>>> {
         match self.targets(table, table.find(self.target())?)? {
             Values::Integers(labels) => Ok(Some(labels)),

@@ -59,7 +59,8 @@ impl Rows {
         }
     }
 
-    /// Standardised target of each row; `None` if the target is a class or the table has no targets.
+    /// Standardised target of each row; `None` if the target is a class or the table has no
+    /// targets.
     pub fn numbers(&self) -> Option<&[f32]> {
         match &self.examples.targets {
             Values::Numbers(numbers) if self.has_targets() => Some(numbers),

@@ -37,10 +37,10 @@ pub enum TargetKind {
 
 /// The schema of a table: the columns that a model reads, their encoding, and the target.
 ///
-/// A column is numeric if more than half of its values are numbers. It is standardised to mean 0 and
-/// standard deviation 1, and becomes one input. Any other column is categorical and one-hot encoded:
-/// each category becomes an input, 1 in its rows and 0 elsewhere. A column with missing values has an
-/// additional input, 1 where the value is missing; its other inputs are 0 there.
+/// A column is numeric if more than half of its values are numbers. It is standardised to mean 0
+/// and standard deviation 1, and becomes one input. Any other column is categorical and one-hot
+/// encoded: each category becomes an input, 1 in its rows and 0 elsewhere. A column with missing
+/// values has an additional input, 1 where the value is missing; its other inputs are 0 there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Schema {
@@ -98,15 +98,15 @@ pub(super) struct Scale {
 }
 
 impl Schema {
-    /// Fits a schema that predicts the target column from all columns that are not ignored. Means and
-    /// standard deviations are those of `rows` (the training rows); categories and classes are those
-    /// of the whole table.
+    /// Fits a schema that predicts the target column from all columns that are not ignored. Means
+    /// and standard deviations are those of `rows` (the training rows); categories and classes are
+    /// those of the whole table.
     ///
     /// # Errors
-    /// When a column or row does not exist, a target is missing, a numeric column has text, a column
-    /// has more than 256 categories, the target has fewer than 2 or more than 65,536 classes, all
-    /// columns together have more than 65,536 inputs, or no column is left. The message names file,
-    /// line and column.
+    /// When a column or row does not exist, a target is missing, a numeric column has text, a
+    /// column has more than 256 categories, the target has fewer than 2 or more than 65,536
+    /// classes, all columns together have more than 65,536 inputs, or no column is left. The
+    /// message names file, line and column.
     pub fn fit(
         table: &Table,
         rows: &[usize],
@@ -291,7 +291,8 @@ impl Target {
 }
 
 impl Coding {
-    /// Checks that scales are finite and positive, and that names are distinct and of a valid number.
+    /// Checks that scales are finite and positive, and that names are distinct and of a valid
+    /// number.
     fn check(&self, min: usize, max: usize) -> std::result::Result<(), String> {
         match self {
             Self::Number(Scale { mean, deviation }) => {
@@ -320,8 +321,8 @@ impl Coding {
 }
 
 impl Scale {
-    /// Fits mean and standard deviation to the numbers in some rows. A cell with text anywhere in the
-    /// column is an error.
+    /// Fits mean and standard deviation to the numbers in some rows. A cell with text anywhere in
+    /// the column is an error.
     fn fit(table: &Table, rows: &[usize], column: usize, advice: &str) -> Result<Self> {
         for row in 0..table.len() {
             if table.number(row, column).is_none() && table.cell(row, column).is_some() {
@@ -380,7 +381,8 @@ fn has_few_integers(table: &Table, column: usize) -> bool {
     })
 }
 
-/// Returns the classes of a target column: numbers sorted by value, then text in alphabetical order.
+/// Returns the classes of a target column: numbers sorted by value, then text in alphabetical
+/// order.
 fn classes(table: &Table, column: usize, is_numeric: bool) -> Result<Vec<String>> {
     let cell = |row| {
         let text = table.cell(row, column)?;

@@ -1,8 +1,8 @@
 //! CIFAR-10 (Krizhevsky 2009): 60,000 colour photographs, 32x32, ten classes.
 //!
 //! The binary version: 10,000 records per file, each a byte for the class and three planes of 1,024
-//! bytes, red, green and blue. It is read from the unpacked folder `cifar-10-batches-bin` or from the
-//! official archive `cifar-10-binary.tar.gz`. Source of the format:
+//! bytes, red, green and blue. It is read from the unpacked folder `cifar-10-batches-bin` or from
+//! the official archive `cifar-10-binary.tar.gz`. Source of the format:
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
 use std::fs;
@@ -50,8 +50,8 @@ const OFFICIAL: Official = Official {
 pub const SHAPE: ImageShape = ImageShape { height: 32, width: 32, channels: 3 };
 const PLANE: usize = SHAPE.height * SHAPE.width;
 const RECORD: usize = 1 + 3 * PLANE;
-/// Maximum size of a file, and of an unpacked archive, in bytes. An official file has 10,000 records;
-/// other files of this format may have more.
+/// Maximum size of a file, and of an unpacked archive, in bytes. An official file has 10,000
+/// records; other files of this format may have more.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Training and test images of CIFAR-10.
@@ -194,8 +194,8 @@ pub fn find(locations: &Locations) -> Result<Option<PathBuf>> {
     }
 }
 
-/// Parses the contents of a file. Returns the images, `[images, height, width, channels]`, and their
-/// labels.
+/// Parses the contents of a file. Returns the images, `[images, height, width, channels]`, and
+/// their labels.
 ///
 /// # Errors
 /// When they are not valid. The message is the reason and the record.

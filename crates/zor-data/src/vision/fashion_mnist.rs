@@ -1,8 +1,9 @@
 //! Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 70,000 grey photographs of clothing, 28x28, ten
 //! classes.
 //!
-//! It is searched in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and in the
-//! folder of Debian's package. It can be downloaded; otherwise the sample inside this crate is used.
+//! It is searched in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and in
+//! the folder of Debian's package. It can be downloaded; otherwise the sample inside this crate is
+//! used.
 
 use std::path::{Path, PathBuf};
 

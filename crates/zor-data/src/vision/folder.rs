@@ -23,25 +23,25 @@ const LEAVINGS: [&str; 8] = [
     "desktop.ini",
 ];
 
-/// Reads all PNG, JPEG and WebP files of a folder, sorted by name. If it has folders instead, each is
-/// a class, and its name is that of the class. Hidden files and metadata of archives and operating
-/// systems are skipped. Files with other extensions, links to an enclosing folder and folders without
-/// images are skipped too, and listed in [`Images::notes`].
+/// Reads all PNG, JPEG and WebP files of a folder, sorted by name. If it has folders instead, each
+/// is a class, and its name is that of the class. Hidden files and metadata of archives and
+/// operating systems are skipped. Files with other extensions, links to an enclosing folder and
+/// folders without images are skipped too, and listed in [`Images::notes`].
 ///
 /// # Errors
-/// When there are no images, one cannot be read (see [`Picture::read`]), some are grey and others in
-/// colour, their sizes differ, or some are in folders below those of the classes. The message names
-/// the file.
+/// When there are no images, one cannot be read (see [`Picture::read`]), some are grey and others
+/// in colour, their sizes differ, or some are in folders below those of the classes. The message
+/// names the file.
 pub fn read(folder: &Path) -> Result<Images> {
     read_with(folder, &Reading::default())
 }
 
-/// Reads a folder like [`read`]; resizes and crops the pictures, and skips damaged ones if `reading`
-/// asks for it.
+/// Reads a folder like [`read`]; resizes and crops the pictures, and skips damaged ones if
+/// `reading` asks for it.
 ///
 /// # Errors
-/// Those of [`read`] and [`Reading::apply`]. With [`Reading::skip_damaged`], damaged pictures are an
-/// error only if there are no others.
+/// Those of [`read`] and [`Reading::apply`]. With [`Reading::skip_damaged`], damaged pictures are
+/// an error only if there are no others.
 pub fn read_with(folder: &Path, reading: &Reading) -> Result<Images> {
     let mut passed = Passed::default();
     let top = list(folder, &mut passed)?;

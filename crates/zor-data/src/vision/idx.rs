@@ -1,7 +1,7 @@
 //! The IDX format of MNIST and similar data sets, gzipped or not.
 //!
-//! Big-endian: the magic number `0x00000803` (images) or `0x00000801` (labels), the count, for images
-//! the numbers of rows and columns, then one byte per value. Source:
+//! Big-endian: the magic number `0x00000803` (images) or `0x00000801` (labels), the count, for
+//! images the numbers of rows and columns, then one byte per value. Source:
 //! <http://yann.lecun.com/exdb/mnist/>.
 
 use std::io::Read;

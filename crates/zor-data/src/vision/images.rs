@@ -66,8 +66,8 @@ impl Images {
     /// Data set from the values of `labels.len()` images, `[len, height, width, channels]`.
     ///
     /// # Errors
-    /// When the sizes do not fit or overflow, a label is not less than `n_classes`, or `n_classes` is
-    /// not from 1 to 256.
+    /// When the sizes do not fit or overflow, a label is not less than `n_classes`, or `n_classes`
+    /// is not from 1 to 256.
     pub fn new(
         name: impl Into<String>,
         shape: ImageShape,
@@ -111,9 +111,9 @@ impl Images {
         Ok(Self { name, shape, images, labels, n_classes, class_names, labelled, notes })
     }
 
-    /// Sets the names of the classes, in the order of the labels. A class without a name is named by
-    /// its label. Names beyond the last class are dropped. A repeated name gets its label appended, so
-    /// that all names differ.
+    /// Sets the names of the classes, in the order of the labels. A class without a name is named
+    /// by its label. Names beyond the last class are dropped. A repeated name gets its label
+    /// appended, so that all names differ.
     #[must_use]
     pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
@@ -156,8 +156,8 @@ impl Images {
         &self.class_names
     }
 
-    /// True if the images are labelled: there are several classes, or they have names. A flat folder or
-    /// an array of images has one class without a name.
+    /// True if the images are labelled: there are several classes, or they have names. A flat
+    /// folder or an array of images has one class without a name.
     pub fn has_labels(&self) -> bool {
         self.labelled
     }
@@ -167,13 +167,13 @@ impl Images {
         &self.notes
     }
 
-    /// Selects the images whose class names are in `names` (the classes of a model), and relabels them
-    /// to the order of `names`. Images of other classes are left out; the second value lists the
-    /// differences.
+    /// Selects the images whose class names are in `names` (the classes of a model), and relabels
+    /// them to the order of `names`. Images of other classes are left out; the second value lists
+    /// the differences.
     ///
     /// # Errors
-    /// When the images have no labels, none of them is of one of the classes, or `names` has more than
-    /// 256 entries.
+    /// When the images have no labels, none of them is of one of the classes, or `names` has more
+    /// than 256 entries.
     pub fn with_classes_of(&self, names: &[String]) -> Result<(Self, ClassMatch)> {
         if !self.labelled {
             return Err(Error::input(format!(

@@ -1,7 +1,8 @@
 //! Detection of incomplete JPEG files, which decoders fill with grey without an error.
 //!
 //! Reads all segments and scans, decodes the Huffman codes and counts the blocks, without computing
-//! pixels. Source: ITU-T T.81, annexes B (segments), F (sequential scans) and G (progressive scans).
+//! pixels. Source: ITU-T T.81, annexes B (segments), F (sequential scans) and G (progressive
+//! scans).
 
 /// Maximum number of scans. Each takes time, however short it is.
 const MAX_SCANS: usize = 100;
@@ -65,8 +66,8 @@ fn word(two: &[u8]) -> u16 {
     u16::from_be_bytes([two[0], two[1]])
 }
 
-/// Finds the next marker. Returns its kind and the position after it. Bytes before it are skipped, as
-/// in all decoders.
+/// Finds the next marker. Returns its kind and the position after it. Bytes before it are skipped,
+/// as in all decoders.
 fn marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;

@@ -1,8 +1,8 @@
 //! Decoding of image files: PNG, JPEG and WebP with 8 bits per value.
 //!
-//! Files whose decoding would lose information (16 bits, CMYK, transparency, animation) are an error
-//! with a remedy. So are damaged and incomplete files of every format, and headers that declare more
-//! pixels than the file can contain.
+//! Files whose decoding would lose information (16 bits, CMYK, transparency, animation) are an
+//! error with a remedy. So are damaged and incomplete files of every format, and headers that
+//! declare more pixels than the file can contain.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -41,15 +41,15 @@ impl Picture {
     /// Reads a file. Its format is detected from its contents, and its Exif orientation is applied.
     ///
     /// # Errors
-    /// When the file does not exist, is not PNG, JPEG or WebP, is damaged or cut short, has more pixels
-    /// than fit in memory, or has 16 bits per value, CMYK, transparent pixels or several frames. The
-    /// message names it.
+    /// When the file does not exist, is not PNG, JPEG or WebP, is damaged or cut short, has more
+    /// pixels than fit in memory, or has 16 bits per value, CMYK, transparent pixels or several
+    /// frames. The message names it.
     pub fn read(path: &Path) -> Result<Self> {
         Self::attempt(path)?.map_err(|reason| Error::in_file(path, reason))
     }
 
-    /// Reads a file like [`Picture::read`]. The outer error is that of the file system; the inner one
-    /// is the reason why the file cannot be decoded.
+    /// Reads a file like [`Picture::read`]. The outer error is that of the file system; the inner
+    /// one is the reason why the file cannot be decoded.
     pub(crate) fn attempt(path: &Path) -> Result<std::result::Result<Self, String>> {
         Ok(Self::decode(&file::read(path)?))
     }
@@ -143,8 +143,8 @@ impl Picture {
         }
     }
 
-    /// Decodes a PNG: verifies all checksums and reads up to the end chunk. Text and profiles, which
-    /// may be compressed, are not decompressed.
+    /// Decodes a PNG: verifies all checksums and reads up to the end chunk. Text and profiles,
+    /// which may be compressed, are not decompressed.
     fn png(bytes: &[u8]) -> std::result::Result<Self, String> {
         let mut options = png::DecodeOptions::default();
         options.set_ignore_checksums(false);

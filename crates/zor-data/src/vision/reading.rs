@@ -16,8 +16,9 @@ const MAX_SIDE: usize = 65_536;
 pub struct Reading {
     /// Size that each picture is scaled to, whatever its aspect ratio.
     ///
-    /// Linear interpolation (a triangle filter) of the stored values, without gamma correction. When
-    /// a picture shrinks, the filter is as wide as a pixel of the result, which prevents aliasing.
+    /// Linear interpolation (a triangle filter) of the stored values, without gamma correction.
+    /// When a picture shrinks, the filter is as wide as a pixel of the result, which prevents
+    /// aliasing.
     pub resize: Option<Size>,
     /// Size of the centre crop, which follows the resize.
     pub crop: Option<Size>,

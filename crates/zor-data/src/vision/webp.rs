@@ -3,7 +3,8 @@
 //! Source: Google, "WebP Container Specification",
 //! <https://developers.google.com/speed/webp/docs/riff_container>.
 
-/// Checks the chunks of a file and returns width and height. Bytes after the container are accepted.
+/// Checks the chunks of a file and returns width and height. Bytes after the container are
+/// accepted.
 ///
 /// # Errors
 /// When a length exceeds the file, or two sizes contradict each other.
