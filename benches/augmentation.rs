@@ -1,4 +1,4 @@
-//! Augmented images, made on one thread.
+//! Data augmentation on one thread.
 
 mod quick;
 

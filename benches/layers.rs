@@ -1,4 +1,4 @@
-//! Layers: the forward pass of a training step, and learning after it.
+//! Layers: the forward pass of a training step, and the learning pass after it.
 
 mod quick;
 
@@ -30,7 +30,7 @@ fn main() -> zor::Result<()> {
     Ok(())
 }
 
-/// A layer between an input and a signal.
+/// A layer with an input and an error signal.
 struct Work {
     layer: Box<dyn Layer>,
     shape: Vec<usize>,
@@ -62,7 +62,8 @@ impl Work {
         self.workspace.give(output);
     }
 
-    /// The time of learning, with a signal that nobody else holds.
+    /// Returns the time of the learning pass. The signal is copied first, so that it can be changed
+    /// in place.
     fn learn(&mut self) -> Duration {
         let Self { memory, workspace, shape, optimizer, .. } = self;
         let signal = Signal::new(self.signal.clone().mul_scalar(1.0));

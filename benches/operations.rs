@@ -1,4 +1,4 @@
-//! Operations on tensors: gate, products, convolution, normalisation.
+//! Tensor operations: gate, matrix products, convolution, normalisation.
 
 mod quick;
 
@@ -6,7 +6,7 @@ use criterion::{Bencher, Criterion, Throughput};
 use zor::core::ops::{self, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
 use zor_benches::noise;
 
-/// Images of a batch.
+/// Batch size of the convolutions.
 const BATCH: usize = 32;
 
 fn main() -> zor::Result<()> {
@@ -19,7 +19,7 @@ fn main() -> zor::Result<()> {
     Ok(())
 }
 
-/// Times an operation that makes of a state the next, in its memory.
+/// Times an operation that updates a state in place.
 fn in_place<State>(
     bencher: &mut Bencher<'_>,
     start: State,
@@ -45,7 +45,8 @@ fn gate(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Products of a layer's forward pass, and those of Muon, of which half is computed.
+/// Matrix products of a layer's forward pass, and the symmetric ones of Muon, of which half is
+/// computed.
 fn products(criterion: &mut Criterion) {
     let mut group = quick::group(criterion, "product");
     for [rows, inner, columns] in [[48, 784, 64], [512, 3072, 728], [1024, 1024, 1024]] {
@@ -80,7 +81,7 @@ fn products(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// 3x3, with an edge of one.
+/// Convolutions of 3x3 with padding 1.
 fn convolution(criterion: &mut Criterion) -> zor::Result<()> {
     let mut group = quick::group(criterion, "convolution");
     let window = Window { padding: [1, 1], ..Window::square(3) };
@@ -121,7 +122,7 @@ fn normalisation(criterion: &mut Criterion) {
             ops::normalize_presynaptic(correlation, presynaptic.clone(), 1)
         });
     });
-    // Maps of 14x14 with 64 channels: many rows, few columns.
+    // Feature maps of 14x14 with 64 channels: many rows, few columns.
     let shape = [BATCH * 14 * 14, 64];
     group.throughput(Throughput::Elements((shape[0] * shape[1]) as u64));
     group.bench_function("of a batch", |bencher| {

@@ -1,11 +1,11 @@
-//! Settings of criterion with which all timings together take two minutes.
+//! Settings of criterion with which all benchmarks together take two minutes.
 
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode};
 
-/// Few short samples, and what the command line says.
+/// Criterion with few short samples. Command-line options override the settings.
 pub(crate) fn criterion() -> Criterion {
     Criterion::default()
         .sample_size(10)
@@ -16,7 +16,7 @@ pub(crate) fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// Timings of one kind. All samples of one have the same length, whatever that takes.
+/// A group of benchmarks. All samples of a benchmark have the same number of iterations.
 pub(crate) fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.sampling_mode(SamplingMode::Flat);

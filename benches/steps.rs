@@ -45,7 +45,7 @@ fn dense(criterion: &mut Criterion) -> zor::Result<()> {
     Ok(())
 }
 
-/// A small convolutional network that learns ten classes of noise.
+/// A small convolutional network that learns to classify noise into ten classes.
 fn convolutional(criterion: &mut Criterion) -> zor::Result<()> {
     const BATCH: usize = 128;
     let mut network = networks::small_conv(&[28, 28, 1], 10).build(&Device::flex())?;

@@ -1,9 +1,9 @@
-//! From a training to an image for small devices, run and compared, in one program; then a new
-//! class is learned on the device.
+//! Trains a network, exports it as a program for small devices, and compares the two. Then a layer
+//! is trained on the device.
 //!
-//! The network learns to reproduce ten pieces of clothing. Its hidden values are features enough
-//! for a small layer that learns, by the classic rule, to tell shirts from all else with ten images
-//! of each.
+//! The network learns to reconstruct ten images of clothing. Its hidden values are the features of
+//! a small layer that learns by the classic rule to distinguish shirts from other clothing, with
+//! ten images of each.
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use zor::training::{self, Method, Training};
 use zor_edge::{Learner, Optimizer, Rule, Target, state_len, weights_len};
 
 const HIDDEN: usize = 64;
-/// The layer that learns on the device: features in, two classes out.
+/// Sizes of the layer that learns on the device: features and two classes.
 const WIDTHS: [usize; 2] = [HIDDEN, 2];
 const BATCH: usize = 20;
 const OPTIMIZER: Optimizer = Optimizer::Sgd { rate: 0.05, momentum: 0.9 };
@@ -34,14 +34,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let image = export(&model, &data, DType::I8, &device)?;
     let measured = evaluate(&image, &model, &data, &device)?;
     println!(
-        "model {psnr:.2} dB, image of {} bytes {:.2} dB, {:.0} % of its units fire",
+        "model {psnr:.2} dB, program of {} bytes {:.2} dB, {:.0} % of its units fire",
         image.bytes().len(),
         measured.score.headline().map_or(f64::NAN, Figure::shown_value),
         100.0 * measured.layers[0].outputs
     );
 
-    // From here on a device needs no heap: slices of fixed length, and a learner whose memory is
-    // known when it is compiled.
+    // The rest needs no heap on a device: slices of fixed length, and a learner whose memory size
+    // is a constant.
     let network = image.network()?;
     let mut scratch = vec![0.0; network.scratch_len()];
     let mut features = |pixels: &[f32]| -> Result<[f32; HIDDEN], zor_edge::RunError> {
@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         right[is_shirt] += usize::from((output[1] > output[0]) == (is_shirt == 1));
     }
     println!(
-        "it knows {} of {} shirts, and {} of {} other things for no shirts",
+        "it classifies {} of {} shirts and {} of {} other images correctly",
         right[1], shirts[1], right[0], shirts[0]
     );
     Ok(())

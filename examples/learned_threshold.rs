@@ -1,8 +1,8 @@
-//! A layer from outside: units that learn their thresholds.
+//! A custom layer: units that learn their thresholds.
 //!
-//! Forward `spike = x > threshold; y = (x - threshold) * spike`. With the signal `s` at the output,
-//! `s * spike` goes on down, and every threshold moves along `-sum(s * spike)` over the batch.
-//! Where a unit does not sit on its threshold, both are the gradient.
+//! Forward: `spike = x > threshold; y = (x - threshold) * spike`. For the signal `s` at the output,
+//! the layer passes `s * spike` to the layer below, and updates each threshold with
+//! `-sum(s * spike)` over the batch. Except at the threshold itself, both are the gradient.
 use zor::core::{
     Initializer, LearnPass, Mode, Parameter, Pass, Result, Signal, Visitor, VisitorMut,
 };

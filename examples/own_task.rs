@@ -1,5 +1,4 @@
-//! A task of a program's own, with the whole command: training, checkpoints, resume, reports and
-//! pictures.
+//! A custom task with the whole command: training, checkpoints, resume, reports and pictures.
 //!
 //! ```text
 //! cargo run --release -p zor-examples --example own_task -- train spirals
@@ -16,7 +15,7 @@ use zor::task::{Data, Outcome, Task};
 /// Side of the picture in pixels.
 const SIDE: usize = 96;
 
-/// Points in the plane belong to one of two spirals.
+/// Classification of points in the plane that belong to one of two spirals.
 #[derive(Debug)]
 struct Spirals;
 
@@ -26,7 +25,7 @@ impl Task for Spirals {
     }
 
     fn about(&self) -> &'static str {
-        "Learn to tell the points of two spirals apart"
+        "Learn to classify the points of two spirals"
     }
 
     fn preset(&self, _: &Options) -> Settings {
@@ -68,7 +67,7 @@ impl Task for Spirals {
     }
 }
 
-/// Points of both spirals in turn, with some noise.
+/// Generates points of both spirals in turn, with some noise.
 fn points(n: usize, seed: u64) -> zor::Result<InMemory> {
     let mut random = Random::seeded(seed);
     let (mut inputs, mut classes) = (Vec::new(), Vec::new());
@@ -84,7 +83,7 @@ fn points(n: usize, seed: u64) -> zor::Result<InMemory> {
     Ok(InMemory::new("spirals", &[2], inputs, Values::Integers(classes))?)
 }
 
-/// An image of the plane from -1 to 1: light where the second spiral is the likelier.
+/// Renders the probability of the second class over the plane from -1 to 1.
 fn regions(network: &Network, device: &Device) -> zor::Result<Vec<f32>> {
     let place = |at: usize| 2.0 * at as f32 / (SIDE - 1) as f32 - 1.0;
     let plane = (0..SIDE * SIDE).flat_map(|at| [place(at % SIDE), place(at / SIDE)]);

@@ -1,4 +1,4 @@
-//! Three layers learn to reproduce clothing in 500 steps, without an autodiff graph.
+//! Trains three layers to reconstruct images of clothing in 500 steps, without an autodiff graph.
 use zor::prelude::*;
 
 fn main() -> zor::Result<()> {

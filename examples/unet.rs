@@ -1,9 +1,9 @@
-//! A U-Net learns to remove noise from clothing.
+//! Trains a U-Net to remove noise from images of clothing.
 use zor::data::Values;
 use zor::prelude::*;
 use zor::tasks::parts::networks::conv_block;
 
-/// Down by pooling, up by transposed convolutions, and past both on skip paths.
+/// A U-Net with max pooling, transposed convolutions and two skip connections.
 fn unet() -> NetworkBuilder {
     let bottom = BranchConfig::concatenate()
         .layer(Pool2dConfig::max(2))

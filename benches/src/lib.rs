@@ -1,12 +1,12 @@
-//! Timings by criterion, run with `cargo bench -p zor-benches`.
+//! Benchmarks with criterion, run by `cargo bench -p zor-benches`.
 //!
-//! `cargo bench -p zor-benches -- WORDS` runs those with these words in their names. Each run is
-//! compared with the one before. `cargo xtask bench` measures beside others.
+//! `cargo bench -p zor-benches -- WORDS` runs those whose names contain the words. Each run is
+//! compared with the previous one. Comparisons with other libraries are in `cargo xtask bench`.
 
 use zor::core::Parameter;
 use zor::prelude::*;
 
-/// Normally distributed values on the CPU.
+/// Returns a tensor of standard normal values on the CPU, the same in every call.
 pub fn noise(shape: [usize; 2]) -> Tensor<2> {
     Parameter::normal("noise", shape, 1.0, &mut Random::seeded(1), &Device::flex()).value()
 }

@@ -1,4 +1,4 @@
-//! Puts the memory map where the linker finds it.
+//! Copies the memory map to the linker's search path.
 
 use std::path::PathBuf;
 use std::{env, fs};

@@ -1,13 +1,13 @@
-//! Programs to start from, one file each; run one with
+//! Example programs, one file each. Run one by
 //! `cargo run --release -p zor-examples --example NAME`.
 //!
-//! The README's snippets are compiled and run as tests of this crate.
+//! The snippets of the README are compiled and run as tests of this crate.
 
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]
 struct Readme;
 
-/// The README shows the same program as `quickstart.rs`.
+/// Checks that the README shows the program of `quickstart.rs`.
 #[cfg(test)]
 mod tests {
     #[test]

@@ -1,4 +1,5 @@
-//! The task of `own_task.rs` through the whole command: trained, interrupted, resumed and reported.
+//! Tests the task of `own_task.rs` through the whole command: training, interruption, resume and
+//! evaluation.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program of the example, which `cargo test` builds beside the tests.
+/// Path of the example's program, which `cargo test` builds next to the tests.
 fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let program = tests.parent().unwrap().parent().unwrap().join("examples/own_task");
@@ -21,7 +22,7 @@ fn command(folder: &Path, arguments: &str) -> Command {
     command
 }
 
-/// Runs the program to its end, which has to be a success, and returns its standard output.
+/// Runs the program, checks that it succeeds, and returns its standard output.
 fn done(folder: &Path, arguments: &str) -> String {
     let output = command(folder, arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -42,7 +43,7 @@ fn a_task_from_outside_gets_the_whole_command() {
         assert!(at.join("whole").join(name).is_file(), "{name}");
     }
 
-    // Interrupted on the way, and resumed: the model is that of the training without interruption.
+    // An interrupted and resumed training gives the same model as one without interruption.
     let log = fs::File::create(at.join("log")).unwrap();
     let cut = format!("{train} --checkpoint-every 1 --out cut");
     let mut child = command(at, &cut).stdout(Stdio::null()).stderr(log).spawn().unwrap();

@@ -1,7 +1,7 @@
-//! Everything of Zor that parses bytes, fed with mutations of sound files.
+//! A mutation fuzzer for all parsers of Zor.
 //!
-//! `cargo run -p zor-fuzz -- --executions N [--target NAME] [--seed N]` looks for input that makes
-//! a parser panic, or allocate more than it may; what it finds goes into `fuzz/corpus`, which a
+//! `cargo run -p zor-fuzz -- --executions N [--target NAME] [--seed N]` searches for inputs that
+//! make a parser panic or allocate more than its limit. It saves them in `fuzz/corpus`, which a
 //! test replays.
 
 pub mod allocations;
@@ -14,15 +14,15 @@ use std::path::PathBuf;
 
 use targets::Target;
 
-/// Where sound files, and those that once did harm, are kept as `TARGET-NAME`.
+/// Returns the corpus folder. It has valid files and inputs that once failed, as `TARGET-NAME`.
 pub fn corpus() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus"))
 }
 
-/// The files kept for a target, by name.
+/// Reads the corpus of a target, sorted by name.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When a file cannot be read.
 pub fn kept(target: &Target) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let prefix = format!("{}-", target.name);
     let mut all = Vec::new();
@@ -37,10 +37,10 @@ pub fn kept(target: &Target) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     Ok(all)
 }
 
-/// Feeds a target once, and says whether it took the input.
+/// Runs a target on an input. Returns true if the target accepted it.
 ///
 /// # Errors
-/// Says what went wrong: it panicked, or took too much memory.
+/// When the target panics or allocates more than its limit. The message is the reason.
 pub fn feed(target: &Target, input: &[u8]) -> Result<bool, String> {
     let start = allocations::start();
     let done = catch_unwind(AssertUnwindSafe(|| (target.parse)(input)));

@@ -1,4 +1,4 @@
-//! Looks for input that does harm; see the library.
+//! The command of the fuzzer; see the library.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,7 +14,7 @@ static ALLOCATOR: Counting = Counting;
 const USAGE: &str = "usage: cargo run -p zor-fuzz -- --executions N [--target NAME] [--seed N]
        cargo run -p zor-fuzz -- --write-corpus";
 
-/// Inputs kept in memory beside the corpus, to be mutated again.
+/// Maximum number of inputs in the pool: the corpus, and mutated inputs to mutate again.
 const POOL: usize = 256;
 
 fn main() -> ExitCode {
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(found > 0))
 }
 
-/// Feeds one target. Returns how many inputs did harm; they are kept in the corpus.
+/// Fuzzes one target. Returns the number of inputs that failed, and saves them in the corpus.
 fn fuzz(target: &Target, executions: u64, seed: u64) -> std::io::Result<usize> {
     let mut pool: Vec<Vec<u8>> = kept(target)?.into_iter().map(|(_, bytes)| bytes).collect();
     let sound = pool.len();
@@ -72,7 +72,7 @@ fn fuzz(target: &Target, executions: u64, seed: u64) -> std::io::Result<usize> {
     let (start, mut found, mut taken) = (Instant::now(), 0, 0);
     let (mut random, mut input) = (Random::stream(seed, executions), Vec::new());
     for _ in 0..executions {
-        // Half of them are what sound files become at once.
+        // Half of the inputs are direct mutations of the corpus.
         let from = if random.chance(0.5) { sound } else { pool.len() };
         let (one, other) = (random.below(from), random.below(pool.len()));
         mutate::mutate(&pool[one], &pool[other], &mut random, &mut input);
@@ -88,7 +88,7 @@ fn fuzz(target: &Target, executions: u64, seed: u64) -> std::io::Result<usize> {
                 }
             }
         }
-        // Damage on damage, now and then from the start again.
+        // Some mutated inputs join the pool and replace earlier ones, so that mutations accumulate.
         if random.below(64) == 0 {
             if pool.len() < POOL {
                 pool.push(input.clone());

@@ -1,20 +1,21 @@
-//! Mutations of input: small damage, forged numbers, parts moved, cut out and put together.
+//! Mutations of inputs: changed bits and bytes, forged numbers, and parts that are removed, moved
+//! or copied from another input.
 
 use zor::prelude::Random;
 
-/// Numbers that lengths, sizes and counts are forged with.
+/// Values for forged lengths, sizes and counts.
 const FORGED: [u64; 10] = [0, 1, 0x7f, 0xff, 0xffff, 1 << 20, 1 << 31, 1 << 32, 1 << 60, u64::MAX];
-/// Inputs grow no longer than this.
-const LONGEST: usize = 1 << 16;
+/// Maximum length of an input in bytes.
+const MAX_LENGTH: usize = 1 << 16;
 
-/// Makes one input from two others.
+/// Writes an input with 1 to 4 random mutations, which may copy parts of another input.
 pub fn mutate(input: &[u8], other: &[u8], random: &mut Random, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(input);
     for _ in 0..1 + random.below(4) {
         once(other, random, out);
     }
-    out.truncate(LONGEST);
+    out.truncate(MAX_LENGTH);
 }
 
 fn once(other: &[u8], random: &mut Random, out: &mut Vec<u8>) {

@@ -1,4 +1,4 @@
-//! Sound files for the corpus, small and with one of everything:
+//! Valid files for the corpus: small, and together with every kind of layer and format. Written by
 //! `cargo run -p zor-fuzz -- --write-corpus`.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::path::Path;
 use zor::io::{self, DType, Progress, edge};
 use zor::prelude::*;
 
-/// Writes them, under the names of their targets.
+/// Writes the files, named `TARGET-NAME`.
 ///
 /// # Errors
 /// When a network cannot be built, or a file cannot be written.
@@ -51,7 +51,7 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let mut labels = [0x0801, 3].map(number).concat();
     labels.extend([1, 2, 3]);
     std::fs::write(folder.join("idx-labels"), labels)?;
-    // `printf '\0\0\10\1\0\0\0\2\4\5' | gzip -n`.
+    // The output of `printf '\0\0\10\1\0\0\0\2\4\5' | gzip -n`.
     std::fs::write(folder.join("idx-labels-gzip"), GZIPPED)?;
 
     let mut records = Vec::new();
@@ -71,7 +71,7 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A network with one layer of every kind.
+/// A network with a layer of every kind.
 fn maps() -> NetworkBuilder {
     let sequence =
         SequentialConfig::new().layer(Conv2dConfig::same(1, 3)).layer(BatchNormConfig::default());
@@ -89,7 +89,7 @@ fn maps() -> NetworkBuilder {
         .layer(DenseConfig::new(2))
 }
 
-/// A network with one layer of every kind that images have.
+/// A network with a layer of every kind that programs for small devices support.
 fn small_maps() -> NetworkBuilder {
     Network::builder(&[4, 4, 1])
         .layer(Conv2dConfig::same(2, 3).with_max_pool(2))

@@ -1,4 +1,4 @@
-//! Parsers that are fed.
+//! The fuzzed parsers, and their memory limits.
 
 use zor::data::{cifar10, idx, npy};
 use zor::io::edge::{LayerSpec, MOST_VALUES, Program};
@@ -10,36 +10,36 @@ use zor::task::Plan;
 /// A parser of bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// The name.
+    /// Name, the prefix of its files in the corpus.
     pub name: &'static str,
-    /// Parses, and says whether the input was taken; refusing it is as good.
+    /// Parses an input. Returns true if it was accepted; an error is as good.
     pub parse: fn(&[u8]) -> bool,
-    /// The most that input of a length may allocate.
+    /// Maximum number of bytes that may be allocated for an input of a length.
     pub limit: fn(usize) -> usize,
 }
 
-/// A file of a network may take its length, its values as f32 where it has narrower ones, and the
-/// memory of its description (of at most a mebibyte) as text, as JSON and as settings.
+/// Limit for a file of a network: its length, its values as `f32` if they are stored narrower, and
+/// its description (at most 1 MiB) as text, as JSON and as settings.
 fn network_limit(length: usize) -> usize {
     6 * length + (64 << 20)
 }
 
-/// Its length twice: as it is, and as values.
+/// Limit for a data set: twice its length, as bytes and as values.
 fn data_limit(length: usize) -> usize {
     2 * length + (1 << 20)
 }
 
-/// All of them.
+/// All targets.
 pub const TARGETS: [Target; 8] = [
     Target { name: "model", parse: model, limit: network_limit },
     Target { name: "checkpoint", parse: model, limit: network_limit },
     Target { name: "safetensors", parse: safetensors, limit: network_limit },
-    // A file that gzip unpacks is at most 1,032 times as long.
+    // gzip expands a file at most 1,032-fold.
     Target { name: "idx", parse: images, limit: |length| 1032 * length + (1 << 20) },
     Target { name: "cifar", parse: cifar, limit: data_limit },
     Target { name: "npy", parse: array, limit: data_limit },
-    // Running it takes scratch memory and an output of at most so many numbers, and the file at
-    // another place.
+    // Running a program takes scratch memory and an output of limited length, and an aligned copy of
+    // the file.
     Target { name: "edge", parse: edge, limit: |length| 4 * length + 16 * MOST_VALUES },
     Target { name: "toml", parse: settings, limit: |length| 1000 * length + (1 << 20) },
 ];
@@ -50,7 +50,7 @@ fn model(input: &[u8]) -> bool {
     if io::load_bytes(input, &device, &registry).is_ok() {
         return true;
     }
-    // With the digest made right, damage reaches what comes after it.
+    // With a corrected digest, mutations reach the code after its check.
     let mut sealed = input.to_vec();
     io::reseal(&mut sealed);
     io::load_bytes(&sealed, &device, &registry).is_ok()
@@ -60,17 +60,18 @@ fn safetensors(input: &[u8]) -> bool {
     io::safetensors::load_bytes(input, &Device::flex(), &Registry::default()).is_ok()
 }
 
-/// Multiply-adds of an image that is run; larger ones are as sound, and take longer.
+/// Maximum number of multiply-adds per layer of a program that is run. Larger ones only take
+/// longer.
 const MOST_MULTIPLY_ADDS: u64 = 1 << 16;
 
 fn edge(input: &[u8]) -> bool {
-    // With length and checksum made right, damage reaches what comes after them.
+    // With corrected length and checksum, mutations reach the code after their checks.
     let mut sealed = input.to_vec();
     io::edge::reseal(&mut sealed);
     [input, &sealed].into_iter().any(runs)
 }
 
-/// Whether it is an image. One that is must run.
+/// Returns true for a valid program, which must run.
 fn runs(bytes: &[u8]) -> bool {
     let Ok(image) = Program::from_bytes(bytes) else { return false };
     let Ok(network) = image.network() else { return false };

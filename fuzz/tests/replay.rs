@@ -1,4 +1,4 @@
-//! Every file of the corpus is fed to its target.
+//! Replays the corpus: runs every file and some mutations of it on its target.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
@@ -10,7 +10,7 @@ use zor_fuzz::{feed, kept, mutate};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test: allocations of others at the same time would be counted too.
+/// A single test, because allocations of tests in parallel would be counted too.
 #[test]
 fn no_file_of_the_corpus_and_few_mutations_of_it_do_harm() {
     for target in &TARGETS {

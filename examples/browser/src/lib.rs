@@ -1,16 +1,17 @@
-//! What the page `index.html` calls: a network that was trained, and one that learns ten images on
-//! the spot.
+//! Functions that the page `index.html` calls: a trained network, and one that learns ten images in
+//! the browser.
 //!
-//! A plain C interface: numbers are passed, and places in memory where the page reads and writes
-//! f32. `cargo xtask edge` builds it for WebAssembly and writes one page that needs no server.
-#![allow(unsafe_code, reason = "names that a page can call")]
+//! The interface is plain C: functions take and return numbers, and pointers to `f32` that the page
+//! reads and writes. `cargo xtask edge` builds this crate for WebAssembly and writes a single page
+//! that needs no server.
+#![allow(unsafe_code, reason = "exports names that the page calls")]
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use zor_edge::{Learner, Network, Optimizer, Rule, Target, Values, state_len, weights_len};
 
-/// `zor train fashion-reconstruction --train-samples all --target-spike-rate 0.25`, then
-/// `zor export --int8`.
+/// Program from `zor train fashion-reconstruction --train-samples all --target-spike-rate 0.25`,
+/// then `zor export --int8`.
 static PROGRAM: &[u8] = zor_edge::include_program!("../model.zore");
 /// The first training image of each class, 28x28 bytes each.
 static SAMPLES: &[u8] = include_bytes!("../../firmware/samples.bin");
@@ -20,16 +21,16 @@ const HIDDEN: usize = 64;
 const CLASSES: usize = 10;
 const WIDTHS: [usize; 3] = [PIXELS, HIDDEN, PIXELS];
 
-/// What the page sees of a network.
+/// State of the page.
 struct Page {
     input: Vec<f32>,
     hidden: Vec<f32>,
     output: Vec<f32>,
     samples: Vec<f32>,
-    /// Share of the input that was not silent.
+    /// Share of the last input that was not silent, from 0 to 1.
     active: f32,
     learner: Learner<'static>,
-    /// What was learned here, as an image, and its length in bytes.
+    /// Program of the network that learns here, as words for its alignment.
     learned: Vec<u32>,
 }
 
@@ -54,7 +55,7 @@ impl Page {
         page
     }
 
-    /// Makes an image of what was learned.
+    /// Writes the learned network as a program.
     fn keep(&mut self) {
         let mut bytes = Vec::new();
         if self.learner.write_program(|piece| bytes.extend_from_slice(piece)).is_ok() {
@@ -82,7 +83,7 @@ fn read(values: Values<'_>, to: &mut [f32]) {
     to.iter_mut().enumerate().for_each(|(at, to)| *to = values.get(at).unwrap_or(0.0));
 }
 
-/// One that knows nothing yet; its memory lasts as long as the page.
+/// Returns an untrained learner. Its memory is leaked and lives as long as the page.
 fn learner() -> Learner<'static> {
     let weights = vec![0.0; weights_len(&WIDTHS)].leak();
     let state = vec![0.0; state_len(&WIDTHS, CLASSES, &Optimizer::CLASSIC)].leak();
@@ -95,44 +96,44 @@ fn learner() -> Learner<'static> {
     }
 }
 
-/// Where the page writes 784 values of an image from 0 to 1.
+/// Returns the buffer where the page writes an image: 784 values from 0 to 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn input() -> *mut f32 {
     page().input.as_mut_ptr()
 }
 
-/// Where it reads the 64 values of the hidden layer; those that did not fire are zero.
+/// Returns the 64 values of the hidden layer; those of units that did not fire are zero.
 #[unsafe(no_mangle)]
 pub extern "C" fn hidden() -> *const f32 {
     page().hidden.as_ptr()
 }
 
-/// Where it reads the 784 values of the reconstruction.
+/// Returns the 784 values of the reconstruction.
 #[unsafe(no_mangle)]
 pub extern "C" fn output() -> *const f32 {
     page().output.as_ptr()
 }
 
-/// Where it reads the ten images, 784 values each.
+/// Returns the ten images, 784 values each.
 #[unsafe(no_mangle)]
 pub extern "C" fn samples() -> *const f32 {
     page().samples.as_ptr()
 }
 
-/// Share of the input that was not silent.
+/// Returns the share of the last input that was not silent, from 0 to 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn active() -> f32 {
     page().active
 }
 
-/// Runs the trained network (0) or the one that learns here (1). Returns whether it could.
+/// Runs the trained network (0) or the one that learns here (1). Returns 1 on success, else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn run(learned: u32) -> u32 {
     u32::from(page().run(learned != 0))
 }
 
-/// Learns from the ten images for so many steps. Returns the mean absolute error before the last
-/// one.
+/// Learns from the ten images for a number of steps. Returns the mean absolute error before the
+/// last step, or NaN on failure.
 #[unsafe(no_mangle)]
 pub extern "C" fn learn(steps: u32) -> f32 {
     let page = &mut *page();
@@ -145,11 +146,11 @@ pub extern "C" fn learn(steps: u32) -> f32 {
     error
 }
 
-/// Forgets what was learned here.
+/// Resets the network that learns here to its initial weights.
 #[unsafe(no_mangle)]
 pub extern "C" fn forget() {
     let page = &mut *page();
-    // The first memory stays where it is: a page's whole life is a few of them.
+    // The earlier memory stays leaked; a page is reset only a few times.
     page.learner = learner();
     page.keep();
 }

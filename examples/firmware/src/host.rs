@@ -1,5 +1,4 @@
-//! A host in the place of a board: it prints to the terminal and counts neither instructions nor
-//! stack.
+//! The board's functions on a host: output to the terminal, and no counts of instructions or stack.
 
 pub(crate) fn print(what: &str, number: u64) {
     println!("{what}: {number}");

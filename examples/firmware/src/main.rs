@@ -1,5 +1,5 @@
-//! A network in the flash of a Cortex-M4: reconstructs images it has not seen, then learns ten of
-//! them, without heap.
+//! A network in the flash memory of a Cortex-M4. It reconstructs ten images, and a second network
+//! learns them from scratch, without heap.
 //!
 //! `cargo xtask edge` builds it and runs it in QEMU; on a host,
 //! `cargo run --release -p zor-firmware` runs the same program.
@@ -14,21 +14,21 @@ mod board;
 use board::{instructions, print};
 use zor_edge::{Learner, Network, Optimizer, Rule, Target, state_len, weights_len};
 
-/// `zor train fashion-reconstruction --train-samples all`, then `zor export --int8`.
+/// Program from `zor train fashion-reconstruction --train-samples all`, then `zor export --int8`.
 static PROGRAM: &[u8] = zor_edge::include_program!("../model.zore");
 /// The first training image of each class, 28x28 bytes each.
 static SAMPLES: &[u8] = include_bytes!("../samples.bin");
 
 const PIXELS: usize = 784;
-/// What the network's scratch memory has to be; `zor export` says it.
+/// Length of the network's scratch memory, which `zor export` prints.
 const SCRATCH: usize = 212;
 
 const WIDTHS: [usize; 3] = [PIXELS, 64, PIXELS];
 const BATCH: usize = 10;
-/// Steps that show that it learns; 500 are the classic preset.
+/// Number of training steps, enough to show progress. The classic preset has 500.
 const STEPS: usize = 20;
 
-/// What everything works with; on a device it lies in static memory, not on the stack.
+/// All buffers. On a device they are in static memory, not on the stack.
 struct Memory {
     input: [f32; PIXELS],
     output: [f32; PIXELS],
@@ -51,7 +51,7 @@ impl Memory {
 
 fn run(memory: &mut Memory) -> Result<(), &'static str> {
     let (before, network) = (instructions(), Network::from_bytes(PROGRAM));
-    let network = network.map_err(|_| "the image is not sound")?;
+    let network = network.map_err(|_| "the program is not valid")?;
     print("image of bytes", PROGRAM.len() as u64);
     print("checked in instructions", instructions() - before);
     print("input and output, bytes", 4 * 2 * PIXELS as u64);

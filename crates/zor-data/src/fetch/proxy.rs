@@ -277,7 +277,7 @@ mod tests {
         let proxies = Proxies { http, https, ..Proxies::default() };
         assert_eq!(proxies.of("http://data.org").unwrap().unwrap().host, "plain");
         let message = proxies.of("https://data.org").unwrap_err();
-        assert!(message.contains("in https_proxy"), "{message}");
+        assert!(message.contains("set https_proxy"), "{message}");
         let proxies = Proxies { except: "data.org".to_owned(), ..proxies };
         assert!(proxies.of("https://data.org/file").unwrap().is_none());
     }

@@ -1,9 +1,8 @@
 //! Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 70,000 grey photographs of clothing, 28x28, ten
 //! classes.
 //!
-//! It is searched in a folder that the user names, in `ZOR_DATA_DIR`, in the user's cache, and in
-//! the folder of Debian's package. It can be downloaded; otherwise the sample inside this crate is
-//! used.
+//! The data set is read from a folder that the user names, `ZOR_DATA_DIR`, the user's cache, or the
+//! folder of Debian's package. It can be downloaded; otherwise the sample inside this crate is used.
 
 use std::path::{Path, PathBuf};
 

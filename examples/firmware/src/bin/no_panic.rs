@@ -1,11 +1,11 @@
-//! Proof that nothing in `zor-edge` panics: where anything could, this program does not link,
-//! because what its panic handler calls is nowhere.
+//! Proof that `zor-edge` cannot panic: if any call could, this program would not link, because its
+//! panic handler calls an undefined function.
 //!
-//! All that is public is called with numbers that the compiler knows nothing of.
+//! It calls the whole public interface with values that the optimizer cannot see.
 
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(target_os = "none", no_main)]
-#![cfg_attr(target_os = "none", allow(unsafe_code, reason = "a name that is nowhere"))]
+#![cfg_attr(target_os = "none", allow(unsafe_code, reason = "declares an undefined function"))]
 
 use core::hint::black_box;
 
@@ -23,7 +23,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[cfg_attr(target_os = "none", cortex_m_rt::entry)]
 fn start() -> ! {
     call_everything();
-    #[allow(clippy::empty_loop, reason = "a device that has nothing left to do")]
+    #[allow(clippy::empty_loop, reason = "the device is done")]
     loop {}
 }
 
