@@ -22,7 +22,7 @@ pub struct Reading {
     pub resize: Option<Size>,
     /// Size of the centre crop, which follows the resize.
     pub crop: Option<Size>,
-    /// Skips damaged pictures, and notes their number.
+    /// Skips damaged pictures, and reports their number in the notes.
     ///
     /// A picture is damaged if its file can be read but not decoded: it is empty, cut short, of an
     /// unsupported kind or too large.

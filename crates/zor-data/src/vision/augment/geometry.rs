@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::vision::images::ImageShape;
 
-/// What fills the pixels beyond an image's edge.
+/// Fill of the pixels beyond an image's edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Border {

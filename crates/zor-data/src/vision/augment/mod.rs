@@ -33,8 +33,8 @@ pub struct Augment {
     /// Mirrors left to right with probability 0.5.
     pub flip: bool,
     /// Mirrors left to right in every other epoch instead of at random, so that no image is shown
-    /// from one side in two consecutive epochs (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a
-    /// Single GPU", section 3.6). Needs `flip`.
+    /// the same way round in two consecutive epochs (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds
+    /// on a Single GPU", section 3.6). Needs `flip`.
     pub alternate: bool,
     /// Mirrors top to bottom with probability 0.5.
     pub flip_vertical: bool,
@@ -43,11 +43,11 @@ pub struct Augment {
     /// Maximum stretch, from 0 to 10: width and height are each scaled by a random factor from
     /// `1 / (1 + stretch)` to `1 + stretch`, uniform in its logarithm.
     pub stretch: f32,
-    /// Maximum shear along each axis, from 0 to 10: the pixels that a row is displaced by for each
-    /// row of distance to the centre, and a column for each column.
+    /// Maximum shear along each axis, from 0 to 10: the number of pixels by which a row is
+    /// displaced per row of distance from the centre, and a column per column.
     pub shear: f32,
-    /// Minimum brightness, from 0 to 1: all values are multiplied by a random factor from `dim` to
-    /// 1. 1 is off.
+    /// Minimum brightness, from 0 to 1 (off): all values are multiplied by a random factor between
+    /// `dim` and 1.
     pub dim: f32,
     /// Probability from 0 to 1 that the part behind a random row or column comes from another
     /// image, which is changed independently. The label stays.
@@ -304,7 +304,7 @@ mod tests {
         let values: Vec<u8> = (0..63).map(|v| v * 4).collect();
         let set = one(&values, 7);
         let moved = Augment { shift: 5, flip: true, border: Border::Mirror, ..Augment::default() };
-        // So small a stretch or rotation changes no value.
+        // A stretch or rotation of this size changes no value.
         let stretched = Augment { stretch: 1e-7, ..moved.clone() };
         let turned = Augment { rotate: 1e-6, ..moved.clone() };
         for seed in 0..100 {
@@ -334,7 +334,7 @@ mod tests {
         let values: Vec<u8> = (0..63).map(|v| v * 4).collect();
         let set = one(&values, 7);
         let upright = Augment { stretch: 0.5, shift: 2, flip: true, ..Augment::default() };
-        // So small a rotation changes no value, but takes the general path.
+        // A rotation of this size changes no value, but takes the general path.
         let turned = Augment { rotate: 1e-5, ..upright.clone() };
         for seed in 0..100 {
             let (a, b) = (applied(&upright, &set, seed), applied(&turned, &set, seed));
@@ -369,7 +369,7 @@ mod tests {
         assert!((70..130).contains(&flipped.count()));
     }
 
-    /// The mean position of an image's light, from its centre: right and down.
+    /// Mean position of an image's brightness relative to its centre: right and down.
     fn centre_of_light(image: &[f32], width: usize) -> (f32, f32) {
         let height = image.len() / width;
         let middle = |size: usize| (size as f32 - 1.0) / 2.0;
@@ -383,7 +383,7 @@ mod tests {
         )
     }
 
-    /// An image of 13x13 with light `right` and `down` of its centre.
+    /// Image of 13x13 with white pixels at offsets `(right, down)` from its centre.
     fn light_at(lights: &[(i32, i32)]) -> Images {
         let mut values = [0; 169];
         lights
@@ -476,7 +476,7 @@ mod tests {
             assert!(rows || columns, "{image:?}");
             cuts.insert((lit, rows));
         }
-        // Nothing or everything, and three cuts either way.
+        // No or all pixels, and three cuts along each axis.
         assert_eq!(cuts.len(), 8);
         assert!(applied(&Augment::default(), &set, 1).iter().all(|v| *v == 0.0));
     }
