@@ -81,7 +81,7 @@ fn fuzz(target: &Target, executions: u64, seed: u64) -> std::io::Result<usize> {
             Err(harm) => {
                 found += 1;
                 let path = corpus().join(format!("{}-harm-{seed}-{found}", target.name));
-                eprintln!("{}: {harm}; kept as {}", target.name, path.display());
+                eprintln!("{}: {harm}; saved as {}", target.name, path.display());
                 std::fs::write(path, &input)?;
                 if found == 10 {
                     break;
@@ -101,7 +101,7 @@ fn fuzz(target: &Target, executions: u64, seed: u64) -> std::io::Result<usize> {
     let _ = std::panic::take_hook();
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{}: {executions} executions in {seconds:.0} s, {taken} inputs taken, {found} did harm",
+        "{}: {executions} executions in {seconds:.0} s, {taken} inputs accepted, {found} failed",
         target.name
     );
     Ok(found)

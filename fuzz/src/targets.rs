@@ -62,7 +62,7 @@ fn safetensors(input: &[u8]) -> bool {
 
 /// Maximum number of multiply-adds per layer of a program that is run. Larger ones only take
 /// longer.
-const MOST_MULTIPLY_ADDS: u64 = 1 << 16;
+const MAX_MULTIPLY_ADDS: u64 = 1 << 16;
 
 fn edge(input: &[u8]) -> bool {
     // With corrected length and checksum, mutations reach the code after their checks.
@@ -76,7 +76,7 @@ fn runs(bytes: &[u8]) -> bool {
     let Ok(image) = Program::from_bytes(bytes) else { return false };
     let Ok(network) = image.network() else { return false };
     let work = |layer: LayerSpec| layer.geometry.multiply_adds();
-    if network.layers().all(|layer| work(layer) < MOST_MULTIPLY_ADDS) {
+    if network.layers().all(|layer| work(layer) < MAX_MULTIPLY_ADDS) {
         let values = |shape: [usize; 3]| vec![0.5; shape.iter().product()];
         let (input, mut output) = (values(network.input_shape()), values(network.output_shape()));
         let mut scratch = vec![0.0; network.scratch_len()];
