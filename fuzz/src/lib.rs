@@ -48,7 +48,10 @@ pub fn feed(target: &Target, input: &[u8]) -> Result<bool, String> {
     let taken = done.map_err(|_| "it panicked".to_owned())?;
     let limit = (target.limit)(input.len());
     if most > limit {
-        return Err(format!("it allocated {most} bytes for an input of {}; the limit is {limit}", input.len()));
+        return Err(format!(
+            "it allocated {most} bytes for an input of {}; the limit is {limit}",
+            input.len()
+        ));
     }
     Ok(taken)
 }
