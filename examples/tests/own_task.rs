@@ -34,6 +34,8 @@ fn done(folder: &Path, arguments: &str) -> String {
 fn a_task_from_outside_gets_the_whole_command() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
+    let rows: String = (0..10).map(|n| format!("{n},{}\n", ["a", "b"][n % 2])).collect();
+    fs::write(at.join("rows.csv"), format!("x,class\n{rows}")).unwrap();
     let train = "train spirals --steps 600 --threads 1 --seed 3";
     let text = done(at, &format!("{train} --json --out whole"));
     let object: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
@@ -42,6 +44,19 @@ fn a_task_from_outside_gets_the_whole_command() {
     for name in ["model.zor", "regions.png", "curve.svg", "config.toml", "metrics.jsonl"] {
         assert!(at.join("whole").join(name).is_file(), "{name}");
     }
+
+    // A run that takes the place of another removes its files, also those of this task alone.
+    let record = at.join("whole/run.json");
+    let record: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(record).unwrap()).unwrap();
+    assert_eq!(record["pictures"], serde_json::json!(["regions.png"]));
+    fs::create_dir(at.join("old")).unwrap();
+    for name in ["run.json", "regions.png", "model.zor"] {
+        fs::copy(at.join("whole").join(name), at.join("old").join(name)).unwrap();
+    }
+    fs::write(at.join("old/notes.txt"), "mine").unwrap();
+    done(at, "train table --data rows.csv --target class --steps 1 --out old --overwrite");
+    assert!(!at.join("old/regions.png").exists() && at.join("old/notes.txt").exists());
 
     // An interrupted and resumed training gives the same model as one without interruption.
     let log = fs::File::create(at.join("log")).unwrap();

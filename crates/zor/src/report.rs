@@ -98,6 +98,16 @@ pub struct Report {
     pub failures: Vec<Error>,
 }
 
+impl Picture {
+    /// The name of the file.
+    pub fn file(&self) -> &str {
+        match self {
+            Self::Grid { file, .. } | Self::Confusion { file, .. } => file,
+            Self::File { file, .. } => file,
+        }
+    }
+}
+
 impl Report {
     /// Returns the value of a result. If it is an error, adds it to `failures` and returns `None`.
     pub fn keep<T>(&mut self, part: Result<T, Error>) -> Option<T> {

@@ -40,7 +40,7 @@ pub(super) enum Command {
     Eval(EvalArguments),
     /// Reconstruct your own images with a saved model
     Reconstruct(ReconstructArguments),
-    /// Classify your own images; prints the probabilities of all classes, the most likely first
+    /// Classify your own images: print the probabilities of all classes, the most likely first
     Classify(ClassifyArguments),
     /// Colorize your own images of any size
     Colorize(ColorizeArguments),

@@ -344,8 +344,9 @@ impl Work {
     /// Compares with baselines, writes pictures and prints results. A failing part does not stop
     /// the others; the first error is returned.
     fn report(self, trained: Training, device_name: &str, json: bool) -> Result<()> {
-        let Self { folder, plan, data, provenance, device, .. } = self;
-        let (folder, identity) = (folder.path(), provenance.run());
+        let Self { folder: mut run_folder, plan, data, provenance, device, .. } = self;
+        let (folder, identity) = (run_folder.path().to_path_buf(), provenance.run());
+        let folder = &folder;
         let outcome = Outcome {
             plan: &plan,
             data: &data,
@@ -365,7 +366,11 @@ impl Work {
         plan.task.report(&outcome, &mut Shown::default(), &mut report);
         let drawn = learning_curve_svg::draw(&report, &folder.join(CURVE), identity);
         report.keep(drawn);
-        for picture in std::mem::take(&mut report.pictures) {
+        let pictures = std::mem::take(&mut report.pictures);
+        note(
+            run_folder.record_pictures(pictures.iter().map(|one| one.file().to_owned()).collect()),
+        );
+        for picture in pictures {
             let drawn = draw(&picture, folder, identity);
             report.keep(drawn);
         }

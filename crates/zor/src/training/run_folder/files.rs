@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::record::RECORD;
+use super::record::{RECORD, RunRecord};
 use crate::error::{Error, Result};
 use crate::training::checkpoint;
 
@@ -21,8 +21,6 @@ pub const CONFUSION: &str = "confusion.svg";
 pub const RECONSTRUCTIONS: &str = "reconstructions.png";
 /// Greyscale images and their colorizations.
 pub const COLORIZATION: &str = "colorization.png";
-/// The pictures that a run may write.
-const PICTURES: [&str; 4] = [CURVE, CONFUSION, RECONSTRUCTIONS, COLORIZATION];
 /// Link to a task's last run.
 pub(super) const LATEST: &str = "latest";
 /// File that is locked while a run writes to its folder.
@@ -31,10 +29,14 @@ pub(super) const LOCK: &str = ".lock";
 /// Returns the names of the files in a folder that a run would write.
 pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
+    // A damaged record names no pictures.
+    let pictures = RunRecord::read(folder).ok().flatten().map(|record| record.pictures);
+    let pictures = pictures.unwrap_or_default();
+    let known = [RECORD, MODEL, METRICS, SETTINGS, CURVE, CONFUSION, RECONSTRUCTIONS, COLORIZATION];
     for path in list(folder)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let known = [RECORD, MODEL, METRICS, SETTINGS].contains(&name) || PICTURES.contains(&name);
-        if (known || checkpoint::step_of(name).is_some()) && path.is_file() {
+        let is_known = known.contains(&name) || pictures.iter().any(|picture| picture == name);
+        if (is_known || checkpoint::step_of(name).is_some()) && path.is_file() {
             found.push(name.to_owned());
         }
     }

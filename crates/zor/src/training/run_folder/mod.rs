@@ -226,6 +226,16 @@ impl RunFolder {
         self.write_record()
     }
 
+    /// Records the file names of the pictures, so that a run that replaces this one removes them.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn record_pictures(&mut self, names: Vec<String>) -> Result<()> {
+        let Some(record) = &mut self.record else { return Ok(()) };
+        record.pictures = names;
+        self.write_record()
+    }
+
     fn write_record(&self) -> Result<()> {
         self.record.as_ref().map_or(Ok(()), |record| record.write(&self.path))
     }

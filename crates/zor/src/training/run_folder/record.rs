@@ -54,6 +54,9 @@ pub struct RunRecord {
     /// Metrics of the last evaluation by name; null if infinite or NaN.
     #[serde(default)]
     pub metrics: Map<String, Value>,
+    /// File names of the pictures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<String>,
 }
 
 impl RunRecord {
@@ -99,6 +102,7 @@ impl RunRecord {
             zor: env!("CARGO_PKG_VERSION").to_owned(),
             message: None,
             metrics: Map::new(),
+            pictures: Vec::new(),
         }
     }
 }
