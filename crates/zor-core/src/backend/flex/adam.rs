@@ -4,10 +4,11 @@
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use super::few_rows;
 use super::memory::{check_same, readable, size, values, values_mut};
+use super::passes::{CHUNK, PARALLEL_FROM, simd};
 use super::product::correlation_rows;
 use super::scratch::with_scratch;
-use super::{CHUNK, PARALLEL_FROM, few_rows, simd};
 use crate::backend::AdamStep;
 
 /// A weight and its two moments.

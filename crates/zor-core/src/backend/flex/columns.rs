@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 
+use super::passes::{CHUNK, PARALLEL_FROM, simd};
 use super::scratch::with_scratch;
-use super::{CHUNK, PARALLEL_FROM, simd};
 
 /// Runs that rows are cut into, at most.
 const RUNS: usize = 64;
@@ -75,4 +75,19 @@ pub(super) fn for_each_row(
     } else {
         values.par_chunks_mut(run * columns).enumerate().for_each(pass);
     }
+}
+
+/// Hands on the sum of squares of every column.
+pub(super) fn with_squares<R>(
+    rows: usize,
+    columns: usize,
+    matrix: &[f32],
+    done: impl FnOnce(&[f32]) -> R,
+) -> R {
+    let add = |row: usize, [squares]: [&mut [f32]; 1]| {
+        for (square, x) in squares.iter_mut().zip(&matrix[row * columns..(row + 1) * columns]) {
+            *square += x * x;
+        }
+    };
+    sum_rows(rows, columns, add, |[squares]| done(squares))
 }

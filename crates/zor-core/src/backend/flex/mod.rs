@@ -1,38 +1,33 @@
-//! The CPU's versions: in place where a buffer has one owner, one pass over memory where the body
-//! in primitives takes several, in parallel from [`PARALLEL_FROM`] elements, and without allocating
-//! when the buffers fit.
+//! Kernels for the CPU backend Flex: in place where a buffer has one owner, in one pass over memory
+//! where the body in primitives takes several, in parallel from [`passes::PARALLEL_FROM`] elements,
+//! and without allocation when the buffers fit.
 //!
 //! Work is divided by size, never by the number of threads, so that sums do not depend on it.
+//! This file only delegates; each family of operations has a file.
 
 mod adam;
 mod blocks;
 mod columns;
 mod convolution;
+mod elements;
+mod error;
 mod few_rows;
+mod gate;
+mod maps;
 mod memory;
 mod normalization;
+mod passes;
 mod pooling;
 mod product;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
-use memory::{Grid, check_maps, check_same, readable, reuse, size, values, values_mut};
-use product::matrix_product;
-use rayon::prelude::*;
 
-use super::{
-    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Side, Transposed, ZorBackend,
-};
-
-/// Elements from which a pass over memory is worth several threads.
-const PARALLEL_FROM: usize = 1 << 16;
-/// Elements that one task works on.
-const CHUNK: usize = 1 << 14;
-/// Columns that one task normalises; its norms live on the stack.
-const COLUMNS: usize = 64;
+use super::{AdamStep, ErrorSums, GateSettings, Geometry, Side, Transposed, ZorBackend};
 
 impl ZorBackend for Flex {
     fn spike_gate(
@@ -41,73 +36,11 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         settings: GateSettings,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let shape = size(&input);
-        let mut output = readable(input);
-        let mut charge = if settings.stateful { readable(charge) } else { reuse(charge, shape) };
-        let mut spikes = reuse(buffer, shape);
-        check_same(&output, &charge);
-        // The settings as plain numbers: read through a reference they would keep the loop from
-        // being vectorised.
-        let GateSettings { threshold, min_charge, stateful } = settings;
-        let pass = move |output: &mut [f32], charge: &mut [f32], spikes: &mut [f32]| {
-            simd(
-                #[inline(always)]
-                move || {
-                    for ((y, q), s) in output.iter_mut().zip(charge).zip(spikes) {
-                        let carried = if stateful && *q >= min_charge { *q } else { 0.0 };
-                        let total = carried + *y;
-                        let fired = total > threshold;
-                        *s = if fired { 1.0 } else { 0.0 };
-                        *y = if fired { total } else { 0.0 };
-                        *q = if fired { 0.0 } else { total };
-                    }
-                },
-            );
-        };
-        {
-            let (y, q, s) =
-                (values_mut(&mut output), values_mut(&mut charge), values_mut(&mut spikes));
-            if y.len() < PARALLEL_FROM {
-                pass(y, q, s);
-            } else {
-                y.par_chunks_mut(CHUNK)
-                    .zip(q.par_chunks_mut(CHUNK))
-                    .zip(s.par_chunks_mut(CHUNK))
-                    .for_each(|((y, q), s)| pass(y, q, s));
-            }
-        }
-        (output, spikes, charge)
+        gate::spike_gate(input, charge, buffer, settings)
     }
 
     fn unit_normalize(signal: FlexTensor, epsilon: f32) -> FlexTensor {
-        let [rows, columns] = size(&signal);
-        let mut signal = readable(signal);
-        if is_tall(rows, columns) {
-            return normalization::unit_normalize_tall(signal, epsilon);
-        }
-        let all = Grid::new(values_mut(&mut signal), columns);
-        for_each_column_block(rows, columns, |from, width| {
-            let mut scale = [0f32; COLUMNS];
-            // SAFETY: blocks of columns do not overlap, and each is visited by one task.
-            let row = |r| unsafe { all.row(r, from, width) };
-            simd(
-                #[inline(always)]
-                || {
-                    for r in 0..rows {
-                        add_squares(&mut scale[..width], row(r));
-                    }
-                    for norm in &mut scale[..width] {
-                        *norm = if *norm > 0.0 { 1.0 / (norm.sqrt() + epsilon) } else { 1.0 };
-                    }
-                    for r in 0..rows {
-                        for (s, scale) in row(r).iter_mut().zip(&scale) {
-                            *s = (*s * scale).clamp(-1.0, 1.0);
-                        }
-                    }
-                },
-            );
-        });
-        signal
+        normalization::unit_normalize(signal, epsilon)
     }
 
     fn equalize_units(signal: FlexTensor) -> FlexTensor {
@@ -115,77 +48,23 @@ impl ZorBackend for Flex {
     }
 
     fn gate_signal(signal: FlexTensor, spikes: FlexTensor, buffer: FlexTensor) -> FlexTensor {
-        let [rows, columns] = size(&signal);
-        let (signal, spikes) = (readable(signal), readable(spikes));
-        check_same(&signal, &spikes);
-        let mut gated = reuse(buffer, [rows, columns]);
-        if is_tall(rows, columns) {
-            return normalization::gate_signal_tall(&signal, &spikes, gated);
-        }
-        let all = Grid::new(values_mut(&mut gated), columns);
-        let (signals, spikes) = (values(&signal), values(&spikes));
-        for_each_column_block(rows, columns, |from, width| {
-            let mut scale = [0f32; COLUMNS];
-            let part = |r: usize| r * columns + from..r * columns + from + width;
-            simd(
-                #[inline(always)]
-                || {
-                    for r in 0..rows {
-                        add_squares(&mut scale[..width], &spikes[part(r)]);
-                    }
-                    for norm in &mut scale[..width] {
-                        *norm = 1.0 / (norm.sqrt() + NORM_EPSILON);
-                    }
-                    for r in 0..rows {
-                        // SAFETY: blocks of columns do not overlap, and each is visited by one
-                        // task.
-                        let out = unsafe { all.row(r, from, width) };
-                        let inputs = signals[part(r)].iter().zip(&spikes[part(r)]).zip(&scale);
-                        for (out, ((signal, spike), scale)) in out.iter_mut().zip(inputs) {
-                            *out = signal * (spike * scale).abs();
-                        }
-                    }
-                },
-            );
-        });
-        gated
+        gate::gate_signal(signal, spikes, buffer)
     }
 
     fn zero_at_or_below(tensor: FlexTensor, threshold: f32) -> FlexTensor {
-        let mut tensor = readable(tensor);
-        let pass = |values: &mut [f32]| {
-            simd(
-                #[inline(always)]
-                || values.iter_mut().for_each(|x| *x = if *x > threshold { *x } else { 0.0 }),
-            );
-        };
-        match values_mut(&mut tensor) {
-            few if few.len() < PARALLEL_FROM => pass(few),
-            many => many.par_chunks_mut(CHUNK).for_each(pass),
-        }
-        tensor
+        elements::zero_at_or_below(tensor, threshold)
     }
 
     fn step_mask(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
-        let mut result = reuse(buffer, size(&tensor));
-        let tensor = readable(tensor);
-        let pass = |to: &mut f32, from: f32| *to = if from > 0.0 { 1.0 } else { 0.0 };
-        in_chunks(values_mut(&mut result), values(&tensor), pass);
-        result
+        elements::step_mask(tensor, buffer)
     }
 
     fn multiply(tensor: FlexTensor, by: FlexTensor) -> FlexTensor {
-        let (mut tensor, by) = (readable(tensor), readable(by));
-        check_same(&tensor, &by);
-        in_chunks(values_mut(&mut tensor), values(&by), |t, b| *t *= b);
-        tensor
+        elements::multiply(tensor, by)
     }
 
     fn copy(tensor: FlexTensor, buffer: FlexTensor) -> FlexTensor {
-        let mut copy = reuse(buffer, size(&tensor));
-        let tensor = readable(tensor);
-        in_chunks(values_mut(&mut copy), values(&tensor), |to, from| *to = from);
-        copy
+        elements::copy(tensor, buffer)
     }
 
     fn matmul(
@@ -194,8 +73,7 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         transposed: Transposed,
     ) -> FlexTensor {
-        let (left, right) = (readable(left), readable(right));
-        matrix_product(&left, &right, buffer, transposed)
+        product::matmul(left, right, buffer, transposed)
     }
 
     fn symmetric_matmul(
@@ -204,11 +82,11 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         transposed: Transposed,
     ) -> FlexTensor {
-        product::symmetric_matmul(&readable(left), &readable(right), buffer, transposed)
+        product::symmetric_matmul(left, right, buffer, transposed)
     }
 
     fn multiply_square(matrix: FlexTensor, factor: FlexTensor, side: Side) -> FlexTensor {
-        product::multiply_square(readable(matrix), &readable(factor), side)
+        product::multiply_square(matrix, factor, side)
     }
 
     fn normalize_presynaptic(
@@ -248,13 +126,7 @@ impl ZorBackend for Flex {
         winners: FlexTensor,
         geometry: Geometry,
     ) -> (FlexTensor, FlexTensor) {
-        let input = readable(input);
-        check_maps(&input, geometry.input);
-        let shape = [size(&input)[0], geometry.output().iter().product()];
-        let (mut output, mut winners) = (reuse(buffer, shape), reuse(winners, shape));
-        let to = (values_mut(&mut output), values_mut(&mut winners));
-        pooling::max(geometry, values(&input), to.0, to.1);
-        (output, winners)
+        maps::max_pool(input, buffer, winners, geometry)
     }
 
     fn max_pool_route(
@@ -263,20 +135,11 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        let (signal, winners) = (readable(signal), readable(winners));
-        check_same(&signal, &winners);
-        check_maps(&signal, geometry.output());
-        let mut below = reuse(buffer, [size(&signal)[0], geometry.input.iter().product()]);
-        pooling::max_route(geometry, values(&signal), values(&winners), values_mut(&mut below));
-        below
+        maps::max_pool_route(signal, winners, buffer, geometry)
     }
 
     fn average_pool(input: FlexTensor, buffer: FlexTensor, geometry: Geometry) -> FlexTensor {
-        let input = readable(input);
-        check_maps(&input, geometry.input);
-        let mut output = reuse(buffer, [size(&input)[0], geometry.output().iter().product()]);
-        pooling::average(geometry, values(&input), values_mut(&mut output));
-        output
+        maps::average_pool(input, buffer, geometry)
     }
 
     fn average_pool_adjoint(
@@ -284,64 +147,15 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        let signal = readable(signal);
-        check_maps(&signal, geometry.output());
-        let mut below = reuse(buffer, [size(&signal)[0], geometry.input.iter().product()]);
-        pooling::average_adjoint(geometry, values(&signal), values_mut(&mut below));
-        below
+        maps::average_pool_adjoint(signal, buffer, geometry)
     }
 
     fn error_signal(target: FlexTensor, output: FlexTensor) -> (FlexTensor, ErrorSums) {
-        let (target, mut output) = (readable(target), readable(output));
-        check_same(&target, &output);
-        let pass = |output: &mut [f32], target: &[f32]| {
-            let mut sums = ErrorSums::default();
-            // Short runs in f32, then f64: exact enough for a million elements, and vectorised.
-            for (output, target) in output.chunks_mut(256).zip(target.chunks(256)) {
-                let (absolute, squared) = simd(
-                    #[inline(always)]
-                    || difference(output, target),
-                );
-                sums.absolute += f64::from(absolute);
-                sums.squared += f64::from(squared);
-            }
-            sums
-        };
-        let sums = {
-            let (o, t) = (values_mut(&mut output), values(&target));
-            if o.len() < PARALLEL_FROM {
-                pass(o, t)
-            } else {
-                // The two halves are always cut at the same places, so the sum does not depend on
-                // the threads.
-                sum_in_halves(o, t, &pass)
-            }
-        };
-        (output, sums)
+        error::error_signal(target, output)
     }
 
     fn all_finite(tensor: FlexTensor) -> bool {
-        let tensor = readable(tensor);
-        // Zero times a finite number is zero; times infinity or NaN it is NaN.
-        let finite = |values: &[f32]| {
-            simd(
-                #[inline(always)]
-                || {
-                    let mut lanes = [0f32; 64];
-                    let (runs, rest) = values.as_chunks::<64>();
-                    for run in runs {
-                        for lane in 0..64 {
-                            lanes[lane] += run[lane] * 0.0;
-                        }
-                    }
-                    lanes.iter().chain(rest).all(|x| *x * 0.0 == 0.0)
-                },
-            )
-        };
-        match values(&tensor) {
-            few if few.len() < PARALLEL_FROM => finite(few),
-            many => many.par_chunks(CHUNK).all(finite),
-        }
+        error::all_finite(tensor)
     }
 
     fn scaled_sum(
@@ -351,39 +165,15 @@ impl ZorBackend for Flex {
         rate: f32,
         limit: f32,
     ) -> FlexTensor {
-        let (mut weight, direction) = (readable(weight), readable(direction));
-        check_same(&weight, &direction);
-        in_chunks(values_mut(&mut weight), values(&direction), |w, d| {
-            *w = (decay * *w + rate * d).clamp(-limit, limit);
-        });
-        weight
+        update::scaled_sum(weight, direction, decay, rate, limit)
     }
 
     fn frobenius_normalize(matrix: FlexTensor) -> FlexTensor {
-        let mut matrix = readable(matrix);
-        let all = values_mut(&mut matrix);
-        let mut sum = 0f64;
-        for run in all.chunks(1024) {
-            let mut lanes = [0f32; 16];
-            simd(
-                #[inline(always)]
-                || run.chunks(16).for_each(|run| add_squares(&mut lanes, run)),
-            );
-            sum += f64::from(lanes.iter().sum::<f32>());
-        }
-        let scale = (1.0 / (sum.sqrt() + f64::from(NORM_EPSILON))) as f32;
-        simd(
-            #[inline(always)]
-            || all.iter_mut().for_each(|x| *x *= scale),
-        );
-        matrix
+        update::frobenius_normalize(matrix)
     }
 
     fn add_to_diagonal(matrix: FlexTensor, value: f32) -> FlexTensor {
-        let columns = size(&matrix)[1];
-        let mut matrix = readable(matrix);
-        values_mut(&mut matrix).iter_mut().step_by(columns + 1).for_each(|x| *x += value);
-        matrix
+        update::add_to_diagonal(matrix, value)
     }
 
     fn convolve(
@@ -392,11 +182,7 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        let (input, kernel) = (readable(input), readable(kernel));
-        let mut output = reuse(buffer, [size(&input)[0], geometry.output().iter().product()]);
-        check_maps(&input, geometry.input);
-        convolution::forward(geometry, values(&input), values(&kernel), values_mut(&mut output));
-        output
+        maps::convolve(input, kernel, buffer, geometry)
     }
 
     fn convolve_adjoint(
@@ -405,13 +191,7 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        let (signal, kernel) = (readable(signal), readable(kernel));
-        let mut below = reuse(buffer, [size(&signal)[0], geometry.input.iter().product()]);
-        check_maps(&signal, geometry.output());
-        let (signal, kernel) = (values(&signal), values(&kernel));
-        let to = Some(values_mut(&mut below));
-        convolution::learn(geometry, &[], signal, kernel, None, to);
-        below
+        maps::convolve_adjoint(signal, kernel, buffer, geometry)
     }
 
     fn convolve_correlate(
@@ -420,13 +200,7 @@ impl ZorBackend for Flex {
         buffer: FlexTensor,
         geometry: Geometry,
     ) -> FlexTensor {
-        let (input, signal) = (readable(input), readable(signal));
-        let mut correlation = reuse(buffer, geometry.kernel_shape());
-        check_maps(&input, geometry.input);
-        check_maps(&signal, geometry.output());
-        let to = Some(values_mut(&mut correlation));
-        convolution::learn(geometry, values(&input), values(&signal), &[], to, None);
-        correlation
+        maps::convolve_correlate(input, signal, buffer, geometry)
     }
 
     fn convolve_learn(
@@ -437,15 +211,7 @@ impl ZorBackend for Flex {
         below: FlexTensor,
         geometry: Geometry,
     ) -> (FlexTensor, FlexTensor) {
-        let (input, signal, kernel) = (readable(input), readable(signal), readable(kernel));
-        let mut correlation = reuse(correlation, geometry.kernel_shape());
-        let mut below = reuse(below, size(&input));
-        check_maps(&input, geometry.input);
-        check_maps(&signal, geometry.output());
-        let to = (Some(values_mut(&mut correlation)), Some(values_mut(&mut below)));
-        let (inputs, signals) = (values(&input), values(&signal));
-        convolution::learn(geometry, inputs, signals, values(&kernel), to.0, to.1);
-        (correlation, below)
+        maps::convolve_learn(input, signal, kernel, correlation, below, geometry)
     }
 
     fn convolve_pooled(
@@ -456,14 +222,7 @@ impl ZorBackend for Flex {
         geometry: Geometry,
         pool: Geometry,
     ) -> (FlexTensor, FlexTensor) {
-        let (input, kernel) = (readable(input), readable(kernel));
-        check_maps(&input, geometry.input);
-        let shape = [size(&input)[0], pool.output().iter().product()];
-        let (mut output, mut winners) = (reuse(buffer, shape), reuse(winners, shape));
-        let to = (values_mut(&mut output), values_mut(&mut winners));
-        let (inputs, kernel) = (values(&input), values(&kernel));
-        convolution::forward_pooled((geometry, pool), inputs, kernel, to.0, to.1);
-        (output, winners)
+        maps::convolve_pooled(input, kernel, buffer, winners, geometry, pool)
     }
 
     fn convolve_pooled_learn(
@@ -476,17 +235,8 @@ impl ZorBackend for Flex {
         geometry: Geometry,
         pool: Geometry,
     ) -> (FlexTensor, FlexTensor) {
-        let (input, kernel) = (readable(input), readable(kernel));
-        let (signal, winners) = (readable(signal), readable(winners));
-        let mut correlation = reuse(correlation, geometry.kernel_shape());
-        let mut below = reuse(below, size(&input));
-        check_maps(&input, geometry.input);
-        check_maps(&signal, pool.output());
-        check_same(&signal, &winners);
-        let to = (values_mut(&mut correlation), values_mut(&mut below));
-        let (inputs, above) = (values(&input), (values(&signal), values(&winners)));
-        convolution::learn_pooled((geometry, pool), inputs, above, values(&kernel), to.0, to.1);
-        (correlation, below)
+        let inputs = [input, signal, winners, kernel];
+        maps::convolve_pooled_learn(inputs, [correlation, below], geometry, pool)
     }
 
     fn adam_step(
@@ -508,93 +258,5 @@ impl ZorBackend for Flex {
         step: AdamStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         adam::step_in_factors([weight, moment_1, moment_2], presynaptic, signal, step).into()
-    }
-}
-
-/// Whether blocks of columns are too few to share the work.
-fn is_tall(rows: usize, columns: usize) -> bool {
-    rows > 4 * columns && rows * columns >= PARALLEL_FROM
-}
-
-/// Runs a loop compiled for the widest vectors that this processor has.
-#[inline(always)]
-fn simd<R>(body: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(body)
-}
-
-#[inline(always)]
-fn add_squares(sums: &mut [f32], row: &[f32]) {
-    for (sum, x) in sums.iter_mut().zip(row) {
-        *sum += x * x;
-    }
-}
-
-/// `target - output` in place of the output; the sums of its absolute values and squares.
-#[inline(always)]
-fn difference(output: &mut [f32], target: &[f32]) -> (f32, f32) {
-    let (mut absolute, mut squared) = ([0f32; 16], [0f32; 16]);
-    let mut add = |o: &mut f32, t: &f32, lane: usize| {
-        *o = t - *o;
-        absolute[lane] += o.abs();
-        squared[lane] += *o * *o;
-    };
-    let (outputs, rest) = output.as_chunks_mut::<16>();
-    let (targets, rest_of_target) = target.as_chunks::<16>();
-    for (output, target) in outputs.iter_mut().zip(targets) {
-        for lane in 0..16 {
-            add(&mut output[lane], &target[lane], lane);
-        }
-    }
-    rest.iter_mut().zip(rest_of_target).enumerate().for_each(|(lane, (o, t))| add(o, t, lane));
-    (absolute.iter().sum(), squared.iter().sum())
-}
-
-fn in_chunks(to: &mut [f32], from: &[f32], change: impl Fn(&mut f32, f32) + Sync) {
-    let pass = |to: &mut [f32], from: &[f32]| {
-        simd(
-            #[inline(always)]
-            || {
-                for (t, f) in to.iter_mut().zip(from) {
-                    change(t, *f);
-                }
-            },
-        );
-    };
-    if to.len() < PARALLEL_FROM {
-        pass(to, from);
-    } else {
-        to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(t, f)| pass(t, f));
-    }
-}
-
-fn sum_in_halves(
-    output: &mut [f32],
-    target: &[f32],
-    pass: &(impl Fn(&mut [f32], &[f32]) -> ErrorSums + Sync),
-) -> ErrorSums {
-    if output.len() <= CHUNK {
-        return pass(output, target);
-    }
-    let half = (output.len() / 2).next_multiple_of(CHUNK / 2);
-    let ((left, right), (left_target, right_target)) =
-        (output.split_at_mut(half), target.split_at(half));
-    let (a, b) = rayon::join(
-        || sum_in_halves(left, left_target, pass),
-        || sum_in_halves(right, right_target, pass),
-    );
-    ErrorSums { absolute: a.absolute + b.absolute, squared: a.squared + b.squared }
-}
-
-/// Calls the task for every block of at most [`COLUMNS`] columns: (first column, width).
-fn for_each_column_block(rows: usize, columns: usize, task: impl Fn(usize, usize) + Sync) {
-    let block = |index: usize| {
-        let from = index * COLUMNS;
-        task(from, COLUMNS.min(columns - from));
-    };
-    let blocks = columns.div_ceil(COLUMNS);
-    if rows * columns < PARALLEL_FROM {
-        (0..blocks).for_each(block);
-    } else {
-        (0..blocks).into_par_iter().for_each(block);
     }
 }

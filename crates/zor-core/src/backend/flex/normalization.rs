@@ -2,8 +2,9 @@
 
 use burn_flex::FlexTensor;
 
-use super::columns::{for_each_row, sum_rows};
-use super::memory::{check_same, readable, reuse, size, values, values_mut};
+use super::columns::{for_each_row, sum_rows, with_squares};
+use super::memory::{Grid, check_same, readable, reuse, size, values, values_mut};
+use super::passes::{COLUMNS, add_squares, for_each_column_block, is_tall, simd};
 use crate::backend::NORM_EPSILON;
 
 pub(super) fn scale_shift(tensor: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
@@ -136,8 +137,39 @@ pub(super) fn normalize_presynaptic(
     correlation
 }
 
+pub(super) fn unit_normalize(signal: FlexTensor, epsilon: f32) -> FlexTensor {
+    let [rows, columns] = size(&signal);
+    let mut signal = readable(signal);
+    if is_tall(rows, columns) {
+        return unit_normalize_tall(signal, epsilon);
+    }
+    let all = Grid::new(values_mut(&mut signal), columns);
+    for_each_column_block(rows, columns, |from, width| {
+        let mut scale = [0f32; COLUMNS];
+        // SAFETY: blocks of columns do not overlap, and each is visited by one task.
+        let row = |r| unsafe { all.row(r, from, width) };
+        simd(
+            #[inline(always)]
+            || {
+                for r in 0..rows {
+                    add_squares(&mut scale[..width], row(r));
+                }
+                for norm in &mut scale[..width] {
+                    *norm = if *norm > 0.0 { 1.0 / (norm.sqrt() + epsilon) } else { 1.0 };
+                }
+                for r in 0..rows {
+                    for (s, scale) in row(r).iter_mut().zip(&scale) {
+                        *s = (*s * scale).clamp(-1.0, 1.0);
+                    }
+                }
+            },
+        );
+    });
+    signal
+}
+
 /// [`crate::ops::unit_normalize`] for many rows and few columns.
-pub(super) fn unit_normalize_tall(mut signal: FlexTensor, epsilon: f32) -> FlexTensor {
+fn unit_normalize_tall(mut signal: FlexTensor, epsilon: f32) -> FlexTensor {
     let [rows, columns] = size(&signal);
     let scale = with_squares(rows, columns, values(&signal), |squares| {
         let scale =
@@ -168,39 +200,4 @@ pub(super) fn equalize_units(signal: FlexTensor) -> FlexTensor {
         }
     });
     signal
-}
-
-/// [`crate::ops::gate_signal`] for many rows and few columns; `gated` is overwritten.
-pub(super) fn gate_signal_tall(
-    signal: &FlexTensor,
-    spikes: &FlexTensor,
-    mut gated: FlexTensor,
-) -> FlexTensor {
-    let [rows, columns] = size(signal);
-    let (signal, spikes) = (values(signal), values(spikes));
-    with_squares(rows, columns, spikes, |squares| {
-        for_each_row(values_mut(&mut gated), columns, |row, out| {
-            let row = row * columns..(row + 1) * columns;
-            let inputs = signal[row.clone()].iter().zip(&spikes[row]).zip(squares);
-            for (out, ((signal, spike), square)) in out.iter_mut().zip(inputs) {
-                *out = signal * (spike / (square.sqrt() + NORM_EPSILON)).abs();
-            }
-        });
-    });
-    gated
-}
-
-/// Hands on the sum of squares of every column.
-fn with_squares<R>(
-    rows: usize,
-    columns: usize,
-    matrix: &[f32],
-    done: impl FnOnce(&[f32]) -> R,
-) -> R {
-    let add = |row: usize, [squares]: [&mut [f32]; 1]| {
-        for (square, x) in squares.iter_mut().zip(&matrix[row * columns..(row + 1) * columns]) {
-            *square += x * x;
-        }
-    };
-    sum_rows(rows, columns, add, |[squares]| done(squares))
 }

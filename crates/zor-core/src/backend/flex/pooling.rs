@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::simd;
+use super::passes::simd;
 use crate::backend::Geometry;
 
 /// The largest value under every window, and which element of the window it is.

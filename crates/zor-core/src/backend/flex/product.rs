@@ -4,7 +4,7 @@ use burn_flex::FlexTensor;
 use gemm::Parallelism;
 
 use super::few_rows;
-use super::memory::{reuse, size, values, values_mut};
+use super::memory::{readable, reuse, size, values, values_mut};
 use super::scratch::with_scratch;
 use crate::backend::{Side, Transposed};
 
@@ -16,7 +16,16 @@ const BLOCK: usize = 256;
 /// Rows of a symmetric product that are made at once.
 const SYMMETRIC_BLOCK: usize = 184;
 
-pub(super) fn matrix_product(
+pub(super) fn matmul(
+    left: FlexTensor,
+    right: FlexTensor,
+    buffer: FlexTensor,
+    transposed: Transposed,
+) -> FlexTensor {
+    matrix_product(&readable(left), &readable(right), buffer, transposed)
+}
+
+fn matrix_product(
     left: &FlexTensor,
     right: &FlexTensor,
     buffer: FlexTensor,
@@ -61,11 +70,12 @@ fn operands<'a>(
 
 /// Rows up to the diagonal and little further, and what is missing of them as a mirror image.
 pub(super) fn symmetric_matmul(
-    left: &FlexTensor,
-    right: &FlexTensor,
+    left: FlexTensor,
+    right: FlexTensor,
     buffer: FlexTensor,
     transposed: Transposed,
 ) -> FlexTensor {
+    let (left, right) = (&readable(left), &readable(right));
     let (a, b, [m, k, n]) = operands(left, right, transposed);
     if m < 2 * SYMMETRIC_BLOCK || m != n {
         return matrix_product(left, right, buffer, transposed);
@@ -108,15 +118,12 @@ pub(super) fn correlation_rows(
 }
 
 /// The matrix times a square one, block by block in place.
-pub(super) fn multiply_square(
-    mut matrix: FlexTensor,
-    factor: &FlexTensor,
-    side: Side,
-) -> FlexTensor {
-    let ([rows, columns], [n, also_n]) = (size(&matrix), size(factor));
+pub(super) fn multiply_square(matrix: FlexTensor, factor: FlexTensor, side: Side) -> FlexTensor {
+    let (mut matrix, factor) = (readable(matrix), readable(factor));
+    let ([rows, columns], [n, also_n]) = (size(&matrix), size(&factor));
     let inner = if side == Side::Left { rows } else { columns };
     assert!(n == inner && also_n == inner, "[{rows}, {columns}] times [{n}, {also_n}]");
-    let (matrix_values, factor) = (values_mut(&mut matrix), Operand(values(factor), (n, 1)));
+    let (matrix_values, factor) = (values_mut(&mut matrix), Operand(values(&factor), (n, 1)));
     let parallelism = parallelism([rows, inner, columns]);
     let count = if side == Side::Left { columns } else { rows };
     with_scratch(BLOCK.min(count) * inner, |scratch| {

@@ -10,9 +10,9 @@ mod direct;
 mod tests;
 mod winograd;
 
+use super::pooling;
 use super::scratch::with_scratch;
-use super::{Geometry, pooling};
-use crate::backend::Window;
+use crate::backend::{Geometry, Window};
 
 /// The outputs of a batch of maps.
 pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output: &mut [f32]) {
