@@ -1,7 +1,7 @@
 //! The fuzzed parsers, and their memory limits.
 
 use zor::data::{cifar10, idx, npy};
-use zor::io::edge::{LayerSpec, MOST_VALUES, Program};
+use zor::io::edge::{LayerSpec, MAX_VALUES, Program};
 use zor::io::{self, Registry};
 use zor::prelude::Device;
 use zor::settings::Options;
@@ -40,7 +40,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "npy", parse: array, limit: data_limit },
     // Running a program takes scratch memory and an output of limited length, and an aligned copy of
     // the file.
-    Target { name: "edge", parse: edge, limit: |length| 4 * length + 16 * MOST_VALUES },
+    Target { name: "edge", parse: edge, limit: |length| 4 * length + 16 * MAX_VALUES },
     Target { name: "toml", parse: settings, limit: |length| 1000 * length + (1 << 20) },
 ];
 

@@ -1,6 +1,6 @@
 //! Activation functions, applied to the gated charge: `y = f(charge * spike)`.
 //!
-//! The rule never takes their derivative; the gate alone decides where the signal goes.
+//! The rule does not use their derivatives; only the gate determines where the signal goes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,12 +36,12 @@ pub enum Activation {
     Tanh,
     /// `exp(x) / sum(exp(x))` over each row.
     Softmax,
-    /// A user's own function. It has no place in a saved model.
+    /// A user-defined function. It cannot be saved with a model.
     #[serde(skip)]
     Custom(CustomActivation),
 }
 
-/// A named function of a user's own; see [`Activation::custom`].
+/// A named user-defined function; see [`Activation::custom`].
 #[derive(Clone)]
 pub struct CustomActivation {
     name: String,
@@ -49,7 +49,7 @@ pub struct CustomActivation {
 }
 
 impl Activation {
-    /// A function of one's own on `[batch, units]`, which must keep the shape.
+    /// Creates a user-defined function on `[batch, units]`, which must keep the shape.
     pub fn custom(
         name: impl Into<String>,
         function: impl Fn(Tensor<2>) -> Tensor<2> + Send + Sync + 'static,
@@ -57,7 +57,7 @@ impl Activation {
         Self::Custom(CustomActivation { name: name.into(), function: Arc::new(function) })
     }
 
-    /// The name used in settings and summaries.
+    /// Name in settings and summaries.
     pub fn name(&self) -> &str {
         match self {
             Self::None => "none",
@@ -72,7 +72,7 @@ impl Activation {
         }
     }
 
-    /// The function of that name, if it is one of Zor's.
+    /// Returns the built-in function of a name.
     pub fn from_name(name: &str) -> Option<Self> {
         [
             Self::None,
@@ -91,7 +91,7 @@ impl Activation {
     /// Applies the function.
     ///
     /// # Shapes
-    /// `[batch, units]` -> the same.
+    /// `[batch, units]` -> `[batch, units]`.
     pub fn apply(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
             Self::None => x,
@@ -120,7 +120,7 @@ impl fmt::Debug for CustomActivation {
 }
 
 impl PartialEq for Activation {
-    /// Functions are equal when their names are.
+    /// Functions are equal if their names are.
     fn eq(&self, other: &Self) -> bool {
         self.name() == other.name()
     }

@@ -1,4 +1,4 @@
-//! What layers are built with: the rule, the device, and where their weights come from.
+//! The context in which layers are built: the rule, the device, and the source of their weights.
 
 use std::fmt;
 
@@ -9,49 +9,49 @@ use crate::error::{Error, Result};
 use crate::parameter::Parameter;
 use crate::rule::Rule;
 
-/// The values that a parameter starts with.
+/// Initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initializer {
-    /// All the same.
+    /// Every value is this number.
     Constant(f32),
-    /// Normally distributed around zero with this standard deviation.
+    /// Normal distribution with mean zero and this standard deviation.
     Normal(f32),
-    /// The same, but for the first columns, which take on one row each as it is: column `i` of the
-    /// first `size` has a one in row `first + i` and zeros beside it.
+    /// [`Initializer::Normal`], except for the first `size` columns, which pass one input each
+    /// through unchanged: column `i` has a one in row `first + i` and zeros elsewhere.
     Identity {
         /// Standard deviation of the other columns.
         deviation: f32,
-        /// The row of the first column's one.
+        /// Row that the first column passes through.
         first: usize,
-        /// So many columns.
+        /// Number of columns that pass a row through.
         size: usize,
     },
 }
 
-/// Values of parameters that exist already, such as those in a file.
+/// A source of existing parameter values, such as a file.
 pub trait WeightSource {
-    /// The values of a parameter by its name in the network, such as `2.weight`, or `4.1.kernel`
-    /// inside a layer made of others.
+    /// Returns the values of a parameter by its name in the network, such as `2.weight`, or
+    /// `4.1.kernel` inside a layer made of others.
     ///
     /// # Errors
-    /// When there are none of that name and shape.
+    /// If there are no values of that name and shape.
     fn take(&mut self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>>;
 }
 
-/// What a layer may use while it is built.
+/// The context in which a layer is built.
 pub struct BuildContext<'a> {
     rule: Rule,
     device: Device,
     random: Random,
     weights: Option<&'a mut dyn WeightSource>,
-    /// Positions of the layer, from the network's down.
+    /// Positions of the layer, outermost first.
     path: Vec<usize>,
-    /// Values that parameters may still have; `None` without a limit.
+    /// Number of values that further parameters may have; `None` without a limit.
     left: Option<u64>,
 }
 
 impl BuildContext<'_> {
-    /// For layers whose weights are drawn.
+    /// A context that draws weights with a random generator of this seed.
     pub fn with_random_weights(rule: Rule, seed: u64, device: &Device) -> Self {
         let random = Random::seeded(seed);
         Self { rule, device: device.clone(), random, weights: None, path: Vec::new(), left: None }
@@ -59,7 +59,7 @@ impl BuildContext<'_> {
 }
 
 impl<'a> BuildContext<'a> {
-    /// For layers whose weights exist.
+    /// A context that takes weights from a source.
     pub fn with_stored_weights(
         rule: Rule,
         weights: &'a mut dyn WeightSource,
@@ -68,19 +68,19 @@ impl<'a> BuildContext<'a> {
         Self { weights: Some(weights), ..BuildContext::with_random_weights(rule, 0, device) }
     }
 
-    /// Limits the values of all parameters together.
+    /// Limits the number of values of all parameters together.
     #[must_use]
     pub fn with_limit(mut self, values: Option<u64>) -> Self {
         self.left = values;
         self
     }
 
-    /// What layers follow where their own settings say nothing else.
+    /// The rule for layers whose own settings do not override it.
     pub fn rule(&self) -> &Rule {
         &self.rule
     }
 
-    /// Where the layer will run.
+    /// The device on which the layer will run.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -90,11 +90,12 @@ impl<'a> BuildContext<'a> {
         &mut self.random
     }
 
-    /// A parameter of the layer.
+    /// Creates a parameter of the layer: from the source of weights if there is one, else by
+    /// `fill`.
     ///
     /// # Errors
-    /// When weights exist already, and those of this name and shape do not, or when there are more
-    /// values than the limit.
+    /// If the source of weights has none of this name and shape, or the limit of values is
+    /// exceeded.
     pub fn parameter(
         &mut self,
         name: &'static str,
@@ -105,7 +106,7 @@ impl<'a> BuildContext<'a> {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(values).ok_or_else(|| {
                 Error::memory(format!(
-                    "its {name} {shape:?} has {values} values ({:.1} MB), and the network's limit leaves {left}",
+                    "its {name} {shape:?} has {values} values ({:.1} MB), but the network's limit leaves {left}",
                     4e-6 * values as f64
                 ))
             })?;
@@ -137,7 +138,7 @@ impl<'a> BuildContext<'a> {
         })
     }
 
-    /// Builds a layer inside this one, its child number `index`.
+    /// Builds child number `index` of this layer.
     pub fn child<T>(&mut self, index: usize, build: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(index);
         let built = build(self);
@@ -145,7 +146,7 @@ impl<'a> BuildContext<'a> {
         built
     }
 
-    /// Builds layers that follow another rule.
+    /// Builds layers with another rule.
     pub fn with_rule<T>(&mut self, rule: Rule, build: impl FnOnce(&mut Self) -> T) -> T {
         let before = std::mem::replace(&mut self.rule, rule);
         let built = build(self);
@@ -164,7 +165,7 @@ impl fmt::Debug for BuildContext<'_> {
     }
 }
 
-/// A parameter's name in the network: positions of its layer, and its own name.
+/// The name of a parameter in the network: the positions of its layer and its own name.
 pub(crate) fn parameter_name(path: &[usize], name: &str) -> String {
     let positions: String = path.iter().map(|position| format!("{position}.")).collect();
     positions + name

@@ -1,5 +1,5 @@
-//! Requirements that a network has of its layers before it runs them: tensors that can all be
-//! changed, and shapes that fit.
+//! Checks that a network makes before it runs its layers: both visits show the same tensors, and
+//! shapes and devices fit.
 
 use std::ptr;
 
@@ -9,20 +9,21 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, Visitor, VisitorMut};
 use crate::parameter::Parameter;
 
-/// Values in a sample are fewer; arithmetic on shapes below it does not overflow.
+/// Exclusive upper bound of the values in a sample; arithmetic on shapes below it does not
+/// overflow.
 const MAX_VALUES: usize = 1 << 40;
 
-/// Refuses shapes without values, and those with more than any memory has.
+/// Rejects shapes without values, and those with more values than fit into memory.
 pub(crate) fn check_shape(shape: &[usize]) -> Result<()> {
     let values = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
     match values {
         Some(1..MAX_VALUES) if !shape.is_empty() => Ok(()),
         Some(0) => Err(Error::shape(format!("a shape of {shape:?} is empty"))),
-        _ => Err(Error::shape(format!("a shape of {shape:?} is not one of a sample"))),
+        _ => Err(Error::shape(format!("a shape of {shape:?} has too many values for a sample"))),
     }
 }
 
-/// One thing that a layer shows a visitor.
+/// An item that a layer shows to a visitor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Parameter(*const Parameter),
@@ -30,7 +31,7 @@ enum Shown {
     Child(*const ()),
 }
 
-/// All that a layer shows, the contents of layers inside it included.
+/// Everything that a layer shows, including the contents of nested layers.
 #[derive(Default)]
 struct List(Vec<Shown>);
 
@@ -64,11 +65,11 @@ impl<'a> VisitorMut<'a> for List {
     }
 }
 
-/// Refuses a layer whose two visits differ: training would change other tensors than saving and
-/// loading see.
+/// Rejects a layer whose two visits differ: training would change other tensors than those that are
+/// saved and loaded.
 ///
 /// # Errors
-/// Names the kind of the layer, and what the visits show.
+/// Names the kind of the layer and the items of both visits.
 pub(crate) fn check_visits(layer: &mut dyn Layer) -> Result<()> {
     let (mut shown, mut changed) = (List::default(), List::default());
     layer.visit(&mut shown);
@@ -76,7 +77,7 @@ pub(crate) fn check_visits(layer: &mut dyn Layer) -> Result<()> {
     if shown.0 == changed.0 {
         return Ok(());
     }
-    let told = |list: &[Shown]| {
+    let described = |list: &[Shown]| {
         let count = |is: fn(&Shown) -> bool| list.iter().filter(|one| is(one)).count();
         format!(
             "{} parameters, {} buffers and {} layers",
@@ -85,7 +86,7 @@ pub(crate) fn check_visits(layer: &mut dyn Layer) -> Result<()> {
             count(|one| matches!(one, Shown::Child(_)))
         )
     };
-    let (shown, changed) = (told(&shown.0), told(&changed.0));
+    let (shown, changed) = (described(&shown.0), described(&changed.0));
     let difference = if shown == changed {
         format!("{shown}, and visit_mut others or in another order")
     } else {
@@ -97,7 +98,7 @@ pub(crate) fn check_visits(layer: &mut dyn Layer) -> Result<()> {
     )))
 }
 
-/// Whether all tensors of a layer are on a device.
+/// Checks that all tensors of a layer are on a device.
 ///
 /// # Errors
 /// Names the tensor and both devices.

@@ -1,18 +1,18 @@
-//! The memory of a layer between the forward pass and learning, and from step to step.
+//! The memory of a layer: from the forward pass to learning, and from step to step.
 
 use burn::tensor::{Int, Tensor};
 
 /// The purpose of a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The layer keeps in its memory what learning needs.
+    /// Training: the layer keeps in its memory what learning needs.
     Train,
-    /// Nothing is kept but what lasts from step to step.
+    /// Evaluation: only state that lasts from step to step is kept.
     Evaluate,
 }
 
 /// The memory of a layer: state that lasts from step to step (charges), and the trace of the last
-/// forward pass that learning needs. A layer made of layers has a child for each.
+/// forward pass that learning needs. A layer made of layers has one child memory per layer.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     tensors: Vec<(&'static str, Tensor<2>)>,
@@ -23,46 +23,46 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Takes a tensor out, leaving its place empty.
+    /// Removes and returns a tensor.
     pub fn take(&mut self, name: &'static str) -> Option<Tensor<2>> {
         take(&mut self.tensors, name)
     }
 
-    /// Keeps a tensor under a name and returns the one that was there.
+    /// Stores a tensor under a name and returns the previous one.
     pub fn keep(&mut self, name: &'static str, tensor: Tensor<2>) -> Option<Tensor<2>> {
         let before = self.take(name);
         self.tensors.push((name, tensor));
         before
     }
 
-    /// A tensor that stays.
+    /// A tensor by name, left in place.
     pub fn get(&self, name: &str) -> Option<&Tensor<2>> {
         self.tensors.iter().find(|(slot, _)| *slot == name).map(|(_, tensor)| tensor)
     }
 
-    /// Takes a tensor of integers out, leaving its place empty.
+    /// Removes and returns a tensor of integers.
     pub fn take_integers(&mut self, name: &'static str) -> Option<Tensor<2, Int>> {
         take(&mut self.integers, name)
     }
 
-    /// Keeps a tensor of integers under a name, in place of the one that was there.
+    /// Stores a tensor of integers under a name, in place of the previous one.
     pub fn keep_integers(&mut self, name: &'static str, tensor: Tensor<2, Int>) {
         self.take_integers(name);
         self.integers.push((name, tensor));
     }
 
-    /// Takes a number out, leaving its place empty.
+    /// Removes and returns a number.
     pub fn take_number(&mut self, name: &'static str) -> Option<f32> {
         take(&mut self.numbers, name)
     }
 
-    /// Keeps a number under a name, in place of the one that was there.
+    /// Stores a number under a name, in place of the previous one.
     pub fn set_number(&mut self, name: &'static str, number: f32) {
         self.take_number(name);
         self.numbers.push((name, number));
     }
 
-    /// The memory of a layer inside this one, made when first asked for.
+    /// The memory of child `index`, created on first use.
     pub fn child(&mut self, index: usize) -> &mut Memory {
         if self.children.len() <= index {
             self.children.resize_with(index + 1, Memory::default);
@@ -70,12 +70,12 @@ impl Memory {
         &mut self.children[index]
     }
 
-    /// The memory of a layer inside this one; none if it was never asked for.
+    /// The memory of child `index`; `None` if it was never used.
     pub fn get_child(&self, index: usize) -> Option<&Memory> {
         self.children.get(index)
     }
 
-    /// The memories of the layers inside this one.
+    /// The memories of the children.
     pub fn children(&self) -> &[Memory] {
         &self.children
     }

@@ -1,4 +1,4 @@
-//! A stack of layers that learns: build, train, predict, evaluate.
+//! A network: a stack of layers that is built, trained, evaluated and used for prediction.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::rule::Rule;
 use crate::step::{self, ErrorMetrics, PendingMetrics, State, Target};
 use crate::workspace::Workspace;
 
-/// Layers in a row, with their state and the history of their training.
+/// A stack of layers with their state and the history of their training.
 ///
 /// ```
 /// use zor_core::burn::tensor::{Device, Tensor};
@@ -42,7 +42,7 @@ pub struct Network {
     history: Vec<f32>,
 }
 
-/// A network's drawing: the shape of its input, the rule, the layers.
+/// Builder of a [`Network`]: the shape of its input, the rule, the layers.
 #[derive(Debug)]
 pub struct NetworkBuilder {
     input_shape: Vec<usize>,
@@ -54,56 +54,56 @@ pub struct NetworkBuilder {
 }
 
 impl NetworkBuilder {
-    /// The rule that layers follow where their own settings say nothing else.
+    /// Sets the rule for all layers whose own settings do not override it.
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rule = rule;
         self
     }
 
-    /// Adds a layer on top.
+    /// Appends a layer.
     #[must_use]
     pub fn layer(mut self, config: impl LayerConfig + 'static) -> Self {
         self.layers.push(Box::new(config));
         self
     }
 
-    /// The same for settings whose type is known only when the program runs.
+    /// Appends a layer whose configuration type is known only at run time.
     #[must_use]
     pub fn boxed_layer(mut self, config: Box<dyn LayerConfig>) -> Self {
         self.layers.push(config);
         self
     }
 
-    /// The seed of the initial weights; 0 if never set.
+    /// Sets the seed of the initial weights; default 0.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The largest number of values that all weights together may have. A build that needs more
-    /// ends with an error before it takes the memory.
+    /// Sets the maximum number of values of all weights together. A build that needs more fails
+    /// before it allocates them.
     #[must_use]
     pub fn at_most(mut self, values: u64) -> Self {
         self.limit = Some(values);
         self
     }
 
-    /// Builds the layers, from the input up, with weights drawn by the seed.
+    /// Builds the layers, from the input up, with weights drawn from the seed.
     ///
     /// # Errors
-    /// Names the layer by position and what does not fit.
+    /// Names the position of the layer and what does not fit.
     pub fn build(self, device: &Device) -> Result<Network> {
         let mut context = BuildContext::with_random_weights(self.rule.clone(), self.seed, device)
             .with_limit(self.limit);
         self.build_in(&mut context)
     }
 
-    /// Builds the layers with weights that exist already.
+    /// Builds the layers with weights from a source.
     ///
     /// # Errors
-    /// The same, and when weights are missing or have another shape.
+    /// Those of [`NetworkBuilder::build`]; also if weights are missing or have another shape.
     pub fn build_from(self, weights: &mut dyn WeightSource, device: &Device) -> Result<Network> {
         let mut context = BuildContext::with_stored_weights(self.rule.clone(), weights, device);
         self.build_in(&mut context)
@@ -116,8 +116,8 @@ impl NetworkBuilder {
         self.rule.check()?;
         if context.device().is_autodiff() {
             return Err(Error::setting(
-                "the device records a graph for autodiff, which the local rule has no use for; \
-                 give its plain form, device.inner()",
+                "the device records a graph for autodiff, which the local rule does not use; \
+                 pass its inner device, device.inner()",
             ));
         }
         check_shape(&self.input_shape)?;
@@ -138,7 +138,7 @@ impl NetworkBuilder {
 const NO_LAYER: &str = "a network needs at least one layer";
 
 impl Network {
-    /// Starts a network for samples of this shape, channels last.
+    /// Starts a network for samples of this shape (channels last).
     pub fn builder(input_shape: &[usize]) -> NetworkBuilder {
         NetworkBuilder {
             input_shape: input_shape.to_vec(),
@@ -150,17 +150,18 @@ impl Network {
         }
     }
 
-    /// Starts a network of dense layers of these sizes, input first, with a gate at every size.
+    /// Starts a network of dense layers of these sizes, input first, with a gate after the input
+    /// and after every layer.
     pub fn dense(sizes: &[usize]) -> NetworkBuilder {
         Self::dense_with(sizes, &vec![Activation::None; sizes.len()])
     }
 
-    /// The same with an activation function at every size, the input's included.
+    /// [`Network::dense`] with an activation function for every size, the input's included.
     pub fn dense_with(sizes: &[usize], activations: &[Activation]) -> NetworkBuilder {
         let mut builder = Self::builder(&sizes[..sizes.len().min(1)]);
         if sizes.len() < 2 || sizes.len() != activations.len() {
             builder.error = Some(Error::setting(format!(
-                "a dense network needs two sizes or more, with one activation each; here are {} and {}",
+                "a dense network needs two sizes or more, with one activation each; got {} sizes and {} activations",
                 sizes.len(),
                 activations.len()
             )));
@@ -181,11 +182,11 @@ impl Network {
         builder
     }
 
-    /// A network of layers that exist already, such as those of another network.
+    /// Creates a network from existing layers, such as those of another network.
     ///
     /// # Errors
-    /// When there is no layer, a layer does not take the output of the one below
-    /// ([`Layer::output_shape`]), is on another device, or its two visits differ
+    /// If there is no layer, a layer does not take the output of the one below
+    /// ([`Layer::output_shape`]), a layer is on another device, or its two visits differ
     /// ([`Layer::visit_mut`]). Names the layer by position and kind.
     pub fn from_layers(
         input_shape: Vec<usize>,
@@ -209,7 +210,7 @@ impl Network {
         Ok(Self::checked(input_shape, output_shape, rule, Sequential::new(chain), device))
     }
 
-    /// A network of layers that were checked.
+    /// Creates a network from layers that were checked.
     fn checked(
         input_shape: Vec<usize>,
         output_shape: Vec<usize>,
@@ -221,16 +222,16 @@ impl Network {
         Self { input_shape, output_shape, rule, layers, state, history: Vec::new() }
     }
 
-    /// Learns from one batch. Returns how far the outputs were off before learning.
+    /// Trains on one batch. Returns the error of the outputs before the step.
     ///
     /// # Shapes
     /// `[batch, inputs]`, and a target `[batch, outputs]` or one class per row.
     ///
     /// # Errors
-    /// When shapes do not fit or the input is not finite: the network is as before then. When the
-    /// error is not finite: no weight has changed then, while charges and counts of layers have
-    /// moved. The message says whether weights were not finite already, as after a step with too
-    /// high a learning rate, which is found here.
+    /// If shapes do not fit or the input is not finite: the network is unchanged. If the error is
+    /// not finite: no weight has changed, but charges and counts of layers have. The message tells
+    /// these apart from weights that were not finite already, as after a step with too high a
+    /// learning rate, which is detected here.
     pub fn train_batch(
         &mut self,
         optimizer: &dyn Optimizer,
@@ -241,18 +242,19 @@ impl Network {
         self.check_input(&input)?;
         self.refresh()?;
         let Self { layers, input_shape, state, .. } = self;
-        let deviation = step::train(layers, input, input_shape, target.into(), optimizer, state)?;
-        self.record(&deviation);
-        Ok(deviation)
+        let metrics = step::train(layers, input, input_shape, target.into(), optimizer, state)?;
+        self.record(&metrics);
+        Ok(metrics)
     }
 
-    /// The same without waiting for a device that has a queue of work: how far the outputs were off
-    /// is read when it is wanted, then counted in the history by [`Network::record`].
+    /// [`Network::train_batch`] without waiting for an asynchronous device. The error is read
+    /// later, and then added to the history with [`Network::record`].
     ///
-    /// On such a device values that are not finite come to light only there; see [`step::enqueue`].
+    /// On such a device values that are not finite are detected only when the error is read; see
+    /// [`step::enqueue`].
     ///
     /// # Errors
-    /// When shapes do not fit; on other devices those of [`Network::train_batch`].
+    /// If shapes do not fit; on other devices those of [`Network::train_batch`].
     pub fn enqueue_batch(
         &mut self,
         optimizer: &dyn Optimizer,
@@ -270,26 +272,26 @@ impl Network {
         step::enqueue(layers, input, input_shape, target.into(), optimizer, state)
     }
 
-    /// Counts a training step in the history.
-    pub fn record(&mut self, deviation: &ErrorMetrics) {
-        self.history.push(deviation.mae() as f32);
+    /// Adds the error of a training step to the history.
+    pub fn record(&mut self, metrics: &ErrorMetrics) {
+        self.history.push(metrics.mae() as f32);
     }
 
-    /// The outputs for a batch, from zero charges; training state stays as it is.
+    /// Returns the outputs for a batch, from zero charges. The state of training is unchanged.
     ///
     /// # Shapes
     /// `[batch, inputs]` -> `[batch, outputs]`.
     ///
     /// # Errors
-    /// When the input does not fit.
+    /// If the input does not fit.
     pub fn predict(&self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.predict_in(input, &mut Workspace::new(self.device()))
     }
 
-    /// The same with buffers that are used again, for many batches of one size.
+    /// [`Network::predict`] with the buffers of a workspace, for many batches of one size.
     ///
     /// # Errors
-    /// When the input does not fit.
+    /// If the input does not fit.
     pub fn predict_in(&self, input: Tensor<2>, workspace: &mut Workspace) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let buffers = std::mem::replace(workspace, Workspace::new(self.device()));
@@ -300,13 +302,13 @@ impl Network {
         Ok(output)
     }
 
-    /// How far [`Network::predict`] is from a target.
+    /// Returns the error of [`Network::predict`] against a target.
     ///
     /// # Errors
-    /// When input or target does not fit.
+    /// If the input or the target does not fit.
     pub fn evaluate(&self, input: Tensor<2>, target: impl Into<Target>) -> Result<ErrorMetrics> {
         let output = self.predict(input)?;
-        let found = step::top_signal(target.into(), output).map(|(_, deviation)| deviation);
+        let found = step::top_signal(target.into(), output).map(|(_, metrics)| metrics);
         found.map_err(|error| match step::broken_weight(self.layers.layers()) {
             Some(broken) if error.kind() == ErrorKind::NotFinite => Error::not_finite(format!(
                 "{broken}; load an earlier checkpoint or build the network again"
@@ -315,23 +317,23 @@ impl Network {
         })
     }
 
-    /// The outputs for a batch that continues the rows seen so far: the charges of hidden layers
-    /// move as in training (or start at zero when the batch has another size), while spikes and
-    /// weights stay.
+    /// Returns the outputs for a batch that continues the rows of previous batches: charges of
+    /// hidden layers are updated as in training (or start at zero if the batch size has changed),
+    /// while spikes and weights stay.
     ///
     /// # Errors
-    /// When the input does not fit.
+    /// If the input does not fit.
     pub fn predict_stateful(&mut self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let Self { layers, input_shape, state, .. } = self;
         Ok(step::forward(layers, input, input_shape, state, Mode::Evaluate))
     }
 
-    /// The outputs that [`Network::train_batch`] would compare with its target, output gate and
-    /// charges included; nothing changes.
+    /// Returns the outputs that [`Network::train_batch`] would compare with its target, output gate
+    /// and charges included, without changing the network.
     ///
     /// # Errors
-    /// When the input does not fit.
+    /// If the input does not fit.
     pub fn training_forward(&self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let mut state = State::new(self.device());
@@ -339,13 +341,13 @@ impl Network {
         Ok(step::forward(&self.layers, input, &self.input_shape, &mut state, Mode::Train))
     }
 
-    /// The mean absolute error of every training step so far, each from before the step.
+    /// Mean absolute error of every training step so far, each from before the step.
     pub fn history(&self) -> &[f32] {
         &self.history
     }
 
     /// Share of units that fired in the last training batch, for each layer that spikes: (position,
-    /// rate). Layers inside another stand in order at its position.
+    /// rate). Nested layers are listed in order under the position of their outermost layer.
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
         let rate = |kept: Tensor<2>| {
             let fired = ops::step_mask(kept.clone(), kept.zeros_like());
@@ -355,13 +357,12 @@ impl Network {
         found.filter_map(|(index, kept)| Some((index, rate(kept)?))).collect()
     }
 
-    /// The charge left after the last batch in each layer that carries it over: (position,
-    /// `[batch, units]`).
+    /// Charge after the last batch in each layer that keeps it: (position, `[batch, units]`).
     pub fn charges(&self) -> Vec<(usize, Tensor<2>)> {
         self.kept(CHARGE)
     }
 
-    /// What layers keep under a name, those inside others included.
+    /// Tensors that layers keep under a name, nested layers included.
     fn kept(&self, name: &str) -> Vec<(usize, Tensor<2>)> {
         fn visit(memory: &Memory, name: &str, found: &mut Vec<Tensor<2>>) {
             found.extend(memory.get(name).cloned());
@@ -376,24 +377,24 @@ impl Network {
         all
     }
 
-    /// Forgets charges and spikes, as before the first batch.
+    /// Clears charges and spikes, as before the first batch.
     pub fn reset(&mut self) {
         self.state = State::new(&self.device().clone());
     }
 
-    /// Forgets the state of the optimizer, as before the first step; weights stay.
+    /// Clears the state of the optimizer, as before the first step; weights stay.
     pub fn reset_optimizer(&mut self) {
         for layer in self.layers.layers_mut() {
             layer.parameters_mut().into_iter().for_each(Parameter::clear_state);
         }
     }
 
-    /// Begins a phase of training: the schedule of the optimizer starts again at the next step,
-    /// while weights and moments stay.
+    /// Begins a phase of training: the optimizer's schedule restarts at the next step, while
+    /// weights and moments stay.
     ///
-    /// An optimizer of another kind, or with another peak or decay, starts its schedule without
-    /// this call. A phase with the same peak and decay as the one before needs it: its schedule
-    /// would otherwise continue where the last one ended.
+    /// An optimizer of another kind, or with another peak or decay, restarts its schedule without
+    /// this call. A phase with the same peak and decay as the previous one needs the call: its
+    /// schedule would otherwise continue where the last one ended.
     pub fn begin_phase(&mut self) {
         for layer in self.layers.layers_mut() {
             layer.parameters_mut().into_iter().for_each(Parameter::restart_schedule);
@@ -405,61 +406,60 @@ impl Network {
         count(&self.layers)
     }
 
-    /// The shape of one input sample.
+    /// Shape of one input sample.
     pub fn input_shape(&self) -> &[usize] {
         &self.input_shape
     }
 
-    /// The shape of one output sample.
+    /// Shape of one output sample.
     pub fn output_shape(&self) -> &[usize] {
         &self.output_shape
     }
 
-    /// The rule it was built with.
+    /// The rule that the network was built with.
     pub fn rule(&self) -> &Rule {
         &self.rule
     }
 
-    /// Its layers, from the input up.
+    /// The layers, from the input up.
     pub fn layers(&self) -> &[Box<dyn Layer>] {
         self.layers.layers()
     }
 
-    /// Its layers as one.
+    /// The layers as one [`Sequential`].
     pub fn sequential(&self) -> &Sequential {
         &self.layers
     }
 
-    /// Its layers, to be changed. A layer that is replaced must keep its sizes, or the next batch
-    /// is refused.
+    /// The layers, for modification. A replacement must keep the sizes of its layer; otherwise the
+    /// next batch is rejected.
     pub fn layers_mut(&mut self) -> &mut [Box<dyn Layer>] {
-        // Other layers may give other shapes.
+        // A replaced layer may have another output shape.
         self.layers.set_shapes(Vec::new());
         self.layers.layers_mut()
     }
 
-    /// The shape of a sample at the input, and behind each layer.
+    /// Shapes of a sample: at the input and after each layer.
     ///
     /// # Errors
-    /// When a layer that was put in later does not take the output of the one below it.
+    /// If a layer that was replaced does not take the output of the one below it.
     pub fn shapes(&self) -> Result<Vec<Vec<usize>>> {
         self.layers.shapes(&self.input_shape)
     }
 
-    /// The shape of an output sample for inputs of a shape.
+    /// Shape of an output sample for input samples of a given shape.
     ///
     /// # Errors
-    /// When a layer does not take the output of the one below it.
+    /// If a layer does not take the output of the one below it.
     pub fn output_shape_for(&self, input: &[usize]) -> Result<Vec<usize>> {
         check_shape(input)?;
         Ok(self.layers.shapes(input)?.pop().unwrap_or_default())
     }
 
-    /// Takes inputs of another shape from now on, such as smaller images for a convolutional
-    /// network.
+    /// Sets the shape of input samples, such as smaller images for a convolutional network.
     ///
     /// # Errors
-    /// When a layer does not take the output of the one below it; the network is as before then.
+    /// If a layer does not take the output of the one below it; the network is unchanged then.
     pub fn set_input_shape(&mut self, shape: &[usize]) -> Result<()> {
         check_shape(shape)?;
         let shapes = self.layers.shapes(shape)?;
@@ -469,7 +469,7 @@ impl Network {
         Ok(())
     }
 
-    /// Finds the shapes of layers that were changed.
+    /// Recomputes shapes after layers were changed.
     fn refresh(&mut self) -> Result<()> {
         if self.layers.has_shapes() {
             return Ok(());
@@ -478,17 +478,17 @@ impl Network {
         self.set_input_shape(&shape)
     }
 
-    /// Where it runs.
+    /// The device of the network.
     pub fn device(&self) -> &Device {
         self.state.workspace.device()
     }
 
-    /// A table of layers with shapes, parameters and multiply-adds, to be printed.
+    /// Returns a printable table of layers with shapes, parameters and multiply-adds.
     pub fn summary(&self) -> Summary<'_> {
         Summary(self)
     }
 
-    /// The mean absolute errors of a training that is continued here.
+    /// Sets the history of mean absolute errors, to resume a training.
     pub fn set_history(&mut self, history: Vec<f32>) {
         self.history = history;
     }
@@ -501,15 +501,15 @@ impl Network {
         &mut self.state
     }
 
-    /// Shape and values. Reads the device.
+    /// Checks shape and values of an input. Reads from the device.
     fn check_input(&self, input: &Tensor<2>) -> Result<()> {
         self.check_shape(input)?;
-        // A gate would hide them: NaN fires no unit, and the weights below would learn from it.
+        // A gate would hide NaN: it fires no unit, and the weights below would learn from it.
         if ops::all_finite(input) {
             return Ok(());
         }
         Err(Error::not_finite(
-            "the input has values that are NaN or infinite; nothing was computed, and the network is as before",
+            "the input has values that are NaN or infinite; nothing was computed, and the network is unchanged",
         ))
     }
 
@@ -521,7 +521,7 @@ impl Network {
                 self.device()
             )));
         }
-        // Layers may have been replaced since they were checked.
+        // Layers may have been replaced since the last check.
         if !self.layers.has_shapes() {
             self.layers.shapes(&self.input_shape)?;
         }
@@ -530,7 +530,7 @@ impl Network {
             [0, _] => Err(Error::shape("the batch has no rows")),
             [_, columns] if columns == expected => Ok(()),
             found => Err(Error::shape(format!(
-                "the input has shape {found:?}; this network takes [batch, {expected}]"
+                "the input has shape {found:?}; this network expects [batch, {expected}]"
             ))),
         }
     }
@@ -541,7 +541,7 @@ fn count(layer: &dyn Layer) -> usize {
 }
 
 impl Clone for Network {
-    /// The same weights and history, with a state of its own.
+    /// Copies weights and history; the clone starts with empty state.
     fn clone(&self) -> Self {
         Self {
             input_shape: self.input_shape.clone(),
@@ -570,8 +570,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// The rows of layers one after another, and below each, further in, those of the layers it is made
-/// of.
+/// Writes the rows of layers one after another, with the rows of nested layers indented below each.
 fn layers_rows(
     f: &mut fmt::Formatter<'_>,
     layers: &[&dyn Layer],

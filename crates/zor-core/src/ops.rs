@@ -1,9 +1,9 @@
-//! The operations of the rule on tensors: what a layer is made of.
+//! Operations on tensors that layers are made of.
 //!
-//! Each runs on the device of its tensors, as the backend's own version or as the body in burn's
-//! primitives. An argument called `buffer` lends its memory to the result (take it from a
-//! [`crate::Workspace`]); its contents do not matter. Results are written in place of the first
-//! argument when nobody else holds it.
+//! Each runs on the device of its tensors, as a kernel of the backend or as the default
+//! implementation in burn's primitives. An argument called `buffer` provides memory for the result
+//! (take it from a [`crate::Workspace`]); its contents are ignored. Other results are written in
+//! place of the first argument if no other tensor shares its memory.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Dispatch, TensorMetadata};
@@ -15,13 +15,13 @@ pub use crate::backend::{
 };
 use crate::error::{Error, Result};
 
-/// Zeros. On the CPU they are made where they stay; a backend's own are made twice, and what is
-/// freed in between stays with the process.
+/// A tensor of zeros. Built from a host buffer: `Tensor::zeros` on Flex allocates twice and the
+/// allocator keeps the first block.
 pub fn zeros(shape: [usize; 2], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(vec![0f32; shape[0] * shape[1]], shape), device)
 }
 
-/// The tensor, as an error if somebody else holds its memory too.
+/// Returns the tensor as an error if another tensor shares its memory.
 #[allow(clippy::result_large_err, reason = "a box would be an allocation a step")]
 pub(crate) fn unshared(tensor: Tensor<2>) -> std::result::Result<Tensor<2>, Tensor<2>> {
     let tensor = tensor.into_dispatch();
@@ -30,15 +30,15 @@ pub(crate) fn unshared(tensor: Tensor<2>) -> std::result::Result<Tensor<2>, Tens
     if is_unshared { Ok(tensor) } else { Err(tensor) }
 }
 
-/// The values of a tensor in the memory of a buffer.
+/// Copies a tensor into the memory of a buffer.
 pub(crate) fn copy(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::copy(tensor.into_dispatch(), buffer.into_dispatch()))
 }
 
-/// A tensor of the backend that is chosen at run time.
+/// A tensor of the backend that is selected at run time.
 type BackendTensor = FloatTensor<Dispatch>;
 
-/// A value that is passed to an operation of the backend.
+/// An argument of an operation of the backend.
 trait Argument {
     type Backend;
 
@@ -53,7 +53,7 @@ impl Argument for Tensor<2> {
     }
 }
 
-macro_rules! passed_as_they_are {
+macro_rules! passed_unchanged {
     ($($type:ty),+) => {$(
         impl Argument for $type {
             type Backend = Self;
@@ -65,9 +65,9 @@ macro_rules! passed_as_they_are {
     )+};
 }
 
-passed_as_they_are!(f32, usize, AdamStep, GateSettings, Geometry, Side, Transposed);
+passed_unchanged!(f32, usize, AdamStep, GateSettings, Geometry, Side, Transposed);
 
-/// A value made of the result of such an operation.
+/// A value converted from the result of an operation of the backend.
 trait Output<Returned> {
     fn from_backend(returned: Returned) -> Self;
 }
@@ -96,7 +96,8 @@ impl Output<(BackendTensor, ErrorSums)> for (Tensor<2>, ErrorSums) {
     }
 }
 
-/// Functions on tensors, each the backend's operation of its name.
+/// Defines functions on tensors, each of which calls the operation of the backend with the same
+/// name.
 macro_rules! operations {
     ($(
         $(#[$about:meta])+
@@ -114,8 +115,8 @@ operations! {
     /// `charge += input; spike = charge > threshold; output = charge * spike`, then
     /// `charge = 0 where spike`.
     ///
-    /// When not stateful, the charge starts at zero; otherwise charges below `min_charge` become
-    /// zero first. Returns output, spikes (0.0 or 1.0) and the charge left.
+    /// If not stateful, charges start at zero; otherwise charges below `min_charge` are first reset
+    /// to zero. Returns output, spikes (0.0 or 1.0) and the remaining charge.
     ///
     /// # Shapes
     /// All `[batch, units]`.
@@ -133,8 +134,8 @@ operations! {
     /// `[batch, units]`.
     fn unit_normalize(signal: Tensor<2>, epsilon: f32) -> Tensor<2>;
 
-    /// Gives every column the same L2 norm over the batch, such that the norm of all stays. A
-    /// column of zeros stays zero.
+    /// Scales the columns to the same L2 norm over the batch, such that the norm of the whole
+    /// matrix is unchanged. A column of zeros stays zero.
     ///
     /// # Shapes
     /// `[batch, units]`.
@@ -146,17 +147,17 @@ operations! {
     /// All `[batch, units]`.
     fn gate_signal(signal: Tensor<2>, spikes: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
 
-    /// The values above the threshold, and zero for all others, in place: a gate's outputs where
-    /// charges start at zero.
+    /// Replaces values that are not above the threshold with zero, in place: the output of a gate
+    /// whose charges start at zero.
     fn zero_at_or_below(tensor: Tensor<2>, threshold: f32) -> Tensor<2>;
 
-    /// 1.0 where a value is above zero, else 0.0, written to the buffer.
+    /// 1.0 where a value is above zero, else 0.0; written to the buffer.
     fn step_mask(tensor: Tensor<2>, buffer: Tensor<2>) -> Tensor<2>;
 
-    /// The elementwise product, in place of the first tensor.
+    /// Elementwise product, in place of the first tensor.
     fn multiply(tensor: Tensor<2>, by: Tensor<2>) -> Tensor<2>;
 
-    /// A matrix product, written to the buffer.
+    /// Matrix product, written to the buffer.
     ///
     /// # Shapes
     /// `Neither`: `[m, k] @ [k, n]`; `Left`: `[k, m]^T @ [k, n]`; `Right`: `[m, k] @ [n, k]^T`; the
@@ -168,8 +169,8 @@ operations! {
         transposed: Transposed,
     ) -> Tensor<2>;
 
-    /// [`matmul`] whose result is known to be symmetric, so that half of it says all: a matrix with
-    /// its own transpose, or two symmetric ones that commute.
+    /// [`matmul`] for a result that is known to be symmetric, of which only half is computed: a
+    /// matrix times its own transpose, or two symmetric matrices that commute.
     fn symmetric_matmul(
         left: Tensor<2>,
         right: Tensor<2>,
@@ -177,14 +178,14 @@ operations! {
         transposed: Transposed,
     ) -> Tensor<2>;
 
-    /// A matrix times a square one on either side, in place of the matrix.
+    /// Matrix product with a square factor on either side, in place of the matrix.
     ///
     /// # Shapes
     /// `[rows, columns]` and `[rows, rows]` or `[columns, columns]`.
     fn multiply_square(matrix: Tensor<2>, factor: Tensor<2>, side: Side) -> Tensor<2>;
 
-    /// Divides a correlation by the norms of the presynaptic activity: the row of an input channel
-    /// by that channel's L2 norm over all rows of `presynaptic` (plus 1e-8), in place.
+    /// Divides a correlation by the norms of the presynaptic activity, in place: each row by the L2
+    /// norm of its input channel over all rows of `presynaptic` (plus 1e-8).
     ///
     /// # Shapes
     /// `[elements * channels / groups, outputs]` and `[rows, channels]`.
@@ -214,11 +215,11 @@ operations! {
         epsilon: f32,
     ) -> (Tensor<2>, Tensor<2>);
 
-    /// The signal below a batch normalisation, in place of the signal above it, and the
-    /// correlations of scale and shift.
+    /// Passes a signal down through a batch normalisation, in place. Also returns the correlations
+    /// of scale and shift.
     ///
-    /// With `x' = (x - mean) / deviation`: `scale / deviation * (s - mean(s) - x' mean(s x'))`, and
-    /// `[sum(s x'); sum(s)]`. Both are batch normalisation's gradient.
+    /// With `x' = (x - mean) / deviation`, the results are `scale / deviation * (s - mean(s) - x'
+    /// mean(s x'))` and `[sum(s x'); sum(s)]`. Both equal the gradients of batch normalisation.
     ///
     /// # Shapes
     /// `[rows, columns]` twice, `[2, columns]`, `[1, columns]` -> `[rows, columns]`,
@@ -230,7 +231,7 @@ operations! {
         scale: Tensor<2>,
     ) -> (Tensor<2>, Tensor<2>);
 
-    /// Sends the signal of every window to the pixel that won it, written to the buffer.
+    /// Routes the signal of every window to its maximum, written to the buffer.
     ///
     /// # Shapes
     /// `[batch, values of an output map]` twice -> `[batch, values of an input map]`.
@@ -241,8 +242,7 @@ operations! {
         geometry: Geometry,
     ) -> Tensor<2>;
 
-    /// The mean of the pixels under every window, those over the edge left out, written to the
-    /// buffer.
+    /// Mean of the pixels under every window, without those beyond the edge, written to the buffer.
     ///
     /// # Shapes
     /// `[batch, values of an input map]` -> `[batch, values of an output map]`.
@@ -255,18 +255,19 @@ operations! {
     /// `[batch, values of an output map]` -> `[batch, values of an input map]`.
     fn average_pool_adjoint(signal: Tensor<2>, buffer: Tensor<2>, geometry: Geometry) -> Tensor<2>;
 
-    /// `target - output`, in place of the output, with the sums of its absolute values and squares.
+    /// `target - output`, in place of the output, and the sums of its absolute values and squares.
     ///
     /// # Shapes
     /// All `[batch, units]`.
     fn error_signal(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, ErrorSums);
 
-    /// [`error_signal`] with the two sums on the device, `[1, 2]`: nobody waits for it.
+    /// [`error_signal`] with the two sums left on the device, `[1, 2]`: it does not wait for the
+    /// device.
     fn error_signal_unread(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, Tensor<2>);
 
     /// `clamp(decay * weight + rate * direction, ±limit)`, in place of the weight.
     ///
-    /// With `limit` infinite it is the scaled sum of two tensors of any meaning.
+    /// With an infinite `limit` this is a scaled sum of two tensors.
     fn scaled_sum(
         weight: Tensor<2>,
         direction: Tensor<2>,
@@ -296,8 +297,8 @@ operations! {
         geometry: Geometry,
     ) -> Tensor<2>;
 
-    /// The adjoint of [`convolve`]: the signal of its inputs from that of its outputs, which is
-    /// also the transposed convolution.
+    /// The adjoint of [`convolve`]: the signal at its inputs from the signal at its outputs. This
+    /// is also the transposed convolution.
     ///
     /// # Shapes
     /// `[batch, values of an output map]` -> `[batch, values of an input map]`.
@@ -308,8 +309,8 @@ operations! {
         geometry: Geometry,
     ) -> Tensor<2>;
 
-    /// The correlation of a convolution's inputs with the signal at its outputs, in the kernel's
-    /// shape, written to the buffer.
+    /// Correlation of the inputs of a convolution with the signal at its outputs, in the shape of
+    /// the kernel, written to the buffer.
     fn convolve_correlate(
         input: Tensor<2>,
         signal: Tensor<2>,
@@ -318,7 +319,7 @@ operations! {
     ) -> Tensor<2>;
 
     /// One step of AdamW (Loshchilov and Hutter 2019, with the correlation as the negative
-    /// gradient), then the weight limit. Returns the weight and both moments, each in place.
+    /// gradient), followed by the weight limit. Returns the weight and both moments, each in place.
     fn adam_step(
         weight: Tensor<2>,
         correlation: Tensor<2>,
@@ -327,8 +328,8 @@ operations! {
         step: AdamStep,
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
 
-    /// [`adam_step`] with the correlation `presynaptic^T signal`, which is nowhere in memory as a
-    /// whole if the device can do without.
+    /// [`adam_step`] with the correlation `presynaptic^T signal`, which is not stored as a whole if
+    /// the device can avoid it.
     ///
     /// # Shapes
     /// `[rows, columns]`, `[batch, rows]`, `[batch, columns]`, and `[rows, columns]` twice.
@@ -342,8 +343,8 @@ operations! {
     ) -> (Tensor<2>, Tensor<2>, Tensor<2>);
 }
 
-/// The largest value under every window, written to the first buffer, and which pixel it is,
-/// written to the second, in numbers that only [`max_pool_route`] on the same device reads.
+/// Maximum under every window, written to the first buffer, and the index of its pixel, written to
+/// the second. Only [`max_pool_route`] on the same device can read the indices.
 ///
 /// # Shapes
 /// `[batch, values of an input map]` -> `[batch, values of an output map]` twice.
@@ -361,9 +362,8 @@ pub fn max_pool(
     (Tensor::from_dispatch(output), Tensor::from_dispatch(winners))
 }
 
-/// Whether a device has a queue of work, so that reading from it means to wait, and whether
-/// operations that change weights there leave those as they are that they are told nothing finite
-/// about.
+/// True if the device runs asynchronously: a read blocks until its queue is empty, and weight
+/// updates that are not finite are skipped on the device.
 pub fn is_asynchronous(device: &Device) -> bool {
     #[cfg(all(feature = "cube", not(feature = "fusion")))]
     if matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_)) {
@@ -373,26 +373,26 @@ pub fn is_asynchronous(device: &Device) -> bool {
     false
 }
 
-/// The values of a tensor, row after row. Reads the device.
+/// Reads the values of a tensor, row by row. Blocks until the device has computed them.
 ///
 /// # Errors
-/// When the device was lost or has run out of memory.
+/// If the device was lost or has run out of memory.
 pub fn read(tensor: Tensor<2>) -> Result<Vec<f32>> {
     let data = tensor.try_into_data().map_err(|error| {
         Error::device(format!(
-            "the device does not answer ({error}); if it has run out of memory, a smaller batch needs less"
+            "the device could not be read ({error}); if it has run out of memory, use a smaller batch"
         ))
     })?;
     Ok(data.iter::<f32>().collect())
 }
 
-/// Whether every element is a finite number. Reads the device.
+/// True if every element is finite. Blocks until the device has computed it.
 pub fn all_finite(tensor: &Tensor<2>) -> bool {
     Dispatch::all_finite(tensor.clone().into_dispatch())
 }
 
-/// [`convolve_correlate`] and [`convolve_adjoint`] at once, which share work. `buffers` are for the
-/// correlation and for the signal.
+/// [`convolve_correlate`] and [`convolve_adjoint`] in one call, which share work. `buffers` are for
+/// the correlation and for the signal.
 pub fn convolve_learn(
     input: Tensor<2>,
     signal: Tensor<2>,
@@ -411,13 +411,13 @@ pub fn convolve_learn(
     (Tensor::from_dispatch(correlation), Tensor::from_dispatch(below))
 }
 
-/// A convolution of which only the largest output under every window of a pool is kept, written to
-/// the first buffer, with which one that is, written to the second, as [`max_pool`] would. What is
-/// not kept need not be in memory at any time.
+/// Convolution followed by max pooling. Writes the maximum under every window of the pool to the
+/// first buffer and its index to the second, as [`max_pool`] does. The unpooled outputs need not be
+/// stored.
 ///
 /// # Shapes
-/// `pool` has the convolution's output map as its input. `[batch, values of an input map]` and a
-/// kernel -> `[batch, values of a pooled map]` twice.
+/// The input map of `pool` is the output map of the convolution. `[batch, values of an input map]`
+/// and a kernel -> `[batch, values of a pooled map]` twice.
 pub fn convolve_pooled(
     input: Tensor<2>,
     kernel: Tensor<2>,
@@ -435,7 +435,7 @@ pub fn convolve_pooled(
     (Tensor::from_dispatch(output), Tensor::from_dispatch(winners))
 }
 
-/// [`convolve_learn`] for signals at the outputs of [`convolve_pooled`], with its winners.
+/// [`convolve_learn`] for signals at the outputs of [`convolve_pooled`], with its indices.
 pub fn convolve_pooled_learn(
     input: Tensor<2>,
     (signal, winners): (Tensor<2>, Tensor<2>),

@@ -9,26 +9,26 @@ use crate::ops::{self, Transposed};
 use crate::parameter::Parameter;
 use crate::workspace::Workspace;
 
-/// An optimizer holds settings alone: its state lies with each parameter.
+/// An optimizer. It holds settings only: its state is kept in each [`Parameter`].
 pub trait Optimizer: fmt::Debug + Send + Sync {
     /// A short name for summaries, such as `adamw`.
     fn name(&self) -> &str;
 
-    /// Refuses settings that cannot be trained with.
+    /// Rejects invalid settings.
     ///
     /// # Errors
-    /// Names the setting and what it must be.
+    /// Names the setting and its valid range.
     fn check(&self) -> Result<()>;
 
-    /// Moves the parameter along `correlation`, the direction in which the error falls, of the
-    /// parameter's shape.
+    /// Updates the parameter along `correlation`, the direction in which the error decreases, of
+    /// the parameter's shape.
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace);
 
-    /// The same step for a correlation `presynaptic^T signal` that is not multiplied out; an
-    /// optimizer that can go by the factors overrides it.
+    /// [`Optimizer::step`] with the correlation `presynaptic^T signal` as its two factors. The
+    /// default multiplies them; an optimizer that can work with the factors overrides it.
     ///
     /// # Shapes
-    /// `[batch, rows]` and `[batch, columns]` of a parameter `[rows, columns]`.
+    /// `[batch, rows]` and `[batch, columns]` for a parameter `[rows, columns]`.
     fn step_in_factors(
         &self,
         parameter: &mut Parameter,

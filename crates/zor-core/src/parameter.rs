@@ -1,4 +1,4 @@
-//! A weight, the state of the optimizer that serves it, and what core asks of an optimizer.
+//! A trainable parameter and the state of its optimizer.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use zor_random::Random;
 
 use crate::error::{Error, Result};
 
-/// A trainable matrix with its optimizer's state.
+/// A trainable matrix with the state of its optimizer.
 ///
 /// All parameters are `[rows, columns]`; a vector (a bias, a scale) is one row. The optimizer's
-/// state lies beside the value, so that both are saved, moved and dropped together.
+/// state is stored with the value, so that both are saved, moved and dropped together.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     name: &'static str,
@@ -22,38 +22,38 @@ pub struct Parameter {
     frozen: bool,
 }
 
-/// What an optimizer keeps for one parameter, empty before its first step.
+/// The state of an optimizer for one parameter, empty before its first step.
 ///
 /// The state names its owner and the step at which it began. [`Parameter::update_as`] clears the
-/// state of another owner, so that no optimizer takes a moment for a momentum.
+/// state of another owner, so that no optimizer misreads the tensors of another.
 #[derive(Clone, Debug, Default)]
 pub struct OptimizerState {
-    /// Its tensors, in the optimizer's order: what is saved.
+    /// Tensors, in the optimizer's order. They are saved in checkpoints.
     pub tensors: Vec<Tensor<2>>,
-    /// State of a type of its own, for optimizers from elsewhere.
+    /// State of another type, for optimizers from outside Zor.
     pub foreign: Option<Arc<dyn Any + Send + Sync>>,
-    /// The kind of optimizer that keeps it, such as `adamw`; empty for the optimizers that call
+    /// Kind of the optimizer that owns the state, such as `adamw`; empty for optimizers that call
     /// [`Parameter::update`].
     pub owner: String,
-    /// Steps of the parameter before the owner's first.
+    /// Number of steps of the parameter before the owner's first.
     pub began: u64,
-    /// The schedule that the owner follows, as a number; zero before it is known.
+    /// Identifier of the owner's schedule; zero if it has none yet.
     pub schedule: u64,
-    /// Steps of the parameter before the first of that schedule.
+    /// Number of steps of the parameter before the first of that schedule.
     pub schedule_began: u64,
 }
 
-/// The number of a step as an optimizer counts it, from 1.
+/// The number of a step, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepNumber {
-    /// Since the optimizer's state began: for corrections of its moments.
+    /// Since the state of the optimizer began; for bias corrections of its moments.
     pub of_state: u64,
-    /// Since the schedule began: for the learning rate.
+    /// Since the schedule began; for the learning rate.
     pub of_schedule: u64,
 }
 
 impl Parameter {
-    /// A parameter of the given value.
+    /// A parameter with the given value.
     pub fn new(name: &'static str, value: Tensor<2>) -> Self {
         Self {
             name,
@@ -65,7 +65,7 @@ impl Parameter {
         }
     }
 
-    /// Normally distributed values with mean zero.
+    /// A parameter of normally distributed values with mean zero and the given standard deviation.
     pub fn normal(
         name: &'static str,
         shape: [usize; 2],
@@ -78,33 +78,34 @@ impl Parameter {
         Self::new(name, Tensor::from_data(TensorData::new(values, shape), device))
     }
 
-    /// Keeps every element within ± `limit` after each step; what is not above zero limits nothing.
+    /// Keeps every element within ± `limit` after each step. A limit that is not above zero is
+    /// ignored.
     #[must_use]
     pub fn with_limit(mut self, limit: f32) -> Self {
         self.limit = if limit > 0.0 { limit } else { f32::INFINITY };
         self
     }
 
-    /// The name inside its layer, such as `weight`.
+    /// Name of the parameter in its layer, such as `weight`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The value, `[rows, columns]`. A handle, no copy; while it is held, the next step copies the
-    /// value first.
+    /// The value, `[rows, columns]`. This is a handle, not a copy; the next step copies the value
+    /// first while a handle is held.
     pub fn value(&self) -> Tensor<2> {
         self.value.clone().expect(VALUE_IS_THERE)
     }
 
-    /// `[rows, columns]`.
+    /// Shape `[rows, columns]`.
     pub fn shape(&self) -> [usize; 2] {
         self.value.as_ref().expect(VALUE_IS_THERE).dims()
     }
 
-    /// Replaces the value; the optimizer's state starts anew.
+    /// Replaces the value and clears the state of the optimizer.
     ///
     /// # Errors
-    /// When the shape differs.
+    /// If the shape differs.
     pub fn set_value(&mut self, value: Tensor<2>) -> Result<()> {
         if value.dims() != self.shape() {
             return Err(Error::shape(format!(
@@ -120,44 +121,43 @@ impl Parameter {
         Ok(())
     }
 
-    /// The limit that each step keeps the elements within.
+    /// Limit of the absolute value of every element; infinite for none.
     pub fn limit(&self) -> f32 {
         self.limit
     }
 
-    /// Whether optimizer steps leave it as it is. A setting of this training, not saved with a
-    /// model unless its layer's own settings say so.
+    /// True if optimizer steps leave the parameter unchanged. This is a setting of the current
+    /// training; it is not saved with a model unless the layer's own settings include it.
     pub fn is_frozen(&self) -> bool {
         self.frozen
     }
 
-    /// Leaves it as it is in the steps that follow, or no longer.
+    /// Freezes or unfreezes the parameter.
     pub fn set_frozen(&mut self, frozen: bool) {
         self.frozen = frozen;
     }
 
-    /// How many optimizer steps it has taken.
+    /// Number of optimizer steps so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// What the optimizer keeps for this parameter.
+    /// The state of the optimizer.
     pub fn state(&self) -> &OptimizerState {
         &self.state
     }
 
-    /// Forgets the state of the optimizer, as before the first step.
+    /// Clears the state of the optimizer, as before the first step.
     pub fn clear_state(&mut self) {
         self.state = OptimizerState::default();
         self.steps = 0;
     }
 
-    /// Restores the state of an optimizer after `steps` steps, for a training that continues. A
-    /// default state and zero steps clear it.
+    /// Restores the state of an optimizer after `steps` steps, to resume a training. A default
+    /// state and zero steps clear it.
     ///
     /// # Errors
-    /// When a tensor has neither the parameter's shape nor its number of rows or columns with the
-    /// other size 1.
+    /// If the shape of a tensor does not match the parameter's. A size of 1 matches any size.
     pub fn set_state(&mut self, state: OptimizerState, steps: u64) -> Result<()> {
         let fits = |dims: [usize; 2]| {
             let shape = self.shape();
@@ -165,7 +165,7 @@ impl Parameter {
         };
         if let Some(tensor) = state.tensors.iter().find(|tensor| !fits(tensor.dims())) {
             return Err(Error::shape(format!(
-                "{} has shape {:?}, what its optimizer kept {:?}",
+                "{} has shape {:?}, the state of its optimizer {:?}",
                 self.name,
                 self.shape(),
                 tensor.dims()
@@ -176,25 +176,25 @@ impl Parameter {
         Ok(())
     }
 
-    /// Moves value and state through one optimizer step, in place where the step is.
+    /// Applies one optimizer step to the value and the state, in place if the step is.
     ///
     /// The closure receives the value, the state (empty at first) and the number of this step,
-    /// counted from 1. Nothing happens to a frozen parameter.
+    /// counted from 1. A frozen parameter is unchanged.
     ///
-    /// This is for optimizers that keep no state, or are the only ones of a network. All of them
-    /// share the owner without a name; an optimizer that may follow or precede others calls
+    /// Use it for optimizers without state, or for a network that has only one optimizer: all of
+    /// them share the unnamed owner. An optimizer that may follow or precede others calls
     /// [`Parameter::update_as`].
     pub fn update(&mut self, step: impl FnOnce(Tensor<2>, &mut OptimizerState, u64) -> Tensor<2>) {
         self.update_as("", 0, |value, state, number| step(value, state, number.of_state));
     }
 
-    /// [`Parameter::update`] by an optimizer that names its kind of state, such as `adamw`, and its
-    /// schedule.
+    /// [`Parameter::update`] for an optimizer that names the kind of its state, such as `adamw`,
+    /// and its schedule.
     ///
-    /// State of another owner is cleared first, and both counts of [`StepNumber`] begin again.
-    /// Under the same owner another `schedule` begins at this step, while moments stay. The number
-    /// of a schedule is of the optimizer's choice; schedules with the same number continue each
-    /// other, and zero stands for none.
+    /// State of another owner is cleared first, and both counts of [`StepNumber`] restart. With the
+    /// same owner and another `schedule`, the schedule restarts at this step, while moments stay.
+    /// The optimizer chooses the number of a schedule: equal numbers continue the same schedule,
+    /// and zero means none.
     pub fn update_as(
         &mut self,
         owner: &str,
@@ -224,11 +224,11 @@ impl Parameter {
         self.value = Some(step(value, &mut self.state, number));
     }
 
-    /// Lets the schedule of the optimizer begin at the next step; moments stay.
+    /// Restarts the schedule of the optimizer at the next step; moments stay.
     pub fn restart_schedule(&mut self) {
         self.state.schedule_began = self.steps;
     }
 }
 
-/// The value is away only inside `update`, which has the parameter to itself and puts it back.
+/// The value is absent only inside `update_as`, which has exclusive access and puts it back.
 const VALUE_IS_THERE: &str = "a parameter has its value outside of update";

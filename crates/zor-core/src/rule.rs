@@ -1,15 +1,15 @@
 //! The options of the local correlation rule.
 //!
-//! With presynaptic activity `p`, signal `s` at a layer's output and the gate `g` of its units, a
-//! weight changes along `p^T (s * g)`, and the layer below receives `s W^T`. The options say what
-//! is normalised and where the gate acts.
+//! With presynaptic activity `p`, signal `s` at the output of a layer and the gate `g` of its
+//! units, a weight changes along `p^T (s * g)`, and the layer below receives `s W^T`. The options
+//! select what is normalised and where the gate acts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How a network learns: thresholds, gates and normalisation, the same for all its layers unless a
-/// layer says otherwise.
+/// The learning rule of a network: thresholds, gates and normalisation. It applies to all layers
+/// whose own settings do not override it.
 ///
 /// ```
 /// use zor_core::{Rule, SignalGate};
@@ -22,61 +22,63 @@ use crate::error::{Error, Result};
 pub struct Rule {
     /// A unit fires when its charge is strictly above this.
     pub threshold: f32,
-    /// The share of its values for which a hidden gate shall fire, if it is to get there while it
-    /// learns; 1 leaves it as it is. Such gates are not stateful.
+    /// Target share of values for which a hidden gate fires, approached during training; 1 disables
+    /// it. Only for gates that are not stateful.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
-    /// How it gets there.
+    /// The quantity that is adapted to reach the target spike rate.
     pub sparsity: SparsityControl,
-    /// Charges below this are forgotten before the next input; matters only when stateful.
+    /// Charges below this are reset to zero before the next input; used only if stateful.
     pub min_charge: f32,
-    /// Whether a charge that did not fire stays for the next batch. Charges belong to batch rows,
-    /// not to samples, so this only means something where row i of one batch continues row i of the
-    /// one before.
+    /// Whether the charge of a unit that did not fire is kept for the next batch. Charges belong to
+    /// batch rows, not to samples, so this is meaningful only if row i of one batch continues row i
+    /// of the previous one.
     pub stateful: bool,
-    /// Whether the input passes a gate of its own.
+    /// Whether the input passes through a gate.
     pub gate_input: bool,
-    /// Whether the output passes a gate of its own (in training; a prediction is always the bare
-    /// value).
+    /// Whether the output passes through a gate in training; a prediction is always the ungated
+    /// value.
     pub gate_output: bool,
     /// Where the spikes of a layer gate the signal.
     pub signal_gate: SignalGate,
     /// Whether the signal at each unit is divided by its norm over the batch.
     pub normalize_signal: bool,
-    /// Whether a normalised signal then gets back the norm that it had over all units: its units
-    /// are even, its size is unchanged. Without effect in a row of layers under an optimizer that
-    /// goes by directions alone; where paths meet, signals add up by their sizes, so inside a
-    /// [`crate::Branch`] this is on unless a gate's own settings say otherwise.
+    /// Whether a normalised signal is then scaled back to its previous norm over all units: units
+    /// become equal, the overall size is unchanged. It has no effect in a plain stack of layers
+    /// under an optimizer that depends on directions alone. Where paths meet, signals add up by
+    /// size, so inside a [`crate::Branch`] this is on unless the settings of a gate override it.
     pub keep_signal_norm: bool,
     /// Whether the activity of each presynaptic unit is divided by its norm over the batch.
     pub normalize_presynaptic: bool,
-    /// Weights stay within ± this, if there is a limit.
+    /// Weights stay within ± this; `None` for no limit.
     pub weight_limit: Option<f32>,
-    /// Initial weights are normal with deviation `initial_scale * sqrt(2 / (inputs + outputs))`.
+    /// Initial weights are normal with standard deviation `initial_scale * sqrt(2 / (inputs +
+    /// outputs))`.
     pub initial_scale: f32,
 }
 
-/// What moves until a gate fires as rarely as its target says.
+/// The quantity that is adapted until a gate fires at its target spike rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SparsityControl {
-    /// The threshold: what passes it is as large as ever, which a linear layer above can make the
-    /// input of again, but outputs jump where a unit begins to fire, which no signal tells.
+    /// The threshold. Values that pass it keep their size, from which a linear layer can
+    /// reconstruct the input, but the output jumps where a unit begins to fire, which the signal
+    /// does not show.
     #[default]
     Threshold,
-    /// An inhibition, subtracted from all that comes in: outputs are continuous, which classifiers
-    /// learn better with.
+    /// An inhibition, subtracted from the input. Outputs are continuous, which helps classifiers
+    /// learn.
     Inhibition,
 }
 
-/// Where the spikes of a layer gate the signal that arrived at it.
+/// Where the spikes of a layer gate the signal that arrives at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalGate {
-    /// Only in the correlation, as spikes divided by their norm over the batch; what travels on
-    /// down is ungated.
+    /// Only in the correlation, with spikes divided by their norm over the batch; the signal that
+    /// is passed down is ungated.
     InCorrelation,
-    /// Before anything else, so that neither weights nor layers below learn through a silent unit.
+    /// Before anything else: neither weights nor layers below learn through a silent unit.
     OnTheWayDown,
 }
 
@@ -101,7 +103,7 @@ impl Rule {
         }
     }
 
-    /// The options under which the rule is backpropagation through ReLU: threshold zero, no
+    /// The options with which the rule equals backpropagation through ReLU: threshold zero, no
     /// normalisation, no limits.
     pub fn backprop() -> Self {
         Self {
@@ -114,10 +116,10 @@ impl Rule {
         }
     }
 
-    /// Refuses values that no network can be trained with.
+    /// Rejects options with which no network can be trained.
     ///
     /// # Errors
-    /// Names the option and what it must be.
+    /// Names the option and its valid range.
     pub fn check(&self) -> Result<()> {
         let limit = self.weight_limit.unwrap_or(f32::MAX);
         let target = self.target_spike_rate.unwrap_or(1.0);
@@ -140,7 +142,7 @@ impl Rule {
         ];
         if self.target_spike_rate.is_some() && self.stateful {
             return Err(Error::setting(
-                "rule.target_spike_rate is for gates that are not stateful: charges that wait for the next batch have no rate to aim at",
+                "rule.target_spike_rate is for gates that are not stateful: charges that are kept for the next batch have no spike rate to control",
             ));
         }
         for (name, value, good, expected) in numbers {
@@ -155,8 +157,8 @@ impl Rule {
 }
 
 impl Default for Rule {
-    /// Stateless, analog input and output, threshold zero, the signal gated on its way down and
-    /// normalised per unit.
+    /// The default rule: stateless, analog input and output, threshold zero, the signal gated on
+    /// its way down and normalised per unit.
     fn default() -> Self {
         Self {
             threshold: 0.0,

@@ -1,7 +1,7 @@
-//! The parts of a network that a file keeps: its tensors by name, and the state that layers carry
-//! from step to step.
+//! The parts of a network that are saved: its tensors by name, and the state that layers carry from
+//! step to step.
 //!
-//! A name is the positions of a layer, from the network's down, and the tensor's name in it:
+//! A name consists of the positions of a layer, outermost first, and the name of the tensor in it:
 //! `0.weight`, or `4.1.kernel` for the second layer inside the fifth.
 
 use burn::tensor::Tensor;
@@ -14,27 +14,28 @@ use crate::memory::Memory;
 use crate::network::Network;
 use crate::parameter::Parameter;
 
-/// State that layers carry from step to step: charges, and the number of times that random numbers
-/// were drawn.
+/// State that layers carry from step to step: charges, and the number of training passes of layers
+/// that draw random numbers.
 #[derive(Clone, Debug, Default)]
 pub struct CarriedState {
-    /// Tensors by name, such as `1.charge`: `[batch, units]`.
+    /// Tensors by name, such as `1.charge`, `[batch, units]`.
     pub tensors: Vec<(String, Tensor<2>)>,
-    /// Training passes of each layer that counts them, by its positions, such as `4.1`.
+    /// Number of training passes of each layer that counts them, by its positions, such as `4.1`.
     pub counts: Vec<(String, u64)>,
 }
 
 /// The role of a tensor in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It is trained.
+    /// A trained parameter.
     Trained,
-    /// It is kept beside the trained tensors, such as a running mean.
+    /// A buffer that is not trained, such as a running mean.
     Buffer,
 }
 
 impl Network {
-    /// All parameters and buffers by name, in a fixed order: layer by layer, parameters first.
+    /// Returns all parameters and buffers by name, in a fixed order: layer by layer, parameters
+    /// first.
     pub fn tensors(&self) -> Vec<(String, Role, &Parameter)> {
         let mut all = Vec::new();
         for (position, layer) in self.layers().iter().enumerate() {
@@ -47,11 +48,11 @@ impl Network {
         all
     }
 
-    /// Changes all parameters and buffers, in the order of [`Network::tensors`].
+    /// Calls `change` for all parameters and buffers, in the order of [`Network::tensors`].
     ///
     /// # Errors
-    /// When the two visits of a layer that was put in later differ ([`Layer::visit_mut`]); nothing
-    /// has changed then.
+    /// If the two visits of a layer that was replaced differ ([`Layer::visit_mut`]); nothing has
+    /// changed then.
     pub fn for_each_tensor(&mut self, mut change: impl FnMut(&str, &mut Parameter)) -> Result<()> {
         for (position, layer) in self.layers_mut().iter_mut().enumerate() {
             let checked = check_visits(layer.as_mut());
@@ -68,7 +69,7 @@ impl Network {
         Ok(())
     }
 
-    /// The state that layers carry from step to step.
+    /// Returns the state that layers carry from step to step.
     pub fn carried_state(&self) -> CarriedState {
         let mut found = CarriedState::default();
         for (position, layer) in self.layers().iter().enumerate() {
@@ -79,10 +80,10 @@ impl Network {
         found
     }
 
-    /// Gives layers the state that others of an equal network carried.
+    /// Restores state from a network of the same layers.
     ///
     /// # Errors
-    /// When no layer of this network carries something of such a name; the network is as before
+    /// If no layer of this network carries state of one of the names; the network is unchanged
     /// then.
     pub fn set_carried_state(&mut self, carried: CarriedState) -> Result<()> {
         let mut memory = Memory::default();
@@ -104,29 +105,28 @@ impl Network {
     }
 }
 
-/// Names of tensors: positions of the layer, and the tensor's own name.
+/// Collects tensors with their names.
 struct Names<'a> {
-    /// Positions of the layer that is visited, each with the number of layers inside it that were
-    /// visited.
+    /// Positions of the visited layer, each with the number of its children visited so far.
     path: Vec<(usize, usize)>,
     trained: Vec<(String, &'a Parameter)>,
     buffers: Vec<(String, &'a Parameter)>,
 }
 
-/// [`Names`] of tensors that may be changed.
+/// [`Names`] for mutable tensors.
 struct NamesMut<'a> {
     path: Vec<(usize, usize)>,
     trained: Vec<(String, &'a mut Parameter)>,
     buffers: Vec<(String, &'a mut Parameter)>,
 }
 
-/// The name of a tensor of the layer at the end of a path.
+/// The name of a tensor in the layer at the end of a path.
 fn name(path: &[(usize, usize)], tensor: &Parameter) -> String {
     let path: Vec<usize> = path.iter().map(|(position, _)| *position).collect();
     parameter_name(&path, tensor.name())
 }
 
-/// Enters the next layer inside the last of a path.
+/// Enters the next child of the last layer of a path.
 fn enter(path: &mut Vec<(usize, usize)>) {
     let index = path.last_mut().map_or(0, |(_, visited)| {
         *visited += 1;

@@ -1,7 +1,6 @@
-//! One step of training or prediction as a function of layers and explicit state.
+//! Steps of training and prediction as functions of layers and explicit state.
 //!
-//! [`crate::Network`] is a convenience on top: everything it does can be done with these functions
-//! and state of one's own.
+//! [`crate::Network`] is built on these functions and holds the state for its caller.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
@@ -14,56 +13,56 @@ use crate::ops::{self, ErrorSums};
 use crate::optimizer::Optimizer;
 use crate::workspace::Workspace;
 
-/// The state of a network beside its weights: the memory of each layer, and buffers.
+/// The state of a network in addition to its weights: the memory of each layer, and buffers.
 #[derive(Debug)]
 pub struct State {
-    /// The memory of the layers: child `i` belongs to layer `i`.
+    /// Memory of the layers: child `i` belongs to layer `i`.
     pub memory: Memory,
-    /// Buffers shared by all layers.
+    /// Buffers that all layers share.
     pub workspace: Workspace,
 }
 
 impl State {
-    /// The state of a network that has seen no batch.
+    /// The state before the first batch.
     pub fn new(device: &Device) -> Self {
         Self { memory: Memory::default(), workspace: Workspace::new(device) }
     }
 }
 
-/// What a network should answer, and with it the signal at its top.
+/// The target of a batch, which defines the signal at the output.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a box would be an allocation a step")]
 pub enum Target {
-    /// Values `[batch, outputs]`; the signal is `target - output`.
+    /// Target values `[batch, outputs]`; the signal is `target - output`.
     Values(Tensor<2>),
-    /// The class of each row; the signal is `onehot - softmax(output)`.
+    /// Class of each row; the signal is `onehot - softmax(output)`.
     Classes(Vec<usize>),
-    /// The same with smoothed labels (Szegedy et al. 2016, section 7): this share of each row's
-    /// target lies evenly on all classes, `(1 - smoothing) onehot + smoothing / outputs`.
+    /// Classes with label smoothing (Szegedy et al. 2016, section 7): the target of each row is `(1
+    /// - smoothing) onehot + smoothing / outputs`.
     SmoothedClasses {
-        /// The class of each row.
+        /// Class of each row.
         classes: Vec<usize>,
-        /// From 0 to 1.
+        /// Share of the target that is spread evenly over all classes, from 0 to 1.
         smoothing: f32,
     },
-    /// Smoothed classes with a weight for each row: the signal is
-    /// `weight * (target - softmax(output))`.
+    /// Smoothed classes with a weight for each row; the signal is `weight * (target -
+    /// softmax(output))`.
     WeightedClasses {
-        /// The class of each row.
+        /// Class of each row.
         classes: Vec<usize>,
-        /// From 0 to 1.
+        /// Share of the target that is spread evenly over all classes, from 0 to 1.
         smoothing: f32,
-        /// The weight of each row, finite and at least 0.
+        /// Weight of each row, finite and at least 0.
         weights: Vec<f32>,
     },
 }
 
 impl Target {
-    /// The values that an output of this shape is compared with; for classes, their probabilities,
-    /// times the weights of rows.
+    /// Returns the values that an output of shape `dims` is compared with; for classes,
+    /// probabilities times the weights of rows.
     ///
     /// # Errors
-    /// When it does not fit.
+    /// If the target does not fit.
     pub fn into_values(self, dims: [usize; 2], device: &Device) -> Result<Tensor<2>> {
         self.check(dims, device)?;
         Ok(match self {
@@ -78,7 +77,7 @@ impl Target {
         })
     }
 
-    /// The weight of each row, `[rows, 1]`; none where all rows count alike.
+    /// Weight of each row, `[rows, 1]`; `None` if the rows are not weighted.
     pub fn weights(&self, device: &Device) -> Option<Tensor<2>> {
         match self {
             Self::WeightedClasses { weights, .. } => Some(column(weights, device)),
@@ -86,7 +85,7 @@ impl Target {
         }
     }
 
-    /// The class of each row; none where the target is values.
+    /// Class of each row; `None` for target values.
     pub fn classes(&self) -> Option<&[usize]> {
         match self {
             Self::Values(_) => None,
@@ -96,11 +95,11 @@ impl Target {
         }
     }
 
-    /// Whether the target fits an output of this shape, found without computing anything. Values
+    /// Checks that the target fits an output of shape `dims`, without computing anything. Values
     /// may still be NaN.
     ///
     /// # Errors
-    /// When it does not fit.
+    /// If the target does not fit.
     pub fn check(&self, dims: [usize; 2], device: &Device) -> Result<()> {
         let (classes, smoothing) = match self {
             Self::Values(values) if values.dims() != dims => {
@@ -142,7 +141,7 @@ impl Target {
         }
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::setting(format!(
-                "labels are smoothed by {smoothing}; it must be from 0 to 1"
+                "label smoothing is {smoothing}; it must be from 0 to 1"
             )));
         }
         match classes.iter().position(|class| *class >= columns) {
@@ -155,7 +154,7 @@ impl Target {
         }
     }
 
-    /// Whether outputs are classes' logarithmic odds.
+    /// True for classes: the outputs are logits then.
     pub fn is_classes(&self) -> bool {
         !matches!(self, Self::Values(_))
     }
@@ -173,7 +172,7 @@ impl From<Vec<usize>> for Target {
     }
 }
 
-/// How far a batch's outputs were from their targets.
+/// Error metrics of the outputs of a batch, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ErrorMetrics {
     /// Sums over all elements of `target - output`.
@@ -183,10 +182,10 @@ pub struct ErrorMetrics {
 }
 
 impl ErrorMetrics {
-    /// Of values from as many others.
+    /// Metrics of outputs against targets.
     ///
     /// # Errors
-    /// When there are not as many, or none at all: nothing has no mean.
+    /// If the lengths differ, or there are no values: their mean is not defined.
     pub fn between(targets: &[f32], outputs: &[f32]) -> Result<Self> {
         if targets.len() != outputs.len() || targets.is_empty() {
             return Err(Error::shape(format!(
@@ -204,18 +203,18 @@ impl ErrorMetrics {
         Ok(Self { sums, elements: targets.len() })
     }
 
-    /// Mean absolute error; NaN for the default deviation, to which nothing was added yet.
+    /// Mean absolute error; NaN if no element was added.
     pub fn mae(&self) -> f64 {
         self.sums.absolute / self.elements as f64
     }
 
-    /// Mean squared error; NaN for the default deviation.
+    /// Mean squared error; NaN if no element was added.
     pub fn mean_squared(&self) -> f64 {
         self.sums.squared / self.elements as f64
     }
 
-    /// Peak signal-to-noise ratio in dB of values in [0, 1], outputs not clamped:
-    /// `-10 log10(mean squared error)`.
+    /// Peak signal-to-noise ratio in dB for values in [0, 1], outputs not clamped: `-10 log10(mean
+    /// squared error)`.
     pub fn psnr_db(&self) -> f64 {
         -10.0 * self.mean_squared().log10()
     }
@@ -229,9 +228,9 @@ impl std::ops::AddAssign for ErrorMetrics {
     }
 }
 
-/// How far a batch's outputs were off, which may still be on its way from the device.
+/// Error metrics of a batch that may not have been read from the device yet.
 #[derive(Debug)]
-#[must_use = "an error of this batch is told when it is read"]
+#[must_use = "errors of this batch are reported when it is read"]
 pub struct PendingMetrics {
     sums: Sums,
     elements: usize,
@@ -245,13 +244,13 @@ enum Sums {
 }
 
 impl From<ErrorMetrics> for PendingMetrics {
-    fn from(deviation: ErrorMetrics) -> Self {
-        Self { sums: Sums::Read(deviation.sums), elements: deviation.elements }
+    fn from(metrics: ErrorMetrics) -> Self {
+        Self { sums: Sums::Read(metrics.sums), elements: metrics.elements }
     }
 }
 
 impl ErrorSums {
-    /// Two sums from the device.
+    /// Reads two sums from the device.
     fn read(sums: Tensor<2>) -> Result<Self> {
         let values = ops::read(sums)?;
         Ok(Self { absolute: f64::from(values[0]), squared: f64::from(values[1]) })
@@ -259,10 +258,10 @@ impl ErrorSums {
 }
 
 impl PendingMetrics {
-    /// Waits for the device.
+    /// Waits for the device and returns the metrics.
     ///
     /// # Errors
-    /// When the error is not finite, or the device is lost.
+    /// If the error is not finite, or the device is lost.
     pub fn read(self) -> Result<ErrorMetrics> {
         let sums = match self.sums {
             Sums::Read(sums) => sums,
@@ -272,7 +271,7 @@ impl PendingMetrics {
             return Ok(ErrorMetrics { sums, elements: self.elements });
         }
         Err(Error::not_finite(format!(
-            "{NOT_FINITE}; where nothing finite was known, weights stayed, and others moved along their momentum"
+            "{NOT_FINITE}; weights whose update was not finite are unchanged, others may have moved by their momentum"
         )))
     }
 }
@@ -280,7 +279,7 @@ impl PendingMetrics {
 const NOT_FINITE: &str = "the error of this batch is not a finite number: look for NaN or infinity in the input, the target and \
      the weights, or lower the learning rate";
 
-/// An error of training that is not finite, from before any weight was changed: what it comes from.
+/// The cause of an error of training that is not finite, found before any weight was changed.
 fn not_finite(layers: &[Box<dyn Layer>]) -> Error {
     match broken_weight(layers) {
         Some(broken) => Error::not_finite(format!(
@@ -295,17 +294,17 @@ fn not_finite(layers: &[Box<dyn Layer>]) -> Error {
     }
 }
 
-/// Names the first weight or buffer that holds NaN or infinity.
+/// Names the first weight or buffer that contains NaN or infinity.
 pub(crate) fn broken_weight(layers: &[Box<dyn Layer>]) -> Option<String> {
     layers.iter().enumerate().find_map(|(position, layer)| {
         let mut all = layer.parameters().into_iter().chain(layer.buffers());
         let broken = all.find(|parameter| !ops::all_finite(&parameter.value()))?;
         let (kind, name) = (layer.kind(), broken.name());
-        Some(format!("the {name} of layer {position} ({kind}) holds NaN or infinity"))
+        Some(format!("the {name} of layer {position} ({kind}) contains NaN or infinity"))
     })
 }
 
-/// The output of a batch of inputs of a shape.
+/// Computes the outputs for a batch of samples of a given shape.
 ///
 /// # Shapes
 /// `[batch, inputs]` -> `[batch, outputs]`.
@@ -319,10 +318,10 @@ pub fn forward(
     layers.forward(input, &mut Pass::new(&mut state.memory, &mut state.workspace, mode, shape))
 }
 
-/// Sends a signal down from the output; every layer learns as it passes.
+/// Passes a signal down from the output; every layer learns as it passes.
 ///
-/// [`forward`] in [`Mode::Train`] comes before, with the same state and shape. The signal ends at
-/// the lowest layer that learns: those below are left as they are, running means included.
+/// Call [`forward`] in [`Mode::Train`] first, with the same state and shape. The signal ends at the
+/// lowest layer that learns: layers below it are unchanged, running means included.
 pub fn learn(
     layers: &mut Sequential,
     signal: Tensor<2>,
@@ -336,12 +335,12 @@ pub fn learn(
     state.workspace.give(signal.values);
 }
 
-/// One step of training: forward, signal, learning. Returns the error of the outputs before the
-/// step.
+/// One step of training: forward pass, signal, learning. Returns the error of the outputs before
+/// the step.
 ///
 /// # Errors
-/// When the target does not fit the output: layers and state are as before then. When an error is
-/// not finite: no weight has changed then, while charges and counts in the state have moved.
+/// If the target does not fit the output: layers and state are unchanged. If the error is not
+/// finite: no weight has changed, but charges and counts in the state have.
 pub fn train(
     layers: &mut Sequential,
     input: Tensor<2>,
@@ -352,22 +351,21 @@ pub fn train(
 ) -> Result<ErrorMetrics> {
     check_target(layers, &input, shape, &target, state.workspace.device())?;
     let output = forward(layers, input, shape, state, Mode::Train);
-    let (signal, deviation) = top_signal(target, output).map_err(|error| match error.kind() {
+    let (signal, metrics) = top_signal(target, output).map_err(|error| match error.kind() {
         ErrorKind::NotFinite => not_finite(layers.layers()),
         _ => error,
     })?;
     learn(layers, signal, shape, optimizer, state);
-    Ok(deviation)
+    Ok(metrics)
 }
 
-/// [`train`] without waiting for the device, if it is one that has a queue
-/// ([`ops::is_asynchronous`]).
+/// [`train`] without waiting for an asynchronous device ([`ops::is_asynchronous`]).
 ///
 /// On such a device a non-finite error is reported when the result is read. Weights whose update is
 /// not finite keep their value; the others may still move by momentum.
 ///
 /// # Errors
-/// When the target does not fit the output; on other devices those of [`train`].
+/// If the target does not fit the output; on other devices those of [`train`].
 pub fn enqueue(
     layers: &mut Sequential,
     input: Tensor<2>,
@@ -388,7 +386,7 @@ pub fn enqueue(
     Ok(PendingMetrics { sums: Sums::OnDevice(sums), elements })
 }
 
-/// Whether a target fits the output of layers for a batch.
+/// Checks that a target fits the output of layers for a batch.
 fn check_target(
     layers: &Sequential,
     input: &Tensor<2>,
@@ -400,10 +398,10 @@ fn check_target(
     target.check([input.dims()[0], outputs], device)
 }
 
-/// The signal at the top of a network, in place of its output, and how large it is.
+/// Returns the signal at the output of a network, in place of the output, and the error metrics.
 ///
 /// # Errors
-/// When the target does not fit the output, or is not finite.
+/// If the target does not fit the output, or the error is not finite.
 pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, ErrorMetrics)> {
     let (target, output) = compared(target, output)?;
     let elements = output.dims().iter().product();
@@ -419,7 +417,7 @@ pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Error
     Err(Error::not_finite(NOT_FINITE))
 }
 
-/// A target's values and what they are compared with: for classes, probabilities.
+/// The values of a target and the values they are compared with: for classes, probabilities.
 fn compared(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>)> {
     let device = output.device();
     let output = if target.is_classes() { activation::softmax(output, 1) } else { output };
@@ -432,12 +430,12 @@ fn compared(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>)>
     Ok((target, output))
 }
 
-/// Numbers as a column `[n, 1]`.
+/// Values as a column `[n, 1]`.
 fn column(values: &[f32], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), device)
 }
 
-/// Of classes that fit.
+/// Target probabilities of classes that were checked.
 fn probabilities(
     classes: &[usize],
     smoothing: f32,

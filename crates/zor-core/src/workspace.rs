@@ -1,15 +1,15 @@
-//! Buffers that are used again from step to step.
+//! A pool of buffers that are reused from step to step.
 
 use burn::tensor::{Device, Tensor};
 
 use crate::ops;
 
-/// Buffers that are given back and taken again, so that a steady training loop allocates none.
+/// A pool of buffers: a training loop of constant shapes allocates none after its first steps.
 ///
-/// A taken buffer holds whatever was last in it, and may have had another shape of as many
-/// elements. Giving back is never required: what is not given back is freed. Of each size no more
-/// are kept than were ever missing, so that buffers which come from outside (a batch) do not pile
-/// up.
+/// A buffer has arbitrary contents when it is taken, and may have had another shape with as many
+/// elements. Giving a buffer back is optional: one that is not given back is freed. Of each size
+/// the pool keeps at most as many buffers as it ever had to create, so that tensors from outside (a
+/// batch) do not pile up.
 #[derive(Debug)]
 pub struct Workspace {
     device: Device,
@@ -23,7 +23,7 @@ struct Shelf {
     free: Vec<Tensor<2>>,
 }
 
-/// Sizes kept at once; a network that sees ever new batch sizes forgets the oldest.
+/// Maximum number of sizes in the pool; beyond it the oldest size is dropped.
 const SHELVES: usize = 256;
 
 impl Workspace {
@@ -32,12 +32,12 @@ impl Workspace {
         Self { device: device.clone(), shelves: Vec::new() }
     }
 
-    /// The device of its buffers.
+    /// The device of the buffers.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// A buffer of shape `[rows, columns]` with any contents.
+    /// Takes a buffer of shape `[rows, columns]` with arbitrary contents.
     pub fn take(&mut self, shape: [usize; 2]) -> Tensor<2> {
         let elements = shape[0] * shape[1];
         let index = match self.shelves.iter().position(|shelf| shelf.elements == elements) {
@@ -51,7 +51,7 @@ impl Workspace {
             }
         };
         let shelf = &mut self.shelves[index];
-        // One that has the shape already costs nothing.
+        // A buffer that already has the shape needs no reshape.
         let fits = shelf.free.iter().rposition(|buffer| buffer.dims() == shape);
         match fits.map(|index| shelf.free.swap_remove(index)).or_else(|| shelf.free.pop()) {
             Some(buffer) if buffer.dims() == shape => buffer,
@@ -63,7 +63,7 @@ impl Workspace {
         }
     }
 
-    /// Returns a buffer; if somebody else holds its memory too, it is theirs from now on.
+    /// Gives a buffer back; one whose memory another tensor shares is dropped.
     pub fn give(&mut self, buffer: Tensor<2>) {
         let [rows, columns] = buffer.dims();
         if let Some(shelf) = self.shelves.iter_mut().find(|shelf| shelf.elements == rows * columns)
@@ -74,7 +74,8 @@ impl Workspace {
         }
     }
 
-    /// A tensor whose memory nobody else holds: the tensor itself, or a copy in a buffer.
+    /// Returns a tensor whose memory is not shared: the tensor itself, or a copy in a buffer of the
+    /// pool.
     pub fn make_unique(&mut self, tensor: Tensor<2>) -> Tensor<2> {
         match ops::unshared(tensor) {
             Ok(tensor) => tensor,

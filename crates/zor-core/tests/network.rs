@@ -1,4 +1,5 @@
-//! Networks as a user meets them: building, training, state, errors, and a layer from outside.
+//! Tests of networks through the public interface: building, training, state, errors, and a
+//! user-defined layer.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 #![cfg(feature = "flex")]
@@ -13,7 +14,7 @@ use zor_core::{
     Visitor, VisitorMut, Workspace,
 };
 
-/// The plainest optimizer: a step along the correlation.
+/// The simplest optimizer: a step along the correlation.
 #[derive(Debug)]
 struct Step(f32);
 
@@ -48,8 +49,8 @@ fn weights(network: &Network) -> Vec<Vec<f32>> {
     layers.flat_map(|l| l.parameters()).map(|p| numbers(p.value())).collect()
 }
 
-/// Under `Rule::backprop` a step is the gradient step of half the squared error through ReLU, by
-/// finite differences.
+/// With `Rule::backprop` a step is the gradient step of half the squared error through ReLU,
+/// checked by finite differences.
 #[test]
 fn without_normalisation_the_gated_rule_is_backpropagation_through_relu() {
     let device = Device::flex();
@@ -91,7 +92,7 @@ fn a_network_learns_classes_from_their_numbers() {
     let device = Device::flex();
     let mut network = Network::dense(&[4, 16, 3]).rule(Rule::backprop()).build(&device).unwrap();
     let input = random([30, 4], 3);
-    // The class is which of the first three values is largest.
+    // The class is the index of the largest of the first three values.
     let classes: Vec<usize> = numbers(input.clone())
         .chunks(4)
         .map(|row| (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap())
@@ -223,7 +224,7 @@ fn errors_say_what_has_changed_and_where_weights_are_broken() {
     let charges =
         |n: &Network| n.charges().into_iter().map(|(_, c)| numbers(c)).collect::<Vec<_>>();
     let (before, charged) = (weights(&network), charges(&network));
-    // A target that does not fit is found before the forward pass, which would move charges.
+    // A target that does not fit is rejected before the forward pass, which would change charges.
     let wrong = [
         Target::from(random([4, 6], 1)),
         Target::Classes(vec![0]),
@@ -239,7 +240,7 @@ fn errors_say_what_has_changed_and_where_weights_are_broken() {
     refused(found, ErrorKind::NotFinite, &["no weight was changed", "target"]);
     assert_eq!(before, weights(&network));
     refused(network.evaluate(good.clone(), nothing), ErrorKind::NotFinite, &["target"]);
-    // A rate that leaves nothing finite is found in the next step.
+    // A learning rate that leaves no finite weight is detected in the next step.
     network.train_batch(&Step(f32::INFINITY), good.clone(), good.clone()).unwrap();
     let found = network.train_batch(&Step(0.1), good.clone(), good.clone());
     let words = ["weight of layer", "(dense)", "earlier step", "checkpoint"];
@@ -256,7 +257,7 @@ fn deviations_are_between_as_many_values_of_both() {
     refused(ErrorMetrics::between(&[], &[]), shape, &["0 targets", "at least one"]);
 }
 
-/// In pools of 1, 2, 3 and 7 threads, what a task returns; all of it has to be alike.
+/// Runs a task in pools of 1, 2, 3 and 7 threads; all results must be equal.
 fn with_any_number_of_threads(what: &str, task: impl Fn() -> Vec<Vec<f32>> + Sync) {
     let [first, others @ ..] = [1, 2, 3, 7].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -268,7 +269,7 @@ fn with_any_number_of_threads(what: &str, task: impl Fn() -> Vec<Vec<f32>> + Syn
     }
 }
 
-/// Batches are large enough for every operation to be cut into parts.
+/// Batches are large enough that every operation is divided into parts.
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let device = Device::flex();
@@ -282,7 +283,7 @@ fn any_number_of_threads_gives_the_same_bits() {
         weights(&network)
     };
     for rule in [Rule::default(), Rule::classic()] {
-        // Direct, Winograd's, that with its pool, and a transposed one.
+        // Direct, Winograd, Winograd with a fused pool, and transposed convolution.
         with_any_number_of_threads("a convolutional network", || {
             let builder = Network::builder(&[16, 16, 3])
                 .layer(Conv2dConfig::same(8, 3))
@@ -317,7 +318,7 @@ fn any_number_of_threads_gives_the_same_bits() {
     });
 }
 
-/// A layer of a user's own: one scale for every feature, learned.
+/// A user-defined layer: one learned scale per feature.
 #[derive(Clone, Debug)]
 struct Scale {
     scale: Parameter,
@@ -401,7 +402,7 @@ enum Flaw {
     Nothing,
 }
 
-/// A layer whose visits do not agree, with parameters of its own beside a layer inside it.
+/// A layer whose visits differ, with its own parameters and a nested layer.
 #[derive(Clone, Debug)]
 struct Flawed {
     flaw: Flaw,
@@ -494,13 +495,13 @@ fn a_layer_whose_two_visits_differ_is_refused_by_position_and_kind() {
         let layers = vec![network.layers()[0].boxed_clone(), built.boxed_clone()];
         let network_of = Network::from_layers(vec![6], Rule::default(), layers, &device);
         refused(network_of, ErrorKind::Setting, &[&["layer 1 (flawed)"][..], &words].concat());
-        // One that was put in later is found before anything is changed.
+        // A replaced layer is detected before anything is changed.
         network.layers_mut()[1] = built;
         let mut changed = 0;
         refused(network.for_each_tensor(|_, _| changed += 1), ErrorKind::Setting, &words);
         assert_eq!(changed, 0);
     }
-    // Tensors of a layer itself and those of a layer inside it have names of their own.
+    // Tensors of a layer and of its nested layer have different names.
     let sound = Network::builder(&[6]).layer(Flaw::Nothing).layer(ScaleConfig).build(&device);
     let sound = sound.unwrap();
     let names: Vec<String> = sound.tensors().into_iter().map(|(name, ..)| name).collect();
@@ -586,7 +587,7 @@ fn layers_that_do_not_fit_are_an_error_and_no_panic() {
     let input = random([4, 6], 1);
     let answer = |n: &Network| numbers(n.predict(input.clone()).unwrap());
     assert_eq!(answer(&same), answer(&small));
-    // A layer that was replaced is found in the next batch.
+    // A replaced layer is detected in the next batch.
     let mut replaced = small.clone();
     replaced.layers_mut()[3] = build(&[5, 6]).layers()[1].boxed_clone();
     refused(replaced.predict(input.clone()), Shape, &["layer 3 (dense", "takes 5", "[3] has 3"]);
@@ -614,16 +615,16 @@ fn gates_move_to_where_the_target_share_of_values_fires() {
             let input = random([64, 20], step);
             network.train_batch(&Step(0.01), input.clone(), input).unwrap();
         }
-        // Inputs and outputs are not hidden: theirs is the only rate.
+        // Inputs and outputs have no hidden gate: there is only one rate.
         let rates = network.spike_rates();
         assert_eq!(rates.len(), 1);
         assert!((0.8 * target..1.2 * target).contains(&rates[0].1), "{rates:?}");
-        // What moved is part of what is saved.
+        // The adapted value is saved.
         let config = network.layers()[2].config().unwrap();
         assert_eq!(config["target_spike_rate"].as_f64().unwrap() as f32, target);
         assert!(config[moved].as_f64().unwrap().abs() > 1e-3);
     }
-    // Where all may fire, nothing does.
+    // With a target of 1 nothing is adapted.
     let rule = Rule { target_spike_rate: Some(1.0), ..Rule::default() };
     let mut network = Network::dense(&[20, 40, 20]).rule(rule).build(&device).unwrap();
     network.train_batch(&Step(0.01), random([64, 20], 1), random([64, 20], 1)).unwrap();

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-/// A function of what passed the gate.
+/// An activation function, applied after the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// The value itself.
+    /// The identity.
     None,
     /// `max(x, 0)`.
     Relu,
@@ -19,7 +19,7 @@ pub enum Activation {
     Sigmoid,
     /// The hyperbolic tangent.
     Tanh,
-    /// `exp(x)`, divided by the sum over all outputs of the sample; of the last layer alone.
+    /// `exp(x)`, divided by the sum over all outputs of the sample; for the last layer only.
     Softmax,
 }
 
@@ -43,7 +43,7 @@ impl Activation {
         Self::ALL.iter().position(|one| *one == self).unwrap_or(0) as u8
     }
 
-    /// Of one value; of softmax, the value itself, see [`softmax`].
+    /// Applies the function to one value; softmax returns the value unchanged, see [`softmax`].
     #[inline]
     pub(crate) fn apply(self, x: f32) -> f32 {
         match self {
@@ -58,7 +58,7 @@ impl Activation {
     }
 }
 
-/// `exp(x - max) / sum`, over all values.
+/// `exp(x - max) / sum`, over all values, in place.
 pub(crate) fn softmax(values: &mut [f32]) {
     let largest = values.iter().fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
     let mut sum = 0.0;

@@ -1,65 +1,65 @@
-//! Events: the values of an input that are not silent, with the rows of weights that they meet.
+//! Events: the values of an input that are not zero, with the rows of weights that they multiply.
 
 #![forbid(unsafe_code)]
 
 use crate::kernels::{Number, ROOM, Rows};
 
-/// Inputs that are looked at together: with room for fewer events, what was gathered is added
-/// first.
+/// Number of inputs that are gathered at once; if there is room for fewer, the gathered events are
+/// added first.
 const TOGETHER: usize = 64;
-/// Room for the events of products that are not many.
+/// Capacity of the list of events of small products.
 pub(crate) const FEW_EVENTS: usize = 128;
-/// What looking at an input costs, in multiply-adds of a row: above a share of events that follows
-/// from it, all inputs are taken as they come.
+/// Cost of inspecting an input, in multiply-adds of a row. It determines the share of events above
+/// which all inputs are multiplied.
 const LOOK: usize = if cfg!(target_os = "none") { 3 } else { 12 };
 
-/// How a layer's products are computed.
+/// How the matrix product of a layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProductStrategy {
-    /// Silent inputs are looked for and skipped.
+    /// Zero inputs are detected and skipped.
     Events,
-    /// All inputs are multiplied: so few are silent that looking for them would take longer.
+    /// All inputs are multiplied: so few are zero that detecting them would take longer.
     Dense,
 }
 
 impl ProductStrategy {
-    /// The one that is faster for these values, each of which meets a row of so many weights, where
-    /// inputs are not [scanned](Number::scan).
+    /// Returns the faster strategy for these values, each of which multiplies a row of `columns`
+    /// weights, if inputs are not [scanned](Number::scan).
     pub(crate) fn faster<T: Number>(values: &[T], columns: usize) -> Self {
-        // active * columns + inputs * LOOK < inputs * columns, and a little, so that neither is
-        // taken for nothing.
+        // active * columns + inputs * LOOK < inputs * columns: with equal costs no list is built.
         let inputs = values.len();
         let looks = T::active(values).saturating_mul(columns) + inputs.saturating_mul(LOOK);
         if looks < inputs.saturating_mul(columns) { Self::Events } else { Self::Dense }
     }
 }
 
-/// Sums of products that grow, for some columns of a layer's weights. Events are gathered in the
-/// room of the caller's until it is full.
+/// Accumulators of a range of columns of a layer's weights. Events are gathered in the caller's
+/// memory until it is full.
 pub(crate) struct Sums<'a, T: Number> {
-    /// As many as columns.
+    /// One per column of the range.
     pub(crate) sums: &'a mut [T::Sum],
     /// `[rows, columns]`.
     pub(crate) weights: &'a [T],
     pub(crate) columns: usize,
-    /// The first of the columns that there are sums for.
+    /// The first column of the range.
     pub(crate) first: usize,
     pub(crate) path: ProductStrategy,
-    /// Both as long, with room for [`TOGETHER`] and [`ROOM`]; or none, where nothing is listed.
+    /// `rows` and `values` have the same length, with room for [`TOGETHER`] and [`ROOM`]; or are
+    /// empty if no events are gathered.
     pub(crate) rows: &'a mut [u32],
     pub(crate) values: &'a mut [T],
-    /// How many events there are.
+    /// Number of gathered events.
     pub(crate) n: usize,
 }
 
 impl<T: Number> Sums<'_, T> {
-    /// Starts again for the next position.
+    /// Resets the sums for the next position.
     pub(crate) fn clear(&mut self) {
         self.sums.fill(T::Sum::default());
         self.n = 0;
     }
 
-    /// Adds a run of inputs, the first of which meets this row.
+    /// Adds a run of inputs; the first of them multiplies row `first_row`.
     #[inline]
     pub(crate) fn add(&mut self, inputs: &[T], first_row: usize) {
         if self.path == ProductStrategy::Dense {
@@ -93,7 +93,7 @@ impl<T: Number> Sums<'_, T> {
         T::add_rows(self.sums, self.weights, columns, Rows::From(first_row), inputs);
     }
 
-    /// Adds what was gathered.
+    /// Adds the gathered events.
     pub(crate) fn flush(&mut self) {
         let (rows, values) = (self.rows.get(..self.n), self.values.get(..self.n));
         if let (Some(rows @ [_, ..]), Some(values)) = (rows, values) {
@@ -108,7 +108,7 @@ impl<T: Number> Sums<'_, T> {
         self.n = 0;
     }
 
-    /// All of them, once everything is added.
+    /// Returns the sums after adding the remaining events.
     pub(crate) fn finished(&mut self) -> &mut [T::Sum] {
         self.flush();
         self.sums

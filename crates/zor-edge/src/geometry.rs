@@ -1,47 +1,47 @@
-//! Where a window looks: maps `[height, width, channels]`, channels last.
+//! Windows over maps `[height, width, channels]`, channels last.
 
 #![forbid(unsafe_code)]
 
-/// A window that slides over a map. All pairs are height, then width.
+/// A sliding window over a map. All pairs are height, then width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Its size.
+    /// Size of the window.
     pub kernel: [usize; 2],
-    /// How far it moves.
+    /// Distance between neighbouring positions of the window.
     pub stride: [usize; 2],
-    /// How far it reaches over the edge, where values are zero.
+    /// Padding with zeros on every side.
     pub padding: [usize; 2],
-    /// How far apart the values under it are.
+    /// Distance between neighbouring elements of the window; 1 for adjacent elements.
     pub dilation: [usize; 2],
 }
 
 impl Window {
-    /// A window on one position.
+    /// A window of one position.
     pub const fn point() -> Self {
         Self { kernel: [1; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] }
     }
 }
 
-/// A window, the map below it and what is kept of the map above.
+/// A window, its input map and the pooling of its output map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Height, width and channels of the map below.
+    /// Height, width and channels of the input map.
     pub input: [usize; 3],
-    /// Channels of the map above.
+    /// Channels of the output map.
     pub channels: usize,
     /// The window.
     pub window: Window,
-    /// Of every square of this side, one beside the other, the largest output is kept; 1 keeps all.
+    /// Side of the non-overlapping squares whose maximum is kept; 1 for no pooling.
     pub pool: usize,
 }
 
 impl Geometry {
-    /// Of a dense layer.
+    /// The geometry of a dense layer.
     pub const fn dense(inputs: usize, units: usize) -> Self {
         Self { input: [1, 1, inputs], channels: units, window: Window::point(), pool: 1 }
     }
 
-    /// Height, width and channels of the map above.
+    /// Height, width and channels of the output map, after pooling.
     pub fn output(&self) -> [usize; 3] {
         // Most of these divisors are 1, and a division takes as long as 20 additions.
         let by = |n: usize, divisor: usize| match divisor {
@@ -61,16 +61,16 @@ impl Geometry {
         [side(0), side(1), self.channels]
     }
 
-    /// Multiply-adds if nothing is silent.
+    /// Number of multiply-adds if no input is zero.
     pub fn multiply_adds(&self) -> u64 {
         let [height, width, channels] = self.output();
         let window = self.window.kernel[0] * self.window.kernel[1] * self.input[2];
         (height * width * self.pool * self.pool) as u64 * window as u64 * channels as u64
     }
 
-    /// Calls back for every run of neighbouring inputs under the window at a position of the (not
-    /// yet pooled) map above: with the place of the first of them in the map below, how many there
-    /// are, and the row of weights of the first.
+    /// Calls `run` for every run of adjacent inputs under the window at a position of the
+    /// (unpooled) output map, with the offset of the first input, the number of inputs, and the row
+    /// of weights of the first.
     #[inline]
     pub(crate) fn runs(&self, [y, x]: [usize; 2], mut run: impl FnMut(usize, usize, usize)) {
         let [height, width, channels] = self.input;
@@ -84,7 +84,7 @@ impl Geometry {
             }
             let place = |column: isize| (row as usize * width + column as usize) * channels;
             if dilation[1] == 1 {
-                // What lies side by side in the map lies so under the window too.
+                // Inputs that are adjacent in the map are adjacent under the window.
                 let from = (-left).max(0);
                 let to = (width as isize - left).min(kernel[1] as isize);
                 if from < to {

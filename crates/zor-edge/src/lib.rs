@@ -6,7 +6,7 @@
 extern crate std;
 
 #[cfg(target_endian = "big")]
-compile_error!("programs are little-endian and used as they lie in memory");
+compile_error!("programs are little-endian and used in place");
 
 mod activation;
 mod events;
@@ -22,17 +22,16 @@ pub use events::ProductStrategy;
 pub use geometry::{Geometry, Window};
 pub use learn::{LearnError, Learner, Optimizer, Rule, Target, state_len, weights_len};
 pub use network::{Activity, Network, RunError, Values};
-pub use program::{DType, Kind, LayerSpec, MOST_LAYERS, MOST_VALUES, ProgramError};
+pub use program::{DType, Kind, LayerSpec, MAX_LAYERS, MAX_VALUES, ProgramError};
 #[doc(hidden)]
 pub use write::reseal;
 pub use write::{LayerSource, write};
 
-/// The bytes of a file, as [`include_bytes!`], at a multiple of four, as [`Network::from_bytes`]
-/// wants them.
+/// Includes a file like [`include_bytes!`], aligned for [`Network::from_bytes`].
 #[macro_export]
 macro_rules! include_program {
     ($path:expr) => {{
-        // Four would do; rows of weights that lie at lines of caches are fetched faster.
+        // Four would suffice; rows of weights aligned to cache lines are loaded faster.
         #[repr(C, align(64))]
         struct Aligned<T: ?Sized>(T);
         static PROGRAM: &Aligned<[u8]> = &Aligned(*include_bytes!($path));

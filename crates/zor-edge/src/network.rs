@@ -1,5 +1,5 @@
-//! Runs a program: `y = f(gate(scale * pool(W x) + bias))`, a layer after the other, between two
-//! buffers of the caller's.
+//! Runs a program: `y = f(gate(scale * pool(W x) + bias))` for one layer after another, between two
+//! buffers of the caller.
 
 #![forbid(unsafe_code)]
 
@@ -10,14 +10,14 @@ use crate::events::{FEW_EVENTS, ProductStrategy, Sums};
 use crate::kernels::{Number, SCANNED};
 use crate::program::{DType, Kind, Layer, LayerSpec, Program, ProgramError};
 
-/// Channels whose sums, and events, that are on the stack at once.
+/// Maximum number of channels whose sums, and of events, that are on the stack at once.
 const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
 const EVENTS: usize = if cfg!(target_os = "none") { FEW_EVENTS } else { 512 };
-/// The same for layers with few channels, where clearing more would take longer than their
-/// products.
+/// [`TILE`] for layers with few channels, for which clearing a larger buffer would take longer than
+/// their products.
 const FEW: usize = 64;
 
-/// A trained network that stays where its program lies.
+/// A trained network that runs from its program in place.
 ///
 /// ```
 /// # use zor_edge::{DType, Geometry, LayerSpec, LayerSource, write};
@@ -41,23 +41,23 @@ const FEW: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct Network<'a> {
     program: Program<'a>,
-    /// Read once: of a small network that takes as long as a tenth of its products.
+    /// The first layer, read once: reading it takes a tenth of the time of a small network.
     first: Layer<'a>,
-    /// Words of each buffer.
+    /// Length of each buffer in words.
     buffers: [usize; 2],
     outputs: [usize; 3],
-    /// Steps of an int8 input by 1.
+    /// Inverse quantization scale of an int8 input.
     per_step: f32,
     always: Option<ProductStrategy>,
 }
 
-/// Why a network did not run.
+/// The reason why a network did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The input has another number of values than the network takes.
+    /// The input has the wrong number of values.
     Input,
-    /// The output has another number of values than the network gives.
+    /// The output has the wrong number of values.
     Output,
     /// The scratch memory is shorter than [`Network::scratch_len`].
     Scratch,
@@ -66,41 +66,39 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Input => "the input has not as many values as the network takes",
-            Self::Output => "the output has not as many values as the network gives",
-            Self::Scratch => {
-                "the scratch memory is too short; scratch_len() says how much is needed"
-            }
+            Self::Input => "the input has the wrong number of values; see input_shape()",
+            Self::Output => "the output has the wrong number of values; see output_shape()",
+            Self::Scratch => "the scratch memory is too short; see scratch_len()",
         })
     }
 }
 
 impl core::error::Error for RunError {}
 
-/// What a layer did.
+/// The activity of one layer in a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Activity<'a> {
-    /// Its position.
+    /// Position of the layer.
     pub layer: usize,
-    /// How its products were computed, if it has any.
+    /// How its matrix product was computed; `None` without weights.
     pub path: Option<ProductStrategy>,
-    /// What it was given.
+    /// Input of the layer.
     pub input: Values<'a>,
-    /// What it handed on.
+    /// Output of the layer.
     pub output: Values<'a>,
 }
 
 /// Values between layers.
 #[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
-    /// As they are.
+    /// f32 values.
     F32(&'a [f32]),
-    /// In steps of this size.
+    /// int8 values with their quantization scale.
     Int8(&'a [i8], f32),
 }
 
 impl Values<'_> {
-    /// How many there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
@@ -108,12 +106,12 @@ impl Values<'_> {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many are not zero.
+    /// Number of values that are not zero.
     pub fn active(&self) -> usize {
         match self {
             Self::F32(values) => f32::active(values),
@@ -121,7 +119,7 @@ impl Values<'_> {
         }
     }
 
-    /// One of them.
+    /// The value at an index as f32.
     pub fn get(&self, index: usize) -> Option<f32> {
         match self {
             Self::F32(values) => values.get(index).copied(),
@@ -131,15 +129,15 @@ impl Values<'_> {
 }
 
 impl<'a> Network<'a> {
-    /// Checks a program, once, in constant memory.
+    /// Checks a program in constant memory. A valid program can always be run.
     ///
     /// # Errors
-    /// Says what is wrong with it. What passed can be run.
+    /// Names the fault of the program.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, ProgramError> {
         let program = Program::parse(bytes)?;
         let (mut buffers, mut outputs, mut per_step) = ([0; 2], program.input, 1.0);
         for (index, layer) in program.layers().enumerate() {
-            // f32 is read where the caller has it.
+            // f32 input is read from the caller's slice.
             let copied = index > 0 || program.dtype == DType::I8;
             let values: usize = layer.shape.geometry.input.iter().product();
             if let (true, Some(buffer)) = (copied, buffers.get_mut(index % 2)) {
@@ -155,41 +153,41 @@ impl<'a> Network<'a> {
         Ok(Self { program, first, buffers, outputs, per_step, always: None })
     }
 
-    /// The same, which computes all products in this way, for comparisons.
+    /// Computes all matrix products with one strategy, for comparisons.
     #[must_use]
     pub fn with_strategy(self, path: ProductStrategy) -> Self {
         Self { always: Some(path), ..self }
     }
 
-    /// The type of its weights.
+    /// Data type of the weights.
     pub fn dtype(&self) -> DType {
         self.program.dtype
     }
 
-    /// Height, width and channels of its input.
+    /// Height, width and channels of the input.
     pub fn input_shape(&self) -> [usize; 3] {
         self.program.input
     }
 
-    /// Height, width and channels of its output.
+    /// Height, width and channels of the output.
     pub fn output_shape(&self) -> [usize; 3] {
         self.outputs
     }
 
-    /// Its layers, from the input up.
+    /// The layers, from the input up.
     pub fn layers(&self) -> impl Iterator<Item = LayerSpec> + use<'a> {
         self.program.layers().map(|layer| layer.shape)
     }
 
-    /// How many numbers of scratch memory it needs.
+    /// Number of `f32` values of scratch memory that a run needs.
     pub fn scratch_len(&self) -> usize {
         self.buffers.iter().sum()
     }
 
-    /// The output for one input.
+    /// Computes the output for one input.
     ///
     /// # Errors
-    /// When a slice is too short or too long; nothing was done then.
+    /// If a slice has the wrong length; nothing was computed then.
     pub fn run(
         &self,
         input: &[f32],
@@ -199,10 +197,10 @@ impl<'a> Network<'a> {
         self.run_traced(input, output, scratch, |_| {})
     }
 
-    /// The same; `tell` hears what every layer did.
+    /// [`Network::run`] that also passes the activity of every layer to `tell`.
     ///
     /// # Errors
-    /// The same.
+    /// Those of [`Network::run`].
     pub fn run_traced(
         &self,
         input: &[f32],
@@ -240,20 +238,21 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// The input is read where it is, or, if there is none, from the first buffer.
+    /// Runs all layers. The input is read from `input`, or, if that is empty, from the first
+    /// buffer.
     fn run_layers<T: Number>(
         &self,
         input: &[T],
         output: &mut [f32],
         (mut from, mut to): (&mut [f32], &mut [f32]),
-        // Its code is there once for each type, whoever listens.
+        // A trait object, so that the code exists once for each type.
         tell: &mut dyn FnMut(Activity<'_>),
         values_of: fn(&[T], f32) -> Values<'_>,
     ) {
         let last = self.program.n_layers - 1;
         let mut map = self.program.input;
         for index in 0..=last {
-            // All were read once without a fault.
+            // `from_bytes` has read all layers without a fault.
             let above;
             let layer = if index == 0 {
                 &self.first
@@ -303,7 +302,7 @@ impl<'a> Network<'a> {
     }
 }
 
-/// A word of scratch memory as so many smaller numbers.
+/// Scratch memory as values of another type.
 fn numbers<T: Number>(words: &[f32]) -> &[T] {
     bytemuck::try_cast_slice(words).unwrap_or(&[])
 }
@@ -312,7 +311,8 @@ fn numbers_mut<T: Number>(words: &mut [f32]) -> &mut [T] {
     bytemuck::try_cast_slice_mut(words).unwrap_or(&mut [])
 }
 
-/// A layer's output, a tile of channels at a time. Returns how products were computed.
+/// Computes the output of a layer, a tile of channels at a time. Returns how products were
+/// computed.
 fn compute<T: Number>(
     layer: &Layer<'_>,
     input: &[T],
@@ -341,10 +341,10 @@ fn compute<T: Number>(
     shape.kind.has_weights().then_some(path)
 }
 
-/// Takes values of a layer's output, from a place on.
+/// Receives values of a layer's output, from an offset on.
 type Put<'a> = dyn FnMut(usize, &[f32]) + 'a;
 
-/// What comes behind the sums of an output: scale, bias, gate, activation.
+/// The steps after the sums of an output: scale, bias, gate, activation.
 struct Finish<'a> {
     scales: &'a [f32],
     biases: &'a [f32],
@@ -353,7 +353,7 @@ struct Finish<'a> {
 }
 
 impl<'a> Finish<'a> {
-    /// For channels from `first` on.
+    /// The steps for channels from `first` on.
     fn of(layer: &Layer<'a>, first: usize) -> Self {
         let part = |bytes: &'a [u8]| -> &'a [f32] {
             bytemuck::try_cast_slice(bytes)
@@ -369,7 +369,7 @@ impl<'a> Finish<'a> {
         }
     }
 
-    /// All of it.
+    /// Applies all steps to sums.
     #[inline]
     fn sums<'s, T: Number>(&self, sums: &'s mut [T::Sum]) -> &'s mut [f32] {
         let values = T::scaled(sums, self.scales);
@@ -377,7 +377,7 @@ impl<'a> Finish<'a> {
         values
     }
 
-    /// What follows the scale.
+    /// Applies the steps after the scale.
     fn apply(&self, values: &mut [f32]) {
         values.iter_mut().zip(self.biases).for_each(|(value, bias)| *value += bias);
         if let Some(threshold) = self.threshold {
@@ -391,7 +391,7 @@ impl<'a> Finish<'a> {
     }
 }
 
-/// Positions of a map, row by row, numbered.
+/// Positions of a map, row by row, with their indices.
 fn positions([height, width, _]: [usize; 3]) -> impl Iterator<Item = (usize, [usize; 2])> {
     (0..height).flat_map(move |y| (0..width).map(move |x| (y * width + x, [y, x])))
 }
@@ -442,7 +442,8 @@ fn pooled_products<T: Number>(
     });
 }
 
-/// Lends sums for some columns of a layer's weights, with room for events on the stack.
+/// Calls `with` with sums for a range of columns of a layer's weights, with room for events on the
+/// stack.
 #[inline(always)]
 fn with_sums<T: Number, const TILE: usize, const EVENTS: usize>(
     layer: &Layer<'_>,
@@ -509,7 +510,7 @@ fn pool<T: Number>(
             }
         });
         let share = if largest { 1.0 } else { 1.0 / inside.max(1) as f32 };
-        // A window that sees nothing has nothing to say.
+        // A window without values inside the map gives zero.
         found.iter_mut().for_each(|value| *value = if inside == 0 { 0.0 } else { *value * share });
         put(at * geometry.channels + first, finish.sums::<f32>(found));
     }

@@ -1,5 +1,4 @@
-//! The `.zore` program: a trained network as bytes that are used where they lie, in flash for
-//! instance.
+//! The `.zore` program: a trained network as bytes that are used in place, in flash for instance.
 //!
 //! All numbers are little-endian; offsets are from the start and multiples of four.
 //!
@@ -16,8 +15,8 @@
 //! A record: kind, flags, activation, zero (a byte each); output channels, side of the pool (2
 //! bytes each); height and width of the window, its stride, padding and dilation (2 bytes each,
 //! eight numbers); threshold and step of the input (f32); offsets of weights, scales and biases,
-//! and zero (4 bytes each). Weights lie input-major: a row of output channels for every input under
-//! the window.
+//! and zero (4 bytes each). Weights are stored input-major: a row of output channels for every
+//! input under the window.
 
 #![forbid(unsafe_code)]
 
@@ -30,31 +29,31 @@ pub(crate) const MAGIC: [u8; 4] = *b"ZORE";
 pub(crate) const VERSION: u16 = 1;
 pub(crate) const HEADER: usize = 32;
 pub(crate) const RECORD: usize = 48;
-/// Where a record says its step.
+/// Offset of the step in a record.
 const STEP: usize = 28;
-/// What the checksum covers begins here.
+/// Start of the bytes that the checksum covers.
 pub(crate) const CHECKED: usize = 16;
-/// Layers of a program, at most.
-pub const MOST_LAYERS: usize = 255;
-/// Values of a map, at most: what is larger is not for small devices, and sums of its products
-/// could overflow.
-pub const MOST_VALUES: usize = 1 << 17;
+/// Maximum number of layers in a program.
+pub const MAX_LAYERS: usize = 255;
+/// Maximum number of values in a map. Larger maps are not for small devices, and sums of their
+/// products could overflow.
+pub const MAX_VALUES: usize = 1 << 17;
 
 const SCALES: u8 = 1;
 const BIASES: u8 = 2;
 const SPIKES: u8 = 4;
 
-/// What a program's weights and values are.
+/// Data type of the weights and values of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
     /// Single precision.
     F32,
-    /// Whole numbers from -127 to 127, times a scale for each output channel; sums are of 32 bits.
+    /// Integers from -127 to 127, times a scale for each output channel; sums are 32-bit integers.
     I8,
 }
 
 impl DType {
-    /// Bytes of a value.
+    /// Size of a value in bytes.
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -63,23 +62,23 @@ impl DType {
     }
 }
 
-/// What a layer makes of the values under its window.
+/// The operation of a layer on the values under its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Their products with a row of weights each, summed up, all values of the input at once.
+    /// Matrix product of all values of the input with the weights.
     Dense,
-    /// The same under a window that slides.
+    /// Matrix product of the values under a sliding window with the weights.
     Convolution,
-    /// The largest, by channel.
+    /// Maximum per channel.
     Max,
-    /// The mean, by channel, of those inside the map.
+    /// Mean per channel of the values inside the map.
     Average,
 }
 
 impl Kind {
     const ALL: [Self; 4] = [Self::Dense, Self::Convolution, Self::Max, Self::Average];
 
-    /// Whether it has weights.
+    /// True if layers of this kind have weights.
     pub fn has_weights(self) -> bool {
         matches!(self, Self::Dense | Self::Convolution)
     }
@@ -89,28 +88,28 @@ impl Kind {
     }
 }
 
-/// A layer without its numbers: `y = f(gate(scale * pool(kind(x)) + bias))`, where the gate passes
-/// what is above the threshold.
+/// Description of a layer without its weights: `y = f(gate(scale * pool(kind(x)) + bias))`, where
+/// the gate passes values above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerSpec {
-    /// What it makes of the values under its window.
+    /// Operation on the values under the window.
     pub kind: Kind,
-    /// Where it looks.
+    /// Input map, window and pooling.
     pub geometry: Geometry,
-    /// What a value must be above to pass, if there is a gate.
+    /// Threshold above which a value passes the gate; `None` without a gate.
     pub threshold: Option<f32>,
-    /// What is done with what passed.
+    /// Activation function after the gate.
     pub activation: Activation,
-    /// Of an int8 program, what 1 stands for in the layer's input.
+    /// Quantization scale of the layer's input in an int8 program: the value of 1.
     pub step: f32,
-    /// Whether outputs are multiplied by a number for each channel.
+    /// Whether the outputs of each channel are multiplied by a scale.
     pub has_scales: bool,
-    /// Whether a number is added for each channel.
+    /// Whether a bias is added to each channel.
     pub has_biases: bool,
 }
 
 impl LayerSpec {
-    /// A dense layer with nothing behind it.
+    /// A dense layer without scale, bias, gate and activation function.
     pub const fn dense(inputs: usize, units: usize) -> Self {
         Self {
             kind: Kind::Dense,
@@ -123,12 +122,12 @@ impl LayerSpec {
         }
     }
 
-    /// A gate by itself.
+    /// A gate without weights.
     pub const fn gate(inputs: usize, threshold: f32) -> Self {
         Self { kind: Kind::Max, threshold: Some(threshold), ..Self::dense(inputs, inputs) }
     }
 
-    /// Rows and columns of its weights.
+    /// Shape `[rows, columns]` of the weights.
     pub fn weight_shape(&self) -> [usize; 2] {
         let geometry = self.geometry;
         let [height, width] = geometry.window.kernel;
@@ -136,12 +135,12 @@ impl LayerSpec {
         [if self.kind.has_weights() { rows } else { 0 }, geometry.channels]
     }
 
-    /// Why it cannot be run, if it cannot.
+    /// The reason why the layer cannot be run, if there is one.
     pub(crate) fn fault(&self, last: bool) -> Option<&'static str> {
         let [height, width, channels] = self.geometry.output();
         let values = |shape: [usize; 3]| {
             let product = shape[0].checked_mul(shape[1])?.checked_mul(shape[2])?;
-            (1..=MOST_VALUES).contains(&product).then_some(product)
+            (1..=MAX_VALUES).contains(&product).then_some(product)
         };
         let [rows, columns] = self.weight_shape();
         if self.geometry.window.stride.contains(&0)
@@ -153,7 +152,7 @@ impl LayerSpec {
         } else if values([height, width, channels]).is_none()
             || values(self.geometry.input).is_none()
         {
-            Some("its maps have no values or too many")
+            Some("one of its maps is empty or too large")
         } else if self.geometry.window.padding[0]
             >= self.geometry.window.kernel[0].saturating_mul(self.geometry.window.dilation[0])
             || self.geometry.window.padding[1]
@@ -164,8 +163,8 @@ impl LayerSpec {
             && (self.geometry.pool != 1 || self.geometry.channels != self.geometry.input[2])
         {
             Some("a pool has as many channels as its input and no pool of its own")
-        } else if rows > MOST_VALUES || rows.checked_mul(columns).is_none() {
-            Some("its window has too many values")
+        } else if rows > MAX_VALUES || rows.checked_mul(columns).is_none() {
+            Some("its window is too large")
         } else if self.threshold.is_some_and(|threshold| !threshold.is_finite())
             || !(self.step.is_finite() && self.step > 0.0)
         {
@@ -178,20 +177,20 @@ impl LayerSpec {
     }
 }
 
-/// A layer of a program, with its numbers as they lie there.
+/// A layer of a program, with its weights in place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer<'a> {
     pub(crate) shape: LayerSpec,
     /// Height, width and channels of its output.
     pub(crate) output: [usize; 3],
     pub(crate) weights: &'a [u8],
-    /// One for each channel, or none.
+    /// One per channel, or none.
     pub(crate) scales: &'a [u8],
     pub(crate) biases: &'a [u8],
 }
 
 impl Layer<'_> {
-    /// Why it cannot be run, if it cannot.
+    /// The reason why the layer cannot be run, if there is one.
     fn fault(&self, dtype: DType, last: bool) -> Option<&'static str> {
         let (kind, geometry) = (self.shape.kind, self.shape.geometry);
         let finite = |bytes: &[u8]| bytes.chunks_exact(4).all(|four| f32_at(four, 0).is_finite());
@@ -210,26 +209,26 @@ impl Layer<'_> {
     }
 }
 
-/// Why bytes are not a program that can be run.
+/// The reason why bytes are not a valid program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// They do not begin like one.
+    /// The bytes do not begin with the header of a program.
     NotAProgram,
-    /// It is of another version of the format.
+    /// Another version of the format.
     Version(u16),
-    /// The bytes are fewer than it says it has, or more.
+    /// The number of bytes differs from the length in the header.
     Length,
-    /// They do not lie at a multiple of four, which f32 needs;
-    /// [`include_program!`](crate::include_program) puts them there.
+    /// The bytes are not aligned to four, which f32 needs;
+    /// [`include_program!`](crate::include_program) aligns them.
     Alignment,
-    /// The checksum says that bytes were changed.
+    /// The checksum does not match.
     Checksum,
     /// A layer cannot be run.
     Layer {
-        /// Its position.
+        /// Position of the layer.
         layer: usize,
-        /// What is wrong with it.
+        /// The fault.
         fault: &'static str,
     },
 }
@@ -241,8 +240,10 @@ impl fmt::Display for ProgramError {
             Self::Version(version) => {
                 write!(f, "a program of version {version}; this runtime reads version {VERSION}")
             }
-            Self::Length => f.write_str("the program is cut off, or something follows it"),
-            Self::Alignment => f.write_str("the program does not lie at a multiple of four bytes"),
+            Self::Length => f.write_str("the program is truncated, or followed by other bytes"),
+            Self::Alignment => {
+                f.write_str("the program is not aligned to four bytes; include_program! aligns it")
+            }
             Self::Checksum => f.write_str("the program is damaged: its checksum is wrong"),
             Self::Layer { layer, fault } => write!(f, "layer {layer} of the program: {fault}"),
         }
@@ -251,7 +252,7 @@ impl fmt::Display for ProgramError {
 
 impl core::error::Error for ProgramError {}
 
-/// A program whose bytes were found sound.
+/// A program whose bytes were checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program<'a> {
     bytes: &'a [u8],
@@ -261,7 +262,7 @@ pub(crate) struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    /// Reads and checks everything but the values of weights.
+    /// Reads and checks everything except the values of weights.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ProgramError> {
         let header = bytes.get(..HEADER).ok_or(ProgramError::NotAProgram)?;
         if header.get(..4) != Some(&MAGIC) {
@@ -287,8 +288,11 @@ impl<'a> Program<'a> {
         };
         let input = [18, 20, 22].map(|at| usize::from(u16_at(header, at)));
         let program = Self { bytes, dtype, n_layers: usize::from(u16_at(header, 16)), input };
-        if program.n_layers == 0 || program.n_layers > MOST_LAYERS {
-            return Err(ProgramError::Layer { layer: 0, fault: "there are none, or too many" });
+        if program.n_layers == 0 || program.n_layers > MAX_LAYERS {
+            return Err(ProgramError::Layer {
+                layer: 0,
+                fault: "there are no layers, or too many",
+            });
         }
         let mut map = input;
         for index in 0..program.n_layers {
@@ -305,7 +309,7 @@ impl<'a> Program<'a> {
     pub(crate) fn layers(&self) -> impl Iterator<Item = Layer<'a>> + use<'a> {
         let program = *self;
         let mut map = program.input;
-        // All were read once without a fault.
+        // `parse` has read all layers without a fault.
         (0..program.n_layers).map_while(move |index| {
             let layer = program.read_layer(index, map).ok()?;
             map = layer.output;
@@ -313,7 +317,7 @@ impl<'a> Program<'a> {
         })
     }
 
-    /// The step of a layer's input; 1 behind the last.
+    /// Quantization scale of the input of a layer; 1 after the last layer.
     pub(crate) fn step(&self, index: usize) -> f32 {
         let record = self.bytes.get(HEADER + index * RECORD..).filter(|_| index < self.n_layers);
         record.map_or(1.0, |record| f32_at(record, STEP))
@@ -326,14 +330,14 @@ impl<'a> Program<'a> {
         input: [usize; 3],
     ) -> Result<Layer<'a>, &'static str> {
         let start = HEADER + index * RECORD;
-        let record = self.bytes.get(start..start + RECORD).ok_or("its record is cut off")?;
+        let record = self.bytes.get(start..start + RECORD).ok_or("its record is truncated")?;
         let byte = |at: usize| record.get(at).copied().unwrap_or(0);
         let number = |at: usize| usize::from(u16_at(record, at));
         let pair = |at: usize| [number(at), number(at + 2)];
         let kind = *Kind::ALL.get(usize::from(byte(0))).ok_or("its kind is unknown")?;
         let flags = byte(1);
         if flags > SCALES | BIASES | SPIKES || byte(3) != 0 || u32_at(record, 44) != 0 {
-            return Err("its record has bits that mean nothing");
+            return Err("its record has unknown bits set");
         }
         let window =
             Window { kernel: pair(8), stride: pair(12), padding: pair(16), dilation: pair(20) };
@@ -361,7 +365,7 @@ impl<'a> Program<'a> {
                 return if from == 0 {
                     Ok(&[])
                 } else {
-                    Err("it has numbers that it does not use")
+                    Err("it has weights, scales or biases that it does not use")
                 };
             }
             let data = HEADER + self.n_layers * RECORD;
@@ -369,9 +373,9 @@ impl<'a> Program<'a> {
             let end = length.and_then(|length| from.checked_add(length));
             match end {
                 Some(end) if from.is_multiple_of(4) && from >= data => {
-                    self.bytes.get(from..end).ok_or("its numbers are cut off")
+                    self.bytes.get(from..end).ok_or("its weights, scales or biases are truncated")
                 }
-                _ => Err("its numbers are not where they can be"),
+                _ => Err("the offset of its weights, scales or biases is invalid"),
             }
         };
         let layer = Layer {
@@ -385,7 +389,7 @@ impl<'a> Program<'a> {
     }
 }
 
-/// The record of a layer whose numbers lie at these offsets.
+/// The record of a layer with its weights, scales and biases at these offsets.
 pub(crate) fn record(shape: &LayerSpec, [weights, scales, biases]: [u32; 3]) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     let geometry = shape.geometry;
@@ -429,8 +433,8 @@ fn f32_at(bytes: &[u8], at: usize) -> f32 {
     f32::from_bits(u32_at(bytes, at))
 }
 
-/// Goes on with the CRC-32 of IEEE 802.3, reflected, half a byte at a time: a table of 64 bytes is
-/// what a small device can spare.
+/// Continues a CRC-32 (IEEE 802.3, reflected), half a byte at a time: a table of 64 bytes fits on
+/// small devices.
 pub(crate) fn crc32(crc: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {
         let mut table = [0u32; 16];

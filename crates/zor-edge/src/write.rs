@@ -1,29 +1,30 @@
-//! Writes a program, a piece at a time, to wherever it goes: a file, flash, a buffer.
+//! Writes a program piece by piece: to a file, flash or a buffer.
 
 #![forbid(unsafe_code)]
 
 use crate::program::{
-    CHECKED, DType, HEADER, LayerSpec, MAGIC, MOST_LAYERS, ProgramError, RECORD, VERSION, crc32,
+    CHECKED, DType, HEADER, LayerSpec, MAGIC, MAX_LAYERS, ProgramError, RECORD, VERSION, crc32,
     record,
 };
 
-/// A layer to be written.
+/// A layer to write.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerSource<'a> {
-    /// What it does.
+    /// Description of the layer.
     pub shape: LayerSpec,
-    /// Its weights as they lie in the program: little-endian, input-major, of the program's type.
+    /// Weights in the layout of the program: little-endian, input-major, of the program's data
+    /// type.
     pub weights: &'a [u8],
-    /// A number for each channel, or none, as the shape says.
+    /// Scale of each channel; empty if the layer has no scales.
     pub scales: &'a [f32],
-    /// The same.
+    /// Bias of each channel; empty if the layer has no biases.
     pub biases: &'a [f32],
 }
 
 /// Calls `put` with the pieces of a program, in order, and returns its length in bytes.
 ///
 /// # Errors
-/// Names the layer that no program could run, and why; nothing was put then.
+/// Names the layer that cannot be run, and the reason. `put` was not called then.
 pub fn write(
     dtype: DType,
     input: [usize; 3],
@@ -33,7 +34,7 @@ pub fn write(
     check(dtype, input, layers)?;
     let data = HEADER + layers.len() * RECORD;
     let length = layers.iter().fold(data, |at, layer| places(layer, at).1);
-    // The checksum stands before what it covers: all is gone through twice.
+    // The checksum precedes the bytes that it covers, so all of them are visited twice.
     let mut crc = 0;
     body(input, layers, data, &mut |piece| crc = crc32(crc, piece));
     let head = [
@@ -47,7 +48,7 @@ pub fn write(
     Ok(length)
 }
 
-/// Everything behind the checksum.
+/// Writes everything after the checksum.
 fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dyn FnMut(&[u8])) {
     put(&(layers.len() as u16).to_le_bytes());
     input.iter().for_each(|size| put(&(*size as u16).to_le_bytes()));
@@ -73,11 +74,11 @@ fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dy
     }
 }
 
-/// Bytes of a line of a cache, on most machines.
+/// Size of a cache line in bytes, on most machines.
 const LINE: usize = 64;
 
-/// Where weights, scales and biases lie if the first may lie at a place, and where they end.
-/// Weights lie at lines of caches: a row of 64 bytes that lies across two would be fetched as two.
+/// Offsets of weights, scales and biases from `at` on, and their end. Weights are aligned to cache
+/// lines: a row of 64 bytes across two lines would need two loads.
 fn places(layer: &LayerSource<'_>, at: usize) -> ([u32; 3], usize) {
     let mut at = at;
     let mut place = |size: usize, multiple: usize| {
@@ -97,8 +98,8 @@ fn places(layer: &LayerSource<'_>, at: usize) -> ([u32; 3], usize) {
 }
 
 fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<(), ProgramError> {
-    if layers.is_empty() || layers.len() > MOST_LAYERS {
-        return Err(ProgramError::Layer { layer: 0, fault: "there are none, or too many" });
+    if layers.is_empty() || layers.len() > MAX_LAYERS {
+        return Err(ProgramError::Layer { layer: 0, fault: "there are no layers, or too many" });
     }
     let mut map = input;
     for (index, layer) in layers.iter().enumerate() {
@@ -125,7 +126,7 @@ fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<
             || layer.scales.len() != numbers(shape.has_scales)
             || layer.biases.len() != numbers(shape.has_biases)
         {
-            Some("its weights, scales or biases are too few or too many")
+            Some("its weights, scales or biases have the wrong length")
         } else {
             None
         };
@@ -137,8 +138,8 @@ fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<
     Ok(())
 }
 
-/// Makes length and checksum of a damaged program right again, so that damage reaches what comes
-/// after them; for tests of the parser.
+/// Corrects length and checksum of a damaged program, so that the damage reaches the rest of the
+/// parser; for tests.
 #[doc(hidden)]
 pub fn reseal(program: &mut [u8]) {
     let length = program.len() as u32;

@@ -1,5 +1,4 @@
-//! Learning as a user meets it: with samples, settings and weights that are no finite numbers, or
-//! too large.
+//! Tests of the learner: with samples, settings and weights that are not finite, or too large.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
@@ -8,8 +7,8 @@ use zor_edge::{LearnError, Learner, Optimizer, Rule, Target, state_len, weights_
 const WIDTHS: [usize; 3] = [4, 3, 2];
 const SGD: Optimizer = Optimizer::Sgd { rate: 0.05, momentum: 0.9 };
 
-/// The results of a learner that gets these samples first and sound ones after them, and its
-/// weights before, between and after.
+/// Trains on these samples first and on valid ones after them. Returns the weights before, between
+/// and after.
 fn learn(optimizer: Optimizer, first: &[(&[f32], Target<'_>)]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let mut weights = vec![0.0; weights_len(&WIDTHS)];
     let mut state = vec![0.0; state_len(&WIDTHS, 2, &optimizer)];
@@ -23,8 +22,8 @@ fn learn(optimizer: Optimizer, first: &[(&[f32], Target<'_>)]) -> (Vec<f32>, Vec
     }
     let between = learner.weights().to_vec();
     for _ in 0..3 {
-        let sound = [1.0, 0.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.5];
-        assert!(learner.learn(&sound, Target::Classes(&[0, 1])).unwrap().is_finite());
+        let valid = [1.0, 0.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.5];
+        assert!(learner.learn(&valid, Target::Classes(&[0, 1])).unwrap().is_finite());
     }
     (before, between, learner.weights().to_vec())
 }
@@ -40,7 +39,7 @@ fn samples_that_are_not_finite_are_refused_and_leave_no_trace() {
         (&[f32::INFINITY; 8], classes),
         (&[f32::NEG_INFINITY; 8], classes),
         (&one, classes),
-        // The first sample and the second are finite, the sum of their errors is not.
+        // The samples are finite, the sum of their errors is not.
         (&[1.0; 8], values(&[3e38; 4])),
         (&[1.0; 8], values(&[f32::NAN; 4])),
         (&[1.0; 8], values(&[f32::INFINITY; 4])),
@@ -49,7 +48,7 @@ fn samples_that_are_not_finite_are_refused_and_leave_no_trace() {
     for optimizer in [SGD, Optimizer::CLASSIC] {
         let (before, between, after) = learn(optimizer, &bad);
         assert_eq!(before, between);
-        // Neither charges nor what the optimizer keeps remember them.
+        // Neither charges nor the state of the optimizer depend on them.
         assert_eq!(after, learn(optimizer, &[]).2);
     }
 }
@@ -79,8 +78,8 @@ fn weights_stay_finite_whatever_is_learned() {
         for step in 0..300 {
             let mut batch = [0.0; 8];
             batch.iter_mut().for_each(|value| {
-                // A walk through the list that meets all pairs; most batches have ordinary values
-                // alone.
+                // A walk through the list that visits all pairs; most batches have ordinary values
+                // only.
                 at = (at * 5 + 3 + step) % (3 * values.len());
                 *value = values.get(at).copied().unwrap_or(0.5);
             });

@@ -1,4 +1,4 @@
-//! Programs as a user meets them: written, damaged, run.
+//! Tests of programs through the public interface: writing, damage, running.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 
@@ -7,7 +7,7 @@ use zor_edge::{
     ProgramError, RunError, Values, Window, reseal, write,
 };
 
-/// Bytes where a network can use them.
+/// Bytes aligned for a network.
 struct Aligned(Vec<u32>);
 
 impl Aligned {
@@ -38,7 +38,7 @@ fn run(bytes: &[u8], input: &[f32]) -> Vec<f32> {
     let mut output = vec![f32::NAN; network.output_shape().iter().product()];
     let mut scratch = vec![f32::NAN; network.scratch_len()];
     network.run(input, &mut output, &mut scratch).unwrap();
-    // Skipping what is silent changes no bit.
+    // Skipping zero inputs changes no bit.
     for path in [ProductStrategy::Events, ProductStrategy::Dense] {
         let mut other = output.clone();
         network.with_strategy(path).run(input, &mut other, &mut scratch).unwrap();
@@ -75,10 +75,10 @@ fn small() -> Vec<u8> {
 
 #[test]
 fn layers_do_what_their_shape_says() {
-    // Sums 1 * 1 + 2 * 2 = 5 and 1 * -1 + 2 * 0.5 = 0; times scale, plus bias: 10 and 1; both above
-    // the threshold.
+    // Sums 1 * 1 + 2 * 2 = 5 and 1 * -1 + 2 * 0.5 = 0; times scale, plus bias: 10 and 1; both are
+    // above the threshold.
     assert_eq!(run(&small(), &[1.0, 2.0]), [11.0]);
-    // 2 and -1 + 1 = 0: the second is silent.
+    // 2 and -1 + 1 = 0: the second unit is silent.
     assert_eq!(run(&small(), &[1.0, 0.0]), [2.0]);
     assert_eq!(run(&small(), &[0.0, 0.0]), [1.0]);
 }
@@ -100,7 +100,7 @@ fn what_layers_did_is_told() {
     assert_eq!(told, [(0, 2, 1, vec![2.0, 0.0]), (1, 2, 1, vec![2.0])]);
 }
 
-/// What a convolution is, written down plainly.
+/// A reference convolution.
 fn convolved(input: &[f32], weights: &[f32], geometry: Geometry) -> Vec<f32> {
     let [height, width, channels] = geometry.input;
     let Window { kernel, stride, padding, dilation } = geometry.window;
@@ -145,7 +145,7 @@ fn convolutions_are_convolutions_whatever_their_window() {
         for (channels_below, channels) in [(1, 5), (3, 70)] {
             let geometry = Geometry { input: [7, 8, channels_below], channels, window, pool };
             let n = window.kernel[0] * window.kernel[1] * channels_below * channels;
-            // Small whole numbers: sums are exact in any order.
+            // Small integers: sums are exact in any order.
             let weights: Vec<f32> = (0..n).map(|at| (at * 7 % 11) as f32 - 5.0).collect();
             let input: Vec<f32> = (0..56 * channels_below)
                 .map(|at| (at * 5 % 7) as f32 - 4.0)
@@ -156,7 +156,7 @@ fn convolutions_are_convolutions_whatever_their_window() {
             let source = LayerSource { shape, weights: &weight_bytes, scales: &[], biases: &[] };
             let bytes = program(DType::F32, geometry.input, &[source]);
             assert_eq!(run(&bytes, &input), convolved(&input, &weights, geometry), "{geometry:?}");
-            // The same in int8, in steps of one.
+            // The same values in int8, with scale 1.
             let weights: Vec<u8> = weights.iter().map(|weight| *weight as i8 as u8).collect();
             let scales = vec![1.0; channels];
             let shape = LayerSpec { has_scales: true, ..shape };
@@ -239,7 +239,7 @@ fn inputs_that_are_not_finite_end_no_program_and_int8_answers_are_finite() {
                 assert!(!is_int8 || output[0].is_finite(), "{input:?} becomes {output:?}");
             }
         }
-        // Values left in scratch memory do not matter to the next input.
+        // Values left in scratch memory do not affect the next input.
         let (mut first, mut again) = ([0.0], [0.0]);
         network.run(&[1.0, 2.0], &mut again, &mut scratch).unwrap();
         scratch.fill(0.0);
@@ -277,7 +277,7 @@ fn every_error_names_what_is_wrong() {
     assert_eq!(refused(|bytes| bytes.extend([0; 4]), false), ProgramError::Length);
     let last = small().len() - 1;
     assert_eq!(refused(|bytes| bytes[last] ^= 1, false), ProgramError::Checksum);
-    // One of four neighbouring places is aligned; those beside it are not.
+    // One of four adjacent offsets is aligned; the others are not.
     let moved = [&[0; 4], &small()[..], &[0; 4]].concat();
     let aligned = moved.as_ptr().align_offset(4);
     let length = small().len();
@@ -287,23 +287,23 @@ fn every_error_names_what_is_wrong() {
     assert_eq!(Network::from_bytes(wrong).unwrap_err(), ProgramError::Alignment);
     let layer = |at: usize, value: u8| refused(|bytes| bytes[at] = value, true);
     let fault = |error: ProgramError| error.to_string();
-    // The first layer's record is at 32.
-    assert!(fault(layer(16, 0)).contains("there are none"));
+    // The record of the first layer is at offset 32.
+    assert!(fault(layer(16, 0)).contains("there are no layers"));
     assert!(fault(layer(32, 9)).contains("layer 0 of the program: its kind is unknown"));
-    assert!(fault(layer(33, 0xff)).contains("bits that mean nothing"));
+    assert!(fault(layer(33, 0xff)).contains("unknown bits"));
     assert!(fault(layer(34, 99)).contains("activation"));
     assert!(fault(layer(34, 7)).contains("softmax"));
-    assert!(fault(layer(36, 0)).contains("no values"));
+    assert!(fault(layer(36, 0)).contains("empty or too large"));
     assert!(fault(layer(40, 0)).contains("is zero"));
-    // A threshold and a step that are no numbers.
+    // A threshold and a step that are not finite.
     for at in [56, 60] {
         let nan = |bytes: &mut Vec<u8>| bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
         assert!(fault(refused(nan, true)).contains("finite"));
     }
-    assert!(fault(layer(64, 1)).contains("not where they can be"));
-    assert!(fault(layer(66, 0xff)).contains("cut off"));
-    // A layer that makes more than there are weights for.
-    assert!(fault(layer(36, 200)).contains("cut off"));
+    assert!(fault(layer(64, 1)).contains("offset of its weights"));
+    assert!(fault(layer(66, 0xff)).contains("truncated"));
+    // A layer with more outputs than its weights have.
+    assert!(fault(layer(36, 200)).contains("truncated"));
 }
 
 #[test]
@@ -315,8 +315,8 @@ fn what_could_not_be_run_is_not_written() {
         assert_eq!(put, 0);
         error.to_string()
     };
-    assert!(failed(&[]).contains("there are none"));
-    assert!(failed(&[source(LayerSpec::dense(2, 2))]).contains("too few or too many"));
+    assert!(failed(&[]).contains("there are no layers"));
+    assert!(failed(&[source(LayerSpec::dense(2, 2))]).contains("wrong length"));
     assert!(
         failed(&[source(LayerSpec::gate(3, 0.0))]).contains("not the output of the layer below")
     );

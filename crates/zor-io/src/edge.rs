@@ -12,7 +12,7 @@ use zor_core::{
 };
 #[doc(hidden)]
 pub use zor_edge::reseal;
-pub use zor_edge::{DType, LayerSpec, MOST_VALUES, ProductStrategy, Values};
+pub use zor_edge::{DType, LayerSpec, MAX_VALUES, ProductStrategy, Values};
 use zor_edge::{Geometry, Kind, LayerSource, ProgramError, Window};
 
 use crate::error::{Error, Result};
@@ -789,7 +789,7 @@ mod tests {
         let error = Program::load(&path).unwrap_err().to_string();
         assert!(error.contains("a.zore") && error.contains("checksum"), "{error}");
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        assert!(Program::load(&path).unwrap_err().to_string().contains("cut off"));
+        assert!(Program::load(&path).unwrap_err().to_string().contains("truncated"));
         assert!(Program::load(&folder.path().join("none.zore")).is_err());
     }
 }

@@ -8,33 +8,34 @@ use zor_core::{Error, Optimizer, Parameter, Result, Workspace};
 
 use crate::Schedule;
 
-/// AdamW. Without weight decay it is Adam.
+/// AdamW, or Adam without weight decay.
 ///
 /// State: first and second moment of the correlation, shared by AdamW and Adam.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdamW {
-    /// The learning rate.
+    /// Learning rate.
     pub schedule: Schedule,
     /// Decay rates of the two moments.
     pub betas: (f32, f32),
     /// Added to the root of the second moment.
     pub epsilon: f32,
-    /// Each step first multiplies a weight by `1 - learning_rate * weight_decay`.
+    /// Decoupled weight decay: each step first multiplies a weight by `1 - learning_rate *
+    /// weight_decay`.
     pub weight_decay: f32,
 }
 
 impl AdamW {
-    /// With this learning rate or schedule, and the rule's defaults otherwise.
+    /// AdamW with this learning rate or schedule, other settings as in [`AdamW::default`].
     pub fn new(schedule: impl Into<Schedule>) -> Self {
         Self { schedule: schedule.into(), ..Self::default() }
     }
 
-    /// Plain Adam: no weight decay.
+    /// Adam with this learning rate or schedule: no weight decay.
     pub fn adam(schedule: impl Into<Schedule>) -> Self {
         Self::new(schedule).with_weight_decay(0.0)
     }
 
-    /// Another weight decay.
+    /// Sets the weight decay.
     #[must_use]
     pub fn with_weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;
@@ -43,7 +44,8 @@ impl AdamW {
 }
 
 impl Default for AdamW {
-    /// The rule's: learning rate 1e-3, betas 0.9 and 0.999, epsilon 1e-8, weight decay 0.01.
+    /// Learning rate 1e-3, betas 0.9 and 0.999, epsilon 1e-8, weight decay 0.01, as in the classic
+    /// preset.
     fn default() -> Self {
         Self {
             schedule: Schedule::constant(1e-3),
@@ -92,11 +94,11 @@ impl Optimizer for AdamW {
     }
 }
 
-/// Whose state the moments are.
+/// Owner of the state.
 const OWNER: &str = "adamw";
 
 impl AdamW {
-    /// A step with state of this owner's.
+    /// A step with the state of the given owner.
     pub(crate) fn step_as(
         &self,
         owner: &str,
@@ -110,7 +112,7 @@ impl AdamW {
         workspace.give(correlation);
     }
 
-    /// Moves weight and moments by one step of these settings.
+    /// Updates weight and moments by one step of these settings.
     fn update(
         &self,
         owner: &str,
@@ -132,8 +134,8 @@ impl AdamW {
                 decay: 1.0 - rate * self.weight_decay,
                 limit,
             };
-            // A state that no step of this optimizer left, such as half of one, is no pair of
-            // moments.
+            // A state that was not written by a step of this optimizer, such as an incomplete one,
+            // is discarded.
             if state.tensors.len() != 2 || state.tensors.iter().any(|m| m.dims() != weight.dims()) {
                 state.tensors.clear();
             }

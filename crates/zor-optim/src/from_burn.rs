@@ -1,4 +1,4 @@
-//! Any of burn's optimizers, driven by the local rule.
+//! Adapter for burn's optimizers, driven by the local rule.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use zor_core::{Optimizer, Parameter, Result, Workspace, ops};
 
 use crate::Schedule;
 
-/// One of burn's optimizers in Zor's place.
+/// One of burn's optimizers as a Zor [`Optimizer`].
 ///
 /// ```
 /// use burn::optim::RmsPropConfig;
@@ -28,8 +28,8 @@ pub struct FromBurn<O> {
 }
 
 impl<O: BurnOptimizer> FromBurn<O> {
-    /// Wraps an optimizer under a name of your choice. Optimizers of one name continue each other's
-    /// state.
+    /// Wraps an optimizer under a name of the caller's choice. Optimizers with the same name
+    /// continue each other's state.
     pub fn new(name: impl Into<String>, inner: O, schedule: Schedule) -> Self {
         let name = name.into();
         Self { owner: format!("burn/{name}"), name, inner, schedule }
@@ -61,7 +61,7 @@ impl<O: BurnOptimizer> Optimizer for FromBurn<O> {
                 Arc::downcast::<O::State<2>>(state).ok().map(Arc::unwrap_or_clone)
             });
             let rate = f64::from(self.schedule.rate(step.of_schedule));
-            // burn's optimizers go down a gradient; the correlation points the other way.
+            // burn's optimizers descend along a gradient; the correlation points the other way.
             let (weight, after) = self.inner.step(rate, weight, correlation.clone().neg(), before);
             if let Some(after) = after {
                 state.foreign = Some(Arc::new(after));

@@ -18,7 +18,7 @@ pub use sgd::Sgd;
 use zor_core::burn::tensor::Tensor;
 use zor_core::{Error, OptimizerState, Result, ops};
 
-/// Adds the correlation to the momentum kept in the state. Returns the direction to go.
+/// Adds the correlation to the momentum in the state. Returns the direction of the update.
 fn accumulate(
     state: &mut OptimizerState,
     correlation: Tensor<2>,

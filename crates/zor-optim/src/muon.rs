@@ -1,15 +1,15 @@
-//! Muon: momentum whose direction is made orthogonal before it is applied (Jordan et al. 2024,
+//! Muon: momentum whose direction is orthogonalised before it is applied (Jordan et al. 2024,
 //! "Muon: An optimizer for hidden layers in neural networks").
 //!
-//! Orthogonal means all singular values near one: `U S V^T` becomes `U V^T`. It is found by an odd
-//! polynomial applied a few times, `X <- a X + b (X X^T) X + c (X X^T)^2 X`. Every iterate is a
-//! polynomial of the Gram matrix `A = X X^T` of the smaller side times the first `X`, so the
-//! iteration runs on small square matrices, and the large one takes part in two products: the first
-//! Gram matrix and the result.
+//! Orthogonal means that all singular values are near one: `U S V^T` becomes `U V^T`. It is
+//! computed by an odd polynomial applied a few times, `X <- a X + b (X X^T) X + c (X X^T)^2 X`.
+//! Every iterate is a polynomial of the Gram matrix `A = X X^T` of the smaller side times the first
+//! `X`, so the iteration runs on small square matrices, and the large matrix takes part in two
+//! products: the first Gram matrix and the result.
 //!
-//! Without momentum the matrix is the correlation `P^T S` of one batch, of rank no more than its
-//! rows. With `A = P P^T` and `B = S S^T` the iteration then runs on `B A`, which is as small as
-//! the batch: `X q(X^T X) = P^T q(B A) S`.
+//! Without momentum the matrix is the correlation `P^T S` of one batch, whose rank is at most the
+//! batch size. With `A = P P^T` and `B = S S^T` the iteration then runs on `B A`, a square matrix
+//! with the batch size as its side: `X q(X^T X) = P^T q(B A) S`.
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
@@ -20,32 +20,33 @@ use crate::{AdamW, Schedule, accumulate};
 
 /// Muon for matrices; vectors (one row or one column) take AdamW steps at a tenth of the rate.
 ///
-/// State: the momentum; for vectors, moments as AdamW's. Neither SGD nor AdamW takes it over.
+/// State: the momentum; for vectors, moments as in AdamW. Neither SGD nor AdamW continues it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Muon {
-    /// The learning rate. A step changes a matrix by about this much in every direction that it
-    /// acts on.
+    /// Learning rate. A step changes a matrix by about this much in every direction that it acts
+    /// on.
     pub schedule: Schedule,
-    /// How much of the last step's direction stays.
+    /// Share of the previous direction that is kept; zero for none.
     pub momentum: f32,
-    /// Whether the direction looks one step ahead (Nesterov).
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Each step first multiplies a weight by `1 - learning_rate * weight_decay`.
+    /// Decoupled weight decay: each step first multiplies a weight by `1 - learning_rate *
+    /// weight_decay`.
     pub weight_decay: f32,
-    /// Applications of the polynomial, 1 to 20.
+    /// Number of applications of the polynomial, 1 to 20.
     pub iterations: u32,
 }
 
-/// Whose state momentum and moments are.
+/// Owner of the state.
 const OWNER: &str = "muon";
 
-/// Coefficients of the polynomial (Jordan et al.): they bring small singular values up fastest and
+/// Coefficients of the polynomial (Jordan et al.): they increase small singular values fastest and
 /// leave all within about [0.7, 1.2].
 const POLYNOMIAL: (f32, f32, f32) = (3.4445, -4.7750, 2.0315);
 
 impl Muon {
-    /// With this learning rate or schedule, Nesterov momentum 0.9, five iterations, no weight
-    /// decay.
+    /// Muon with this learning rate or schedule, Nesterov momentum 0.9, five iterations and no
+    /// weight decay.
     pub fn new(schedule: impl Into<Schedule>) -> Self {
         Self {
             schedule: schedule.into(),
@@ -56,14 +57,14 @@ impl Muon {
         }
     }
 
-    /// Another weight decay.
+    /// Sets the weight decay.
     #[must_use]
     pub fn with_weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;
         self
     }
 
-    /// Another momentum.
+    /// Sets the momentum.
     #[must_use]
     pub fn with_momentum(mut self, momentum: f32) -> Self {
         self.momentum = momentum;
@@ -81,7 +82,7 @@ impl Optimizer for Muon {
         crate::check_momentum(self.momentum)?;
         if !(1..=20).contains(&self.iterations) {
             return Err(Error::setting(format!(
-                "iterations is {}; Muon takes 1 to 20",
+                "iterations is {}; it must be from 1 to 20",
                 self.iterations
             )));
         }
@@ -128,7 +129,8 @@ impl Optimizer for Muon {
 }
 
 impl Muon {
-    /// Whether the factors of a batch's correlation are enough, and smaller than the smaller side.
+    /// True if the factors of the correlation suffice and the batch is small compared with both
+    /// sides of the matrix.
     fn prefers_factors(&self, [rows, columns]: [usize; 2], batch: usize) -> bool {
         self.momentum == 0.0 && 2 * batch <= rows.min(columns)
     }
@@ -145,7 +147,8 @@ impl Muon {
             let rate = self.schedule.rate(step.of_schedule);
             let decay = 1.0 - rate * self.weight_decay;
             let direction = direction(state, workspace);
-            // Wide and tall matrices then move their outputs by as much (Jordan et al.).
+            // With this factor, wide and tall matrices change their outputs by the same amount
+            // (Jordan et al.).
             let rate = rate * (rows as f32 / columns as f32).max(1.0).sqrt();
             let weight = ops::scaled_sum(weight, direction.clone(), decay, rate, limit);
             workspace.give(direction);
@@ -154,11 +157,11 @@ impl Muon {
     }
 }
 
-/// The matrix with all its singular values brought close to one, in its own memory and some square
-/// matrices of its smaller side.
+/// Returns the matrix with all singular values brought close to one, in its own memory and some
+/// square matrices of its smaller side.
 ///
 /// # Shapes
-/// `[rows, columns]` -> the same.
+/// `[rows, columns]` -> `[rows, columns]`.
 pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspace) -> Tensor<2> {
     let [rows, columns] = matrix.dims();
     let small = [rows.min(columns); 2];
@@ -176,7 +179,7 @@ pub fn orthogonalize(matrix: Tensor<2>, iterations: u32, workspace: &mut Workspa
     result
 }
 
-/// The signal with which `presynaptic^T signal` is [orthogonal](orthogonalize).
+/// Returns the signal with which `presynaptic^T signal` is [orthogonal](orthogonalize).
 ///
 /// # Shapes
 /// `[batch, rows]`, `[batch, columns]` -> `[batch, columns]`.
@@ -192,7 +195,8 @@ fn orthogonal_signal(
         ops::symmetric_matmul(of.clone(), of.clone(), workspace.take(small), Transposed::Right)
     };
     let (below, above) = (gram(presynaptic), gram(signal));
-    // The squared Frobenius norm of the whole: both are symmetric. Nothing stays nothing.
+    // The squared Frobenius norm of the correlation, since both Gram matrices are symmetric. A zero
+    // correlation stays zero.
     let square = (above.clone() * below.clone()).sum().reshape([1, 1]) + TINY;
     let gram = product(&above, &below, workspace.take(small));
     workspace.give(above);
@@ -204,18 +208,18 @@ fn orthogonal_signal(
     result
 }
 
-/// Keeps a norm of zero from being divided by.
+/// Prevents a division by a norm of zero.
 const TINY: f32 = 1e-30;
 
-/// A product of two square matrices.
+/// A product of two square matrices into a buffer.
 type Product = fn(Tensor<2>, Tensor<2>, Tensor<2>, Transposed) -> Tensor<2>;
 
-/// Applies the polynomial so many times: what the matrix has to be multiplied by, from its Gram
-/// matrix (or one with the same eigenvalues), whose memory is used. All products commute, and are
-/// symmetric if that is.
+/// Returns the factor by which `iterations` applications of the polynomial multiply a matrix. It is
+/// computed from the Gram matrix (or one with the same eigenvalues), whose memory is reused. All
+/// products commute, and are symmetric if the Gram matrix is.
 ///
 /// # Shapes
-/// `[n, n]` -> the same.
+/// `[n, n]` -> `[n, n]`.
 fn iterate(
     gram: Tensor<2>,
     iterations: u32,
@@ -233,10 +237,10 @@ fn iterate(
         ops::add_to_diagonal(polynomial, a)
     };
     let mut polynomial = polynomial_of(&gram, workspace);
-    // The product of the polynomials so far: the matrix times it is the iterate.
+    // The product of the polynomials so far: the matrix times it is the current iterate.
     let mut total = polynomial.clone();
     for _ in 1..iterations {
-        // The next iterate's Gram matrix.
+        // The Gram matrix of the next iterate.
         let half = product(&polynomial, &gram, workspace.take(small));
         gram = product(&half, &polynomial, gram);
         workspace.give(half);
@@ -260,8 +264,7 @@ mod tests {
     use zor_core::Random;
     use zor_core::burn::tensor::{Device, TensorData};
 
-    /// Singular values of the result, from its Gram matrix applied to random vectors: `|Xv| / |v|`
-    /// lies between them.
+    /// Checks the singular values of the result by the diagonal of its Gram matrix.
     fn check(shape: [usize; 2]) {
         let device = Device::flex();
         let mut random = Random::seeded(1);
@@ -281,7 +284,7 @@ mod tests {
             let diagonal = gram[row * small + row];
             assert!((0.3..1.5).contains(&diagonal), "{shape:?}: {diagonal}");
         }
-        // It keeps the direction: positive overlap with the matrix it came from.
+        // The result keeps the direction: it has a positive overlap with the original matrix.
         assert!((result * matrix).sum().into_data().iter::<f32>().all(|overlap| overlap > 0.0));
     }
 
@@ -308,7 +311,7 @@ mod tests {
         let difference = (whole.value() - factored.value()).abs().max();
         let difference = difference.into_data().iter::<f32>().next();
         assert!(difference.is_some_and(|d| d < 1e-4), "{difference:?}");
-        // No signal, no direction.
+        // Without a signal the direction is zero.
         let zeros = right.zeros_like();
         muon.step_in_factors(&mut factored, &left, &zeros, &mut workspace);
         assert!(factored.value().into_data().iter::<f32>().all(f32::is_finite));

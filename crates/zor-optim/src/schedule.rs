@@ -1,17 +1,18 @@
-//! Learning rates as a function of the step alone, so that a resumed training continues exactly.
+//! Learning-rate schedules that depend on the step alone, so that a resumed training continues
+//! exactly.
 
 use serde::{Deserialize, Serialize};
 use zor_core::{Error, Result};
 
-/// A learning rate that may warm up and decay.
+/// A learning rate with optional warm-up and decay.
 ///
-/// Rates are per step, steps counted from 1. Past its last step a decaying schedule stays where it
-/// ended.
+/// Rates are per step, with steps counted from 1. After its last step a decaying schedule stays at
+/// its final rate.
 ///
-/// Steps are counted from where the parameter met this schedule. A schedule with another peak or
-/// decay, or of another kind of optimizer, begins at its own step 1. One that differs only in
-/// `steps` or `warm_up` continues at the step where the last one stands: a training is made longer
-/// in this way. For a second phase with the same peak and decay call
+/// Steps are counted from the first step of the parameter with this schedule. A schedule with
+/// another peak or decay, or of another kind of optimizer, starts at its own step 1. One that
+/// differs only in `steps` or `warm_up` continues at the current step of the last one, so that a
+/// training can be extended. For a second phase with the same peak and decay, call
 /// [`Network::begin_phase`](zor_core::Network::begin_phase) first.
 ///
 /// ```
@@ -23,13 +24,13 @@ use zor_core::{Error, Result};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// The highest learning rate.
+    /// Maximum learning rate.
     pub peak: f32,
-    /// Steps of linear growth from zero to the peak.
+    /// Number of steps of linear growth from zero to the peak.
     pub warm_up: u64,
-    /// What happens after warm-up.
+    /// Shape of the decay after warm-up.
     pub decay: Decay,
-    /// Steps until a decay ends, warm-up included.
+    /// Number of steps until the decay ends, warm-up included.
     pub steps: u64,
 }
 
@@ -37,7 +38,7 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
-    /// None: the rate stays.
+    /// No decay.
     #[default]
     Constant,
     /// Half a cosine (Loshchilov and Hutter 2017).
@@ -47,29 +48,29 @@ pub enum Decay {
 }
 
 impl Schedule {
-    /// The same rate at every step.
+    /// A constant rate.
     pub fn constant(rate: f32) -> Self {
         Self { peak: rate, warm_up: 0, decay: Decay::Constant, steps: 0 }
     }
 
-    /// From the rate to zero along half a cosine.
+    /// Decay from the rate to zero along half a cosine.
     pub fn cosine(rate: f32, steps: u64) -> Self {
         Self { peak: rate, warm_up: 0, decay: Decay::Cosine, steps }
     }
 
-    /// From the rate to zero along a straight line.
+    /// Decay from the rate to zero along a straight line.
     pub fn linear(rate: f32, steps: u64) -> Self {
         Self { peak: rate, warm_up: 0, decay: Decay::Linear, steps }
     }
 
-    /// Grows linearly over the first steps.
+    /// Adds a linear warm-up over the first steps.
     #[must_use]
     pub fn with_warm_up(mut self, steps: u64) -> Self {
         self.warm_up = steps;
         self
     }
 
-    /// The learning rate of a step, counted from 1.
+    /// Returns the learning rate of a step, counted from 1.
     pub fn rate(&self, step: u64) -> f32 {
         if self.warm_up > 0 && step <= self.warm_up {
             return self.peak * step as f32 / self.warm_up as f32;
@@ -84,8 +85,8 @@ impl Schedule {
             }
     }
 
-    /// A number that schedules of the same peak and decay have in common; it is part of checkpoints
-    /// and must never change.
+    /// Identifier shared by schedules of the same peak and decay. It is part of checkpoints and
+    /// must never change.
     pub(crate) fn identity(&self) -> u64 {
         let decay = match self.decay {
             Decay::Constant => 1,
@@ -95,10 +96,10 @@ impl Schedule {
         decay << 32 | u64::from(self.peak.to_bits())
     }
 
-    /// Refuses rates that cannot be trained with.
+    /// Rejects invalid rates.
     ///
     /// # Errors
-    /// When the rate is negative, NaN or infinite.
+    /// If the rate is negative, NaN or infinite.
     pub fn check(&self) -> Result<()> {
         if self.peak.is_finite() && self.peak >= 0.0 {
             Ok(())

@@ -9,21 +9,22 @@ use crate::{Schedule, accumulate};
 
 /// Stochastic gradient descent with momentum and decoupled weight decay.
 ///
-/// State: the momentum. Muon's is not taken over.
+/// State: the momentum. The momentum of Muon is not continued.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sgd {
-    /// The learning rate.
+    /// Learning rate.
     pub schedule: Schedule,
-    /// How much of the last step's direction stays; zero for none.
+    /// Share of the previous direction that is kept; zero for none.
     pub momentum: f32,
-    /// Whether the direction looks one step ahead (Nesterov).
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Each step first multiplies a weight by `1 - learning_rate * weight_decay`.
+    /// Decoupled weight decay: each step first multiplies a weight by `1 - learning_rate *
+    /// weight_decay`.
     pub weight_decay: f32,
 }
 
 impl Sgd {
-    /// With this learning rate or schedule, momentum 0.9, no weight decay.
+    /// SGD with this learning rate or schedule, momentum 0.9 and no weight decay.
     pub fn new(schedule: impl Into<Schedule>) -> Self {
         Self { schedule: schedule.into(), momentum: 0.9, nesterov: false, weight_decay: 0.0 }
     }

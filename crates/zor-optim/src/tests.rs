@@ -1,4 +1,5 @@
-//! Optimizers one after another on one network: whose state is whose, and where schedules begin.
+//! Several optimizers in sequence on one network: ownership of their state, and where schedules
+//! begin.
 
 use burn::optim::{AdamWConfig, RmsPropConfig};
 use zor_core::burn::tensor::{Device, Tensor};
@@ -105,7 +106,7 @@ fn a_longer_schedule_continues_and_an_equal_one_begins_when_told() {
     };
     let mut network = network();
     train_with(&mut network, 20);
-    // At step 21 of 40, the rate is half of the peak.
+    // At step 21 of 40 the rate is half of the peak.
     let mut longer = network.clone();
     train_with(&mut longer, 40);
     assert!(parameters(&longer).all(|p| p.state().schedule_began == 0));

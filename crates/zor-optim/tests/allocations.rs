@@ -1,6 +1,7 @@
-//! Steady training of a dense network allocates no buffer. What is left are the handles that burn
-//! makes when a tensor is shared, and the packing space of the matrix products: gemm's is told by
-//! its alignment, and what else products take is measured on their own and subtracted.
+//! Training of a dense network at a constant batch size allocates no buffer. The remaining
+//! allocations are the handles that burn creates when a tensor is shared, and the packing space of
+//! the matrix products: that of gemm is identified by its alignment, and what else products
+//! allocate is measured separately and subtracted.
 
 #![allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 #![cfg(feature = "flex")]
@@ -13,26 +14,26 @@ use zor_core::ops::{self, Transposed};
 use zor_core::{Network, Optimizer, Parameter, Random, Rule, Workspace};
 use zor_optim::{AdamW, Muon, Sgd};
 
-/// Counts what is allocated by any thread, but for the space that gemm packs into, which depends on
-/// a machine's vectors.
+/// Counts the bytes that any thread allocates, except the packing space of gemm, which depends on
+/// the vectors of the machine.
 struct Counting;
 
-/// Bytes that the space of gemm is a multiple of; tensors are not.
+/// Alignment in bytes of the packing space of gemm; tensors have a smaller one.
 const ALIGNED: usize = 128;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
 const ROWS: usize = 64;
-/// The smallest buffer of the networks below: a layer of 64 units, 4 bytes each.
+/// Size of the smallest buffer of the networks below: a layer of 64 units, 4 bytes each.
 const SMALLEST_BUFFER: usize = ROWS * 64 * 4;
 
-// SAFETY: every call is passed on to the system's allocator as it is.
+// SAFETY: every call is forwarded to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() < ALIGNED {
             BYTES.fetch_add(layout.size(), Ordering::Relaxed);
         }
-        // SAFETY: the caller's promise is the system allocator's.
+        // SAFETY: the caller upholds the contract of the system allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -45,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes allocated by each of many calls, once the first have made the buffers.
+/// Bytes allocated per call over many calls, after the first have created the buffers.
 fn bytes_per_call(mut call: impl FnMut()) -> usize {
     const CALLS: usize = 40;
     (0..CALLS).for_each(|_| call());
@@ -67,7 +68,7 @@ fn training(rule: Rule, optimizer: &dyn Optimizer, sizes: &[usize]) -> usize {
     })
 }
 
-/// The matrix products of the same step and nothing else, into buffers that are there.
+/// Only the matrix products of the same step, into existing buffers.
 fn products(orthogonal: bool, sizes: &[usize]) -> usize {
     let mut workspace = Workspace::new(&Device::flex());
     let pairs = || sizes.windows(2).map(|pair| [pair[0], pair[1]]);
@@ -99,7 +100,7 @@ fn products(orthogonal: bool, sizes: &[usize]) -> usize {
     bytes / 80
 }
 
-/// Bytes that products allocated.
+/// Bytes that the products allocated.
 static PRODUCTS: AtomicUsize = AtomicUsize::new(0);
 
 /// One test, since the counters are shared.

@@ -1,7 +1,7 @@
 //! A seeded random generator with the same numbers on every platform and in every version.
 //!
 //! Zor passes it explicitly to everything random; there is no global generator. Its state can be
-//! saved.
+//! saved with serde.
 //!
 //! The algorithm is PCG XSL RR 128/64 (O'Neill 2014, "PCG: A family of simple fast space-efficient
 //! statistically good algorithms for random number generation").
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// A seeded random generator.
 ///
 /// Two streams of one seed are independent. Numbered work, such as a batch or an image of a batch,
-/// takes the stream of its number, and does not depend on the work before it.
+/// uses the stream of its number and does not depend on the work before it.
 ///
 /// ```
 /// use zor_random::Random;
@@ -25,14 +25,15 @@ use serde::{Deserialize, Serialize};
 pub struct Random(rand_pcg::Pcg64);
 
 impl Random {
-    /// The generator of a seed.
+    /// Creates the generator of a seed: its stream 0.
     pub fn seeded(seed: u64) -> Self {
         Self::stream(seed, 0)
     }
 
-    /// One of the 2^64 independent generators of a seed.
+    /// Creates one of the 2^64 independent generators of a seed.
     pub fn stream(seed: u64, stream: u64) -> Self {
-        // Neighbouring seeds and streams are spread over the whole state first.
+        // Seeds and streams are hashed first (finalizer of SplitMix64), so that neighbouring ones
+        // give unrelated states.
         let spread = |value: u64, salt: u64| {
             let mut z = value.wrapping_add(salt).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -44,33 +45,33 @@ impl Random {
         Self(rand_pcg::Pcg64::new(state, stream))
     }
 
-    /// A number in [0, 1).
+    /// Draws a number from the uniform distribution over [0, 1).
     pub fn uniform(&mut self) -> f32 {
         self.0.random()
     }
 
-    /// A number in [`low`, `high`).
+    /// Draws a number from the uniform distribution over [`low`, `high`).
     pub fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.uniform()
     }
 
-    /// True with the given probability.
+    /// Returns true with the given probability.
     pub fn chance(&mut self, probability: f32) -> bool {
         self.uniform() < probability
     }
 
-    /// A whole number in 0..`n`, each equally likely; 0 when `n` is 0.
+    /// Draws an integer from 0..`n` with equal probabilities; 0 if `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
         // Lemire's multiplication: the bias is below n / 2^64.
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
     }
 
-    /// A number from the normal distribution of mean 0 and standard deviation 1.
+    /// Draws a number from the normal distribution with mean 0 and standard deviation 1.
     pub fn normal(&mut self) -> f32 {
         StandardNormal.sample(&mut self.0)
     }
 
-    /// Shuffles a slice (Fisher and Yates).
+    /// Shuffles a slice in place (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));

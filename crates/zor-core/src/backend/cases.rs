@@ -1,6 +1,6 @@
-//! A table of all operations at sizes around every boundary, for comparison: devices with the CPU
-//! (`zor devices --verify`), the CPU's kernels with the bodies in primitives. A new operation needs
-//! one entry here.
+//! A table of all operations at sizes around every boundary, for comparisons: devices with the CPU
+//! (`zor devices --verify`), and the kernels of Flex with the default implementations in
+//! primitives. A new operation needs one entry here.
 
 #![cfg(any(test, feature = "verify"))]
 
@@ -13,9 +13,9 @@ use crate::workspace::Workspace;
 
 /// An operation at all its sizes and with all its options.
 pub struct Case {
-    /// The name of the operation.
+    /// Name of the operation.
     pub name: String,
-    /// The largest [`difference`] that a device may show.
+    /// Maximum [`difference`] that a device may have.
     pub tolerance: f64,
     /// A run for each size and option.
     pub runs: Vec<Run>,
@@ -29,9 +29,9 @@ pub type Results = Vec<(Tensor<2>, f32)>;
 
 /// Tolerance for sums of a few hundred terms in another order.
 const OPERATION: f64 = 2e-5;
-/// Tolerance far from zero, where sums of squares lose digits of a deviation.
+/// Tolerance far from zero, where sums of squares lose digits of a standard deviation.
 const FAR: f64 = 2e-4;
-/// Rows and columns: around blocks of columns, around work for several threads, tall.
+/// Rows and columns: around blocks of columns, around the size of parallel passes, tall.
 const SIZES: [[usize; 2]; 8] =
     [[1, 1], [3, 5], [10, 64], [7, 65], [33, 200], [300, 301], [2500, 33], [9000, 20]];
 
@@ -40,10 +40,10 @@ impl Case {
         Self { tolerance, ..self }
     }
 
-    /// The largest difference of a device's results from those of another.
+    /// Returns the largest difference between the results of a device and of a reference.
     ///
     /// # Errors
-    /// When a device cannot be read.
+    /// If a device cannot be read.
     pub fn difference(&self, device: &Device, reference: &Device) -> Result<f64> {
         let mut largest = 0f64;
         for run in &self.runs {
@@ -56,8 +56,8 @@ impl Case {
     }
 }
 
-/// The largest difference of two values, relative to the larger of unit and expected value;
-/// infinite where one is not finite or lengths differ.
+/// Largest difference of two values, relative to the larger of unit and expected value; infinite if
+/// a value is not finite or the lengths differ.
 pub fn difference(found: &[f32], expected: &[f32], unit: f32) -> f64 {
     if found.len() != expected.len() {
         return f64::INFINITY;
@@ -67,7 +67,7 @@ pub fn difference(found: &[f32], expected: &[f32], unit: f32) -> f64 {
     found.iter().zip(expected).map(apart).map(finite).fold(0.0, f64::max)
 }
 
-/// All cases.
+/// Returns all cases.
 pub fn cases() -> Vec<Case> {
     [elements(), columns(), products(), updates(), windows()].into_iter().flatten().collect()
 }
@@ -195,7 +195,7 @@ fn columns() -> Vec<Case> {
 }
 
 fn products() -> Vec<Case> {
-    // The CPU multiplies few rows without packing and streams wide ones; a library does the rest.
+    // The CPU multiplies few rows without packing and streams wide ones; gemm computes the rest.
     let few = [1, 2, 3, 4, 5, 6, 10, 11, 48, 64, 65];
     let few = few.map(|m| [[m, 7, 16], [m, 100, 72], [m, 64, 23]]).into_iter().flatten();
     let large = [[1, 3072, 728], [2, 2000, 640], [10, 728, 3072], [300, 301, 304]];
@@ -218,7 +218,7 @@ fn products() -> Vec<Case> {
                     Transposed::Left => ([inner, rows], [inner, columns]),
                     Transposed::Right => ([rows, inner], [columns, inner]),
                 };
-                // Silent inputs, which a product of one row leaves out.
+                // Zeros, which the product of one row skips.
                 let silence =
                     |at: usize, x| if is_sparse && at.is_multiple_of(3) { 0.0 } else { x };
                 let (left, right) = (draw_changed(left, 8, on, silence), draw(right, 9, on));
@@ -382,7 +382,7 @@ fn run_pool(geometry: Geometry, on: &Device) -> Results {
     [plain((largest, routed)), plain((mean, shares))].concat()
 }
 
-/// The unit of a convolution's outputs and signals, and that of its correlations.
+/// The unit of the outputs and signals of a convolution, and that of its correlations.
 const CONVOLUTION: [f32; 2] = [10.0, 100.0];
 
 fn run_convolution((batch, geometry): (usize, Geometry), on: &Device) -> Results {
@@ -412,17 +412,17 @@ fn run_both((batch, geometry, pool): (usize, Geometry, Geometry), on: &Device) -
     vec![(output, small), (correlation, large), (below, small)]
 }
 
-/// Shapes of maps that go into the one geometry and come out of the other.
+/// Input shape of a batch for one geometry and output shape for another.
 fn maps(batch: usize, into: Geometry, out_of: Geometry) -> [[usize; 2]; 2] {
     [into.input, out_of.output()].map(|map| [batch, map.iter().product()])
 }
 
-/// Whether a square matrix with a side for every row is not too large to be compared.
+/// True if a square matrix with a side for every row is small enough to compare.
 fn is_moderate([rows, _]: &[usize; 2]) -> bool {
     *rows <= 300
 }
 
-/// Every size with every option.
+/// All pairs of a size and an option.
 fn sizes_with<P: Copy, const N: usize>(options: [P; N]) -> Vec<([usize; 2], P)> {
     SIZES.into_iter().flat_map(|size| options.map(|option| (size, option))).collect()
 }
@@ -432,12 +432,12 @@ fn plain<const N: usize>(tensors: impl Into<[Tensor<2>; N]>) -> Results {
     tensors.into().map(|tensor| (tensor, 1.0)).into()
 }
 
-/// Values around zero, from the seed alone.
+/// Values around zero that depend on the seed alone.
 fn draw(shape: [usize; 2], seed: u64, on: &Device) -> Tensor<2> {
     draw_changed(shape, seed, on, |_, x| x)
 }
 
-/// Such values, each changed by its position.
+/// [`draw`], with every value changed by its position.
 fn draw_changed(
     shape: [usize; 2],
     seed: u64,
@@ -450,7 +450,7 @@ fn draw_changed(
     Tensor::from_data(TensorData::new(values, shape), on)
 }
 
-/// Such values with a first column of zeros.
+/// [`draw`] with a first column of zeros.
 fn silent_column(shape: [usize; 2], on: &Device) -> Tensor<2> {
     draw_changed(shape, 7, on, |at, x| if at.is_multiple_of(shape[1]) { 0.0 } else { x })
 }

@@ -4,63 +4,63 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How windows lie on a map `[height, width, channels]`.
+/// The windows of a convolution or a pool over a map `[height, width, channels]`.
 ///
-/// Along each axis there are `(size + 2 padding - dilation (kernel - 1) - 1) / stride + 1` of them.
+/// Along each axis there are `(size + 2 padding - dilation (kernel - 1) - 1) / stride + 1` windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Geometry {
-    /// Height, width and channels of the map.
+    /// Height, width and channels of the input map.
     pub input: [usize; 3],
-    /// Channels of the result; those of the map for pooling.
+    /// Channels of the output map; equal to the input's for pooling.
     pub channels: usize,
     /// The window.
     pub window: Window,
-    /// Channels are cut into so many parts that do not see each other.
+    /// Number of groups of channels; each group of outputs reads one group of inputs.
     pub groups: usize,
 }
 
-/// A window and how it moves, (vertical, horizontal).
+/// A sliding window. All pairs are (vertical, horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Height and width of the window.
     pub kernel: [usize; 2],
-    /// How far it moves from one position to the next.
+    /// Distance between neighbouring positions of the window.
     pub stride: [usize; 2],
-    /// How far it may stand over the edge, on every side; values there are zero.
+    /// Padding with zeros on every side.
     pub padding: [usize; 2],
-    /// Distance between neighbouring elements of the window; 1 for none between them.
+    /// Distance between neighbouring elements of the window; 1 for adjacent elements.
     pub dilation: [usize; 2],
 }
 
 impl Window {
-    /// A square window that moves by one and stays inside the map.
+    /// A square window with stride 1 and no padding.
     pub fn square(side: usize) -> Self {
         Self { kernel: [side; 2], stride: [1; 2], padding: [0; 2], dilation: [1; 2] }
     }
 
-    /// A square window that moves by its own side: one beside the other.
+    /// A square window whose stride is its side, so that windows tile the map.
     pub fn tiling(side: usize) -> Self {
         Self { stride: [side; 2], ..Self::square(side) }
     }
 
-    /// Elements of the window.
+    /// Number of elements of the window.
     pub fn elements(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// How far the window reaches along an axis.
+    /// Extent of the window along an axis, dilation included.
     pub(crate) fn extent(&self, axis: usize) -> usize {
         self.dilation[axis] * (self.kernel[axis] - 1) + 1
     }
 }
 
 impl Geometry {
-    /// Windows over a map, checked.
+    /// A valid geometry.
     ///
     /// # Errors
-    /// When something is zero, the window is larger than the padded map, or groups do not divide
-    /// the channels.
+    /// If a size is zero, the window is larger than the padded map, the padding reaches past the
+    /// window, or the groups do not divide the channels.
     pub fn new(input: [usize; 3], channels: usize, window: Window, groups: usize) -> Result<Self> {
         let at_least_one = [
             ("a map without values", input.contains(&0)),
@@ -87,7 +87,7 @@ impl Geometry {
             }
             if window.padding[axis] >= window.extent(axis) {
                 return Err(Error::setting(format!(
-                    "a padding of {:?} lets a kernel of {:?} stand beside its input; it must be smaller than the kernel",
+                    "a padding of {:?} lets a kernel of {:?} lie outside its input; it must be smaller than the kernel",
                     window.padding, window.kernel
                 )));
             }
@@ -101,7 +101,7 @@ impl Geometry {
         Ok(Self { input, channels, window, groups })
     }
 
-    /// Height, width and channels of the result.
+    /// Height, width and channels of the output map.
     pub fn output(&self) -> [usize; 3] {
         let positions = |axis: usize| {
             let free = self.input[axis] + 2 * self.window.padding[axis] - self.window.extent(axis);
@@ -110,20 +110,19 @@ impl Geometry {
         [positions(0), positions(1), self.channels]
     }
 
-    /// Rows and columns of the matrix that holds a convolution's kernel:
-    /// `[height * width * channels in, channels out]` of a group's window.
+    /// Shape of the kernel matrix: `[height * width * input channels of a group, output channels]`.
     pub fn kernel_shape(&self) -> [usize; 2] {
         [self.window.elements() * self.input[2] / self.groups, self.channels]
     }
 
-    /// Multiply-adds of a convolution of one sample.
+    /// Number of multiply-adds of a convolution of one sample.
     pub fn multiply_adds(&self) -> u64 {
         let [height, width, _] = self.output();
         let [rows, columns] = self.kernel_shape();
         (height * width * rows * columns) as u64
     }
 
-    /// Where on the map an element of a window lies, along an axis; none if over the edge.
+    /// Position on the map of an element of a window, along an axis; `None` beyond the edge.
     #[cfg(feature = "flex")]
     #[inline(always)]
     pub(crate) fn source(&self, axis: usize, position: usize, element: usize) -> Option<usize> {

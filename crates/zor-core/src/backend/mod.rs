@@ -1,13 +1,12 @@
 //! The operations that the rule adds to a burn backend.
 //!
-//! [`ZorBackend`] extends burn's `Backend`. Every operation has a body in burn's own primitives
-//! (`primitives`), so that any backend works; a backend that can do better overrides it. `flex`
-//! does so for the CPU, `cube` for GPUs: in place, fused, in parallel, into buffers that are passed
-//! in.
+//! [`ZorBackend`] extends burn's `Backend`. Every operation has a default implementation in burn's
+//! primitives (`primitives`), so that any backend works; a backend can override it. `flex` does so
+//! for the CPU, `cube` for GPUs: in place, fused, in parallel, into buffers that are passed in.
 //!
-//! All tensors are `f32` of shape `[rows, columns]`. An argument called `buffer` only lends its
-//! memory: its contents are not read, and a backend without use for it drops it. Users meet these
-//! operations as plain functions on tensors in [`crate::ops`].
+//! All tensors are `f32` of shape `[rows, columns]`. An argument called `buffer` provides memory
+//! for a result: its contents are not read, and a backend that does not need it drops it.
+//! [`crate::ops`] exposes these operations as functions on tensors.
 
 #![cfg_attr(
     feature = "ndarray",
@@ -30,10 +29,11 @@ use burn::backend::Backend;
 use burn::backend::backend_extension;
 use burn::backend::tensor::FloatTensor;
 
-/// Added to norms that divide, so that a silent unit divides by something (`golden` traces: 1e-8).
+/// Added to norms that divide, so that the norm of a silent unit is not zero (1e-8 as in the
+/// `golden` traces).
 pub const NORM_EPSILON: f32 = 1e-8;
 
-/// Which operand of a product is used transposed.
+/// Which operand of a matrix product is transposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transposed {
     /// `left @ right`.
@@ -44,7 +44,7 @@ pub enum Transposed {
     Right,
 }
 
-/// Which side of a matrix a square factor stands on.
+/// The side of a matrix on which a square factor stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// `factor @ matrix`.
@@ -53,18 +53,18 @@ pub enum Side {
     Right,
 }
 
-/// How the analog-spike gate turns an input into an output.
+/// Settings of the analog-spike gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GateSettings {
     /// A unit fires when its charge is strictly above this.
     pub threshold: f32,
-    /// Charges below this are forgotten before the next input.
+    /// Charges below this are reset to zero before the next input.
     pub min_charge: f32,
-    /// Whether charges carry over from one step to the next.
+    /// Whether charges are kept from one step to the next.
     pub stateful: bool,
 }
 
-/// One step of AdamW, its schedule and bias corrections resolved.
+/// Coefficients of one step of AdamW, with schedule and bias corrections applied.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
     /// Learning rate divided by `1 - beta_1^t`.
@@ -77,9 +77,9 @@ pub struct AdamStep {
     pub correction_2: f32,
     /// Added to the root of the second moment.
     pub epsilon: f32,
-    /// What the weight is multiplied by first: `1 - learning_rate * weight_decay`.
+    /// Factor of the weight before the update: `1 - learning_rate * weight_decay`.
     pub decay: f32,
-    /// Weights are kept within ± this; infinite for no limit.
+    /// Weights stay within ± this; infinite for no limit.
     pub limit: f32,
 }
 
@@ -92,7 +92,7 @@ pub struct ErrorSums {
     pub squared: f64,
 }
 
-/// burn's backend, extended by what the local rule needs.
+/// burn's backend, extended by the operations of the local rule.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -115,12 +115,12 @@ pub trait ZorBackend: Backend {
         primitives::unit_normalize::<Self>(signal, epsilon)
     }
 
-    /// Columns of one norm; see [`crate::ops::equalize_units`].
+    /// Scales columns to the same norm; see [`crate::ops::equalize_units`].
     fn equalize_units(signal: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::equalize_units::<Self>(signal)
     }
 
-    /// The signal times the normalised spikes; see [`crate::ops::gate_signal`].
+    /// Multiplies the signal by the normalised spikes; see [`crate::ops::gate_signal`].
     fn gate_signal(
         signal: FloatTensor<Self>,
         spikes: FloatTensor<Self>,
@@ -129,12 +129,12 @@ pub trait ZorBackend: Backend {
         primitives::gate_signal::<Self>(signal, spikes, buffer)
     }
 
-    /// Zero for values that are not above a threshold; see [`crate::ops::zero_at_or_below`].
+    /// Zeroes values that are not above a threshold; see [`crate::ops::zero_at_or_below`].
     fn zero_at_or_below(tensor: FloatTensor<Self>, threshold: f32) -> FloatTensor<Self> {
         Self::float_mul(tensor.clone(), primitives::above::<Self>(tensor, threshold))
     }
 
-    /// Where values are above zero; see [`crate::ops::step_mask`].
+    /// One where values are above zero; see [`crate::ops::step_mask`].
     fn step_mask(tensor: FloatTensor<Self>, _buffer: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::above::<Self>(tensor, 0.0)
     }
@@ -144,7 +144,7 @@ pub trait ZorBackend: Backend {
         Self::float_mul(tensor, by)
     }
 
-    /// The same values in the buffer's memory; see [`crate::Workspace::make_unique`].
+    /// Copies a tensor into the memory of a buffer; see [`crate::Workspace::make_unique`].
     fn copy(tensor: FloatTensor<Self>, buffer: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::copy::<Self>(tensor, buffer)
     }
@@ -159,7 +159,7 @@ pub trait ZorBackend: Backend {
         primitives::matmul::<Self>(left, right, buffer, transposed)
     }
 
-    /// A product that is known to be symmetric; see [`crate::ops::symmetric_matmul`].
+    /// A matrix product that is known to be symmetric; see [`crate::ops::symmetric_matmul`].
     fn symmetric_matmul(
         left: FloatTensor<Self>,
         right: FloatTensor<Self>,
@@ -169,13 +169,13 @@ pub trait ZorBackend: Backend {
         Self::matmul(left, right, buffer, transposed)
     }
 
-    /// A matrix times a square one; see [`crate::ops::multiply_square`].
+    /// Matrix product with a square factor; see [`crate::ops::multiply_square`].
     fn multiply_square(
         matrix: FloatTensor<Self>,
         factor: FloatTensor<Self>,
         side: Side,
     ) -> FloatTensor<Self> {
-        // A buffer with two owners is left alone.
+        // The buffer has two owners, so no backend writes to it.
         let buffer = matrix.clone();
         match side {
             Side::Left => Self::matmul(factor, matrix, buffer, Transposed::Neither),
@@ -212,7 +212,8 @@ pub trait ZorBackend: Backend {
         primitives::batch_normalize::<Self>(input, scale, shift, buffer, epsilon)
     }
 
-    /// The signal through batch normalisation; see [`crate::ops::batch_normalize_signal`].
+    /// Passes a signal down through batch normalisation; see
+    /// [`crate::ops::batch_normalize_signal`].
     fn batch_normalize_signal(
         signal: FloatTensor<Self>,
         input: FloatTensor<Self>,
@@ -222,7 +223,7 @@ pub trait ZorBackend: Backend {
         primitives::batch_normalize_signal::<Self>(signal, input, statistics, scale)
     }
 
-    /// Maxima under windows; see [`crate::ops::max_pool`].
+    /// Max pooling; see [`crate::ops::max_pool`].
     fn max_pool(
         input: FloatTensor<Self>,
         buffer: FloatTensor<Self>,
@@ -233,7 +234,7 @@ pub trait ZorBackend: Backend {
         primitives::max_pool::<Self>(input, geometry)
     }
 
-    /// Signals to the winners; see [`crate::ops::max_pool_route`].
+    /// Routes signals to the maxima; see [`crate::ops::max_pool_route`].
     fn max_pool_route(
         signal: FloatTensor<Self>,
         winners: FloatTensor<Self>,
@@ -244,7 +245,7 @@ pub trait ZorBackend: Backend {
         primitives::max_pool_route::<Self>(signal, winners, geometry)
     }
 
-    /// Means under windows; see [`crate::ops::average_pool`].
+    /// Average pooling; see [`crate::ops::average_pool`].
     fn average_pool(
         input: FloatTensor<Self>,
         buffer: FloatTensor<Self>,
@@ -254,7 +255,7 @@ pub trait ZorBackend: Backend {
         primitives::average_pool::<Self>(input, geometry)
     }
 
-    /// The adjoint of means under windows; see [`crate::ops::average_pool_adjoint`].
+    /// The adjoint of average pooling; see [`crate::ops::average_pool_adjoint`].
     fn average_pool_adjoint(
         signal: FloatTensor<Self>,
         buffer: FloatTensor<Self>,
@@ -274,7 +275,8 @@ pub trait ZorBackend: Backend {
         (signal, ErrorSums { absolute, squared })
     }
 
-    /// The same with the sums left on the device; see [`crate::ops::error_signal_unread`].
+    /// [`ZorBackend::error_signal`] with the sums left on the device; see
+    /// [`crate::ops::error_signal_unread`].
     fn error_signal_unread(
         target: FloatTensor<Self>,
         output: FloatTensor<Self>,
@@ -282,7 +284,7 @@ pub trait ZorBackend: Backend {
         primitives::error_signal_unread::<Self>(target, output)
     }
 
-    /// Whether every element is a finite number; see [`crate::ops::all_finite`].
+    /// True if every element is finite; see [`crate::ops::all_finite`].
     fn all_finite(tensor: FloatTensor<Self>) -> bool {
         primitives::all_finite::<Self>(tensor)
     }
@@ -354,7 +356,7 @@ pub trait ZorBackend: Backend {
         (correlation, Self::convolve_adjoint(signal, kernel, below, geometry))
     }
 
-    /// A convolution whose largest outputs are kept; see [`crate::ops::convolve_pooled`].
+    /// Convolution followed by max pooling; see [`crate::ops::convolve_pooled`].
     fn convolve_pooled(
         input: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
@@ -367,7 +369,7 @@ pub trait ZorBackend: Backend {
         Self::max_pool(all, buffer, winners, pool)
     }
 
-    /// What signals at its outputs teach; see [`crate::ops::convolve_pooled_learn`].
+    /// Correlation and adjoint of a pooled convolution; see [`crate::ops::convolve_pooled_learn`].
     #[allow(clippy::too_many_arguments, reason = "a kernel's operands")]
     fn convolve_pooled_learn(
         input: FloatTensor<Self>,
@@ -395,7 +397,8 @@ pub trait ZorBackend: Backend {
         primitives::adam_step::<Self>(weight, correlation, moment_1, moment_2, step)
     }
 
-    /// The same for the correlation of two factors; see [`crate::ops::adam_step_in_factors`].
+    /// One AdamW step with the correlation as two factors; see
+    /// [`crate::ops::adam_step_in_factors`].
     fn adam_step_in_factors(
         weight: FloatTensor<Self>,
         presynaptic: FloatTensor<Self>,
@@ -412,6 +415,6 @@ pub trait ZorBackend: Backend {
 #[cfg(feature = "ndarray")]
 impl ZorBackend for burn::backend::NdArray {}
 
-// burn's lazy tensors have no memory that a kernel of ours could be given.
+// burn's lazy tensors have no memory that a kernel could write to.
 #[cfg(all(feature = "cube", feature = "fusion"))]
 impl ZorBackend for burn::backend::Cube {}

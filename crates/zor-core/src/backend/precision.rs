@@ -1,4 +1,4 @@
-//! How exactly GPUs multiply matrices.
+//! The precision of matrix products on GPUs.
 
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The numbers that a GPU's matrix products are made of; sums are always f32, and so is everything
-/// else.
+/// Number format of the operands of matrix products on a GPU; sums and all other operations use
+/// f32.
 ///
-/// One setting for the whole process: what a card multiplies fastest is the card's matter, not a
-/// layer's. CPUs multiply f32 whatever it says.
+/// One setting for the whole process: which format is fastest depends on the card, not on a layer.
+/// CPUs always multiply f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Precision {
-    /// 24 bits, as on the CPU.
+    /// 24 significant bits, as on the CPU.
     #[default]
     F32,
-    /// 11 bits on cards whose tensor cores take TF32, else f32: a product is off by up to about
-    /// 1e-3 of its terms. Convolutions by burn's kernels are so on such cards in any case.
+    /// 11 significant bits on cards whose tensor cores support TF32, else f32: relative errors of
+    /// up to about 1e-3 per term. Convolutions by burn's kernels use it on such cards in any case.
     Tf32,
-    /// 8 bits: off by up to about 1e-2 of its terms.
+    /// 8 significant bits: relative errors of up to about 1e-2 per term.
     Bf16,
 }
 
 static PRECISION: AtomicU8 = AtomicU8::new(Precision::F32 as u8);
 
 impl Precision {
-    /// All of them, the most exact first.
+    /// All precisions, the most exact first.
     pub const ALL: [Self; 3] = [Self::F32, Self::Tf32, Self::Bf16];
 
-    /// Its name in settings.
+    /// Name in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -41,12 +41,12 @@ impl Precision {
         }
     }
 
-    /// The precision of all products from now on.
+    /// Sets the precision of all further matrix products of the process.
     pub fn set(self) {
         PRECISION.store(self as u8, Ordering::Relaxed);
     }
 
-    /// The precision that products have now.
+    /// The current precision of matrix products.
     pub fn current() -> Self {
         let stored = PRECISION.load(Ordering::Relaxed);
         Self::ALL.into_iter().find(|one| *one as u8 == stored).unwrap_or_default()
@@ -59,7 +59,9 @@ impl FromStr for Precision {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|one| one.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::setting(format!("'{name}' is no precision of products; choose from {names}"))
+            Error::setting(format!(
+                "'{name}' is not a precision of matrix products; choose from {names}"
+            ))
         })
     }
 }

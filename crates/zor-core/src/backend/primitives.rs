@@ -1,5 +1,5 @@
-//! Every operation of [`super::ZorBackend`] in burn's primitives: the reference that fused versions
-//! are tested against.
+//! Every operation of [`super::ZorBackend`] in burn's primitives: the reference for the tests of
+//! the fused kernels.
 
 use burn::backend::tensor::{Device, FloatTensor};
 use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
@@ -36,7 +36,7 @@ pub(super) fn spike_gate<B: Backend>(
     settings: GateSettings,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let total = if settings.stateful {
-        // Keep a charge unless it is below the floor: keep = 1 - [charge < floor].
+        // Keep a charge unless it is below the floor: keep = [charge >= floor].
         let device: Device<B> = charge.device();
         let float: FloatDType = charge.dtype().into();
         let bools = get_or_init_device_settings::<B>(&device).bool_dtype;
@@ -81,7 +81,7 @@ pub(super) fn gate_signal<B: Backend>(
 }
 
 pub(super) fn copy<B: Backend>(tensor: FloatTensor<B>, _buffer: FloatTensor<B>) -> FloatTensor<B> {
-    // burn's operations copy what is shared before they change it.
+    // burn's operations copy shared memory before they change it.
     tensor
 }
 
@@ -222,7 +222,7 @@ pub(super) fn all_finite<B: Backend>(tensor: FloatTensor<B>) -> bool {
     read::<B, 1>(B::float_sum(B::float_mul_scalar(tensor, 0f32.into()))) == [0.0]
 }
 
-/// The values of a tensor of so many elements; NaN if the device cannot be read.
+/// Reads the `N` values of a tensor; NaN if the device cannot be read.
 pub(super) fn read<B: Backend, const N: usize>(tensor: FloatTensor<B>) -> [f32; N] {
     let mut values = [f32::NAN; N];
     if let Some(Ok(data)) = burn::tensor::try_read_sync(B::float_into_data(tensor)) {
@@ -258,14 +258,14 @@ pub(super) fn add_to_diagonal<B: Backend>(matrix: FloatTensor<B>, value: f32) ->
     B::float_add(matrix, B::float_from_data(diagonal, &device))
 }
 
-/// Rows that are maps, channels last, as burn's maps, channels first.
+/// Rows that are maps (channels last) as burn's maps (channels first).
 fn maps<B: Backend>(rows: FloatTensor<B>, [height, width, channels]: [usize; 3]) -> FloatTensor<B> {
     let batch = rows.shape()[0];
     let maps = B::float_reshape(rows, Shape::from([batch, height, width, channels]));
     B::float_permute(maps, &[0, 3, 1, 2])
 }
 
-/// Maps of which only the shape matters, as many as another tensor has rows.
+/// Maps whose values are not read, one per row of another tensor.
 fn empty_maps<B: Backend>(like: &FloatTensor<B>, map: [usize; 3]) -> FloatTensor<B> {
     let shape = Shape::from([like.shape()[0], map[2], map[0], map[1]]);
     B::float_empty(shape, &like.device(), like.dtype().into())

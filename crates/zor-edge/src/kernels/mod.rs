@@ -1,4 +1,5 @@
-//! Sums of rows of weights: where the time goes. The only place with `unsafe`: vector instructions.
+//! Sums of rows of weights, which take most of the time. The only `unsafe` code of the crate is in
+//! its vector kernels.
 
 #[allow(
     unsafe_code,
@@ -9,12 +10,12 @@ mod simd;
 
 use bytemuck::Pod;
 
-/// The rows of weights that values meet.
+/// The rows of weights that values multiply.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
-    /// One for each value.
+    /// One row per value.
     List(&'a [u32]),
-    /// One after the other.
+    /// Consecutive rows from this one on.
     From(usize),
 }
 
@@ -27,7 +28,7 @@ impl Rows<'_> {
         }
     }
 
-    /// The first row behind all of so many, if there are as many.
+    /// End of the range of `n` rows; `None` if the list has another length.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     fn end(self, n: usize) -> Option<usize> {
         match self {
@@ -39,49 +40,49 @@ impl Rows<'_> {
     }
 }
 
-/// Columns whose sums stay in registers while inputs are looked through, or half as many: layers
-/// have at most twice as many of them.
+/// Number of columns whose sums stay in registers during a scan (or half of it). Layers with at
+/// most twice as many columns are scanned.
 pub(crate) const SCANNED: usize = 64;
 
-/// What may be written behind the last event.
+/// Number of values that may be written after the last event.
 pub(crate) const ROOM: usize = 8;
 
-/// A type of weights and of the values that meet them.
+/// A data type of weights and of the values that multiply them.
 pub(crate) trait Number: Pod + Default {
-    /// The type that products are summed up in.
+    /// Type of sums of products.
     type Sum: Pod + Default + PartialOrd;
 
-    /// Whether it adds nothing to any sum.
+    /// True if the value is zero, which adds nothing to any sum.
     fn is_silent(self) -> bool;
 
-    /// The nearest to a number, in steps whose inverse is given.
+    /// Quantizes a number with the inverse of a quantization scale.
     fn from_f32(value: f32, inverse_step: f32) -> Self;
 
-    /// The same for all, one after the other.
+    /// [`Number::from_f32`] for all values of a slice.
     fn from_f32s(values: &[f32], inverse_step: f32, to: &mut [Self]) {
         from_f32s_plainly(values, inverse_step, to);
     }
 
-    /// How many are not silent.
+    /// Number of values that are not zero.
     fn active(values: &[Self]) -> usize {
         values.iter().map(|value| usize::from(!value.is_silent())).sum()
     }
 
-    /// Writes the values that are not silent and their rows, of which the first value's is given,
-    /// one after the other, and returns how many there are. There is room for all, and for [`ROOM`]
-    /// more that mean nothing.
+    /// Writes the values that are not zero and their rows, and returns their number. The first
+    /// input multiplies row `first_row`. Both slices have room for all inputs and for [`ROOM`]
+    /// further values of arbitrary contents.
     fn gather(inputs: &[Self], first_row: usize, values: &mut [Self], rows: &mut [u32]) -> usize {
         gather_plainly(inputs, first_row, values, rows)
     }
 
-    /// Whether [`scan`](Self::scan) is there for layers with so many columns. It costs less than
-    /// looking whether much is silent.
+    /// True if [`scan`](Self::scan) supports layers of this many columns. A scan costs less than
+    /// counting the zeros first.
     fn scans(_columns: usize) -> bool {
         false
     }
 
-    /// Adds the rows of the inputs that are not silent without a list of them, to [`SCANNED`] sums
-    /// or half of it, and says whether it did.
+    /// Adds the rows of the inputs that are not zero without a list of them, to [`SCANNED`] sums or
+    /// half of it. Returns false if it is not supported.
     fn scan(
         _sums: &mut [Self::Sum],
         _weights: &[Self],
@@ -92,11 +93,11 @@ pub(crate) trait Number: Pod + Default {
         false
     }
 
-    /// What it stands for.
+    /// Dequantizes the value with a quantization scale.
     fn to_f32(self, step: f32) -> f32;
 
-    /// Sums as numbers, where they are, times the number of each channel; an int8 layer has such
-    /// numbers, others may.
+    /// Converts sums to f32 in place, multiplied by the scale of each channel; int8 layers always
+    /// have scales.
     fn scaled<'a>(sums: &'a mut [Self::Sum], scales: &[f32]) -> &'a mut [f32];
 
     /// `sums[j] += sum over i of values[i] * weights[rows[i]][first + j]`, weights
@@ -190,8 +191,8 @@ impl Number for i8 {
     #[inline]
     fn from_f32(value: f32, inverse_step: f32) -> Self {
         let steps = (value * inverse_step).clamp(-127.0, 127.0);
-        // A number this large has no room for fractions: what is added to it is rounded, halves to
-        // the even side. NaN is silent.
+        // Adding a number without fractional bits rounds to the nearest integer, halves to even.
+        // NaN becomes zero.
         const ROUNDS: f32 = 12_582_912.0;
         if steps.is_nan() { 0 } else { (steps + ROUNDS).to_bits() as i8 }
     }
@@ -272,7 +273,7 @@ fn gather_plainly<T: Number>(
 ) -> usize {
     let mut n = 0;
     for (at, value) in inputs.iter().enumerate() {
-        // Written in any case, kept if it is an event: no branch to be guessed wrong.
+        // Always written, but kept only if it is an event: there is no branch to mispredict.
         if let (Some(to), Some(row)) = (values.get_mut(n), rows.get_mut(n)) {
             (*to, *row) = (*value, (first_row + at) as u32);
         }
@@ -281,7 +282,7 @@ fn gather_plainly<T: Number>(
     n
 }
 
-/// Loops for any machine, four rows at a time: a sum is loaded and stored once for four products.
+/// Portable loops, four rows at a time: a sum is loaded and stored once per four products.
 fn add_rows_plainly<T: Number>(
     sums: &mut [T::Sum],
     weights: &[T],
@@ -316,7 +317,7 @@ fn add_rows_plainly<T: Number>(
 mod tests {
     use super::*;
 
-    /// Numbers that look random.
+    /// Pseudorandom numbers.
     fn noise(n: usize, seed: u32) -> impl Iterator<Item = i8> {
         (0..n as u32).scan(seed, |state, _| {
             *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -335,7 +336,7 @@ mod tests {
         weights.iter_mut().zip(noise(64 * COLUMNS, 1)).for_each(|(weight, value)| *weight = value);
         let mut values = [0i8; 61];
         values.iter_mut().zip(noise(61, 2)).for_each(|(to, value)| *to = value);
-        // The largest that there are.
+        // The largest magnitudes.
         (values[0], values[1], weights[0], weights[COLUMNS]) = (-127, -127, -127, 127);
         let (mut weights_f32, mut values_f32) = ([0.0; 64 * COLUMNS], [0.0; 61]);
         weights_f32.iter_mut().zip(weights).for_each(|(to, value)| *to = f32::from(value));
@@ -355,7 +356,7 @@ mod tests {
                         |s, w, v| s + i32::from(w) * i32::from(v),
                     );
                     assert_eq!(sums, expected, "{n} rows, {width} columns from {first}");
-                    // Whole numbers this small are exact in f32, whatever the order of sums.
+                    // Small integers are exact in f32, in any order of summation.
                     let mut sums_f32 = [5.0f32; COLUMNS];
                     let sums_f32 = &mut sums_f32[..width];
                     f32::add_rows(sums_f32, &weights_f32, (COLUMNS, first), rows, &values_f32[..n]);
@@ -373,7 +374,7 @@ mod tests {
         weights.iter_mut().zip(noise((INPUTS + 2) * COLUMNS, 1)).for_each(|(to, w)| *to = w);
         let mut weights_f32 = [0.0; (INPUTS + 2) * COLUMNS];
         weights_f32.iter_mut().zip(weights).for_each(|(to, weight)| *to = f32::from(weight));
-        // Nothing silent, half of it, most, and everything.
+        // No zeros, half, most, and all zeros.
         for loudest in [-128i8, 0, 110, 127] {
             let mut inputs = [0i8; INPUTS];
             inputs.iter_mut().zip(noise(INPUTS, 3)).for_each(|(to, value)| {
@@ -428,7 +429,7 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(i8::from_f32(value, 1.0), expected, "{value}");
-            // In vectors, and where they leave a rest.
+            // In whole vectors and in the remainder.
             let mut all = [99; 77];
             i8::from_f32s(&[value; 77], 1.0, &mut all);
             assert_eq!(all, [expected; 77], "{value}");

@@ -29,39 +29,43 @@ use layout::{State, pairs, rows_of, rows_of_mut, take};
 use optimizer::{Step, next_powers};
 use rule::{LayerPass, MAX_ROWS, add_products};
 
-/// Why nothing was learned.
+/// The reason why nothing was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LearnError {
     /// There are fewer than two widths, or one is zero or above 65,535.
     Widths,
-    /// The batch is empty or above 64 samples.
+    /// The batch is empty, has more than 64 samples, or has more than the learner was created for.
     Batch,
-    /// The weights are not [`weights_len`] numbers, or the state is not [`state_len`] numbers.
+    /// The lengths of weights and state are not [`weights_len`] and [`state_len`], or scratch
+    /// memory is too short.
     Memory,
-    /// Inputs, targets or labels do not fit the widths and each other.
+    /// Inputs, targets or labels do not fit the widths or each other.
     Shape,
-    /// An input, a target, or what the network makes of them is not a finite number; the weights
-    /// are as before, charges are zero.
+    /// An input, a target or an output is not finite. The weights are unchanged; charges are zero.
     NotFinite,
-    /// A weight or a number of the rule or the optimizer is not finite, or a momentum is not from 0
-    /// to 1.
+    /// A weight or a setting of the rule or the optimizer is not finite, or a momentum is not from
+    /// 0 to 1.
     Settings,
 }
 
 impl fmt::Display for LearnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Widths => "a network has two widths or more, each from 1 to 65,535",
-            Self::Batch => "a batch has 1 to 64 samples, and no more than there is state for",
-            Self::Memory => "weights_len() and state_len() say how long weights and state are",
-            Self::Shape => "inputs and targets have as many rows, as wide as the network",
+            Self::Widths => "a network needs at least two widths, each from 1 to 65,535",
+            Self::Batch => {
+                "a batch has 1 to 64 samples, and no more than the learner was created for"
+            }
+            Self::Memory => {
+                "weights, state or scratch have the wrong length; see weights_len() and state_len()"
+            }
+            Self::Shape => {
+                "inputs and targets must have the same number of rows and the widths of the network"
+            }
             Self::NotFinite => {
-                "an input, a target or an output is not finite; the weights are as before"
+                "an input, a target or an output is not finite; the weights are unchanged"
             }
-            Self::Settings => {
-                "weights, rule and optimizer have finite numbers, a momentum is from 0 to 1"
-            }
+            Self::Settings => "weights and settings must be finite, and a momentum from 0 to 1",
         })
     }
 }
@@ -77,7 +81,7 @@ pub enum Target<'a> {
     Classes(&'a [u8]),
 }
 
-/// A dense network that learns.
+/// A dense network that is trained on the device.
 ///
 /// ```
 /// use zor_edge::{Learner, Optimizer, Rule, Target, state_len, weights_len};
@@ -102,7 +106,7 @@ pub struct Learner<'a> {
     optimizer: Optimizer,
     weights: &'a mut [f32],
     state: State<'a>,
-    /// Rows of the last batch: charges belong to them.
+    /// Rows of the last batch, to which the charges belong.
     rows: usize,
     /// Powers of Adam's betas.
     powers: [f32; 2],
@@ -157,7 +161,7 @@ impl<'a> Learner<'a> {
         let mut rest = &mut *self.weights;
         for pair in self.widths.windows(2) {
             let [inputs, outputs] = pair else { continue };
-            let deviation = 0.5 * libm::sqrtf(2.0 / (inputs + outputs) as f32);
+            let standard_deviation = 0.5 * libm::sqrtf(2.0 / (inputs + outputs) as f32);
             let Some((layer, above)) =
                 core::mem::take(&mut rest).split_at_mut_checked(inputs * outputs)
             else {
@@ -165,7 +169,8 @@ impl<'a> Learner<'a> {
             };
             for weight in layer {
                 let radius = libm::sqrtf(-2.0 * libm::logf(uniform()));
-                *weight = deviation * radius * libm::cosf(2.0 * core::f32::consts::PI * uniform());
+                let angle = 2.0 * core::f32::consts::PI * uniform();
+                *weight = standard_deviation * radius * libm::cosf(angle);
             }
             rest = above;
         }
@@ -217,11 +222,11 @@ impl<'a> Learner<'a> {
         Ok(rows)
     }
 
-    /// The outputs for one sample, from zero charges; nothing changes. `scratch` is twice the
-    /// widest layer.
+    /// Computes the outputs for one sample, from zero charges; the learner is unchanged. `scratch`
+    /// has at least twice the width of the widest layer.
     ///
     /// # Errors
-    /// When a slice does not fit.
+    /// If a slice does not fit.
     pub fn predict(
         &self,
         input: &[f32],
@@ -258,10 +263,10 @@ impl<'a> Learner<'a> {
         Ok(())
     }
 
-    /// Writes a program that [`Network`](crate::Network) runs, as [`write()`] does.
+    /// Writes a program for [`Network`](crate::Network), as [`write()`] does.
     ///
     /// # Errors
-    /// When the network has more layers than a program.
+    /// If the network has more than 15 layers.
     pub fn write_program(&self, put: impl FnMut(&[u8])) -> Result<usize, crate::ProgramError> {
         let mut layers =
             [LayerSource { shape: LayerSpec::dense(1, 1), weights: &[], scales: &[], biases: &[] };
@@ -269,7 +274,7 @@ impl<'a> Learner<'a> {
         let n = self.widths.len() - 1;
         let too_many = crate::ProgramError::Layer {
             layer: n,
-            fault: "a learner's program has 15 layers at most",
+            fault: "the program of a learner has at most 15 layers",
         };
         let (gate, dense) = layers.split_first_mut().ok_or(too_many)?;
         let (first, _) = self.ends();
@@ -326,7 +331,7 @@ impl<'a> Learner<'a> {
         finite
     }
 
-    /// Puts the signal at the output into the first buffer. Returns the mean absolute error.
+    /// Writes the signal at the output to the first buffer. Returns the mean absolute error.
     fn top_signal(&mut self, target: Target<'_>, rows: usize) -> f32 {
         let (_, last) = self.ends();
         let before: usize = self.widths.iter().sum::<usize>() - last;
@@ -357,21 +362,21 @@ impl<'a> Learner<'a> {
         self.powers = next_powers(self.powers);
         let step =
             Step { optimizer: self.optimizer, powers: self.powers, limit: self.rule.weight_limit };
-        let mut values_end = rows * self.widths.iter().sum::<usize>();
-        let mut weights_end = self.weights.len();
+        let mut values_start = rows * self.widths.iter().sum::<usize>();
+        let mut weights_start = self.weights.len();
         for pair in self.widths.windows(2).rev() {
             let [inputs, outputs] = *pair else { continue };
-            values_end -= rows * outputs;
-            weights_end -= inputs * outputs;
+            values_start -= rows * outputs;
+            weights_start -= inputs * outputs;
             let (weights, state) = (&mut *self.weights, &mut self.state);
-            let (shape, starts) = ([rows, inputs, outputs], [values_end, weights_end]);
+            let (shape, starts) = ([rows, inputs, outputs], [values_start, weights_start]);
             let Some(mut layer) = LayerPass::new(weights, state, &self.optimizer, shape, starts)
             else {
                 return;
             };
             layer.normalize_signal();
             // Nothing reads the signal of the input.
-            if weights_end > 0 {
+            if weights_start > 0 {
                 layer.send_down();
             }
             layer.update(step);

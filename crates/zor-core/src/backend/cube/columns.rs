@@ -1,9 +1,9 @@
 //! Sums over the rows of every column, and the kernels that use them.
 //!
-//! A cube adds up 32 columns of a part of the rows; where there are several parts, the same is done
-//! to their sums. The order depends on the shape alone, so that the same input gives the same bits.
-//! Units of a cube meet in shared memory, but for those of a processor that stands in for a card:
-//! there one unit adds up alone.
+//! A cube sums 32 columns over a part of the rows; if there are several parts, their sums are
+//! summed in the same way. The order depends on the shape alone, so that the same input gives the
+//! same bits. The units of a cube exchange sums in shared memory, except on a software device (a
+//! CPU in place of a GPU), where one unit sums alone.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -12,27 +12,27 @@ use burn_cubecl::tensor::CubeTensor;
 use super::memory::{buffer, empty_like, is_software, size};
 use crate::backend::NORM_EPSILON;
 
-/// Columns of a cube, and rows that it adds up side by side on a card.
+/// Columns of a cube, and rows that it sums side by side on a GPU.
 const WIDTH: u32 = 32;
 const HEIGHT: u32 = 8;
-/// Rows of a part, and the most parts.
+/// Minimum number of rows of a part, and maximum number of parts.
 const PART: usize = 1024;
-const MOST_PARTS: usize = 1024;
+const MAX_PARTS: usize = 1024;
 
-/// How a matrix is cut.
+/// The division of a matrix into parts.
 struct Cut {
     rows: usize,
     columns: usize,
     part: usize,
     parts: usize,
-    /// Rows that a cube adds up side by side.
+    /// Rows that a cube sums side by side.
     height: u32,
 }
 
 impl Cut {
     fn of(matrix: &CubeTensor) -> Self {
         let [rows, columns] = size(matrix);
-        let part = PART.max(rows.div_ceil(MOST_PARTS));
+        let part = PART.max(rows.div_ceil(MAX_PARTS));
         let parts = rows.div_ceil(part).max(1);
         let height = if is_software(&matrix.client) { 1 } else { HEIGHT };
         Self { rows, columns, part, parts, height }
@@ -43,18 +43,18 @@ impl Cut {
         (CubeCount::Static(across, self.parts as u32, 1), CubeDim::new_2d(WIDTH, self.height))
     }
 
-    /// Where the sums of all parts go, `pair` of them for every column.
+    /// Memory for the sums of all parts, `pair` of them per column.
     fn sums(&self, like: &CubeTensor, pair: usize) -> CubeTensor {
         empty_like(like, [self.parts, pair * self.columns])
     }
 }
 
-/// The sums of all parts as sums of all rows.
+/// Sums over all rows from the sums of the parts.
 fn whole(parts: CubeTensor) -> CubeTensor {
     if size(&parts)[0] == 1 { parts } else { sums(&parts, false) }
 }
 
-/// Launches a kernel that reads these tensors and sums the rows of each part, `$pair` sums a
+/// Launches a kernel that reads these tensors and sums the rows of each part, `$pair` sums per
 /// column; then sums the parts.
 macro_rules! sum_columns {
     ($kernel:ident, $pair:literal, $first:ident $(, $other:ident)*; $($setting:ident)?) => {{
@@ -77,35 +77,35 @@ macro_rules! sum_columns {
     }};
 }
 
-/// Of every column the sum of its values, or of their squares: `[1, columns]`.
+/// Sum of the values of every column, or of their squares: `[1, columns]`.
 pub(super) fn sums(matrix: &CubeTensor, squares: bool) -> CubeTensor {
     sum_columns!(sum_values, 1, matrix; squares)
 }
 
-/// Of every column the sums of `d` and of `d^2`, with `d` a value less that of the first row:
+/// Sums of `d` and of `d^2` for every column, where `d` is a value minus that of the first row:
 /// `[1, 2 columns]`.
 pub(super) fn moments(matrix: &CubeTensor) -> CubeTensor {
     sum_columns!(sum_moments, 2, matrix;)
 }
 
-/// Of every column the sums of `s (x - mean)` and of `s`: `[1, 2 columns]`. The means are the first
+/// Sums of `s (x - mean)` and of `s` for every column: `[1, 2 columns]`. The means are the first
 /// row of `statistics`.
 pub(super) fn products(s: &CubeTensor, x: &CubeTensor, statistics: &CubeTensor) -> CubeTensor {
     sum_columns!(sum_products, 2, s, x, statistics;)
 }
 
-/// `target - output` in place of the output, and of every column the sums of its absolute values
+/// `target - output` in place of the output, and for every column the sums of its absolute values
 /// and squares: `[1, 2 columns]`.
 pub(super) fn errors(target: &CubeTensor, output: &CubeTensor) -> CubeTensor {
     sum_columns!(sum_errors, 2, target, output;)
 }
 
-/// A row of sums as so many numbers, each the sum of as many of them: `[1, numbers]`.
+/// Divides a row into `numbers` parts of equal length and sums each: `[1, numbers]`.
 pub(super) fn totals(row: &CubeTensor, numbers: usize) -> CubeTensor {
     row_sums(row, numbers, size(row)[1] / numbers, false)
 }
 
-/// The sum of a row and how many of its values are above zero: `[1, 2]`.
+/// The sum of a row and the number of its values above zero: `[1, 2]`.
 pub(super) fn total_and_count(row: &CubeTensor) -> CubeTensor {
     row_sums(row, 2, size(row)[1], true)
 }
@@ -212,7 +212,7 @@ fn sum_errors(
     write_pair(absolute, squares, sums, columns, column, height);
 }
 
-/// The column of this unit, and from where to where it takes rows, each `height` after the last.
+/// The column of this unit, and its range of rows, taken in steps of `height`.
 #[cube]
 fn my_rows(rows: usize, part: usize) -> (usize, usize, usize) {
     let column = (CUBE_POS_X * WIDTH + UNIT_POS_X) as usize;
@@ -235,7 +235,7 @@ fn write_pair(
     write(second, sums, at + columns, column < columns, height);
 }
 
-/// Adds up what the units of a column have.
+/// Sums the values of the units of a column.
 #[cube]
 fn write(sum: f32, sums: &mut [f32], at: usize, there: bool, #[comptime] height: u32) {
     if comptime!(height == 1) {
@@ -257,7 +257,7 @@ fn write(sum: f32, sums: &mut [f32], at: usize, there: bool, #[comptime] height:
     }
 }
 
-/// A cube a number; with `count` the second one says how many values are above zero.
+/// One cube per number; with `count` the second number is the count of values above zero.
 #[cube(launch)]
 fn sum_row(
     row: &[f32],
@@ -302,7 +302,7 @@ pub(super) fn unit_normalize(signal: &mut [f32], squares: &[f32], epsilon: f32, 
     }
 }
 
-/// `all` holds the sum of the squares and the number of columns that are not silent.
+/// `all` contains the sum of the squares and the number of columns that are not silent.
 #[cube(launch)]
 pub(super) fn equalize_units(signal: &mut [f32], squares: &[f32], all: &[f32], columns: usize) {
     let at = ABSOLUTE_POS;
@@ -329,7 +329,7 @@ pub(super) fn gate_signal(
     }
 }
 
-/// Rows of a correlation by the norms of the channels they belong to.
+/// Divides rows of a correlation by the norms of their channels.
 #[cube(launch)]
 pub(super) fn normalize_presynaptic(
     correlation: &mut [f32],
@@ -355,7 +355,7 @@ pub(super) fn scale_shift(values: &mut [f32], scale: &[f32], shift: &[f32], colu
     }
 }
 
-/// From the sums of [`moments`]; the first row's units write the statistics too.
+/// Uses the sums of [`moments`]; the units of the first row also write the statistics.
 #[cube(launch)]
 pub(super) fn batch_normalize(
     input: &[f32],
@@ -383,7 +383,7 @@ pub(super) fn batch_normalize(
     }
 }
 
-/// From the sums of [`products`]; the first row's units write the correlations too.
+/// Uses the sums of [`products`]; the units of the first row also write the correlations.
 #[cube(launch)]
 pub(super) fn batch_normalize_signal(
     signal: &mut [f32],
@@ -411,7 +411,7 @@ pub(super) fn batch_normalize_signal(
     }
 }
 
-/// By the root of a sum of squares.
+/// Divides a matrix by the root of a sum of squares.
 #[cube(launch)]
 pub(super) fn divide_by_norm(matrix: &mut [f32], square: &[f32]) {
     let at = ABSOLUTE_POS;

@@ -1,4 +1,4 @@
-//! Kernels that treat every element alike, a unit each.
+//! Elementwise kernels, one unit per element.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -59,9 +59,9 @@ pub(super) fn multiply(values: &mut [f32], by: &[f32]) {
     }
 }
 
-/// One for the whole if a value is infinite or not a number.
+/// Writes 1 to `found` if any value is infinite or NaN.
 ///
-/// Bits are looked at: a compiler for GPUs may take it for granted that there are no such values.
+/// The test inspects bits: a compiler for GPUs may assume that such values do not occur.
 #[cube(launch)]
 pub(super) fn find_not_finite(values: &[f32], found: &mut [f32]) {
     let at = ABSOLUTE_POS;
@@ -78,7 +78,7 @@ fn is_finite(value: f32) -> bool {
     (u32::reinterpret(value) & exponent) != exponent
 }
 
-/// What a direction says nothing finite about stays.
+/// Weights whose direction is not finite stay.
 #[cube(launch)]
 pub(super) fn scaled_sum(weight: &mut [f32], direction: &[f32], decay: f32, rate: f32, limit: f32) {
     let at = ABSOLUTE_POS;
@@ -98,8 +98,8 @@ pub(super) fn add_to_diagonal(matrix: &mut [f32], value: f32, columns: usize) {
     }
 }
 
-/// One step of AdamW; the settings are those of [`crate::ops::AdamStep`]. Where the correlation is
-/// not finite all stays.
+/// One step of AdamW with the coefficients of [`crate::ops::AdamStep`]. Where the correlation is
+/// not finite, weight and moments stay.
 #[cube(launch)]
 pub(super) fn adam(
     weight: &mut [f32],

@@ -1,8 +1,8 @@
-//! The GPUs' versions: one set of CubeCL kernels for WGPU, Vulkan, Metal, CUDA and ROCm, in place
+//! Kernels for GPUs: one set of CubeCL kernels for WGPU, Vulkan, Metal, CUDA and ROCm, in place
 //! where a buffer has one owner.
 //!
-//! Products and convolutions are burn's. Every kernel is safe to launch with any shape: it checks
-//! where it reads and writes.
+//! Matrix products are cubek's, convolutions burn's. Every kernel is safe to launch with any shape:
+//! it checks the bounds of its reads and writes.
 
 mod columns;
 mod elements;
@@ -18,7 +18,7 @@ use memory::{buffer, check_maps, check_same, empty_like, readable, reuse, size, 
 
 use super::{AdamStep, GateSettings, Geometry, Transposed, ZorBackend, primitives};
 
-/// Launches a kernel with a unit for every element of a tensor.
+/// Launches a kernel with one unit per element of a tensor.
 macro_rules! for_each {
     ($kernel:path, $tensor:expr, $($argument:expr),+ $(,)?) => {{
         use $kernel as kernel;
@@ -114,7 +114,7 @@ impl ZorBackend for CubeBackend {
 
     fn copy(tensor: CubeTensor, copy: CubeTensor) -> CubeTensor {
         let tensor = readable(tensor);
-        // It had gaps between its rows, or other numbers than f32, and was copied already.
+        // `readable` has copied it already: it had gaps between its rows, or another type than f32.
         if tensor.can_mut() {
             return tensor;
         }
@@ -363,7 +363,7 @@ impl ZorBackend for CubeBackend {
     }
 }
 
-/// A limit as kernels take it: not every GPU knows infinity.
+/// A finite limit for the kernels: not every GPU supports infinity.
 fn within(limit: f32) -> f32 {
     limit.min(f32::MAX)
 }

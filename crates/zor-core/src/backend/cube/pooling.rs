@@ -1,12 +1,12 @@
-//! Pooling, channels last: a unit a value of the result. Each shape has kernels of its own, its
-//! numbers constants in them.
+//! Pooling, channels last: one unit per value of the result. Kernels are compiled for each shape,
+//! whose sizes are constants in them.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
 use crate::backend::Geometry;
 
-/// The largest value under every window, and which element of the window it is.
+/// Maximum under every window, and the index of its element in the window.
 #[cube(launch)]
 pub(super) fn max(
     input: &[f32],
@@ -16,7 +16,7 @@ pub(super) fn max(
 ) {
     let at = ABSOLUTE_POS;
     if at < output.len() {
-        let place = GatePosition::of(at, comptime!(geometry.output()));
+        let place = Position::of(at, comptime!(geometry.output()));
         let mut largest = f32::min_value();
         let mut winner = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
@@ -34,7 +34,7 @@ pub(super) fn max(
     }
 }
 
-/// To every pixel the signals of the windows that it won.
+/// Sums for every pixel the signals of the windows of which it is the maximum.
 #[cube(launch)]
 pub(super) fn max_route(
     signal: &[f32],
@@ -44,7 +44,7 @@ pub(super) fn max_route(
 ) {
     let at = ABSOLUTE_POS;
     if at < below.len() {
-        let place = GatePosition::of(at, comptime!(geometry.input));
+        let place = Position::of(at, comptime!(geometry.input));
         let mut sum = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
             let (there, from) = window(&place, element, geometry);
@@ -56,12 +56,12 @@ pub(super) fn max_route(
     }
 }
 
-/// The mean of the pixels under every window, those over the edge left out.
+/// Mean of the pixels under every window, without those beyond the edge.
 #[cube(launch)]
 pub(super) fn average(input: &[f32], output: &mut [f32], #[comptime] geometry: Geometry) {
     let at = ABSOLUTE_POS;
     if at < output.len() {
-        let place = GatePosition::of(at, comptime!(geometry.output()));
+        let place = Position::of(at, comptime!(geometry.output()));
         let mut sum = 0.0f32;
         let mut count = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
@@ -75,18 +75,18 @@ pub(super) fn average(input: &[f32], output: &mut [f32], #[comptime] geometry: G
     }
 }
 
-/// To every pixel its share of the signals of the windows over it.
+/// Sums for every pixel its share of the signals of the windows over it.
 #[cube(launch)]
 pub(super) fn average_adjoint(signal: &[f32], below: &mut [f32], #[comptime] geometry: Geometry) {
     let at = ABSOLUTE_POS;
     if at < below.len() {
-        let place = GatePosition::of(at, comptime!(geometry.input));
+        let place = Position::of(at, comptime!(geometry.input));
         let mut sum = 0.0f32;
         for element in 0..comptime!(geometry.window.elements()) {
             let (there, from) = window(&place, element, geometry);
             if there {
-                // How many pixels lie under that window.
-                let over = GatePosition::of(from, comptime!(geometry.output()));
+                // Number of pixels under that window.
+                let over = Position::of(from, comptime!(geometry.output()));
                 let mut count = 0.0f32;
                 for other in 0..comptime!(geometry.window.elements()) {
                     let (inside, _) = source(&over, other, geometry);
@@ -99,9 +99,9 @@ pub(super) fn average_adjoint(signal: &[f32], below: &mut [f32], #[comptime] geo
     }
 }
 
-/// A value of a batch of maps.
+/// Position of a value in a batch of maps.
 #[derive(CubeType)]
-struct GatePosition {
+struct Position {
     sample: usize,
     y: usize,
     x: usize,
@@ -109,11 +109,11 @@ struct GatePosition {
 }
 
 #[cube]
-impl GatePosition {
-    fn of(at: usize, #[comptime] map: [usize; 3]) -> GatePosition {
+impl Position {
+    fn of(at: usize, #[comptime] map: [usize; 3]) -> Position {
         let [height, width, channels] = comptime!(map);
         let pixel = at / channels;
-        GatePosition {
+        Position {
             sample: pixel / (height * width),
             y: pixel / width % height,
             x: pixel % width,
@@ -122,9 +122,9 @@ impl GatePosition {
     }
 }
 
-/// Whether an element of a window lies on the input map, and where.
+/// Returns whether an element of a window lies on the input map, and its offset there.
 #[cube]
-fn source(place: &GatePosition, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
+fn source(place: &Position, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
     let [height, width, channels] = comptime!(geometry.input);
     let window = comptime!(geometry.window);
     let kernel_width = comptime!(window.kernel[1]);
@@ -138,10 +138,10 @@ fn source(place: &GatePosition, element: usize, #[comptime] geometry: Geometry) 
     (there, (row + x - pad_x) * channels + place.channel)
 }
 
-/// Whether there is a window of which this element lies on a pixel of the input map, and where its
-/// output is.
+/// Returns whether there is a window whose given element lies on this pixel of the input map, and
+/// the offset of its output.
 #[cube]
-fn window(place: &GatePosition, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
+fn window(place: &Position, element: usize, #[comptime] geometry: Geometry) -> (bool, usize) {
     let [height, width, channels] = comptime!(geometry.output());
     let window = comptime!(geometry.window);
     let kernel_width = comptime!(window.kernel[1]);

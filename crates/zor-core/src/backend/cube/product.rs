@@ -20,7 +20,7 @@ use crate::backend::{Precision, Transposed};
 
 type B = CubeBackend;
 
-/// A product into a buffer; either operand may be a view.
+/// Matrix product into a buffer; either operand may be a view.
 pub(super) fn matmul(
     left: CubeTensor,
     right: CubeTensor,
@@ -43,7 +43,7 @@ pub(super) fn matmul(
         }
     };
     if let Err(error) = done {
-        panic!("this device has no such matrix product: {}", error.to_string().trim());
+        panic!("this device does not support the matrix product: {}", error.to_string().trim());
     }
     result
 }
@@ -51,11 +51,11 @@ pub(super) fn matmul(
 /// Rows and columns of the result that a cube computes with large tiles.
 const BLOCK: [usize; 2] = [128, 64];
 
-/// The tiles with which a product neither spills registers nor leaves most of a card idle;
-/// `cargo xtask gpu --kernels` shows both.
+/// The tile size with which a matrix product neither spills registers nor leaves most of a card
+/// idle; `cargo xtask gpu --kernels` shows both.
 ///
-/// Small tiles along the sum leave a transposed left operand the same block. Otherwise they make
-/// blocks smaller, so that a small result has enough of them.
+/// With a transposed left operand, small tiles along the inner dimension keep the block the same.
+/// Otherwise they make blocks smaller, so that a small result has enough of them.
 fn tiles(result: &CubeTensor, transposed: Transposed) -> TileSizeSelection {
     let blocks: usize = size(result).iter().zip(BLOCK).map(|(n, side)| n.div_ceil(side)).product();
     let processors = result.client.properties().hardware.num_streaming_multiprocessors;
@@ -67,7 +67,7 @@ fn tiles(result: &CubeTensor, transposed: Transposed) -> TileSizeSelection {
     }
 }
 
-/// Without the units of a card that round what they multiply.
+/// Computes a product in f32, without the units of a card that round their operands.
 fn exact(
     left: CubeTensor,
     right: CubeTensor,
@@ -93,7 +93,8 @@ fn exact(
     )
 }
 
-/// On tensor cores where there are any; with the feature `autotune` the fastest of several kernels.
+/// Computes a product on tensor cores if there are any; with the feature `autotune`, the fastest of
+/// several kernels.
 fn fastest(
     left: CubeTensor,
     right: CubeTensor,

@@ -1,5 +1,5 @@
-//! One step of Adam in one pass over memory, and one whose correlation never lies in memory as a
-//! whole.
+//! One step of Adam in one pass over memory, from a correlation or from its two factors. With
+//! factors the correlation is computed in blocks and never stored as a whole.
 
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -14,8 +14,8 @@ use crate::backend::AdamStep;
 /// A weight and its two moments.
 type State = [FlexTensor; 3];
 
-/// Elements of a correlation that are made at once: of few rows as much as the nearest cache holds,
-/// else enough to make up for what a product prepares.
+/// Elements of a correlation that are computed at once: for small batches as many as fit into the
+/// L1 cache, else enough to amortise the packing of a matrix product.
 const BLOCK: [usize; 2] = [1 << 11, 1 << 18];
 
 pub(super) fn step(mut state: State, correlation: FlexTensor, step: AdamStep) -> State {
@@ -40,7 +40,7 @@ pub(super) fn step_in_factors(
     assert!(batch == also_batch && size(&state[0]) == [rows, columns], "factors of another shape");
     let (presynaptic, signal) = (values(&presynaptic), values(&signal));
     let block = BLOCK[usize::from(batch > few_rows::FEW)];
-    // Whole rows, in multiples of what registers hold.
+    // Whole rows, in multiples of the rows that fit into registers.
     let block =
         (block / columns).next_multiple_of(few_rows::MULTIPLE).max(few_rows::MULTIPLE) * columns;
     in_blocks(state, block, |from, [w, m, v]| {
@@ -51,7 +51,7 @@ pub(super) fn step_in_factors(
     })
 }
 
-/// Visits blocks of weight and moments, each with the number of elements before it.
+/// Visits blocks of weight and moments, each with the offset of its first element.
 fn in_blocks(
     mut state: State,
     block: usize,

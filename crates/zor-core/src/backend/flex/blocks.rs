@@ -1,14 +1,14 @@
-//! Products of small blocks that are held in registers: what convolutions and products of few rows
-//! are made of.
+//! Matrix products of small blocks whose sums stay in registers: the kernel of convolutions and of
+//! products of few rows.
 //!
-//! Everything here is inlined into a function that is compiled for a processor's vectors, and
-//! vectors are handled in plain loops: a closure that the compiler leaves outside of it would be
-//! compiled for the oldest processor.
+//! Everything here is inlined into a function that is compiled for the vectors of this processor,
+//! and vectors are processed in plain loops: a closure that the compiler does not inline would be
+//! compiled for the baseline processor.
 //!
-//! The right operand of a product lies in panels: [`PANEL`] columns side by side, row after row,
-//! the last panel narrower and padded to full vectors. The left operand is reached through pointers
-//! to its rows, so that the pixels under a window need not be gathered first (Dukhan 2019, "The
-//! Indirect Convolution Algorithm").
+//! The right operand of a product is stored in panels: [`PANEL`] adjacent columns, row by row, the
+//! last panel narrower and padded to full vectors. The left operand is accessed through pointers to
+//! its rows, so that the pixels under a window need not be gathered (Dukhan 2019, "The Indirect
+//! Convolution Algorithm").
 
 use std::marker::PhantomData;
 
@@ -16,7 +16,7 @@ use pulp::Simd;
 
 /// Columns of a full panel.
 pub(super) const PANEL: usize = 64;
-/// Rows of a block, at most.
+/// Maximum number of rows of a block.
 pub(super) const ROWS: usize = 6;
 /// Lanes of the widest vector; panels are padded to it.
 pub(super) const LANES: usize = 16;
@@ -27,13 +27,13 @@ pub(super) fn panel_width(columns: usize, panel: usize) -> usize {
     (columns.next_multiple_of(LANES) - panel * PANEL).min(PANEL)
 }
 
-/// Vectors that a block of a product is wide, at most: sums of [`ROWS`] rows stay in registers.
+/// Maximum width of a block in vectors, such that the sums of [`ROWS`] rows stay in registers.
 #[inline(always)]
 pub(super) fn widest<S: Simd>() -> usize {
     if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
-/// Writes its body once for every number of vectors up to the widest block's, as a constant.
+/// Expands its body once for every width of a block in vectors, as a constant.
 macro_rules! for_vectors {
     ($vectors:expr, $constant:ident => $body:expr) => {
         match $vectors {
@@ -50,34 +50,35 @@ macro_rules! for_vectors {
 }
 pub(super) use for_vectors;
 
-/// Where a block of a product goes: `rows` (at most [`ROWS`]) times `columns` (at most [`PANEL`])
-/// values, a row every `stride`.
+/// Destination of a block of a product: `rows` (at most [`ROWS`]) times `columns` (at most
+/// [`PANEL`]) values, with rows `stride` apart.
 #[derive(Clone, Copy)]
 pub(super) struct Destination {
     pub(super) start: *mut f32,
     pub(super) stride: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Whether the product is added to what is there.
+    /// Whether the product is added to the existing values.
     pub(super) add: bool,
 }
 
-/// One of the products that a block is the sum of.
+/// One of the products whose sum is a block.
 #[derive(Clone, Copy)]
 pub(super) struct Tap<const R: usize = ROWS> {
-    /// Where the left operand's rows start.
+    /// Starts of the rows of the left operand.
     pub(super) rows: [*const f32; R],
-    /// Their length.
+    /// Length of these rows.
     pub(super) depth: usize,
-    /// Where the right operand's panel starts.
+    /// Start of the panel of the right operand.
     pub(super) right: *const f32,
 }
 
-/// The sum of products of a block of `R` rows; the right operand's rows are `width` apart.
+/// Computes a block of `R` rows as a sum of products; the rows of the right operand are `width`
+/// apart.
 ///
 /// # Safety
-/// All pointers are valid for what they are said to span; `width` is a multiple of [`LANES`] and
-/// not below `to.columns`.
+/// All pointers are valid for the ranges that the sizes span; `width` is a multiple of [`LANES`]
+/// and not below `to.columns`.
 #[inline(always)]
 pub(super) unsafe fn rows_times_panel<S: Simd, const R: usize>(
     simd: S,
@@ -103,8 +104,8 @@ pub(super) unsafe fn rows_times_panel<S: Simd, const R: usize>(
     }
 }
 
-/// `left^T @ right`: `left(j)` gives where row `j` of the left operand holds the block's columns,
-/// or nothing if that row is zero.
+/// Computes a block of `left^T @ right`: `left(j)` returns a pointer to the block's columns in row
+/// `j` of the left operand.
 ///
 /// # Safety
 /// As for [`rows_times_panel`].
@@ -199,7 +200,7 @@ unsafe fn columns_times_vectors<S: Simd, const N: usize>(
 }
 
 impl Destination {
-    /// The columns from `from` on that so many vectors cover.
+    /// The columns from `from` on that this number of vectors covers.
     #[inline(always)]
     fn part<S: Simd>(self, from: usize, vectors: usize) -> Self {
         Self {
@@ -228,8 +229,8 @@ impl Destination {
             }
             return;
         }
-        // All sums are put down at places known in advance: were one of them indexed, all would
-        // live in memory.
+        // All sums are stored at constant offsets: if one of them were indexed, all would be kept
+        // in memory.
         let mut block = [0f32; ROWS * PANEL];
         for (r, sums) in sums.into_iter().enumerate() {
             for (n, sum) in sums.into_iter().enumerate() {
@@ -249,7 +250,7 @@ impl Destination {
     }
 }
 
-/// A vector from anywhere.
+/// Loads a vector from an unaligned address.
 ///
 /// # Safety
 /// The pointer is valid for a vector.
@@ -259,7 +260,7 @@ pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
     unsafe { from.cast::<S::f32s>().read_unaligned() }
 }
 
-/// A vector whose lanes from `len` on are zero and not read.
+/// Loads a vector of `len` values; further lanes are zero and not read.
 ///
 /// # Safety
 /// The pointer is valid for `len` values.
@@ -275,22 +276,22 @@ pub(super) unsafe fn load_some<S: Simd>(simd: S, from: *const f32, len: usize) -
     }
 }
 
-/// A vector to anywhere.
+/// Stores a vector at an unaligned address.
 ///
 /// # Safety
-/// The pointer is valid for a vector and nobody else's.
+/// The pointer is valid for a vector that no other task accesses.
 #[inline(always)]
 pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
     // SAFETY: the caller's promise.
     unsafe { to.cast::<S::f32s>().write_unaligned(value) }
 }
 
-/// Memory that tasks share; each writes a part of its own. It stays borrowed for as long as any
-/// copy of this lives.
+/// Memory that tasks share; each writes its own part. It stays borrowed while any copy of this
+/// exists.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a>(*mut f32, PhantomData<&'a mut [f32]>);
 
-// SAFETY: tasks write disjoint parts, as stated where it is used.
+// SAFETY: tasks write disjoint parts, as stated at each use.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}

@@ -1,17 +1,17 @@
-//! Sums over the rows of a matrix, column by column: few columns and many rows, as channels and
-//! pixels are, or the reverse.
+//! Sums over the rows of a matrix, per column: for few columns and many rows, as with channels and
+//! pixels, or the reverse.
 
 use rayon::prelude::*;
 
 use super::passes::{CHUNK, PARALLEL_FROM, simd};
 use super::scratch::with_scratch;
 
-/// Runs that rows are cut into, at most.
+/// Maximum number of runs of rows.
 const RUNS: usize = 64;
 
-/// Adds up `K` sums for every column and hands them to `done`, sum after sum.
+/// Computes `K` sums for every column and passes them to `done`, each as a slice over the columns.
 ///
-/// `add` adds one row. Rows are cut into runs by size, never by the number of threads.
+/// `add` adds one row. Rows are divided into runs by size, never by the number of threads.
 pub(super) fn sum_rows<const K: usize, R>(
     rows: usize,
     columns: usize,
@@ -53,7 +53,7 @@ pub(super) fn sum_rows<const K: usize, R>(
     })
 }
 
-/// Calls `change` for every row of a matrix with its number.
+/// Calls `change` with the index and the values of every row of a matrix.
 pub(super) fn for_each_row(
     values: &mut [f32],
     columns: usize,
@@ -77,7 +77,7 @@ pub(super) fn for_each_row(
     }
 }
 
-/// Hands on the sum of squares of every column.
+/// Passes the sum of squares of every column to `done`.
 pub(super) fn with_squares<R>(
     rows: usize,
     columns: usize,

@@ -1,4 +1,4 @@
-//! The signal at the output with the sums of its errors, and the search for values that are not
+//! The signal at the output with the sums of its errors, and the check for values that are not
 //! finite.
 
 use burn_flex::FlexTensor;
@@ -13,7 +13,7 @@ pub(super) fn error_signal(target: FlexTensor, output: FlexTensor) -> (FlexTenso
     check_same(&target, &output);
     let pass = |output: &mut [f32], target: &[f32]| {
         let mut sums = ErrorSums::default();
-        // Short runs in f32, then f64: exact enough for a million elements, and vectorised.
+        // Short runs in f32, then f64: accurate for a million elements, and vectorised.
         for (output, target) in output.chunks_mut(256).zip(target.chunks(256)) {
             let (absolute, squared) = simd(
                 #[inline(always)]
@@ -29,15 +29,16 @@ pub(super) fn error_signal(target: FlexTensor, output: FlexTensor) -> (FlexTenso
         if o.len() < PARALLEL_FROM {
             pass(o, t)
         } else {
-            // The two halves are always cut at the same places, so the sum does not depend on
-            // the threads.
+            // The halves are always divided at the same places, so the sum does not depend on the
+            // number of threads.
             sum_in_halves(o, t, &pass)
         }
     };
     (output, sums)
 }
 
-/// `target - output` in place of the output; the sums of its absolute values and squares.
+/// Writes `target - output` in place of the output. Returns the sums of its absolute values and
+/// squares.
 #[inline(always)]
 fn difference(output: &mut [f32], target: &[f32]) -> (f32, f32) {
     let (mut absolute, mut squared) = ([0f32; 16], [0f32; 16]);

@@ -1,6 +1,6 @@
-//! Products of batches of few rows, where a general product would spend its time on rearranging
-//! operands: weights stream by once, as they lie, and of a single row only those that belong to
-//! inputs which are not zero.
+//! Matrix products of few rows, for which a general product would spend its time on packing
+//! operands: weights are streamed once in their layout, and for a single row only the rows of
+//! weights whose input is not zero.
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -10,41 +10,41 @@ use super::blocks::{
 };
 use super::scratch::with_scratch;
 
-/// Multiply-adds from which a matrix product is worth several threads.
+/// Number of multiply-adds from which a matrix product runs in parallel.
 const PARALLEL_PRODUCT_FROM: usize = 1 << 22;
 
-/// Whether one thread makes a product of these sizes.
+/// True if one thread computes a product of these sizes.
 pub(super) fn is_small([m, k, n]: [usize; 3]) -> bool {
     m * k * n < PARALLEL_PRODUCT_FROM
 }
 
-/// Rows up to which a batch is small.
+/// Maximum number of rows of a small batch.
 pub(super) const FEW: usize = 64;
-/// Rows that are made at once.
+/// Rows that are computed at once.
 pub(super) const MULTIPLE: usize = ROWS;
-/// Rows up to which each is multiplied by itself.
+/// Maximum number of rows that are multiplied one by one.
 const SINGLE: usize = 3;
-/// Weights that one task streams.
+/// Number of weights that one task streams.
 const STREAM: usize = 1 << 17;
 /// Rows of weights that are added at once.
 const AT_ONCE: usize = 8;
 
-/// Whether [`multiply`] is the shorter way to `[m, k] @ [k, n]`.
+/// True if [`multiply`] is the faster way to `[m, k] @ [k, n]`.
 pub(super) fn multiplies([m, k, n]: [usize; 3]) -> bool {
     k > 0 && are_vectors(n) && (m <= SINGLE || m <= FEW && is_small([m, k, n]))
 }
 
-/// Whether [`multiply_transposed`] is the shorter way to `[m, k] @ [n, k]^T`.
+/// True if [`multiply_transposed`] is the faster way to `[m, k] @ [n, k]^T`.
 pub(super) fn multiplies_transposed([m, k, n]: [usize; 3]) -> bool {
     k > 0 && m <= FEW && is_small([m, k, n])
 }
 
-/// Whether [`correlate`] is the shorter way for one thread to `[k, m]^T @ [k, n]`.
+/// True if [`correlate`] is the faster way to `[k, m]^T @ [k, n]` on one thread.
 pub(super) fn correlates([m, k, n]: [usize; 3]) -> bool {
     (1..=FEW).contains(&k) && m >= ROWS && are_vectors(n)
 }
 
-/// Whether rows of so many values are whole vectors.
+/// True if rows of this many values consist of whole vectors.
 fn are_vectors(columns: usize) -> bool {
     struct Lanes(usize);
     impl pulp::WithSimd for Lanes {
@@ -107,7 +107,7 @@ impl pulp::WithSimd for Stream<'_> {
         let mut weights = [right.as_ptr(); AT_ONCE];
         let mut n = 0;
         for (i, value) in row.iter().enumerate() {
-            // Whatever is not zero moves on to the next place.
+            // A value that is not zero advances to the next place; a zero is overwritten.
             (values[n], weights[n]) = (*value, right[i * columns..].as_ptr());
             n += usize::from(*value != 0.0);
             if n == AT_ONCE || i + 1 == row.len() {
@@ -145,7 +145,7 @@ impl pulp::WithSimd for Blocks<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Blocks as even as they can be: rows that fill one up are computed for nothing.
+        // Blocks as even as possible: rows that pad the last block are wasted work.
         let rows = self.left.len() / self.inner;
         match rows.div_ceil(rows.div_ceil(ROWS)) {
             ..=4 => self.by_blocks::<S, 4>(simd),
@@ -191,8 +191,7 @@ impl Blocks<'_> {
     }
 }
 
-/// Rows behind each other: as they lie, or, where there are too few of them, a copy with zeros at
-/// its end.
+/// Contiguous rows: borrowed, or, if there are too few of them, a copy padded with zeros.
 enum Block<'a> {
     Whole(&'a [f32]),
     Copy(Vec<f32>),
@@ -217,8 +216,8 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Rows `from..` of `left^T @ right` of `[batch, rows]` and `[batch, columns]`, as many as `out`
-/// has; at least [`ROWS`] rows there are.
+/// Computes rows `from..` of `left^T @ right` for `[batch, rows]` and `[batch, columns]`, as many
+/// as `out` has. There are at least [`ROWS`] rows.
 pub(super) fn correlate(left: &[f32], right: &[f32], batch: usize, from: usize, out: &mut [f32]) {
     let (rows, columns) = (left.len() / batch, right.len() / batch);
     assert!(are_vectors(columns) && left.len() == batch * rows && right.len() == batch * columns);
@@ -245,7 +244,7 @@ impl pulp::WithSimd for Correlate<'_> {
         let mut padded = [0f32; FEW * ROWS];
         for first in (0..rows).step_by(ROWS) {
             let n = (rows - first).min(ROWS);
-            // The last rows have no others behind them.
+            // No further rows follow the last ones.
             let (mut start, mut stride) = (left[from + first..].as_ptr(), all);
             if from + first + ROWS > all {
                 for (b, row) in padded.chunks_exact_mut(ROWS).enumerate().take(batch) {
@@ -284,7 +283,8 @@ struct Dots<'a> {
     out: &'a mut [f32],
 }
 
-/// Rows of the left operand whose products with two of the right one are summed side by side.
+/// Rows of the left operand whose dot products with two rows of the right one are computed side by
+/// side.
 const SIDE_BY_SIDE: usize = 5;
 
 impl pulp::WithSimd for Dots<'_> {
@@ -302,7 +302,7 @@ impl pulp::WithSimd for Dots<'_> {
                 // SAFETY: all rows have `inner` values.
                 let sums = unsafe { dots(simd, block.start(), weights, inner) };
                 for (out, sums) in out.chunks_exact_mut(columns).zip(sums) {
-                    // The second is the first again where columns are odd.
+                    // With an odd number of columns the second row equals the first.
                     out[2 * pair] = simd.reduce_sum_f32s(sums[0]);
                     out[(2 * pair + 1).min(columns - 1)] = simd.reduce_sum_f32s(sums[1]);
                 }
@@ -311,7 +311,7 @@ impl pulp::WithSimd for Dots<'_> {
     }
 }
 
-/// Products of rows that lie behind each other with two others, by lanes.
+/// Dot products of contiguous rows with two others, per lane.
 ///
 /// # Safety
 /// All rows have `inner` values.

@@ -1,4 +1,4 @@
-//! The analog-spike gate, and the signal through it.
+//! The analog-spike gate, and the gated signal.
 
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -21,8 +21,7 @@ pub(super) fn spike_gate(
     let mut charge = if settings.stateful { readable(charge) } else { reuse(charge, shape) };
     let mut spikes = reuse(buffer, shape);
     check_same(&output, &charge);
-    // The settings as plain numbers: read through a reference they would keep the loop from
-    // being vectorised.
+    // The settings as plain numbers: read through a reference they would prevent vectorisation.
     let GateSettings { threshold, min_charge, stateful } = settings;
     let pass = move |output: &mut [f32], charge: &mut [f32], spikes: &mut [f32]| {
         simd(

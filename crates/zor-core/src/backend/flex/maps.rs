@@ -1,4 +1,4 @@
-//! Pooling and convolutions of tensors whose rows are maps: checks shapes, finds memory for the
+//! Pooling and convolutions of tensors whose rows are maps: checks shapes, takes memory for the
 //! results and calls the kernels of `pooling` and `convolution`.
 
 use burn_flex::FlexTensor;

@@ -1,5 +1,5 @@
-//! Access to a tensor's memory: as it is, copied when it is shared or in another order, or a buffer
-//! that is used again.
+//! Access to the memory of tensors: in place, copied if it is shared or not contiguous, or a reused
+//! buffer.
 
 use std::marker::PhantomData;
 
@@ -16,18 +16,18 @@ pub(super) fn check_same(a: &FlexTensor, b: &FlexTensor) {
     assert_eq!(size(a), size(b), "tensors of one operation differ in shape");
 }
 
-/// Whether rows hold a map of this shape, channels last.
+/// Asserts that rows have the size of this map (channels last).
 pub(super) fn check_maps(tensor: &FlexTensor, map: [usize; 3]) {
     assert_eq!(size(tensor)[1], map.iter().product::<usize>(), "rows are not maps of {map:?}");
 }
 
-/// Whether the tensor is all of its storage, row after row.
+/// True if the tensor is its whole storage in row-major order.
 pub(super) fn is_plain(tensor: &FlexTensor) -> bool {
     tensor.layout().contiguous_offsets()
         == Some((0, tensor.bytes().len() / std::mem::size_of::<f32>()))
 }
 
-/// The tensor as f32, row after row.
+/// The tensor as contiguous f32.
 pub(super) fn readable(tensor: FlexTensor) -> FlexTensor {
     use burn::backend::ops::FloatTensorOps;
     let tensor = match tensor.dtype() {
@@ -37,7 +37,7 @@ pub(super) fn readable(tensor: FlexTensor) -> FlexTensor {
     if is_plain(&tensor) { tensor } else { tensor.to_contiguous() }
 }
 
-/// A tensor of this shape with any contents: the given one if it fits and has no other owner.
+/// A tensor of this shape with arbitrary contents: the given one if it fits and has no other owner.
 pub(super) fn reuse(tensor: FlexTensor, shape: [usize; 2]) -> FlexTensor {
     let fits = tensor.is_unique() && tensor.dtype() == DType::F32 && is_plain(&tensor);
     if fits && size(&tensor) == shape {
@@ -51,13 +51,13 @@ pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.storage()
 }
 
-/// Exclusive access; copies first when the storage is shared.
+/// Exclusive access; copies the storage first if it is shared.
 pub(super) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     tensor.storage_mut()
 }
 
-/// A matrix whose parts are written by several tasks at once. It borrows the memory for as long as
-/// it lives.
+/// A matrix whose parts are written by several tasks at once. It borrows the memory for its
+/// lifetime.
 pub(super) struct Grid<'a> {
     start: *mut f32,
     len: usize,
@@ -74,7 +74,7 @@ impl<'a> Grid<'a> {
         Self { start: values.as_mut_ptr(), len: values.len(), columns, values: PhantomData }
     }
 
-    /// `width` elements of row `r` from column `from` on.
+    /// Returns `width` elements of row `r` from column `from`.
     ///
     /// # Safety
     /// No other slice of this part is alive.
@@ -83,7 +83,7 @@ impl<'a> Grid<'a> {
     pub(super) unsafe fn row(&self, r: usize, from: usize, width: usize) -> &mut [f32] {
         let offset = r * self.columns + from;
         debug_assert!(offset + width <= self.len);
-        // SAFETY: inside the slice the grid was made of; disjointness is the caller's promise.
+        // SAFETY: inside the slice that the grid was made of; disjointness is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(offset), width) }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn batch_normalize(
     {
         let x = values(&input);
         let (mean, deviation) = values_mut(&mut statistics).split_at_mut(columns);
-        // Distances from the first row, so that a mean far from zero costs no digits.
+        // Differences from the first row, so that a mean far from zero costs no digits.
         let pivot = &x[..columns];
         let add = |row: usize, [sums, squares]: [&mut [f32]; 2]| {
             let row = &x[row * columns..(row + 1) * columns];

@@ -1,15 +1,15 @@
-//! Passes over memory: vectorised, divided by size, and on several threads when they are long.
+//! Passes over memory: vectorised, divided by size, and parallel when they are long.
 
 use rayon::prelude::*;
 
-/// Elements from which a pass over memory is worth several threads.
+/// Number of elements from which a pass over memory runs in parallel.
 pub(super) const PARALLEL_FROM: usize = 1 << 16;
-/// Elements that one task works on.
+/// Number of elements per task.
 pub(super) const CHUNK: usize = 1 << 14;
-/// Columns that one task normalises; its norms live on the stack.
+/// Number of columns that one task normalises; their norms are on the stack.
 pub(super) const COLUMNS: usize = 64;
 
-/// Runs a loop compiled for the widest vectors that this processor has.
+/// Runs a loop compiled for the widest vectors of this processor.
 #[inline(always)]
 pub(super) fn simd<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
@@ -33,12 +33,12 @@ pub(super) fn in_chunks(to: &mut [f32], from: &[f32], change: impl Fn(&mut f32, 
     }
 }
 
-/// Whether blocks of columns are too few to share the work.
+/// True if there are too few blocks of columns to share the work among threads.
 pub(super) fn is_tall(rows: usize, columns: usize) -> bool {
     rows > 4 * columns && rows * columns >= PARALLEL_FROM
 }
 
-/// Calls the task for every block of at most [`COLUMNS`] columns: (first column, width).
+/// Calls the task for every block of at most [`COLUMNS`] columns, with its first column and width.
 pub(super) fn for_each_column_block(
     rows: usize,
     columns: usize,

@@ -1,11 +1,11 @@
-//! Pooling on the CPU, channels last: a map a task, a pixel's channels at once.
+//! Pooling on the CPU, channels last: one task per map, all channels of a pixel at once.
 
 use rayon::prelude::*;
 
 use super::passes::simd;
 use crate::backend::Geometry;
 
-/// The largest value under every window, and which element of the window it is.
+/// Maximum under every window, and the index of its element in the window.
 pub(super) fn max(geometry: Geometry, input: &[f32], output: &mut [f32], winners: &mut [f32]) {
     let (input_map, output_map) = lengths(&geometry);
     let maps = output.par_chunks_mut(output_map).zip(winners.par_chunks_mut(output_map));
@@ -31,7 +31,7 @@ pub(super) fn max(geometry: Geometry, input: &[f32], output: &mut [f32], winners
     });
 }
 
-/// Every signal to the pixel that won.
+/// Routes every signal to the pixel of its maximum.
 pub(super) fn max_route(geometry: Geometry, signal: &[f32], winners: &[f32], below: &mut [f32]) {
     let (input_map, output_map) = lengths(&geometry);
     let maps = signal.par_chunks(output_map).zip(winners.par_chunks(output_map));
@@ -54,7 +54,7 @@ pub(super) fn max_route(geometry: Geometry, signal: &[f32], winners: &[f32], bel
     });
 }
 
-/// The mean of the pixels under every window, those over the edge left out.
+/// Mean of the pixels under every window, without those beyond the edge.
 pub(super) fn average(geometry: Geometry, input: &[f32], output: &mut [f32]) {
     let (input_map, output_map) = lengths(&geometry);
     let maps = output.par_chunks_mut(output_map).zip(input.par_chunks(input_map));
@@ -78,7 +78,7 @@ pub(super) fn average(geometry: Geometry, input: &[f32], output: &mut [f32]) {
     });
 }
 
-/// An equal share of every signal to the pixels under its window.
+/// Spreads every signal evenly over the pixels under its window.
 pub(super) fn average_adjoint(geometry: Geometry, signal: &[f32], below: &mut [f32]) {
     let (input_map, output_map) = lengths(&geometry);
     let maps = below.par_chunks_mut(input_map).zip(signal.par_chunks(output_map));
@@ -99,15 +99,15 @@ pub(super) fn average_adjoint(geometry: Geometry, signal: &[f32], below: &mut [f
     });
 }
 
-/// Values of a map before and after.
+/// Numbers of values of an input map and of an output map.
 fn lengths(geometry: &Geometry) -> (usize, usize) {
     (geometry.input.iter().product(), geometry.output().iter().product())
 }
 
 type Range = std::ops::Range<usize>;
 
-/// Calls `task` for every window of a map: where its output lies, and its elements with where their
-/// pixels lie.
+/// Calls `task` for every window of a map, with the range of its output and an iterator over its
+/// elements.
 #[inline(always)]
 fn for_each_window<'a>(geometry: &'a Geometry, mut task: impl FnMut(Range, Sources<'a>)) {
     let [height, width, channels] = geometry.output();
@@ -119,7 +119,7 @@ fn for_each_window<'a>(geometry: &'a Geometry, mut task: impl FnMut(Range, Sourc
     }
 }
 
-/// The elements of a window that lie on the map.
+/// Iterator over the elements of a window that lie on the map, each with the range of its pixel.
 #[derive(Clone)]
 struct Sources<'a> {
     geometry: &'a Geometry,

@@ -1,4 +1,4 @@
-//! Matrix products, either operand transposed by its strides, into memory that is there.
+//! Matrix products, either operand transposed by its strides, into existing memory.
 
 use burn_flex::FlexTensor;
 use gemm::Parallelism;
@@ -8,12 +8,12 @@ use super::memory::{readable, reuse, size, values, values_mut};
 use super::scratch::with_scratch;
 use crate::backend::{Side, Transposed};
 
-/// Rows of a product that are made at once: the library copies those of the left operand, up to 512
-/// columns at a time, into memory that it asks for anew.
+/// Rows of a product that one call of gemm computes: it packs those of the left operand, up to 512
+/// columns at a time, into newly allocated memory.
 const ROWS: usize = 256;
-/// Rows or columns of a product in place that are made at once.
+/// Rows or columns of an in-place product that are computed at once.
 const BLOCK: usize = 256;
-/// Rows of a symmetric product that are made at once.
+/// Rows of a symmetric product that are computed at once.
 const SYMMETRIC_BLOCK: usize = 184;
 
 pub(super) fn matmul(
@@ -49,7 +49,7 @@ fn matrix_product(
     result
 }
 
-/// Both operands as they are used, and the sizes of the product: rows, inner, columns.
+/// Both operands with their strides, and the sizes of the product: rows, inner, columns.
 fn operands<'a>(
     left: &'a FlexTensor,
     right: &'a FlexTensor,
@@ -68,7 +68,7 @@ fn operands<'a>(
     (Operand(values(left), left_strides), Operand(values(right), right_strides), [m, k, n])
 }
 
-/// Rows up to the diagonal and little further, and what is missing of them as a mirror image.
+/// Computes rows up to the block of the diagonal and mirrors them into the rest.
 pub(super) fn symmetric_matmul(
     left: FlexTensor,
     right: FlexTensor,
@@ -99,7 +99,7 @@ pub(super) fn symmetric_matmul(
     result
 }
 
-/// Rows `from..` of the correlation `presynaptic^T signal` of a batch, as many as `out` has, by one
+/// Rows `from..` of the correlation `presynaptic^T signal` of a batch, as many as `out` has, on one
 /// thread.
 pub(super) fn correlation_rows(
     presynaptic: &[f32],
@@ -117,7 +117,7 @@ pub(super) fn correlation_rows(
     general(left, Operand(signal, (columns, 1)), sizes, out, Parallelism::None);
 }
 
-/// The matrix times a square one, block by block in place.
+/// Multiplies a matrix by a square factor in place, block by block.
 pub(super) fn multiply_square(matrix: FlexTensor, factor: FlexTensor, side: Side) -> FlexTensor {
     let (mut matrix, factor) = (readable(matrix), readable(factor));
     let ([rows, columns], [n, also_n]) = (size(&matrix), size(&factor));
@@ -161,7 +161,7 @@ impl Operand<'_> {
         rows * columns == 0 || (rows - 1) * row + (columns - 1) * column < self.0.len()
     }
 
-    /// The same matrix without its first rows and columns.
+    /// The matrix without its first rows and columns.
     fn from(self, row: usize, column: usize) -> Self {
         let strides = self.1;
         Self(&self.0[row * strides.0 + column * strides.1..], strides)
@@ -183,10 +183,11 @@ fn general(
     }
 }
 
-/// A product into rows that lie `stride` apart.
+/// A matrix product into rows that are `stride` apart.
 ///
 /// # Safety
-/// The operands hold what the sizes span; nobody else uses those rows of `out`.
+/// The operands contain the ranges that the sizes span; the rows of `out` are not accessed by
+/// others.
 unsafe fn multiply(
     left: Operand<'_>,
     right: Operand<'_>,

@@ -1,4 +1,4 @@
-//! Memory that a task needs for a moment and that its thread keeps for the next.
+//! Temporary memory that each thread keeps for reuse.
 
 use std::cell::RefCell;
 
@@ -6,10 +6,10 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls the task with `len` values of any contents.
+/// Calls the task with `len` values of arbitrary contents.
 pub(super) fn with_scratch<R>(len: usize, task: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut memory = FREE.with_borrow_mut(|free| {
-        // The smallest that fits, else the largest, which then grows.
+        // The smallest buffer that fits, else the largest, which then grows.
         let fits = (0..free.len()).filter(|&i| free[i].len() >= len).min_by_key(|&i| free[i].len());
         let index = fits.or_else(|| (0..free.len()).max_by_key(|&i| free[i].len()));
         index.map_or_else(Vec::new, |index| free.swap_remove(index))

@@ -1,5 +1,5 @@
-//! The kernels are compared with the bodies in primitives by the table of cases; what the table
-//! does not say follows: exact zeros, norms, statistics far from zero, memory of others.
+//! The table of cases compares the kernels with the default implementations in primitives. These
+//! tests cover the rest: exact zeros, norms, statistics far from zero, shared memory.
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
@@ -10,8 +10,8 @@ use crate::backend::cases::{self, Case, difference};
 use crate::backend::{Geometry, ZorBackend, primitives};
 use crate::ops;
 
-/// The bodies in primitives on any backend: burn's recorder of graphs overrides none of them. It
-/// lacks burn's own adjoints of pools, which are those of the backend below.
+/// The default implementations on any backend: burn's autodiff wrapper overrides none of them. It
+/// lacks the adjoints of burn's pools, which are taken from the inner backend.
 impl<B: ZorBackend, C: CheckpointStrategy> ZorBackend for Autodiff<B, C> {
     fn max_pool_route(
         signal: FloatTensor<Self>,
@@ -32,7 +32,7 @@ impl<B: ZorBackend, C: CheckpointStrategy> ZorBackend for Autodiff<B, C> {
     }
 }
 
-/// The device on which the bodies in primitives run, with Flex below.
+/// The device that runs the default implementations, with Flex below.
 fn reference() -> Device {
     Device::flex().autodiff()
 }
@@ -47,8 +47,9 @@ fn random(shape: [usize; 2], seed: u64) -> Tensor<2> {
     Tensor::from_data(TensorData::new(data, shape), &Device::flex())
 }
 
-/// Results that are too far apart: more than devices may be, or more than Flex, whose sums are
-/// nearly in the order of the bodies, may be relative to the larger of one and the value.
+/// Results that differ by more than the tolerance: that of devices, or a stricter one for Flex,
+/// relative to the larger of one and the value, since its order of sums is nearly that of the
+/// default implementations.
 fn failures(case: &Case) -> Vec<String> {
     let mut failures = Vec::new();
     for (number, run) in case.runs.iter().enumerate() {
@@ -75,7 +76,7 @@ fn every_case_agrees_with_the_bodies_in_primitives() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Rounding shows that the reference is another computation than the kernels.
+/// Rounding differences prove that the reference does not run the kernels.
 #[test]
 fn the_reference_runs_the_bodies_and_not_the_kernels() {
     for name in ["product, transposed: Left", "units of one norm", "AdamW of two factors"] {

@@ -1,4 +1,4 @@
-//! What optimizers other than Adam do with a weight or its direction.
+//! Operations of optimizers other than Adam on a weight or its direction.
 
 use burn_flex::FlexTensor;
 

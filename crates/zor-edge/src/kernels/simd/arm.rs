@@ -35,7 +35,7 @@ pub(crate) fn add_rows_f32(
     {
         return false;
     }
-    // SAFETY: NEON was compiled for, and everything fits.
+    // SAFETY: NEON is enabled at compile time, and everything fits.
     unsafe {
         match rows {
             Rows::List(rows) => f32_neon(sums, weights, columns, rows, values),

@@ -1,13 +1,13 @@
-//! The same with vector instructions: AVX-512 or AVX2 with FMA for f32, AVX2 for int8, NEON for f32
-//! (for int8 plain loops compile to NEON).
+//! Sums of rows with vector instructions: AVX-512 or AVX2 with FMA for f32, AVX2 for int8, NEON for
+//! f32 (for int8 the portable loops compile to NEON).
 //!
-//! Several rows at a time: a vector of sums is loaded and stored once for 8 rows. Sums of f32 are
-//! added in the order of the rows whatever the instructions, so that skipping silent rows changes
+//! Several rows at a time: a vector of sums is loaded and stored once per 8 rows. Sums of f32 are
+//! added in the order of the rows with all instruction sets, so that skipping zero inputs changes
 //! no bit.
 
 use super::Rows;
 
-/// Whether sizes are such that no pointer of a kernel leaves its slice.
+/// True if no pointer of a kernel leaves its slice.
 fn fit<T>(
     n: usize,
     weights: &[T],
@@ -20,17 +20,17 @@ fn fit<T>(
     inside && end.is_some_and(|end| end <= weights.len())
 }
 
-/// Which row the value at a place meets.
+/// The row of weights that the value at an index multiplies.
 trait Index: Copy {
     /// # Safety
-    /// The place is below the number of values, and [`fit`] holds.
+    /// The index is below the number of values, and [`fit`] holds.
     unsafe fn row(self, at: usize) -> usize;
 }
 
 impl Index for &[u32] {
     #[inline(always)]
     unsafe fn row(self, at: usize) -> usize {
-        // SAFETY: as the caller says; a list is as long as the values.
+        // SAFETY: the caller's promise; a list is as long as the values.
         unsafe { *self.get_unchecked(at) as usize }
     }
 }
@@ -42,8 +42,8 @@ impl Index for usize {
     }
 }
 
-/// `sums += values * rows`: many columns eight rows at a time; few, all rows at once with the sums
-/// in registers.
+/// `sums += values * rows`: for many columns eight rows at a time; for few, all rows at once with
+/// the sums in registers.
 macro_rules! f32_kernel {
     ($name:ident, $block:ident, $few:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
         /// # Safety
@@ -56,8 +56,7 @@ macro_rules! f32_kernel {
             rows: impl super::Index,
             values: &[f32],
         ) {
-            // SAFETY: as the caller says; of places, as many as are asked for are below the number
-            // of values.
+            // SAFETY: the caller's promise; all indices are below the number of values.
             unsafe {
                 let mut done = 0;
                 if sums.len() <= 16 * $width {
@@ -96,8 +95,7 @@ macro_rules! f32_kernel {
             rows: impl super::Index,
             values: &[f32],
         ) {
-            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are
-            // sums.
+            // SAFETY: by `fit`, every row, from `first` on, has as many weights as there are sums.
             unsafe {
                 let mut sums: [_; P] = core::array::from_fn(|part| $load(place.add($width * part)));
                 let mut at = 0;
@@ -120,7 +118,7 @@ macro_rules! f32_kernel {
         }
 
         /// # Safety
-        /// As above, and `at + R` values are there.
+        /// As above, and there are at least `at + R` values.
         #[inline]
         #[target_feature(enable = $feature)]
         unsafe fn $block<const R: usize>(
@@ -131,8 +129,7 @@ macro_rules! f32_kernel {
             values: &[f32],
             at: usize,
         ) -> usize {
-            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are
-            // sums.
+            // SAFETY: by `fit`, every row, from `first` on, has as many weights as there are sums.
             unsafe {
                 let row = |r: usize| weights.as_ptr().add(rows.row(at + r) * columns + first);
                 let pointers: [*const f32; R] = core::array::from_fn(row);

@@ -1,5 +1,5 @@
-//! Convolutions of any window, stride, dilation and groups: products of blocks of pixels, reached
-//! by pointers, with panels of the kernel.
+//! Convolutions of any window, stride, dilation and groups: matrix products of blocks of pixels,
+//! accessed through pointers, with panels of the kernel.
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -11,10 +11,10 @@ use crate::backend::flex::blocks::{
 };
 use crate::backend::flex::scratch::with_scratch;
 
-/// Pixels that one task works on.
+/// Number of pixels per task.
 const PIXELS: usize = 192;
 
-/// The outputs of a batch.
+/// Computes the outputs of a batch.
 pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output: &mut [f32]) {
     let [height, width, _] = geometry.output();
     let pixels = input.len() / geometry.input.iter().product::<usize>() * height * width;
@@ -35,12 +35,13 @@ pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output:
     });
 }
 
-/// The signal of the inputs: the adjoint of [`forward`], and so the transposed convolution.
+/// Computes the signal at the inputs: the adjoint of [`forward`], which is also the transposed
+/// convolution.
 pub(super) fn adjoint(geometry: Geometry, signal: &[f32], kernel: &[f32], below: &mut [f32]) {
     let [height, width, channels] = geometry.input;
     let batch = below.len() / (height * width * channels);
     let [stride_y, stride_x] = geometry.window.stride;
-    // Pixels between which lies a multiple of the stride see the same elements of the window.
+    // Pixels whose distance is a multiple of the stride meet the same elements of the window.
     let classes: Vec<Class> =
         (0..stride_y * stride_x).map(|index| Class::new(&geometry, index)).collect();
     let outside = &zeros(geometry.channels);
@@ -67,7 +68,7 @@ pub(super) fn adjoint(geometry: Geometry, signal: &[f32], kernel: &[f32], below:
     });
 }
 
-/// The correlation of inputs and signal.
+/// Computes the correlation of inputs and signal.
 pub(super) fn correlate(
     geometry: Geometry,
     input: &[f32],
@@ -108,28 +109,29 @@ pub(super) fn correlate(
     });
 }
 
-/// Parts that a correlation is summed in, each by itself and then one after the other. They go by
-/// size alone, so that the sum does not depend on the number of threads: enough for many threads,
-/// and each with so much work that adding it up costs little beside it.
+/// Number of parts of the batch over which a correlation is summed separately; the parts are then
+/// added in order. It depends on size alone, so that the sum does not depend on the number of
+/// threads. There are enough parts for many threads, and each has enough work that adding its
+/// correlation costs little.
 fn correlation_parts(maps: usize, pixels: usize, kernel: usize) -> usize {
     const PARTS: usize = 16;
-    /// Pixels of a part.
-    const LEAST_PIXELS: usize = 256;
-    /// Values of all sums.
+    /// Minimum number of pixels of a part.
+    const MIN_PIXELS: usize = 256;
+    /// Maximum number of values of all sums.
     const MEMORY: usize = 1 << 23;
     let most = (MEMORY / kernel.max(1)).clamp(2, PARTS);
-    let parts = (pixels / LEAST_PIXELS).clamp(2, most).min(maps.max(1));
-    // Such a number is shared out evenly among two, four or more threads.
+    let parts = (pixels / MIN_PIXELS).clamp(2, most).min(maps.max(1));
+    // A power of two divides evenly among two, four or more threads.
     1 << parts.ilog2()
 }
 
-/// What pixels over the edge show.
+/// A pixel of zeros, in place of pixels beyond the edge.
 fn zeros(channels: usize) -> Vec<f32> {
     vec![0.0; channels.next_multiple_of(LANES)]
 }
 
-/// A group's kernels in panels: for every element of the window, rows of `depth` and panels of
-/// columns.
+/// The kernels of a group in panels: for every element of the window, rows of `depth` values and
+/// panels of columns.
 #[derive(Clone, Copy)]
 struct Packed<'a> {
     values: &'a [f32],
@@ -207,9 +209,9 @@ impl pulp::WithSimd for Forward<'_> {
         let columns = geometry.window.kernel[1];
         for first in pixels.clone().step_by(ROWS) {
             let rows = (pixels.end - first).min(ROWS);
-            let mut places = [GatePosition::of(&geometry, first); ROWS];
+            let mut places = [OutputPixel::of(&geometry, first); ROWS];
             for (r, place) in places.iter_mut().enumerate().take(rows) {
-                *place = GatePosition::of(&geometry, first + r);
+                *place = OutputPixel::of(&geometry, first + r);
             }
             for group in 0..geometry.groups {
                 let channel = group * kernel.depth;
@@ -233,8 +235,8 @@ impl pulp::WithSimd for Forward<'_> {
                         add: false,
                     };
                     let width = panel_width(kernel.columns, panel);
-                    // SAFETY: pixels lie in the input or outside, both as deep as a group; this
-                    // task owns its outputs.
+                    // SAFETY: rows start in the input or in the zeros, both as deep as a group;
+                    // this task owns its outputs.
                     unsafe { rows_times_panel(simd, kernel.elements, tap, width, to) };
                 }
             }
@@ -242,22 +244,22 @@ impl pulp::WithSimd for Forward<'_> {
     }
 }
 
-/// An output pixel.
+/// Position of an output pixel.
 #[derive(Clone, Copy)]
-struct GatePosition {
+struct OutputPixel {
     map: usize,
     y: usize,
     x: usize,
 }
 
-impl GatePosition {
+impl OutputPixel {
     #[inline(always)]
     fn of(geometry: &Geometry, pixel: usize) -> Self {
         let [height, width, _] = geometry.output();
         Self { map: pixel / (height * width), y: pixel / width % height, x: pixel % width }
     }
 
-    /// Where the pixel under an element of the window starts in the inputs; none over the edge.
+    /// Offset in the inputs of the pixel under an element of the window; `None` beyond the edge.
     #[inline(always)]
     fn input(&self, geometry: &Geometry, row: usize, column: usize) -> Option<usize> {
         let [height, width, channels] = geometry.input;
@@ -267,13 +269,13 @@ impl GatePosition {
     }
 }
 
-/// Input pixels that the same elements of the window lie over.
+/// Input pixels that meet the same elements of the window.
 struct Class {
-    /// The first of them.
+    /// The first of these pixels.
     origin: [usize; 2],
     rows: usize,
     columns: usize,
-    /// The elements, (vertical, horizontal).
+    /// The elements of the window, (vertical, horizontal).
     elements: Vec<[usize; 2]>,
 }
 
@@ -354,7 +356,7 @@ impl pulp::WithSimd for Adjoint<'_> {
                         let element = element[0] * window.kernel[1] + element[1];
                         Tap { rows, depth: kernel.depth, right: kernel.at(group, panel, element) }
                     };
-                    // Rows of a block may lie apart: each is written from a line of its own.
+                    // Rows of a block need not be adjacent: each is copied from a line of its own.
                     let mut lines = [0f32; ROWS * PANEL];
                     let columns = (kernel.columns - panel * PANEL).min(PANEL);
                     let to = Destination {
@@ -365,7 +367,7 @@ impl pulp::WithSimd for Adjoint<'_> {
                         add: false,
                     };
                     let panel_columns = panel_width(kernel.columns, panel);
-                    // SAFETY: pixels lie in the signal or outside, both as deep as a group.
+                    // SAFETY: rows start in the signal or in the zeros, both as deep as a group.
                     unsafe { rows_times_panel(simd, class.elements.len(), tap, panel_columns, to) };
                     for (r, [y, x]) in places.iter().enumerate().take(rows) {
                         let pixel = (map * height + y) * width + x;
@@ -417,7 +419,7 @@ impl pulp::WithSimd for Correlate<'_> {
                     for element in 0..geometry.window.elements() {
                         let mut starts = [outside.as_ptr(); PIXELS];
                         for (j, start) in starts.iter_mut().enumerate().take(count) {
-                            let place = GatePosition::of(&geometry, first + j);
+                            let place = OutputPixel::of(&geometry, first + j);
                             let (row, column) =
                                 (element / window_columns, element % window_columns);
                             if let Some(at) = place.input(&geometry, row, column) {
@@ -435,8 +437,8 @@ impl pulp::WithSimd for Correlate<'_> {
                                 add: true,
                             };
                             let right = panel_memory.as_ptr();
-                            // SAFETY: pixels lie in the input or outside; a block that would reach
-                            // beyond a pixel's channels is gathered first.
+                            // SAFETY: rows start in the input or in the zeros; a block that would
+                            // reach beyond the channels of a pixel is gathered first.
                             unsafe {
                                 if rows == ROWS {
                                     let left = |j: usize| starts[j].add(channel);

@@ -1,4 +1,4 @@
-//! Convolutions on the CPU, channels last: which algorithm computes which shape.
+//! Convolutions on the CPU, channels last: selects the algorithm for each shape.
 
 #![allow(
     clippy::needless_range_loop,
@@ -14,7 +14,7 @@ use super::pooling;
 use super::scratch::with_scratch;
 use crate::backend::{Geometry, Window};
 
-/// The outputs of a batch of maps.
+/// Computes the outputs of a batch of maps.
 pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output: &mut [f32]) {
     if winograd::suits(&geometry) {
         winograd::forward(geometry, input, kernel, output, None);
@@ -23,8 +23,8 @@ pub(super) fn forward(geometry: Geometry, input: &[f32], kernel: &[f32], output:
     }
 }
 
-/// What signals at the outputs teach: the correlation with the inputs and the signal of the inputs,
-/// where wanted.
+/// Computes the correlation with the inputs and the signal at the inputs, each if requested, from
+/// the signal at the outputs.
 pub(super) fn learn(
     geometry: Geometry,
     input: &[f32],
@@ -44,7 +44,7 @@ pub(super) fn learn(
     }
 }
 
-/// The largest outputs under every window of a pool, and which element of the window each is.
+/// Computes the maximum output under every window of a pool, and the index of its element.
 pub(super) fn forward_pooled(
     (geometry, pool): (Geometry, Geometry),
     input: &[f32],
@@ -62,7 +62,7 @@ pub(super) fn forward_pooled(
     });
 }
 
-/// What signals at the largest outputs teach.
+/// [`learn`] for signals at the outputs of [`forward_pooled`].
 pub(super) fn learn_pooled(
     (geometry, pool): (Geometry, Geometry),
     input: &[f32],
@@ -82,7 +82,7 @@ pub(super) fn learn_pooled(
     });
 }
 
-/// Whether a convolution and the pool behind it are one pass.
+/// True if a convolution and the pool behind it are computed in one pass.
 fn fuses(geometry: &Geometry, pool: &Geometry) -> bool {
     winograd::suits(geometry) && pool.window == Window::tiling(2)
 }

@@ -1,11 +1,11 @@
-//! Convolutions are compared with sums in f64, for windows of every kind, and the algorithms with
-//! each other.
+//! Comparisons of convolutions with sums in f64, for windows of every kind, and of the algorithms
+//! with each other.
 
 use super::{direct, forward_pooled, learn_pooled, winograd};
 use crate::backend::flex::pooling;
 use crate::backend::{Geometry, Window};
 
-/// Relative error that is tolerated, root mean square: (outputs and signals, correlations).
+/// Tolerated relative error, root mean square: (outputs and signals, correlations).
 const DIRECT: (f64, f64) = (1e-6, 2e-6);
 const WINOGRAD: (f64, f64) = (8e-6, 2e-5);
 
@@ -20,7 +20,7 @@ struct Exact {
     correlation: Vec<f64>,
 }
 
-/// Every product of the sums, one after the other.
+/// Sums every product in f64.
 fn exact(g: &Geometry, batch: usize, input: &[f32], kernel: &[f32], signal: &[f32]) -> Exact {
     let [height, width, channels] = g.input;
     let [output_height, output_width, outputs] = g.output();
@@ -67,7 +67,7 @@ fn compare(geometry: Geometry, batch: usize) {
     let kernels = geometry.kernel_shape().iter().product();
     let (input, kernel, signal) = (random(inputs, 1), random(kernels, 2), random(outputs, 3));
     let exact = exact(&geometry, batch, &input, &kernel, &signal);
-    // Buffers hold anything at first.
+    // Buffers have arbitrary contents at first.
     let dirty = |len| vec![f32::NAN; len];
     let (mut output, mut below, mut correlation) = (dirty(outputs), dirty(inputs), dirty(kernels));
     let name = format!("{geometry:?}, batch {batch}");
@@ -93,7 +93,7 @@ fn geometry(input: [usize; 3], channels: usize, window: Window, groups: usize) -
     Geometry::new(input, channels, window, groups).unwrap()
 }
 
-/// The same for convolutions whose largest outputs are kept.
+/// [`compare`] for convolutions followed by max pooling.
 fn compare_pooled(geometry: Geometry, batch: usize) {
     let pool = Geometry::new(geometry.output(), geometry.channels, Window::tiling(2), 1).unwrap();
     let inputs = batch * geometry.input.iter().product::<usize>();
@@ -110,7 +110,7 @@ fn compare_pooled(geometry: Geometry, batch: usize) {
     let mut routed = dirty(outputs);
     pooling::max_route(pool, &signal, &winners, &mut routed);
     let exact = exact(&geometry, batch, &input, &kernel, &routed);
-    // What is largest by more than rounding errors wins.
+    // A maximum that exceeds the others by more than rounding errors is chosen.
     let all: Vec<f32> = exact.output.iter().map(|x| *x as f32).collect();
     let (mut largest, mut expected) = (dirty(pooled), dirty(pooled));
     pooling::max(pool, &all, &mut largest, &mut expected);

@@ -16,7 +16,7 @@ pub(super) unsafe fn i8_avx2(
 ) {
     let mut at = 0;
     while at < values.len() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller's promise.
         unsafe {
             if values.len() - at > 4 {
                 i8_block::<2>(sums, weights, columns, rows, values, at);
@@ -32,9 +32,9 @@ pub(super) unsafe fn i8_avx2(
 /// Adds four rows of 32 columns, times the four bytes that are repeated in `signs`; the order of
 /// columns is that of [`store_ordered`].
 ///
-/// Bytes of four rows are put side by side, column by column. `maddubs` multiplies bytes with a
-/// sign by bytes without one and adds neighbours: the values lend their sign to the weights. At
-/// most 2 * 127 * 127 = 32,258, which 16 bits hold.
+/// The bytes of four rows are interleaved column by column. `maddubs` multiplies signed by unsigned
+/// bytes and adds neighbours, so the signs of the values are moved to the weights. The sum is at
+/// most 2 * 127 * 127 = 32,258, which fits into 16 bits.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn add_four(total: &mut [__m256i; 4], [a, b, c, d]: [__m256i; 4], signs: __m256i) {
@@ -70,7 +70,7 @@ pub(super) unsafe fn store_ordered(sums: *mut i32, total: [__m256i; 4]) {
     ];
     let mut part = 0;
     while part < 4 {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller's promise.
         unsafe {
             let place: *mut __m256i = sums.add(8 * part).cast();
             _mm256_storeu_si256(place, _mm256_add_epi32(_mm256_loadu_si256(place), ordered[part]));
@@ -79,7 +79,7 @@ pub(super) unsafe fn store_ordered(sums: *mut i32, total: [__m256i; 4]) {
     }
 }
 
-/// Four rows for each of `Q`; where there are no more, the first once more, times zero.
+/// Adds four rows for each of `Q`; missing ones are the first row times zero.
 ///
 /// # Safety
 /// The machine has AVX2, [`fit`](super::super::fit) holds, and `at` is below the number of values.
@@ -93,7 +93,7 @@ unsafe fn i8_block<const Q: usize>(
     values: &[i8],
     at: usize,
 ) {
-    // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums.
+    // SAFETY: by `fit`, every row, from `first` on, has as many weights as there are sums.
     unsafe {
         let there = |r: usize| if at + r < values.len() { at + r } else { at };
         let row = |r: usize| weights.as_ptr().add(rows.row(there(r)) * columns + first);

@@ -1,11 +1,11 @@
-//! Looking at inputs: how many are not silent, which ones, and what they are in int8.
+//! Inspection of inputs: counting and gathering those that are not zero, and quantizing to int8.
 
 use core::arch::x86_64::*;
 
 use crate::kernels::{Number, ROOM, gather_plainly};
 
 pub(crate) fn active_f32(values: &[f32]) -> usize {
-    // SAFETY: AVX2 is there, or else SSE2, which is on every machine of this kind.
+    // SAFETY: AVX2 is available, or else SSE2, which every x86-64 machine has.
     unsafe { if has!("avx2") { active_f32_avx2(values) } else { active_f32_sse2(values) } }
 }
 
@@ -20,7 +20,7 @@ fn active_f32_avx2(values: &[f32]) -> usize {
     let zero = _mm256_setzero_ps();
     let mut counters = [_mm256_setzero_si256(); 2];
     for part in parts {
-        // SAFETY: sixteen values are there.
+        // SAFETY: there are sixteen values.
         let (low, high) =
             unsafe { (_mm256_loadu_ps(part.as_ptr()), _mm256_loadu_ps(part.as_ptr().add(8))) };
         let active = |eight| _mm256_castps_si256(_mm256_cmp_ps::<_CMP_NEQ_UQ>(eight, zero));
@@ -37,11 +37,11 @@ fn active_f32_avx2(values: &[f32]) -> usize {
     lanes.iter().sum::<u32>() as usize + rest.iter().filter(|value| **value != 0.0).count()
 }
 
-/// A lane of `true` is -1: lanes are subtracted from counters.
+/// A lane of `true` is -1, so lanes are subtracted from counters.
 #[target_feature(enable = "sse2")]
 fn active_f32_sse2(values: &[f32]) -> usize {
     let (fours, rest) = values.as_chunks::<4>();
-    // SAFETY: four values are there.
+    // SAFETY: there are four values.
     let mask =
         |four: &[f32; 4]| unsafe { _mm_cmpneq_ps(_mm_loadu_ps(four.as_ptr()), _mm_setzero_ps()) };
     let counters = fours.iter().fold(_mm_setzero_si128(), |counters, four| {
@@ -58,10 +58,10 @@ fn active_i8_sse2(values: &[i8]) -> usize {
     let (parts, rest) = values.as_chunks::<16>();
     let zero = _mm_setzero_si128();
     let mut silent = 0;
-    // Counters are of a byte.
+    // Counters are bytes.
     for parts in parts.chunks(255) {
         let counters = parts.iter().fold(zero, |counters, part| {
-            // SAFETY: sixteen values are there.
+            // SAFETY: there are sixteen values.
             let part = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
             _mm_sub_epi8(counters, _mm_cmpeq_epi8(part, zero))
         });
@@ -72,7 +72,7 @@ fn active_i8_sse2(values: &[i8]) -> usize {
     16 * parts.len() - silent + rest.iter().filter(|value| **value != 0).count()
 }
 
-/// For every mask of eight, the places of its bits, in order.
+/// Indices of the set bits of every mask of eight, in order.
 static PLACES: [[u8; 8]; 256] = {
     let mut all = [[0; 8]; 256];
     let mut mask = 0;
@@ -90,7 +90,7 @@ static PLACES: [[u8; 8]; 256] = {
     all
 };
 
-/// Whether there is room for so many events, and for what is written behind the last one.
+/// True if there is room for as many events as inputs, and for [`ROOM`] further values.
 fn has_room(inputs: usize, values: usize, rows: usize) -> bool {
     inputs + ROOM <= values && inputs + ROOM <= rows
 }
@@ -104,7 +104,7 @@ pub(crate) fn gather_f32(
     if !has_room(inputs.len(), values.len(), rows.len()) || !has!("avx2", "popcnt") {
         return None;
     }
-    // SAFETY: the instructions are there, and so is the room.
+    // SAFETY: the instructions and the room are available.
     Some(unsafe { gather_f32_avx2(inputs, first_row, values, rows) })
 }
 
@@ -117,12 +117,12 @@ pub(crate) fn gather_i8(
     if !has_room(inputs.len(), values.len(), rows.len()) || !has!("avx2", "popcnt") {
         return None;
     }
-    // SAFETY: the instructions are there, and so is the room.
+    // SAFETY: the instructions and the room are available.
     Some(unsafe { gather_i8_avx2(inputs, first_row, values, rows) })
 }
 
-/// Eight inputs at a time: those that are not silent move together, and all eight are written where
-/// the next event belongs.
+/// Eight inputs at a time: those that are not zero are moved together, and all eight are written at
+/// the place of the next event.
 ///
 /// # Safety
 /// The machine has AVX2, and [`has_room`] holds.
@@ -136,7 +136,7 @@ unsafe fn gather_f32_avx2(
     let (mut n, mut at) = (0, 0);
     let mut from = _mm256_set1_epi32(first_row as i32);
     while at + 8 <= inputs.len() {
-        // SAFETY: eight inputs are there, and after n of at most `at` events there is room for
+        // SAFETY: there are eight inputs, and after n of at most `at` events there is room for
         // eight.
         unsafe {
             let eight = _mm256_loadu_ps(inputs.as_ptr().add(at));
@@ -168,7 +168,7 @@ unsafe fn gather_i8_avx2(
     let (mut n, mut at) = (0, 0);
     let mut from = _mm256_set1_epi32(first_row as i32);
     while at + 8 <= inputs.len() {
-        // SAFETY: eight inputs are there, and after n of at most `at` events there is room for
+        // SAFETY: there are eight inputs, and after n of at most `at` events there is room for
         // eight.
         unsafe {
             let eight = _mm_loadl_epi64(inputs.as_ptr().add(at).cast());
@@ -188,22 +188,22 @@ unsafe fn gather_i8_avx2(
     n + gather_plainly(rest, first_row + at, values.unwrap_or(&mut []), rows.unwrap_or(&mut []))
 }
 
-/// Packs work on halves of a vector: of 32 bytes packed from four vectors, groups of four end up as
-/// 0, 2, 4, 6, 1, 3, 5, 7.
+/// Pack instructions work on halves of a vector: of 32 bytes packed from four vectors, groups of
+/// four are ordered 0, 2, 4, 6, 1, 3, 5, 7.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn in_order(packed: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }
 
-/// A bit for every input from a place on that is not silent, of 64 or, at the end, fewer.
+/// Mask of the inputs from an index on that are not zero, of 64 or, at the end, fewer.
 ///
 /// # Safety
-/// The machine has AVX2, and the place is at most the number of inputs.
+/// The machine has AVX2, and the index is at most the number of inputs.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn bits_f32(inputs: &[f32], at: usize) -> u64 {
-    // SAFETY: as the caller says; 64 inputs are there.
+    // SAFETY: the caller's promise; there are 64 inputs.
     unsafe { bits_of(inputs, at, |place| silent_f32(place)) }
 }
 
@@ -217,18 +217,18 @@ pub(super) unsafe fn bits_i8(inputs: &[i8], at: usize) -> u64 {
 }
 
 /// # Safety
-/// As above; `silent` is called with a place of 64 inputs.
+/// As above; `silent` is called with a pointer to 64 inputs.
 #[inline(always)]
 unsafe fn bits_of<T: Number>(inputs: &[T], at: usize, silent: impl Fn(*const T) -> u64) -> u64 {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller's promise.
     unsafe {
         match inputs.len() - at {
             64.. => !silent(inputs.as_ptr().add(at)),
-            // The last of the last 64.
+            // The last bits of the last 64 inputs.
             rest @ 1.. if inputs.len() >= 64 => {
                 !silent(inputs.as_ptr().add(inputs.len() - 64)) >> (64 - rest)
             }
-            // No more than 63 from the start.
+            // At most 63 inputs from the start.
             _ => {
                 let inputs = inputs.iter().rev();
                 inputs.fold(0, |bits, value| bits << 1 | u64::from(!value.is_silent()))
@@ -237,14 +237,14 @@ unsafe fn bits_of<T: Number>(inputs: &[T], at: usize, silent: impl Fn(*const T) 
     }
 }
 
-/// A bit for every one of 64 inputs that is silent.
+/// Mask of the inputs that are zero, of 64.
 ///
 /// # Safety
-/// The machine has AVX2, and 64 inputs are there.
+/// The machine has AVX2, and there are 64 inputs.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn silent_f32(inputs: *const f32) -> u64 {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller's promise.
     let silent = |part: usize| unsafe {
         let eight = _mm256_loadu_ps(inputs.add(8 * part));
         _mm256_castps_si256(_mm256_cmp_ps::<_CMP_EQ_OQ>(eight, _mm256_setzero_ps()))
@@ -262,7 +262,7 @@ unsafe fn silent_f32(inputs: *const f32) -> u64 {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn silent_i8(inputs: *const i8) -> u64 {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller's promise.
     let half = |part: usize| unsafe {
         let bytes = _mm256_loadu_si256(inputs.add(32 * part).cast());
         _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_setzero_si256())) as u32
@@ -274,7 +274,7 @@ pub(crate) fn quantize(values: &[f32], inverse_step: f32, to: &mut [i8]) -> bool
     if !has!("avx2") {
         return false;
     }
-    // SAFETY: the instructions are there.
+    // SAFETY: the instructions are available.
     unsafe { quantize_avx2(values, inverse_step, to) };
     true
 }
@@ -286,12 +286,12 @@ unsafe fn quantize_avx2(values: &[f32], inverse_step: f32, to: &mut [i8]) {
     let n = values.len().min(to.len());
     let (inverse, most) = (_mm256_set1_ps(inverse_step), _mm256_set1_ps(127.0));
     let mut below = _mm256_setzero_si256();
-    // SAFETY: called where 32 values are there, and as many places.
+    // SAFETY: called where there are 32 values, and as many places.
     let mut write = |at: usize| unsafe {
         let whole = |part: usize| {
             let steps = _mm256_mul_ps(_mm256_loadu_ps(values.as_ptr().add(at + 8 * part)), inverse);
-            // What is far below becomes -2^31, and so does what is no number: of two, this is the
-            // second if one is none.
+            // Values far below the range become -2^31, and so does NaN: `min` returns its second
+            // operand if one is NaN.
             _mm256_cvtps_epi32(_mm256_min_ps(most, steps))
         };
         let low = _mm256_packs_epi32(whole(0), whole(1));
@@ -306,11 +306,11 @@ unsafe fn quantize_avx2(values: &[f32], inverse_step: f32, to: &mut [i8]) {
         at += 32;
     }
     if at < n && n >= 32 {
-        // The last 32; some of them once more.
+        // The last 32; some of them again.
         write(n - 32);
         at = n;
     }
-    // Below -127, or no number: rare.
+    // Below -127, or NaN: rare.
     let from = if _mm256_testz_si256(below, below) == 1 { at } else { 0 };
     let rest = values.iter().zip(to.iter_mut()).skip(from);
     rest.for_each(|(value, to)| *to = Number::from_f32(*value, inverse_step));

@@ -1,6 +1,6 @@
-//! AVX-512 and AVX2, found out about when the program runs, or, without `std`, when it is compiled.
+//! AVX-512 and AVX2, detected at run time, or, without `std`, at compile time.
 
-/// Whether the machine has all of these.
+/// True if the machine has all of these features.
 macro_rules! has {
     ($($feature:tt),+) => {{
         #[cfg(feature = "std")]
@@ -63,7 +63,7 @@ pub(crate) fn add_rows_f32(
     if !fit(sums.len(), weights, columns, rows, values.len()) || !has!("avx2", "fma") {
         return false;
     }
-    // SAFETY: the instructions are there, and everything fits.
+    // SAFETY: the instructions are available, and everything fits.
     unsafe {
         match (rows, has!("avx512f")) {
             (Rows::List(rows), true) => f32_avx512(sums, weights, columns, rows, values),
@@ -85,7 +85,7 @@ pub(crate) fn add_rows_i8(
     if !fit(sums.len(), weights, columns, rows, values.len()) || !has!("avx2") {
         return false;
     }
-    // SAFETY: the instructions are there, and everything fits.
+    // SAFETY: the instructions are available, and everything fits.
     unsafe {
         match rows {
             Rows::List(rows) => i8_avx2(sums, weights, columns, rows, values),

@@ -1,16 +1,16 @@
-//! Layers with few columns: their sums stay in registers while the inputs are looked through, 64 at
-//! a time.
+//! Layers with few columns: their sums stay in registers while the inputs are scanned for values
+//! that are not zero, 64 at a time.
 //!
-//! The bits of the next 64 are found before those of the last are gone through: where these end is
-//! guessed wrong each time, and the time until it is known would be added up otherwise.
+//! The mask of the next 64 inputs is computed before the rows of the last are added: the end of
+//! each loop over a mask is mispredicted, and computing the mask afterwards would add to the delay.
 //!
-//! Rows that come from memory come several times as fast one after the other as here and there: the
-//! machine sees them coming. A program cannot see what is in a cache, only how long it took. Where
-//! the first 64 took long, and so many are needed that it pays, all rows that follow are added, the
-//! needless ones times zero. Where few are needed, they are listed, and all asked for before the
-//! first is added. Sums are the same. This is done for f32: rows of int8 are so short that the
-//! clock is too coarse, and that a list would cost a quarter of the time where nothing has to come
-//! from memory.
+//! Consecutive rows load from memory several times as fast as scattered ones, because the hardware
+//! prefetches them. A program cannot see what is in a cache, only how long a load took. If the
+//! first 64 inputs took long, and enough rows are needed for it to pay, all following rows are
+//! added, those of zero inputs times zero. If few rows are needed, they are listed, and all are
+//! prefetched before the first is added. The sums are the same. This is done for f32 only: rows of
+//! int8 are too short for the resolution of the clock, and a list would cost a quarter of the time
+//! if nothing has to be loaded from memory.
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
@@ -21,8 +21,8 @@ use super::look::{bits_f32, bits_i8};
 use crate::kernels::simd::fit;
 use crate::kernels::{Rows, SCANNED};
 
-/// `sums += values * rows` for the values that are not silent, which are looked for 64 at a time:
-/// `P` vectors of sums stay in registers. To `LIST` them is for few, see [`list`].
+/// `sums += values * rows` for the values that are not zero, detected 64 at a time; `P` vectors of
+/// sums stay in registers. `LIST` is for few events, see [`list`].
 macro_rules! f32_scan {
     ($name:ident, $feature:literal, $width:literal, $load:path, $store:path, $splat:path, $fma:expr) => {
         /// # Safety
@@ -35,8 +35,8 @@ macro_rules! f32_scan {
             first_row: usize,
             inputs: &[f32],
         ) {
-            // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are
-            // sums; bits are those of inputs.
+            // SAFETY: by `fit`, every row, from `first` on, has as many weights as there are sums;
+            // bits belong to inputs.
             unsafe {
                 let mut total: [_; P] = core::array::from_fn(|part| $load(sums.add($width * part)));
                 let mut add = |row: *const f32, input: *const f32| {
@@ -67,7 +67,7 @@ macro_rules! f32_scan {
                     let inputs = inputs.as_ptr().add(at);
                     let rows = weights.as_ptr().add((first_row + at) * columns + first);
                     if bits == u64::MAX {
-                        // One after the other: 64 that are known to be there.
+                        // All 64 consecutive rows.
                         let (mut row, mut input, end) = (rows, inputs, inputs.add(64));
                         while input != end {
                             add(row, input);
@@ -75,7 +75,7 @@ macro_rules! f32_scan {
                         }
                         bits = 0;
                     }
-                    // Two in a round: the second's row is on its way while the first is added.
+                    // Two per iteration: the row of the second is loaded while the first is added.
                     while bits & bits.wrapping_sub(1) != 0 {
                         let place = bits.trailing_zeros() as usize;
                         bits &= bits - 1;
@@ -100,16 +100,16 @@ macro_rules! f32_scan {
     };
 }
 
-/// Inputs that are listed at once.
+/// Maximum number of inputs that are listed at once.
 const LISTED: usize = 1024;
 
-/// The places of inputs that are not silent, of at most [`LISTED`]. Their rows, so many columns of
-/// them, are asked for: many that come from memory are then on their way at the same time, into the
-/// second cache, because there is more room for those that are than on the way to the first.
+/// Returns the indices of the inputs that are not zero, of at most [`LISTED`], and prefetches
+/// `width` columns of their rows. Many loads from memory are then in flight at the same time. They
+/// go to the L2 cache, which has more room for outstanding loads than the L1 cache.
 ///
 /// # Safety
-/// `bits` says which of 64 inputs from a place on are not silent; for each there is a row. For
-/// callers with BMI1.
+/// `bits` returns a mask of the inputs that are not zero, of 64 from an index on; each input has a
+/// row. The caller has BMI1.
 #[inline(always)]
 unsafe fn list(
     inputs: usize,
@@ -124,7 +124,7 @@ unsafe fn list(
         while these != 0 {
             let place = at + these.trailing_zeros() as usize;
             these &= these - 1;
-            // SAFETY: there are no more places than inputs, and each has a row.
+            // SAFETY: there are at most as many indices as inputs, and each has a row.
             unsafe {
                 places.get_unchecked_mut(n).write(place as u16);
                 let row: *const i8 = rows.add(place * columns).cast();
@@ -138,7 +138,7 @@ unsafe fn list(
         }
         at += 64;
     }
-    // SAFETY: so many were written.
+    // SAFETY: the first `n` were written.
     unsafe { core::slice::from_raw_parts(places.as_ptr().cast(), n) }
 }
 
@@ -200,12 +200,12 @@ pub(crate) fn scan_f32(
             (false, false, false) => f32_scan_avx2::<4, false>,
             (false, false, true) => f32_scan_avx2::<4, true>,
         };
-        // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
+        // SAFETY: the instructions are available, everything fits, and there are 64 sums or 32.
         unsafe { kernel(place, weights, columns, first_row + from, inputs) };
     };
-    // SAFETY: AVX2 is there.
+    // SAFETY: AVX2 is available.
     let active_from = |at| unsafe { bits_f32(inputs, at) }.count_ones();
-    // Pictures are dark at the edge.
+    // Sampled in the middle: images are often dark at the edge.
     let active = active_from(inputs.len() / 2);
     match inputs.split_at_checked(64) {
         Some((head, rest)) if active > PAYS_FROM && active < 64 => {
@@ -213,8 +213,8 @@ pub(crate) fn scan_f32(
             add(head, 0, false);
             let ticks = clock().saturating_sub(start);
             let added = active_from(0);
-            // In a cache, a row takes less than half of this; in memory, more than twice as much.
-            // Of few rows the clock says little.
+            // From a cache, a row takes less than half of this; from memory, more than twice as
+            // much. For few rows the clock is too coarse.
             let long = u64::from(added) * (10 + width as u64 / 2);
             if added > FEW && ticks > long {
                 return add_rows_f32(sums, weights, columns, Rows::From(first_row + 64), rest);
@@ -226,15 +226,16 @@ pub(crate) fn scan_f32(
     true
 }
 
-/// Of 64 rows in memory, so many can be read here and there while all are read one after the other.
+/// Number of scattered rows, of 64 in memory, whose loads take as long as those of all 64
+/// consecutive rows.
 const PAYS_FROM: u32 = 24;
 
-/// Of 64 rows, so many or fewer are worth a list.
+/// Maximum number of rows, of 64, for which a list pays.
 const FEW: u32 = 20;
 
-/// A few ticks are a nanosecond.
+/// Time-stamp counter; a few ticks are a nanosecond.
 fn clock() -> u64 {
-    // SAFETY: every machine of this kind has both; the first waits for all that is being read.
+    // SAFETY: every x86-64 machine has both; the first waits for all pending loads.
     unsafe {
         _mm_lfence();
         _rdtsc()
@@ -253,7 +254,7 @@ pub(crate) fn scan_i8(
         return false;
     }
     let place = sums.as_mut_ptr();
-    // SAFETY: the instructions are there, everything fits, and there are 64 sums or 32.
+    // SAFETY: the instructions are available, everything fits, and there are 64 sums or 32.
     unsafe {
         match sums.len() {
             64 => i8_scan::<2>(place, weights, columns, first_row, inputs),
@@ -263,8 +264,8 @@ pub(crate) fn scan_i8(
     true
 }
 
-/// As for f32, four events at a time; where there are no more, the first of 64 once more, times
-/// zero. `S` times 32 columns.
+/// The scan for int8, four events at a time; missing ones are the first of 64 times zero. There are
+/// `S` times 32 columns.
 ///
 /// # Safety
 /// The machine has the instructions, [`fit`] holds, and there are `32 S` sums.
@@ -276,8 +277,8 @@ unsafe fn i8_scan<const S: usize>(
     first_row: usize,
     inputs: &[i8],
 ) {
-    // SAFETY: `fit` says that every row, from `first` on, has as many weights as there are sums;
-    // bits are those of inputs.
+    // SAFETY: by `fit`, every row, from `first` on, has as many weights as there are sums; bits
+    // belong to inputs.
     unsafe {
         let mut total = [[_mm256_setzero_si256(); 4]; S];
         let (mut at, mut next) = (0, bits_i8(inputs, 0));
@@ -344,8 +345,8 @@ mod tests {
             let inputs: Vec<f32> = (0..N).map(|_| value(noise())).collect();
             for n in [1, 63, 64, 65, 128, 150, LISTED, LISTED + 1, N] {
                 let (weights, inputs) = (&weights[..64 * n], &inputs[..n]);
-                // SAFETY: the instructions are there, there are rows of 64 for all inputs, and 64
-                // sums.
+                // SAFETY: the instructions are available, there are rows of 64 for all inputs, and
+                // 64 sums.
                 let sums = |kernel: Kernel| unsafe {
                     let mut sums = [0.5; 64];
                     kernel(sums.as_mut_ptr(), weights, (64, 0), 0, inputs);

@@ -2,13 +2,13 @@
 //! Algorithms for Convolutional Neural Networks"), and the exact adjoint of the same algorithm for
 //! learning.
 //!
-//! A tile of `n x n` outputs (`n` up to 6) comes from `(n + 2) x (n + 2)` inputs `x` and the kernel
-//! `g`: `y = A' [(G g G') * (B' x B)] A`, where `*` is a matrix product over channels for each of
-//! the `(n + 2)^2` pairs of points: 64 multiply-adds instead of 324. With the signal `s` of the
-//! outputs, `D = A s A'` serves both passes down: the kernel's correlation is `G' (V' D) G` with
-//! `V = B' x B`, and the input's signal `B (D U') B'`.
+//! A tile of `n x n` outputs (`n` up to 6) is computed from `(n + 2) x (n + 2)` inputs `x` and the
+//! kernel `g`: `y = A' [(G g G') * (B' x B)] A`, where `*` is a matrix product over channels for
+//! each of the `(n + 2)^2` pairs of points: 64 multiply-adds instead of 324. With the signal `s` at
+//! the outputs, `D = A s A'` serves both passes down: the correlation of the kernel is `G' (V' D)
+//! G` with `V = B' x B`, and the signal at the inputs is `B (D U') B'` with `U = G g G'`.
 //!
-//! Where outputs are pooled by twos, tiles have even sides: the largest of four outputs is found
+//! If outputs are max-pooled by 2x2, tiles have even sides: the maximum of four outputs is found
 //! before any of them is written.
 //!
 //! Relative error against f64: about 1e-5 for outputs and signals, 2e-5 for correlations (see the
@@ -35,7 +35,7 @@ use crate::backend::flex::scratch::with_scratch;
 /// Rows of a kernel that one task transforms.
 const KERNEL_ROWS: usize = 16;
 
-/// Whether this algorithm computes such a convolution, and faster than the direct one.
+/// True if this algorithm computes a convolution, and faster than the direct one.
 pub(super) fn suits(geometry: &Geometry) -> bool {
     let window = geometry.window;
     let [height, width, _] = geometry.output();
@@ -48,8 +48,8 @@ pub(super) fn suits(geometry: &Geometry) -> bool {
         && height.min(width) >= 3
 }
 
-/// The outputs of a batch, all of them or, with somewhere for the winners, the largest of every 2x2
-/// and which of the four that is.
+/// Computes the outputs of a batch: all of them, or, with a buffer for winners, the maximum of
+/// every 2x2 outputs and its index.
 pub(super) fn forward(
     geometry: Geometry,
     input: &[f32],
@@ -81,8 +81,8 @@ pub(super) fn forward(
     });
 }
 
-/// What a batch teaches: the correlation of inputs and signal, and the signal of the inputs, where
-/// wanted. With winners, the signal is that of the largest outputs.
+/// Computes the correlation of inputs and signal, and the signal at the inputs, each if requested.
+/// With winners, the signal is that of the maxima.
 pub(super) fn learn(
     geometry: Geometry,
     input: &[f32],
@@ -98,7 +98,7 @@ pub(super) fn learn(
     let above = Above::new(geometry, signal, winners);
     let batch = signal.len() / above.map();
     if batch == 0 {
-        // Below has no values either.
+        // The signal at the inputs is empty too.
         return correlation.into_iter().for_each(|correlation| correlation.fill(0.0));
     }
     let parts = learning_parts(batch, tiling.tiles(batch), Planes::len(points, inputs, outputs));
@@ -125,7 +125,7 @@ pub(super) fn learn(
         (0..parts).into_par_iter().for_each(|part| {
             let maps = part * batch / parts..(part + 1) * batch / parts;
             if let Some(below) = below {
-                // SAFETY: every part has maps of its own.
+                // SAFETY: every part has its own maps.
                 unsafe {
                     std::slice::from_raw_parts_mut(below.at(maps.start * map), maps.len() * map)
                 }
@@ -157,30 +157,30 @@ pub(super) fn learn(
     });
 }
 
-/// Parts that a batch is learned in, each with a correlation of its own; these are added up one
-/// after the other. Parts go by size alone, so that the sum does not depend on the number of
-/// threads: enough for many threads, each with so many tiles that adding its correlation costs
-/// little beside them, and all in bounded memory.
+/// Number of parts of a batch, each with its own correlation; these are added in order. It depends
+/// on size alone, so that the sum does not depend on the number of threads. There are enough parts
+/// for many threads, each with enough tiles that adding its correlation costs little, and the
+/// memory of all is bounded.
 fn learning_parts(batch: usize, tiles: usize, correlation: usize) -> usize {
-    const PARTS: usize = 16;
-    /// Two for each of two threads, since one may be held up.
-    const LEAST: usize = 4;
-    /// Tiles of a part.
-    const LEAST_TILES: usize = 256;
-    /// Values of all correlations.
+    const MAX_PARTS: usize = 16;
+    /// Two for each of two threads, since one may be delayed.
+    const MIN_PARTS: usize = 4;
+    /// Minimum number of tiles of a part.
+    const MIN_TILES: usize = 256;
+    /// Maximum number of values of all correlations.
     const MEMORY: usize = 1 << 26;
-    let most = (MEMORY / correlation.max(1)).clamp(LEAST, PARTS);
-    let parts = (tiles / LEAST_TILES).clamp(LEAST, most).min(batch);
-    // Such a number is shared out evenly among two, four or more threads.
+    let most = (MEMORY / correlation.max(1)).clamp(MIN_PARTS, MAX_PARTS);
+    let parts = (tiles / MIN_TILES).clamp(MIN_PARTS, most).min(batch);
+    // A power of two divides evenly among two, four or more threads.
     1 << parts.ilog2()
 }
 
-/// The signals of the inputs in memory.
+/// The signals at the inputs in memory.
 fn below_maps(geometry: Geometry, memory: Shared<'_>) -> Maps<Shared<'_>> {
     Maps { memory, size: geometry.input, padding: geometry.window.padding }
 }
 
-/// Outputs, to be written, or their signals, to be read.
+/// Outputs to write, or their signals to read.
 #[derive(Clone, Copy)]
 enum Above<M> {
     All(Maps<M>),
@@ -200,7 +200,7 @@ impl<M: Memory> Above<M> {
         }
     }
 
-    /// Values of one map.
+    /// Number of values of one map.
     fn map(&self) -> usize {
         match self {
             Self::All(maps) | Self::Pooled(Pooled { values: maps, .. }) => {
@@ -210,7 +210,7 @@ impl<M: Memory> Above<M> {
     }
 }
 
-/// What a task needs for a chunk.
+/// Memory of a task for one chunk of tiles.
 #[derive(Clone, Copy)]
 struct TileMemory<'a> {
     inputs: Planes<'a>,
@@ -220,14 +220,14 @@ struct TileMemory<'a> {
 }
 
 impl<'a> TileMemory<'a> {
-    /// Inputs in memory.
+    /// Access to the pixels of the inputs.
     fn seen(&self, geometry: Geometry, memory: &'a [f32]) -> Seen<'a> {
         let maps = Maps { memory, size: geometry.input, padding: geometry.window.padding };
         Seen { maps, outside: self.outside }
     }
 }
 
-/// Memory for so many tiles.
+/// Calls the task with memory for a number of tiles (`rows`).
 fn with_tile_memory(tiling: &Tiling, rows: usize, task: impl FnOnce(TileMemory<'_>)) {
     let points = tiling.points();
     let [inputs, outputs] = [tiling.geometry.input[2], tiling.geometry.channels];
@@ -275,10 +275,10 @@ impl pulp::WithSimd for Forward<'_> {
 struct Learn<'a> {
     tiling: Tiling,
     chunk: Chunk,
-    /// Whether the sum starts here.
+    /// Whether this is the first chunk of the sum.
     first: bool,
     input: Seen<'a>,
-    /// Any pixel of the signal, in the place of those that no tile has.
+    /// A pixel of the signal, in place of pixels that belong to no tile.
     signal: &'a [f32],
     above: Above<&'a [f32]>,
     kernel: Option<Planes<'a>>,
@@ -316,7 +316,7 @@ impl pulp::WithSimd for Learn<'_> {
     }
 }
 
-/// `G k G'` of every kernel, or of the transposed kernels.
+/// Computes `G g G'` for every kernel, or for the transposed kernels.
 fn transform_kernel(kernel: &[f32], planes: Planes<'_>, transposed: bool) {
     (0..planes.rows.div_ceil(KERNEL_ROWS)).into_par_iter().for_each(|block| {
         let rows = block * KERNEL_ROWS..((block + 1) * KERNEL_ROWS).min(planes.rows);
@@ -403,7 +403,7 @@ impl pulp::WithSimd for Correlation<'_> {
         let plane = sums[0].plane();
         let zero = simd.splat_f32s(0.0);
         let mut taps = [[0f32; STRIP]; 9];
-        // Points that no tile has stay zero.
+        // Points that no tile uses stay zero.
         let mut lines = [[zero; POINTS]; POINTS];
         for first in (0..outputs).step_by(STRIP) {
             for lane in (0..STRIP).step_by(S::F32_LANES) {

@@ -1,4 +1,5 @@
-//! Tiles on their way from maps to planes and back: along rows with one matrix, then along columns.
+//! Transforms of tiles from maps to planes and back: along rows with one matrix, then along
+//! columns.
 
 use pulp::Simd;
 
@@ -9,12 +10,12 @@ use super::points::{
 use super::tiles::Tile;
 use crate::backend::flex::blocks::{Shared, load, load_some, store};
 
-/// Memory of maps: a slice that is only read, or what tasks share and write.
+/// Memory of maps: a slice to read, or shared memory to write.
 pub(super) trait Memory: Copy {
-    /// To one value.
+    /// Pointer to one value.
     type Pointer;
 
-    /// Where a value lies, by its offset. Offsets may wrap; such a pointer is not used.
+    /// Pointer to the value at an offset. Offsets may wrap; such a pointer is not used.
     fn at(self, offset: usize) -> Self::Pointer;
 }
 
@@ -36,46 +37,46 @@ impl Memory for Shared<'_> {
     }
 }
 
-/// Maps in memory, all of them.
+/// All maps of a batch in memory.
 #[derive(Clone, Copy)]
 pub(super) struct Maps<M> {
     pub(super) memory: M,
     /// Height, width and channels.
     pub(super) size: [usize; 3],
-    /// How far a tile's first pixel lies before the tile's first output, (down, across).
+    /// Offset of the first pixel of a tile before its first output, (down, across).
     pub(super) padding: [usize; 2],
 }
 
-/// Vectors of a tile's pixels.
+/// Reads the pixels of a tile as vectors.
 pub(super) trait Source: Copy {
-    /// From this channel on, of which so many are left.
+    /// Returns one row of pixels, for these channels.
     ///
     /// # Safety
     /// The maps are valid for reads.
     unsafe fn row<S: Simd>(self, simd: S, tile: Tile, row: usize, channels: Channels) -> Line<S>;
 }
 
-/// What becomes of vectors of a tile's pixels.
+/// Writes the pixels of a tile from vectors.
 pub(super) trait Sink: Copy {
-    /// Takes all the tile's pixels, by row and column.
+    /// Writes all pixels of the tile, given by row and column.
     ///
     /// # Safety
-    /// The maps are valid for writes, and the tile's pixels are this task's.
+    /// The maps are valid for writes, and no other task accesses the pixels of the tile.
     unsafe fn take<S: Simd>(self, simd: S, tile: Tile, pixels: &Pixels<S>, channels: Channels);
 }
 
-/// A tile's pixels, by row and column.
+/// The pixels of a tile, by row and column.
 pub(super) type Pixels<S> = [[<S as Simd>::f32s; POINTS]; POINTS];
 
-/// From which channel on, and how many are left.
+/// The first channel of a vector, and the number of channels left.
 #[derive(Clone, Copy)]
 pub(super) struct Channels {
     first: usize,
     left: usize,
 }
 
-/// From the pixels of tiles to their rows in the planes; channel by channel, so that few pages are
-/// written at a time.
+/// Transforms the pixels of tiles into their rows of the planes; channel by channel, so that few
+/// pages are written at a time.
 #[inline(always)]
 pub(super) fn enter<S: Simd, F: Family>(
     simd: S,
@@ -91,7 +92,7 @@ pub(super) fn enter<S: Simd, F: Family>(
             let start = to.at(0, index, first);
             for_outputs!(tile.outputs[1], COLUMNS => {
                 for r in 0..tile.outputs[0] + F::EXTRA {
-                    // SAFETY: sources hold the pixels of all tiles.
+                    // SAFETY: sources contain the pixels of all tiles.
                     let line = unsafe { from.row(simd, *tile, r, channels) };
                     lines[r] = to_points::<S, F::Of<COLUMNS>>(simd, line);
                 }
@@ -109,7 +110,7 @@ pub(super) fn enter<S: Simd, F: Family>(
     }
 }
 
-/// From rows in the planes back to the pixels of their tiles.
+/// Transforms rows of the planes back into the pixels of their tiles.
 #[inline(always)]
 pub(super) fn leave<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: Planes<'_>, to: impl Sink) {
     let (plane, across) = (from.plane(), from.points[1]);
@@ -135,7 +136,7 @@ pub(super) fn leave<S: Simd, F: Family>(simd: S, tiles: &[Tile], from: Planes<'_
                     pixels[r] = from_points::<S, F::Of<COLUMNS>>(simd, lines[r]);
                 }
             });
-            // SAFETY: sinks hold the pixels of all tiles, each of which is one task's.
+            // SAFETY: sinks contain the pixels of all tiles, and one task owns each tile.
             unsafe { to.take(simd, *tile, &pixels, channels) };
         }
     }
@@ -150,12 +151,11 @@ pub(super) fn column<V: Copy>(lines: &[[V; POINTS]; POINTS], c: usize) -> [V; PO
 }
 
 impl<M: Memory> Maps<M> {
-    /// Where a row of a tile's pixels begins, and which columns from there on are on the map, if
-    /// the row is.
+    /// Start of a row of pixels of a tile, and the columns of the row that are on the map.
     #[inline(always)]
     fn row(&self, tile: Tile, row: usize) -> Row<M> {
         let [height, width, channels] = self.size;
-        // Before the map is far beyond it.
+        // A position before the map wraps to one far beyond it.
         let y = (tile.start[0] + row).wrapping_sub(self.padding[0]);
         let x = tile.start[1].wrapping_sub(self.padding[1]);
         let pixel = (tile.map * height).wrapping_add(y).wrapping_mul(width).wrapping_add(x);
@@ -164,7 +164,7 @@ impl<M: Memory> Maps<M> {
     }
 }
 
-/// A row of a tile's pixels.
+/// A row of pixels of a tile.
 #[derive(Clone, Copy)]
 struct Row<M> {
     memory: M,
@@ -175,7 +175,7 @@ struct Row<M> {
 }
 
 impl<M: Memory> Row<M> {
-    /// Where the pixel in a column lies, if on the map.
+    /// Pointer to the pixel in a column; `None` beyond the edge.
     #[inline(always)]
     fn at(self, column: usize) -> Option<M::Pointer> {
         let at = self.memory.at(self.start.wrapping_add(column * self.channels));
@@ -183,11 +183,11 @@ impl<M: Memory> Row<M> {
     }
 }
 
-/// Pixels as they are, to be read; those over the edge are a pixel of zeros.
+/// Unpooled pixels to read; a pixel of zeros stands for those beyond the edge.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) maps: Maps<&'a [f32]>,
-    /// As long as all channels.
+    /// The pixel beyond the edge, with all channels.
     pub(super) outside: &'a [f32],
 }
 
@@ -205,7 +205,7 @@ impl Source for Seen<'_> {
     }
 }
 
-/// Pixels as they are, to be written.
+/// Unpooled pixels to write.
 #[derive(Clone, Copy)]
 pub(super) struct Written<'a>(pub(super) Maps<Shared<'a>>);
 
@@ -224,7 +224,7 @@ impl Sink for Written<'_> {
     }
 }
 
-/// Inputs' signals, which are sums over all tiles that see the input.
+/// Signals at the inputs, which are sums over all tiles that contain the input.
 #[derive(Clone, Copy)]
 pub(super) struct Added<'a>(pub(super) Maps<Shared<'a>>);
 
@@ -247,7 +247,7 @@ impl Sink for Added<'_> {
     }
 }
 
-/// The largest of every 2x2 pixels, and which of them it is, by rows.
+/// The maximum of every 2x2 pixels, and its index by rows.
 #[derive(Clone, Copy)]
 pub(super) struct Pooled<M> {
     pub(super) values: Maps<M>,
@@ -255,7 +255,7 @@ pub(super) struct Pooled<M> {
 }
 
 impl<M: Memory> Pooled<M> {
-    /// Where the value and the winner of a square of the tile lie.
+    /// Pointers to the maximum and the index of a square of the tile.
     #[inline(always)]
     fn at(&self, tile: Tile, row: usize, column: usize) -> (M::Pointer, M::Pointer) {
         let [height, width, channels] = self.values.size;
@@ -271,7 +271,7 @@ impl Source for Pooled<&[f32]> {
         let zero = simd.splat_f32s(0.0);
         let mut line = [zero; POINTS];
         for_each_point!(c => if c < SIDE && c.is_multiple_of(2) {
-            // Beyond the tile's last column nothing is read.
+            // Values beyond the last column of the tile are not used.
             let square = (c / 2).min(tile.outputs[1] / 2 - 1);
             let (value, winner) = self.at(tile, row / 2, square);
             // SAFETY: a pixel has all channels.
@@ -315,7 +315,7 @@ impl Sink for Pooled<Shared<'_>> {
 }
 
 impl Channels {
-    /// Writes to a pixel.
+    /// Writes a vector of channels to a pixel.
     ///
     /// # Safety
     /// The pixel has these channels.

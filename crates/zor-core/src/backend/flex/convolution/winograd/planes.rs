@@ -1,4 +1,4 @@
-//! What tiles and kernels are at all pairs of points: a matrix for each, and products of these.
+//! Tiles and kernels at all pairs of points: one matrix for each pair, and products of these.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -7,14 +7,14 @@ use pulp::Simd;
 
 use crate::backend::flex::blocks::{LANES, ROWS, for_vectors, load, store, widest};
 
-/// Columns side by side in a plane. A strip as deep as 256 channels is half of the nearest cache;
-/// the other half is for the rows that pass it.
+/// Adjacent columns in a plane. A strip as deep as 256 channels fills half of the L1 cache; the
+/// other half is for the rows multiplied with it.
 pub(super) const STRIP: usize = LANES;
-/// Between strips and planes, so that they do not fall on the same cache lines.
+/// Gap between strips and between planes, so that they do not map to the same cache lines.
 const GAP: usize = 16;
 
 /// A matrix of a given number of rows for every pair of points, each in strips of [`STRIP`]
-/// columns, the last padded. Its memory stays borrowed for as long as any copy of this lives.
+/// columns, the last padded. Its memory stays borrowed while any copy of this exists.
 #[derive(Clone, Copy)]
 pub(super) struct Planes<'a> {
     start: *mut f32,
@@ -24,7 +24,7 @@ pub(super) struct Planes<'a> {
     pub(super) columns: usize,
 }
 
-// SAFETY: planes that tasks share are only read, or written in rows of their own.
+// SAFETY: tasks only read shared planes, or write disjoint rows of them.
 unsafe impl Send for Planes<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Planes<'_> {}
@@ -48,13 +48,13 @@ impl<'a> Planes<'a> {
         self.columns.div_ceil(STRIP)
     }
 
-    /// From one plane to the next; along the second axis of points first.
+    /// Distance from one plane to the next; the second axis of points varies fastest.
     #[inline(always)]
     pub(super) fn plane(&self) -> usize {
         plane_len(self.rows, self.columns)
     }
 
-    /// Where a row begins in one plane, from this column on.
+    /// Pointer to a row of one plane, from a column on.
     #[inline(always)]
     pub(super) fn at(&self, plane: usize, row: usize, column: usize) -> *mut f32 {
         let strip = column / STRIP * strip_len(self.rows);
@@ -66,13 +66,13 @@ fn plane_len(rows: usize, columns: usize) -> usize {
     columns.div_ceil(STRIP) * strip_len(rows) + GAP
 }
 
-/// Blocks of rows are computed whole, wherever they begin: what is beyond the last row is there,
-/// and means nothing.
+/// Blocks of rows are computed whole wherever they begin: the padding after the last row has
+/// arbitrary contents.
 fn strip_len(rows: usize) -> usize {
     (rows + ROWS) * STRIP + GAP
 }
 
-/// `to = left @ right` in one plane, for some rows.
+/// `to = left @ right` in one plane, for a range of rows.
 #[inline(always)]
 pub(super) fn multiply<S: Simd>(
     simd: S,
@@ -97,8 +97,8 @@ pub(super) fn multiply<S: Simd>(
     }
 }
 
-/// Adds the products of a row of the right operand and what stands at one column of the left one's
-/// rows.
+/// Adds the products of one row of the right operand with one column of the rows of the left
+/// operand.
 #[inline(always)]
 unsafe fn multiply_add<S: Simd, const N: usize>(
     simd: S,
@@ -121,7 +121,7 @@ unsafe fn multiply_add<S: Simd, const N: usize>(
     }
 }
 
-/// The block of [`multiply`] that begins at a row and a column and is `N` vectors wide.
+/// The block of [`multiply`] at a row and a column, `N` vectors wide.
 #[inline(always)]
 unsafe fn multiply_block<S: Simd, const N: usize>(
     simd: S,
@@ -143,7 +143,7 @@ unsafe fn multiply_block<S: Simd, const N: usize>(
         // SAFETY: the caller vouches for the rows of both operands.
         unsafe {
             if depth >= STRIP {
-                // As often as the compiler knows: it unrolls.
+                // A constant number of times, so that the compiler unrolls the loop.
                 for j in 0..STRIP {
                     multiply_add(
                         simd,
@@ -173,7 +173,7 @@ unsafe fn multiply_block<S: Simd, const N: usize>(
     }
 }
 
-/// `to = left^T @ right` in one plane, over some rows of both, or that added to what is there.
+/// `to = left^T @ right` in one plane, over a range of rows of both; with `add`, added to `to`.
 #[inline(always)]
 pub(super) fn correlate<S: Simd>(
     simd: S,
@@ -203,10 +203,10 @@ pub(super) fn correlate<S: Simd>(
     }
 }
 
-/// A block of [`correlate`] that begins at a row and a column.
+/// A block of [`correlate`] at a row and a column.
 struct Block<'a> {
     rows: Range<usize>,
-    /// The left operand's columns.
+    /// Columns of the left operand.
     lefts: [*const f32; ROWS],
     right: Planes<'a>,
     to: Planes<'a>,

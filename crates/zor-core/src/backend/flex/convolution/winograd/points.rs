@@ -1,38 +1,38 @@
 //! The algorithm along one axis: its matrices, and their products with a line of vectors.
 //!
-//! Outputs are coefficients of a product of polynomials, found from the product's values at points.
-//! Tiles with fewer outputs leave out the last points: what is known of a kernel at all of them
-//! serves tiles of every size.
+//! Outputs are coefficients of a product of polynomials, computed from its values at points. Tiles
+//! with fewer outputs omit the last points, so that a kernel transformed at all points serves tiles
+//! of every size.
 //!
-//! Points but zero and infinity come in pairs `a, -a`, where even and odd powers give the same sums
-//! but for a sign: these are computed once.
+//! Points other than zero and infinity come in pairs `a, -a`. The sums over even powers are equal
+//! for both, those over odd powers differ in sign: each is computed once.
 
 use pulp::Simd;
 
-/// Outputs of a tile along an axis, at most.
+/// Maximum number of outputs of a tile along an axis.
 pub(super) const SIDE: usize = 6;
-/// Points, at most; `n` outputs need `n + 2`. As many inputs are under them.
+/// Maximum number of points; `n` outputs need `n + 2`, and as many inputs.
 pub(super) const POINTS: usize = SIDE + 2;
-/// The points after the first one, which is infinity (Lavin and Gray 2016 take the same ones, up to
+/// The points after the first one, which is infinity (the points of Lavin and Gray 2016 in another
 /// order).
 const FINITE: [f64; POINTS - 1] = [0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5];
 
-/// A row for every point.
+/// One row per point.
 type Rows = [[f32; POINTS]; POINTS];
 
-/// A matrix with a row for every point that takes part.
+/// A matrix with one row per point in use.
 pub(super) trait Matrix {
-    /// What it consists of; zeros beyond.
+    /// The rows; unused elements are zero.
     const ROWS: Rows;
-    /// Whether the rows of `a` and `-a` differ in the sign of odd columns and nothing else.
+    /// Whether the rows of `a` and `-a` differ only in the sign of odd columns.
     const PAIRED: bool;
 }
 
-/// Matrices for every number of outputs.
+/// A family of matrices, one for every number of outputs.
 pub(super) trait Family {
-    /// The one for so many.
+    /// The matrix for a number of outputs.
     type Of<const OUTPUTS: usize>: Matrix;
-    /// Columns beyond the number of outputs.
+    /// Number of columns in addition to the number of outputs.
     const EXTRA: usize;
 }
 
@@ -73,7 +73,7 @@ impl Matrix for Kernel {
     const PAIRED: bool = true;
 }
 
-/// Coefficients of the product of `x - a` over the first points but number `without`.
+/// Coefficients of the product of `x - a` over the first `points` points except number `without`.
 const fn polynomial(points: usize, without: usize) -> [f64; POINTS] {
     let mut product = [0.0; POINTS];
     product[0] = 1.0;
@@ -92,7 +92,7 @@ const fn polynomial(points: usize, without: usize) -> [f64; POINTS] {
     product
 }
 
-/// The same product at point number `without`.
+/// The product of [`polynomial`] at point number `without`.
 const fn at_its_point(points: usize, without: usize) -> f64 {
     let mut product = 1.0;
     let mut point = 0;
@@ -105,13 +105,13 @@ const fn at_its_point(points: usize, without: usize) -> f64 {
     product
 }
 
-/// Lagrange's polynomials, but for what a [`Kernel`] is divided by.
+/// Lagrange polynomials without the factors that [`Kernel`] is divided by.
 const fn inputs(outputs: usize) -> Rows {
     let points = outputs + 1;
     let mut rows = [[0.0; POINTS]; POINTS];
     let mut row = 0;
     while row <= points {
-        // Infinity leaves no point out.
+        // Infinity omits no point.
         let (without, scale) = match row {
             0 => (points, 1.0),
             _ => (row - 1, at_its_point(POINTS - 1, row - 1) / at_its_point(points, row - 1)),
@@ -127,7 +127,8 @@ const fn inputs(outputs: usize) -> Rows {
     rows
 }
 
-/// Powers of the points, those of finite points divided by what [`inputs`] leaves out or not.
+/// Powers of the points; if `divided`, those of finite points are divided by the factors that
+/// [`inputs`] omits.
 const fn powers(points: usize, columns: usize, divided: bool) -> Rows {
     let mut rows = [[0.0; POINTS]; POINTS];
     rows[0][columns - 1] = 1.0;
@@ -145,10 +146,10 @@ const fn powers(points: usize, columns: usize, divided: bool) -> Rows {
     rows
 }
 
-/// A line of vectors; those that do not take part hold anything.
+/// A line of vectors; unused ones are arbitrary.
 pub(super) type Line<S> = [<S as Simd>::f32s; POINTS];
 
-/// Writes its body once for every point, with the number known to the compiler.
+/// Expands its body once for every point, with its index as a constant.
 macro_rules! for_each_point {
     ($index:ident => $body:expr) => { for_each_point!([0 1 2 3 4 5 6 7] $index => $body) };
     ([$($point:literal)*] $index:ident => $body:expr) => {{
@@ -160,7 +161,7 @@ macro_rules! for_each_point {
 }
 pub(super) use for_each_point;
 
-/// Writes its body once for every number of outputs, as a constant.
+/// Expands its body once for every number of outputs, as a constant.
 macro_rules! for_outputs {
     ([$($n:literal)*] $outputs:expr, $constant:ident => $body:expr) => {
         match $outputs {
@@ -174,7 +175,7 @@ macro_rules! for_outputs {
 }
 pub(super) use for_outputs;
 
-/// The matrix times a line.
+/// Product of a matrix with a line.
 #[inline(always)]
 pub(super) fn to_points<S: Simd, M: Matrix>(simd: S, x: Line<S>) -> Line<S> {
     let mut y = [simd.splat_f32s(0.0); POINTS];
@@ -191,7 +192,7 @@ pub(super) fn to_points<S: Simd, M: Matrix>(simd: S, x: Line<S>) -> Line<S> {
     y
 }
 
-/// The matrix's transpose times a line.
+/// Product of the transpose of a matrix with a line.
 #[inline(always)]
 pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S> {
     for_each_point!(row => {
@@ -205,7 +206,7 @@ pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S
     for_each_point!(column => {
         let mut sum = Sum::<S>(None);
         for_each_point!(row => {
-            // Of a pair, the sum is for even columns and the difference for odd ones.
+            // The sum of a pair serves even columns, the difference odd ones.
             let paired = is_paired::<M>(row);
             if !paired || row % 2 == column % 2 {
                 let of = if paired { row / 2 * 2 } else { row };
@@ -219,21 +220,21 @@ pub(super) fn from_points<S: Simd, M: Matrix>(simd: S, mut x: Line<S>) -> Line<S
     y
 }
 
-/// Whether a row is of a pair, both of which take part.
+/// True if a row belongs to a pair whose rows are both in use.
 #[inline(always)]
 fn is_paired<M: Matrix>(row: usize) -> bool {
-    // Infinity and zero come first. Rows that take part have something in one of the first columns.
+    // Infinity and zero come first. Rows in use have a nonzero value in one of the first columns.
     let last = M::ROWS[second(row)];
     M::PAIRED && row >= 2 && (last[0] != 0.0 || last[1] != 0.0)
 }
 
-/// The second row of the pair that a row is of.
+/// The second row of the pair of a row.
 #[inline(always)]
 fn second(row: usize) -> usize {
     row / 2 * 2 + 1
 }
 
-/// Every `step`th product of a row with a line, summed.
+/// Dot product of a row with a line, over every `step`th column.
 #[inline(always)]
 fn dot<S: Simd, M: Matrix>(simd: S, row: usize, x: Line<S>, from: usize, step: usize) -> S::f32s {
     let mut sum = Sum::<S>(None);
@@ -245,7 +246,7 @@ fn dot<S: Simd, M: Matrix>(simd: S, row: usize, x: Line<S>, from: usize, step: u
     sum.0.unwrap_or(simd.splat_f32s(0.0))
 }
 
-/// A sum of products, of those known to be zero none.
+/// A sum of products that omits factors known to be zero.
 struct Sum<S: Simd>(Option<S::f32s>);
 
 impl<S: Simd> Sum<S> {

@@ -1,5 +1,5 @@
-//! Where tiles lie: maps of outputs cut into tiles of at most [`SIDE`] rows and columns, with no
-//! rest.
+//! The division of output maps into tiles of at most [`SIDE`] rows and columns, without a
+//! remainder.
 
 use std::ops::Range;
 
@@ -7,26 +7,26 @@ use super::points::SIDE;
 use crate::backend::Geometry;
 use crate::backend::flex::blocks::ROWS;
 
-/// Tiles that are transformed and multiplied at once, at most: blocks of rows of a product, and
-/// what kinds of tiles may have beyond their share.
-pub(super) const TILES: usize = MOST_ROWS + KINDS.len() - 1;
-const LEAST_ROWS: usize = 6 * ROWS;
-const MOST_ROWS: usize = 21 * ROWS;
+/// Maximum number of tiles that are transformed and multiplied at once: blocks of rows of a
+/// product, and the tiles that kinds may have beyond their share.
+pub(super) const TILES: usize = MAX_ROWS + KINDS.len() - 1;
+const MIN_ROWS: usize = 6 * ROWS;
+const MAX_ROWS: usize = 21 * ROWS;
 
-/// An axis cut into pieces: large ones first, then small ones, `step` shorter.
+/// An axis divided into pieces: large ones first, then small ones, `step` shorter.
 #[derive(Clone, Copy)]
 struct Cuts {
     sizes: [usize; 2],
     counts: [usize; 2],
 }
 
-/// Which of [`Cuts`]' pieces.
+/// Indices of the pieces of [`Cuts`].
 const LARGE: usize = 0;
 const SMALL: usize = 1;
 
 impl Cuts {
-    /// As few pieces as there can be, each a multiple of `step`. Products are the fewer the fewer
-    /// the pieces, whatever their sizes.
+    /// As few pieces as possible, each a multiple of `step`: the number of products depends on the
+    /// number of pieces, not on their sizes.
     fn new(outputs: usize, step: usize) -> Self {
         let steps = outputs / step;
         let pieces = steps.div_ceil(SIDE / step);
@@ -41,7 +41,7 @@ impl Cuts {
     }
 }
 
-/// A tile's map, the first of its outputs there, and how many it has, (down, across).
+/// A tile: its map, the position of its first output, and its number of outputs, (down, across).
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tile {
     pub(super) map: usize,
@@ -49,19 +49,19 @@ pub(super) struct Tile {
     pub(super) outputs: [usize; 2],
 }
 
-/// Tiles of one chunk, kind by kind.
+/// Tiles of one chunk, ordered by kind.
 #[derive(Clone, Copy)]
 pub(super) struct Chunk {
     tiles: [Tile; TILES],
-    /// Where each kind ends.
+    /// End of each kind.
     ends: [usize; KINDS.len()],
 }
 
-/// Kinds of tiles by their pieces, (down, across), in such an order that those with large or any
-/// pieces along either axis are neighbours.
+/// Kinds of tiles by their pieces, (down, across), ordered such that kinds with large pieces, and
+/// kinds with any piece, along either axis are neighbours.
 const KINDS: [[usize; 2]; 4] = [[LARGE, SMALL], [LARGE, LARGE], [SMALL, LARGE], [SMALL, SMALL]];
 
-/// How the maps of a batch are cut.
+/// The division of the maps of a batch into tiles.
 #[derive(Clone, Copy)]
 pub(super) struct Tiling {
     pub(super) geometry: Geometry,
@@ -69,15 +69,15 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// With even tiles where the outputs are pooled by twos; those that no pool covers are in no
-    /// tile.
+    /// Tiles with even sides if the outputs are pooled by 2x2; outputs that no pool covers belong
+    /// to no tile.
     pub(super) fn new(geometry: Geometry, pooled: bool) -> Self {
         let [height, width, _] = geometry.output();
         let step = if pooled { 2 } else { 1 };
         Self { geometry, cuts: [Cuts::new(height, step), Cuts::new(width, step)] }
     }
 
-    /// Points along both axes: matrices that are multiplied.
+    /// Number of points along both axes; their product is the number of matrices.
     pub(super) fn points(&self) -> [usize; 2] {
         self.cuts.map(|cuts| cuts.sizes[LARGE] + 2)
     }
@@ -87,23 +87,23 @@ impl Tiling {
         self.cuts[0].counts[down] * self.cuts[1].counts[across]
     }
 
-    /// Tiles of a number of maps.
+    /// Number of tiles of a number of maps.
     pub(super) fn tiles(&self, maps: usize) -> usize {
         (0..KINDS.len()).map(|kind| maps * self.per_map(kind)).sum()
     }
 
-    /// How many chunks so many maps need, a multiple of `of`.
+    /// Number of chunks for a number of maps, a multiple of `of`.
     ///
-    /// All of a kernel passes by each chunk, and all of a chunk is put down and fetched again:
-    /// neither should be much larger than the other.
+    /// Each chunk reads the whole kernel, and is itself stored and loaded again: neither should be
+    /// much larger than the other.
     pub(super) fn chunks(&self, maps: usize, of: usize) -> usize {
         let tiles = self.tiles(maps);
         let (inputs, outputs) = (self.geometry.input[2], self.geometry.channels);
         let rows = (inputs * outputs / (inputs + outputs)).next_multiple_of(ROWS);
-        tiles.div_ceil(rows.clamp(LEAST_ROWS, MOST_ROWS)).next_multiple_of(of)
+        tiles.div_ceil(rows.clamp(MIN_ROWS, MAX_ROWS)).next_multiple_of(of)
     }
 
-    /// Tiles of a chunk, at most.
+    /// Maximum number of tiles of a chunk.
     pub(super) fn most(&self, maps: usize, chunks: usize) -> usize {
         (0..KINDS.len()).map(|kind| (maps * self.per_map(kind)).div_ceil(chunks)).sum()
     }
@@ -133,8 +133,8 @@ impl Tiling {
         chunk
     }
 
-    /// Every pair of points by its plane, with the rows of the chunk's tiles that have it: one
-    /// after the other.
+    /// Iterates over the planes (pairs of points), each with the contiguous rows of the tiles that
+    /// have this point.
     pub(super) fn planes(&self, chunk: &Chunk) -> impl Iterator<Item = (usize, Range<usize>)> {
         let ([down, across], cuts, ends) = (self.points(), self.cuts, chunk.ends);
         (0..down * across).map(move |plane| {
