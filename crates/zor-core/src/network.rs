@@ -229,9 +229,9 @@ impl Network {
     ///
     /// # Errors
     /// If shapes do not fit or the input is not finite: the network is unchanged. If the error is
-    /// not finite: no weight has changed, but charges and counts of layers have. The message tells
-    /// these apart from weights that were not finite already, as after a step with too high a
-    /// learning rate, which is detected here.
+    /// not finite: no weight has changed, but charges and counts of layers have. The message
+    /// states whether a weight was not finite already, as after a step with too high a learning
+    /// rate, which is detected here.
     pub fn train_batch(
         &mut self,
         optimizer: &dyn Optimizer,

@@ -218,8 +218,9 @@ operations! {
     /// Passes a signal down through a batch normalisation, in place. Also returns the correlations
     /// of scale and shift.
     ///
-    /// With `x' = (x - mean) / deviation`, the results are `scale / deviation * (s - mean(s) - x'
-    /// mean(s x'))` and `[sum(s x'); sum(s)]`. Both equal the gradients of batch normalisation.
+    /// With `x' = (x - mean) / deviation`, the results are
+    /// `scale / deviation * (s - mean(s) - x' mean(s x'))` and `[sum(s x'); sum(s)]`. Both equal
+    /// the gradients of batch normalisation.
     ///
     /// # Shapes
     /// `[rows, columns]` twice, `[2, columns]`, `[1, columns]` -> `[rows, columns]`,

@@ -52,8 +52,8 @@ pub struct Rule {
     pub normalize_presynaptic: bool,
     /// Weights stay within ± this; `None` for no limit.
     pub weight_limit: Option<f32>,
-    /// Initial weights are normal with standard deviation `initial_scale * sqrt(2 / (inputs +
-    /// outputs))`.
+    /// Initial weights are normal with standard deviation
+    /// `initial_scale * sqrt(2 / (inputs + outputs))`.
     pub initial_scale: f32,
 }
 

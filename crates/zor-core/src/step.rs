@@ -37,16 +37,16 @@ pub enum Target {
     Values(Tensor<2>),
     /// Class of each row; the signal is `onehot - softmax(output)`.
     Classes(Vec<usize>),
-    /// Classes with label smoothing (Szegedy et al. 2016, section 7): the target of each row is `(1
-    /// - smoothing) onehot + smoothing / outputs`.
+    /// Classes with label smoothing (Szegedy et al. 2016, section 7): the target of each row is
+    /// `(1 - smoothing) onehot + smoothing / outputs`.
     SmoothedClasses {
         /// Class of each row.
         classes: Vec<usize>,
         /// Share of the target that is spread evenly over all classes, from 0 to 1.
         smoothing: f32,
     },
-    /// Smoothed classes with a weight for each row; the signal is `weight * (target -
-    /// softmax(output))`.
+    /// Smoothed classes with a weight for each row; the signal is
+    /// `weight * (target - softmax(output))`.
     WeightedClasses {
         /// Class of each row.
         classes: Vec<usize>,
@@ -213,8 +213,8 @@ impl ErrorMetrics {
         self.sums.squared / self.elements as f64
     }
 
-    /// Peak signal-to-noise ratio in dB for values in [0, 1], outputs not clamped: `-10 log10(mean
-    /// squared error)`.
+    /// Peak signal-to-noise ratio in dB for values in [0, 1], outputs not clamped:
+    /// `-10 log10(mean squared error)`.
     pub fn psnr_db(&self) -> f64 {
         -10.0 * self.mean_squared().log10()
     }

@@ -19,8 +19,8 @@ pub struct AdamW {
     pub betas: (f32, f32),
     /// Added to the root of the second moment.
     pub epsilon: f32,
-    /// Decoupled weight decay: each step first multiplies a weight by `1 - learning_rate *
-    /// weight_decay`.
+    /// Decoupled weight decay: each step first multiplies a weight by
+    /// `1 - learning_rate * weight_decay`.
     pub weight_decay: f32,
 }
 

@@ -30,8 +30,8 @@ pub struct Muon {
     pub momentum: f32,
     /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Decoupled weight decay: each step first multiplies a weight by `1 - learning_rate *
-    /// weight_decay`.
+    /// Decoupled weight decay: each step first multiplies a weight by
+    /// `1 - learning_rate * weight_decay`.
     pub weight_decay: f32,
     /// Number of applications of the polynomial, 1 to 20.
     pub iterations: u32,

@@ -18,8 +18,8 @@ pub struct Sgd {
     pub momentum: f32,
     /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// Decoupled weight decay: each step first multiplies a weight by `1 - learning_rate *
-    /// weight_decay`.
+    /// Decoupled weight decay: each step first multiplies a weight by
+    /// `1 - learning_rate * weight_decay`.
     pub weight_decay: f32,
 }
 

@@ -5,8 +5,9 @@
 //! A tile of `n x n` outputs (`n` up to 6) is computed from `(n + 2) x (n + 2)` inputs `x` and the
 //! kernel `g`: `y = A' [(G g G') * (B' x B)] A`, where `*` is a matrix product over channels for
 //! each of the `(n + 2)^2` pairs of points: 64 multiply-adds instead of 324. With the signal `s` at
-//! the outputs, `D = A s A'` serves both passes down: the correlation of the kernel is `G' (V' D)
-//! G` with `V = B' x B`, and the signal at the inputs is `B (D U') B'` with `U = G g G'`.
+//! the outputs, `D = A s A'` serves both passes down: the correlation of the kernel is
+//! `G' (V' D) G` with `V = B' x B`, and the signal at the inputs is `B (D U') B'` with
+//! `U = G g G'`.
 //!
 //! If outputs are max-pooled by 2x2, tiles have even sides: the maximum of four outputs is found
 //! before any of them is written.
