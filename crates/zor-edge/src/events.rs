@@ -6,12 +6,12 @@ use crate::kernels::{Number, ROOM, Rows};
 
 /// Number of inputs that are gathered at once; if there is room for fewer, the gathered events are
 /// added first.
-const TOGETHER: usize = 64;
+const GATHERED_AT_ONCE: usize = 64;
 /// Capacity of the list of events of small products.
 pub(crate) const FEW_EVENTS: usize = 128;
 /// Cost of inspecting an input, in multiply-adds of a row. It determines the share of events above
 /// which all inputs are multiplied.
-const LOOK: usize = if cfg!(target_os = "none") { 3 } else { 12 };
+const INSPECTION_COST: usize = if cfg!(target_os = "none") { 3 } else { 12 };
 
 /// How the matrix product of a layer is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,12 @@ impl ProductStrategy {
     /// Returns the faster strategy for these values, each of which multiplies a row of `columns`
     /// weights, if inputs are not [scanned](Number::scan).
     pub(crate) fn faster<T: Number>(values: &[T], columns: usize) -> Self {
-        // active * columns + inputs * LOOK < inputs * columns: with equal costs no list is built.
+        // active * columns + inputs * INSPECTION_COST < inputs * columns: at equal costs no list is
+        // built.
         let inputs = values.len();
-        let looks = T::active(values).saturating_mul(columns) + inputs.saturating_mul(LOOK);
-        if looks < inputs.saturating_mul(columns) { Self::Events } else { Self::Dense }
+        let cost =
+            T::active(values).saturating_mul(columns) + inputs.saturating_mul(INSPECTION_COST);
+        if cost < inputs.saturating_mul(columns) { Self::Events } else { Self::Dense }
     }
 }
 
@@ -44,7 +46,7 @@ pub(crate) struct Sums<'a, T: Number> {
     /// The first column of the range.
     pub(crate) first: usize,
     pub(crate) path: ProductStrategy,
-    /// `rows` and `values` have the same length, with room for [`TOGETHER`] and [`ROOM`]; or are
+    /// `rows` and `values` have the same length, with room for [`GATHERED_AT_ONCE`] and [`ROOM`]; or are
     /// empty if no events are gathered.
     pub(crate) rows: &'a mut [u32],
     pub(crate) values: &'a mut [T],
@@ -70,7 +72,8 @@ impl<T: Number> Sums<'_, T> {
         }
         let (mut rest, mut row) = (inputs, first_row);
         while !rest.is_empty() {
-            let room = self.rows.len().saturating_sub(self.n + ROOM) / TOGETHER * TOGETHER;
+            let room =
+                self.rows.len().saturating_sub(self.n + ROOM) / GATHERED_AT_ONCE * GATHERED_AT_ONCE;
             if room == 0 {
                 if self.n == 0 {
                     return self.add_all(rest, row);

@@ -39,10 +39,10 @@ pub(super) fn step_in_factors(
     let ([batch, rows], [also_batch, columns]) = (size(&presynaptic), size(&signal));
     assert!(batch == also_batch && size(&state[0]) == [rows, columns], "factors of another shape");
     let (presynaptic, signal) = (values(&presynaptic), values(&signal));
-    let block = BLOCK[usize::from(batch > few_rows::FEW)];
+    let block = BLOCK[usize::from(batch > few_rows::MAX_ROWS)];
     // Whole rows, in multiples of the rows that fit into registers.
-    let block =
-        (block / columns).next_multiple_of(few_rows::MULTIPLE).max(few_rows::MULTIPLE) * columns;
+    let block = (block / columns).next_multiple_of(few_rows::BLOCK_ROWS).max(few_rows::BLOCK_ROWS)
+        * columns;
     in_blocks(state, block, |from, [w, m, v]| {
         with_scratch(w.len(), |correlation| {
             correlation_rows(presynaptic, signal, batch, from / columns, correlation);

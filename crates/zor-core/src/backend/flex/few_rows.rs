@@ -19,29 +19,29 @@ pub(super) fn is_small([m, k, n]: [usize; 3]) -> bool {
 }
 
 /// Maximum number of rows of a small batch.
-pub(super) const FEW: usize = 64;
+pub(super) const MAX_ROWS: usize = 64;
 /// Rows that are computed at once.
-pub(super) const MULTIPLE: usize = ROWS;
+pub(super) const BLOCK_ROWS: usize = ROWS;
 /// Maximum number of rows that are multiplied one by one.
-const SINGLE: usize = 3;
+const MAX_SINGLE_ROWS: usize = 3;
 /// Number of weights that one task streams.
-const STREAM: usize = 1 << 17;
+const WEIGHTS_PER_TASK: usize = 1 << 17;
 /// Rows of weights that are added at once.
-const AT_ONCE: usize = 8;
+const ADDED_ROWS: usize = 8;
 
 /// True if [`multiply`] is the faster way to `[m, k] @ [k, n]`.
 pub(super) fn multiplies([m, k, n]: [usize; 3]) -> bool {
-    k > 0 && are_vectors(n) && (m <= SINGLE || m <= FEW && is_small([m, k, n]))
+    k > 0 && are_vectors(n) && (m <= MAX_SINGLE_ROWS || m <= MAX_ROWS && is_small([m, k, n]))
 }
 
 /// True if [`multiply_transposed`] is the faster way to `[m, k] @ [n, k]^T`.
 pub(super) fn multiplies_transposed([m, k, n]: [usize; 3]) -> bool {
-    k > 0 && m <= FEW && is_small([m, k, n])
+    k > 0 && m <= MAX_ROWS && is_small([m, k, n])
 }
 
 /// True if [`correlate`] is the faster way to `[k, m]^T @ [k, n]` on one thread.
 pub(super) fn correlates([m, k, n]: [usize; 3]) -> bool {
-    (1..=FEW).contains(&k) && m >= ROWS && are_vectors(n)
+    (1..=MAX_ROWS).contains(&k) && m >= ROWS && are_vectors(n)
 }
 
 /// True if rows of this many values consist of whole vectors.
@@ -62,7 +62,7 @@ pub(super) fn multiply(left: &[f32], right: &[f32], inner: usize, out: &mut [f32
     let columns = right.len() / inner;
     assert!(are_vectors(columns) && right.len() == inner * columns);
     assert_eq!(left.len() * columns, out.len() * inner);
-    if left.len() > SINGLE * inner {
+    if left.len() > MAX_SINGLE_ROWS * inner {
         return pulp::Arch::new().dispatch(Blocks { left, right, inner, columns, out });
     }
     for (row, out) in left.chunks_exact(inner).zip(out.chunks_exact_mut(columns)) {
@@ -72,7 +72,7 @@ pub(super) fn multiply(left: &[f32], right: &[f32], inner: usize, out: &mut [f32
 
 /// A vector times a matrix.
 fn stream(row: &[f32], right: &[f32], columns: usize, out: &mut [f32]) {
-    let rows = (STREAM / columns).max(AT_ONCE);
+    let rows = (WEIGHTS_PER_TASK / columns).max(ADDED_ROWS);
     if row.len() < 2 * rows {
         return pulp::Arch::new().dispatch(Stream { row, right, columns, out });
     }
@@ -103,14 +103,14 @@ impl pulp::WithSimd for Stream<'_> {
         let Self { row, right, columns, out } = self;
         assert!(right.len() == row.len() * columns && out.len() == columns);
         out.fill(0.0);
-        let mut values = [0f32; AT_ONCE];
-        let mut weights = [right.as_ptr(); AT_ONCE];
+        let mut values = [0f32; ADDED_ROWS];
+        let mut weights = [right.as_ptr(); ADDED_ROWS];
         let mut n = 0;
         for (i, value) in row.iter().enumerate() {
             // A value that is not zero advances to the next place; a zero is overwritten.
             (values[n], weights[n]) = (*value, right[i * columns..].as_ptr());
             n += usize::from(*value != 0.0);
-            if n == AT_ONCE || i + 1 == row.len() {
+            if n == ADDED_ROWS || i + 1 == row.len() {
                 values[n..].fill(0.0);
                 let values = values.map(|value| simd.splat_f32s(value));
                 for j in (0..columns).step_by(S::F32_LANES) {
@@ -119,7 +119,7 @@ impl pulp::WithSimd for Stream<'_> {
                     unsafe {
                         let to = out.as_mut_ptr().add(j);
                         let mut sum = load::<S>(to);
-                        for k in 0..AT_ONCE {
+                        for k in 0..ADDED_ROWS {
                             let weight = load::<S>(weights[k].add(j));
                             sum = simd.mul_add_e_f32s(values[k], weight, sum);
                         }
@@ -241,7 +241,7 @@ impl pulp::WithSimd for Correlate<'_> {
         let Self { left, right, batch, from, out } = self;
         let (all, columns) = (left.len() / batch, right.len() / batch);
         let rows = out.len() / columns;
-        let mut padded = [0f32; FEW * ROWS];
+        let mut padded = [0f32; MAX_ROWS * ROWS];
         for first in (0..rows).step_by(ROWS) {
             let n = (rows - first).min(ROWS);
             // No further rows follow the last ones.

@@ -11,14 +11,14 @@ macro_rules! has {
     }};
 }
 
+mod inspect;
 mod int8;
-mod look;
 mod scan;
 
 use core::arch::x86_64::*;
 
+pub(crate) use inspect::{active_f32, active_i8, gather_f32, gather_i8, quantize};
 use int8::i8_avx2;
-pub(crate) use look::{active_f32, active_i8, gather_f32, gather_i8, quantize};
 pub(crate) use scan::{scan_f32, scan_i8, scans_f32, scans_i8};
 
 use super::{Rows, fit};

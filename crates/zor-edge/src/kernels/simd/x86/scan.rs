@@ -16,8 +16,8 @@ use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
 use super::add_rows_f32;
+use super::inspect::{bits_f32, bits_i8};
 use super::int8::{add_four, store_ordered};
-use super::look::{bits_f32, bits_i8};
 use crate::kernels::simd::fit;
 use crate::kernels::{Rows, SCANNED};
 
