@@ -197,7 +197,7 @@ impl<'a> Network<'a> {
         self.run_traced(input, output, scratch, |_| {})
     }
 
-    /// [`Network::run`] that also passes the activity of every layer to `tell`.
+    /// [`Network::run`] that also passes the activity of every layer to `observe`.
     ///
     /// # Errors
     /// Those of [`Network::run`].
@@ -206,7 +206,7 @@ impl<'a> Network<'a> {
         input: &[f32],
         output: &mut [f32],
         scratch: &mut [f32],
-        mut tell: impl FnMut(Activity<'_>),
+        mut observe: impl FnMut(Activity<'_>),
     ) -> Result<(), RunError> {
         let length = |shape: [usize; 3]| shape.iter().product::<usize>();
         if input.len() != length(self.program.input) {
@@ -225,12 +225,12 @@ impl<'a> Network<'a> {
         match self.program.dtype {
             DType::F32 => {
                 let buffers = (first, second);
-                self.run_layers(input, output, buffers, &mut tell, |all, _| Values::F32(all));
+                self.run_layers(input, output, buffers, &mut observe, |all, _| Values::F32(all));
             }
             DType::I8 => {
                 i8::from_f32s(input, self.per_step, numbers_mut(first));
                 let buffers = (first, second);
-                self.run_layers(&[], output, buffers, &mut tell, |all, step| {
+                self.run_layers(&[], output, buffers, &mut observe, |all, step| {
                     Values::Int8(all, step)
                 });
             }
@@ -246,7 +246,7 @@ impl<'a> Network<'a> {
         output: &mut [f32],
         (mut from, mut to): (&mut [f32], &mut [f32]),
         // A trait object, so that the code exists once for each type.
-        tell: &mut dyn FnMut(Activity<'_>),
+        observe: &mut dyn FnMut(Activity<'_>),
         values_of: fn(&[T], f32) -> Values<'_>,
     ) {
         let last = self.program.n_layers - 1;
@@ -291,12 +291,12 @@ impl<'a> Network<'a> {
                     T::from_f32s(values, inverse, write.get_mut(at..).unwrap_or(&mut []));
                 })
             };
-            let told = match index == last {
+            let result = match index == last {
                 true => Values::F32(output),
                 false => values_of(numbers(to).get(..made).unwrap_or(&[]), step),
             };
             let input = values_of(read, layer.shape.step);
-            tell(Activity { layer: index, path, input, output: told });
+            observe(Activity { layer: index, path, input, output: result });
             core::mem::swap(&mut from, &mut to);
         }
     }
