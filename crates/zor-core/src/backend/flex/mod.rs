@@ -1,6 +1,6 @@
 //! Kernels for the CPU backend Flex: in place where a buffer has one owner, in one pass over memory
-//! where the body in primitives takes several, in parallel from [`passes::PARALLEL_FROM`] elements,
-//! and without allocation when the buffers fit.
+//! where the default implementation takes several, in parallel from [`passes::PARALLEL_FROM`]
+//! elements, and without allocation when the buffers fit.
 //!
 //! Work is divided by size, never by the number of threads, so that sums do not depend on it.
 //! This file only delegates; each family of operations has a file.
