@@ -88,12 +88,12 @@ pub(crate) fn check_visits(layer: &mut dyn Layer) -> Result<()> {
     };
     let (shown, changed) = (described(&shown.0), described(&changed.0));
     let difference = if shown == changed {
-        format!("{shown}, and visit_mut others or in another order")
+        format!("{shown}, visit_mut others or in another order")
     } else {
-        format!("{shown}, and visit_mut {changed}")
+        format!("{shown}, visit_mut {changed}")
     };
     Err(Error::setting(format!(
-        "visit of a layer of kind '{}' shows {difference}; implement both so that they show the same parts in the same order",
+        "the two visits of a layer of kind '{}' differ: visit shows {difference}; both must show the same parts in the same order",
         layer.kind()
     )))
 }

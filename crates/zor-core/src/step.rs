@@ -120,7 +120,7 @@ impl Target {
             Self::WeightedClasses { classes, smoothing, weights } => {
                 if weights.len() != classes.len() {
                     return Err(Error::shape(format!(
-                        "{} weights for {} classes",
+                        "the target has {} weights for {} classes; pass one weight per class",
                         weights.len(),
                         classes.len()
                     )));
@@ -137,7 +137,10 @@ impl Target {
         };
         let [rows, columns] = dims;
         if classes.len() != rows {
-            return Err(Error::shape(format!("{} classes for a batch of {rows}", classes.len())));
+            return Err(Error::shape(format!(
+                "the target has {} classes for a batch of {rows} rows",
+                classes.len()
+            )));
         }
         if !(0.0..=1.0).contains(&smoothing) {
             return Err(Error::setting(format!(
@@ -147,7 +150,7 @@ impl Target {
         match classes.iter().position(|class| *class >= columns) {
             None => Ok(()),
             Some(row) => Err(Error::setting(format!(
-                "row {row} is of class {}; the network has outputs for classes 0 to {}",
+                "row {row} has class {}; the network has outputs for classes 0 to {}",
                 classes[row],
                 columns.saturating_sub(1)
             ))),
@@ -189,7 +192,7 @@ impl ErrorMetrics {
     pub fn between(targets: &[f32], outputs: &[f32]) -> Result<Self> {
         if targets.len() != outputs.len() || targets.is_empty() {
             return Err(Error::shape(format!(
-                "{} targets cannot be compared with {} outputs; give as many of both, at least one",
+                "{} targets cannot be compared with {} outputs; pass one target per output, at least one",
                 targets.len(),
                 outputs.len()
             )));

@@ -122,7 +122,7 @@ fn elements() -> Vec<Case> {
             let (signal, sums) = ops::error_signal_unread(draw(shape, 1, on), draw(shape, 2, on));
             vec![(signal, 1.0), (sums, (shape[0] * shape[1]) as f32)]
         }),
-        case("finite numbers told from others", SIZES, |shape, on| {
+        case("values that are not finite", SIZES, |shape, on| {
             let is_finite = |value, at: usize| {
                 let change = |i, x| if i == at { value } else { x };
                 f32::from(ops::all_finite(&draw_changed(shape, 1, on, change)))
@@ -281,7 +281,7 @@ fn updates() -> Vec<Case> {
         .map(|(batch, rows, columns)| (batch, [rows, columns], 1.0));
     vec![
         case(
-            "weights moved and kept within a limit",
+            "weight update within a limit",
             sizes_with([(0.99, 1.0), (0.9, 0.4)]),
             |(shape, (decay, limit)), on| {
                 plain([ops::scaled_sum(draw(shape, 1, on), draw(shape, 2, on), decay, 0.5, limit)])
@@ -359,7 +359,7 @@ fn windows() -> Vec<Case> {
             together.extend([(3, geometry, pool), (4, geometry, pool)]);
         }
     }
-    cases.push(case("convolution and pool at once", together, run_both));
+    cases.push(case("convolution with fused pool", together, run_both));
     cases
 }
 
