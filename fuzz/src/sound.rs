@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use zor::io::{self, DType, Progress, edge};
+use zor::compile::{self, compile};
+use zor::io::{self, DType, Progress};
 use zor::prelude::*;
 
 /// Writes the files, named `TARGET-NAME`.
@@ -37,11 +38,11 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     maps.train_batch(&Muon::new(0.1), Tensor::ones([2, 16], &device), vec![0, 1])?;
     io::save_checkpoint(&maps, &notes, progress("muon"), &folder.join("checkpoint-maps"))?;
 
-    for (name, dtype) in [("f32", edge::DType::F32), ("int8", edge::DType::I8)] {
-        let image = edge::export(&dense()?, dtype, &[0.5; 8])?;
+    for (name, dtype) in [("f32", compile::DType::F32), ("int8", compile::DType::I8)] {
+        let image = compile(&dense()?, dtype, &[0.5; 8])?;
         image.save(&folder.join(format!("edge-dense-{name}")))?;
         let maps = small_maps().build(&device)?;
-        edge::export(&maps, dtype, &[0.5; 32])?.save(&folder.join(format!("edge-maps-{name}")))?;
+        compile(&maps, dtype, &[0.5; 32])?.save(&folder.join(format!("edge-maps-{name}")))?;
     }
 
     let number = |n: u32| n.to_be_bytes();

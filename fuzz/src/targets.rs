@@ -1,7 +1,7 @@
 //! The fuzzed parsers, and their memory limits.
 
+use zor::compile::{self, LayerSpec, MAX_VALUES, Program};
 use zor::data::{cifar10, idx, npy};
-use zor::io::edge::{LayerSpec, MAX_VALUES, Program};
 use zor::io::{self, Registry};
 use zor::prelude::Device;
 use zor::settings::Options;
@@ -67,7 +67,7 @@ const MAX_MULTIPLY_ADDS: u64 = 1 << 16;
 fn edge(input: &[u8]) -> bool {
     // With corrected length and checksum, mutations reach the code after their checks.
     let mut sealed = input.to_vec();
-    io::edge::reseal(&mut sealed);
+    compile::reseal(&mut sealed);
     [input, &sealed].into_iter().any(runs)
 }
 

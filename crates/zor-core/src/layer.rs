@@ -1,11 +1,9 @@
-//! The interface of layers. It is open: a layer from another crate stands in a network beside
-//! Zor's.
+//! The layer trait. It is open: layers of other crates work in a network like Zor's own.
 //!
-//! Between layers everything is a matrix `[batch, features]`. A layer with spatial structure views
-//! the same memory as the shape of its input says, which every pass carries: the weights of a
-//! convolution work on maps of any height and width. A layer is plain data, its weights; state that
-//! lasts from step to step, and what learning needs of the forward pass, lies in a [`Memory`] that
-//! the caller owns.
+//! Values between layers are a matrix `[batch, features]`. A layer with spatial structure views it
+//! through the shape of its input, which every pass carries; the weights of a convolution therefore
+//! work on maps of any height and width. A layer holds weights and settings only: activations kept
+//! for learning and state carried from step to step are in a [`Memory`] that the caller owns.
 
 use std::fmt;
 
@@ -14,33 +12,34 @@ use burn::tensor::Tensor;
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Mode};
+use crate::operation::Operation;
 use crate::optimizer::Optimizer;
 use crate::parameter::Parameter;
 use crate::workspace::Workspace;
 
-/// The error on its way down.
+/// The error signal between two layers, passed from the output down.
 #[derive(Clone, Debug)]
 pub struct Signal {
-    /// The error signal passed down, `[batch, features]`.
+    /// The signal for the layers below, `[batch, features]`.
     pub values: Tensor<2>,
-    /// The gated signal for the update of the weights below, where it differs from `values`
-    /// ([`crate::SignalGate::InCorrelation`]).
+    /// The gated signal that updates the weights of the layer below, `[batch, features]`, where it
+    /// differs from `values` ([`crate::SignalGate::InCorrelation`]).
     pub gated: Option<Tensor<2>>,
 }
 
 impl Signal {
-    /// A signal that weights learn from as it is.
+    /// A signal without a gated form.
     pub fn new(values: Tensor<2>) -> Self {
         Self { values, gated: None }
     }
 
-    /// Changes the values and their gated form alike.
+    /// Applies a function to the values and to their gated form.
     #[must_use]
     pub fn map(self, mut change: impl FnMut(Tensor<2>) -> Tensor<2>) -> Self {
         Self { values: change(self.values), gated: self.gated.map(change) }
     }
 
-    /// The values that parameters learn from: gated, where there is a gated form.
+    /// The values for the update of parameters: the gated form, or `values` without one.
     pub fn learned_from(&self) -> &Tensor<2> {
         self.gated.as_ref().unwrap_or(&self.values)
     }
@@ -52,17 +51,17 @@ impl Signal {
 pub struct Pass<'a> {
     /// The memory of the layer.
     pub memory: &'a mut Memory,
-    /// Buffers.
+    /// Buffers for reuse.
     pub workspace: &'a mut Workspace,
-    /// The purpose of the pass.
+    /// Training or evaluation.
     pub mode: Mode,
-    /// The shape of one input sample. Its leading axes may differ from those that the layer was
+    /// The shape of one input sample. Height and width may differ from those that the layer was
     /// built for.
     pub shape: &'a [usize],
 }
 
 impl<'a> Pass<'a> {
-    /// A pass through a layer for inputs of a shape.
+    /// A pass through a layer for inputs of this shape.
     pub fn new(
         memory: &'a mut Memory,
         workspace: &'a mut Workspace,
@@ -72,13 +71,13 @@ impl<'a> Pass<'a> {
         Self { memory, workspace, mode, shape }
     }
 
-    /// The pass through child `index` of a layer, for inputs of a shape.
+    /// The pass through child `index` of the layer, for inputs of this shape.
     pub fn child<'b>(&'b mut self, index: usize, shape: &'b [usize]) -> Pass<'b> {
         Pass { memory: self.memory.child(index), workspace: self.workspace, mode: self.mode, shape }
     }
 
-    /// Keeps a tensor under a name if learning follows. A tensor that is not kept, or was there
-    /// before, goes to the workspace.
+    /// Keeps a tensor under this name in training. In evaluation the tensor goes to the workspace;
+    /// in training a tensor kept before under the name does.
     pub fn keep_to_learn(&mut self, name: &'static str, tensor: Tensor<2>) {
         let unused = match self.mode {
             Mode::Train => self.memory.keep(name, tensor),
@@ -88,25 +87,24 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The way of a signal down through a layer, which learns from it.
+/// The learning pass: a signal goes down through a layer, which learns from it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LearnPass<'a> {
     /// The memory of the layer.
     pub memory: &'a mut Memory,
-    /// Buffers.
+    /// Buffers for reuse.
     pub workspace: &'a mut Workspace,
     /// The optimizer of the parameters.
     pub optimizer: &'a dyn Optimizer,
-    /// Whether any layer below wants the signal. When not, a layer may return its argument
-    /// unchanged.
+    /// True if a layer below needs the signal. Otherwise a layer may return its argument unchanged.
     pub signal_is_wanted: bool,
-    /// The shape of one input sample in the forward pass before.
+    /// The shape of one input sample in the forward pass.
     pub shape: &'a [usize],
 }
 
 impl<'a> LearnPass<'a> {
-    /// The way down through a layer for inputs of a shape. Layers below want the signal.
+    /// A pass down through a layer for inputs of this shape, whose signal layers below need.
     pub fn new(
         memory: &'a mut Memory,
         workspace: &'a mut Workspace,
@@ -116,7 +114,7 @@ impl<'a> LearnPass<'a> {
         Self { memory, workspace, optimizer, signal_is_wanted: true, shape }
     }
 
-    /// The way down through child `index` of a layer, for inputs of a shape.
+    /// The pass down through child `index` of the layer, for inputs of this shape.
     pub fn child<'b>(
         &'b mut self,
         index: usize,
@@ -133,91 +131,135 @@ impl<'a> LearnPass<'a> {
     }
 }
 
-/// One layer of a network.
+/// A layer of a network.
 ///
-/// `forward` in [`Mode::Train`] comes before `learn`, with the same memory and shape.
+/// [`Layer::learn`] follows [`Layer::forward`] in [`Mode::Train`], with the same memory and shape.
+///
+/// # Writing a layer
+/// | purpose | methods |
+/// |---|---|
+/// | training and prediction | `kind`, `output_shape`, `forward`, `learn`; `visit` and `visit_mut` if it has parameters, buffers or inner layers |
+/// | checkpoints | `carried`, if tensors in its memory last from step to step |
+/// | saved models | `config`, and its settings registered in `zor_io::Registry` |
+/// | programs for small devices | `operation` |
+/// | comparison with backpropagation | `operation`, or `forward_autodiff` if no [`Operation`] describes it |
+/// | work estimates | `multiply_adds` |
+///
+/// The settings of a layer implement [`LayerConfig`]. A container also implements `path_lengths` if
+/// its inner layers are on several paths, and lists them in `config` as `<dyn Layer>::record`
+/// returns them.
 pub trait Layer: CloneLayer + fmt::Debug + Send + Sync {
-    /// The name of this kind of layer, such as `dense`: the key under which it is saved.
+    /// Returns the name of this kind of layer, such as `dense`, under which it is saved.
     fn kind(&self) -> &'static str;
 
-    /// The shape of one output sample, such as `[64]` or `[28, 28, 1]` (channels last), for inputs
-    /// of a shape.
+    /// Returns the shape of one output sample, such as `[64]` or `[28, 28, 1]` (channels last), for
+    /// input samples of this shape.
     ///
     /// # Errors
-    /// When the layer does not take inputs of this shape.
+    /// When the layer does not support inputs of this shape.
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>>;
 
-    /// The output for a batch.
+    /// Computes the output for a batch.
     ///
     /// # Shapes
     /// `[batch, inputs]` -> `[batch, outputs]`.
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2>;
 
-    /// Learns from the signal at the output and returns the signal at the input, computed with the
-    /// weights before the step.
+    /// Updates the parameters from the signal at the output. Returns the signal at the input,
+    /// computed with the weights from before the update.
     ///
     /// # Shapes
     /// `[batch, outputs]` -> `[batch, inputs]`.
     fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal;
 
-    /// Shows the visitor all parameters, buffers and inner layers, in a fixed order. The memory of
-    /// the inner layer that is shown as number `i` is child `i` of the layer's own.
+    /// Passes all parameters, buffers and inner layers to the visitor, in a fixed order. The memory
+    /// of inner layer number `i` in this order is child `i` of the layer's memory.
     fn visit<'a>(&'a self, _visitor: &mut dyn Visitor<'a>) {}
 
-    /// Shows the visitor, to be changed, everything that [`Layer::visit`] shows, in its order. A
-    /// network refuses a layer whose two visits differ.
+    /// Passes the parts that [`Layer::visit`] passes to a visitor that may change them, in the same
+    /// order. A network refuses a layer whose two visits differ.
     fn visit_mut<'a>(&'a mut self, _visitor: &mut dyn VisitorMut<'a>) {}
 
-    /// Numbers of inner layers on each of the paths that lead from its input to its output; none
-    /// where all inner layers are on one path.
+    /// Returns the number of inner layers on each path from input to output, in the order of
+    /// [`Layer::visit`]; empty if all are on one path.
     fn path_lengths(&self) -> Vec<usize> {
         Vec::new()
     }
 
-    /// Names of the tensors in its [`Memory`] that last from step to step, and are saved with a
-    /// training that continues later.
+    /// Returns the names of the tensors in the layer's [`Memory`] that are carried from step to
+    /// step; checkpoints contain them.
     fn carried(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Multiply-adds of one sample's forward pass, for inputs of a shape.
+    /// Returns the number of multiply-adds in the forward pass of one input sample of this shape.
     fn multiply_adds(&self, _input: &[usize]) -> u64 {
         0
     }
 
-    /// The settings from which a layer of this kind is built again, for saved models.
+    /// Returns the settings from which a saved model builds the layer again.
     ///
     /// # Errors
-    /// When it cannot be saved.
+    /// When the layer cannot be saved.
     fn config(&self) -> Result<serde_json::Value> {
         Err(Error::setting(format!(
             "a layer of kind '{}' cannot be saved; implement Layer::config for it",
             self.kind()
         )))
     }
+
+    /// Describes the layer's computation for other forms of it: autodiff and programs for small
+    /// devices.
+    ///
+    /// # Errors
+    /// When no [`Operation`] describes the layer.
+    fn operation(&self) -> Result<Operation<'_>> {
+        Err(Error::setting(format!(
+            "a layer of kind '{}' does not describe its operation; implement Layer::operation for it",
+            self.kind()
+        )))
+    }
+
+    /// Computes the output in training with burn's differentiable operations, on tensors that
+    /// record an autodiff graph. Called for layers whose [`Layer::operation`] is an error. Returns
+    /// `None` if the layer has no such form.
+    ///
+    /// `parameters` replace the parameters of [`Layer::visit`], those of inner layers included, in
+    /// the same order. Constants enter the graph through `Tensor::autodiff`.
+    ///
+    /// # Shapes
+    /// `[batch, inputs]` -> `[batch, outputs]`; `shape` is the shape of one input sample.
+    fn forward_autodiff(
+        &self,
+        _input: Tensor<2>,
+        _parameters: &[Tensor<2>],
+        _shape: &[usize],
+    ) -> Option<Tensor<2>> {
+        None
+    }
 }
 
-/// A visitor of the parts of a layer.
+/// A visitor of the parts of a layer; see [`Layer::visit`].
 pub trait Visitor<'a> {
-    /// A trainable matrix.
+    /// Visits a trainable matrix.
     fn parameter(&mut self, parameter: &'a Parameter);
-    /// A matrix that is saved with the layer but not trained, such as running means.
+    /// Visits a matrix that is saved with the layer but not trained, such as a running mean.
     fn buffer(&mut self, buffer: &'a Parameter);
-    /// A layer inside.
+    /// Visits an inner layer.
     fn child(&mut self, layer: &'a dyn Layer);
 }
 
-/// A visitor that may change the parts of a layer.
+/// A visitor that may change the parts of a layer; see [`Layer::visit_mut`].
 pub trait VisitorMut<'a> {
-    /// A trainable matrix.
+    /// Visits a trainable matrix.
     fn parameter(&mut self, parameter: &'a mut Parameter);
-    /// A matrix that is saved with the layer but not trained.
+    /// Visits a matrix that is saved with the layer but not trained.
     fn buffer(&mut self, buffer: &'a mut Parameter);
-    /// A layer inside.
+    /// Visits an inner layer.
     fn child(&mut self, layer: &'a mut dyn Layer);
 }
 
-/// The parts of a layer, those of inner layers included.
+/// Parameters and buffers of a layer, those of inner layers included.
 #[derive(Default)]
 struct Parts<'a> {
     parameters: Vec<&'a Parameter>,
@@ -238,7 +280,7 @@ impl<'a> Visitor<'a> for Parts<'a> {
     }
 }
 
-/// The parts of a layer, to be changed.
+/// Mutable [`Parts`].
 #[derive(Default)]
 struct PartsMut<'a> {
     parameters: Vec<&'a mut Parameter>,
@@ -274,42 +316,51 @@ impl<'a> Visitor<'a> for Children<'a> {
 }
 
 impl dyn Layer + '_ {
-    /// All trainable matrices, those of inner layers included.
+    /// Returns kind and settings as JSON, `{ "kind": ..., "config": ... }`: the form in which the
+    /// settings of a container list its inner layers.
+    ///
+    /// # Errors
+    /// When the layer cannot be saved.
+    pub fn record(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({ "kind": self.kind(), "config": self.config()? }))
+    }
+
+    /// Returns all trainable matrices, those of inner layers included.
     pub fn parameters(&self) -> Vec<&Parameter> {
         let mut parts = Parts::default();
         self.visit(&mut parts);
         parts.parameters
     }
 
-    /// All trainable matrices, to be changed.
+    /// Returns mutable references to all trainable matrices, those of inner layers included.
     pub fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
         let mut parts = PartsMut::default();
         self.visit_mut(&mut parts);
         parts.parameters
     }
 
-    /// All buffers, those of inner layers included.
+    /// Returns all buffers, those of inner layers included.
     pub fn buffers(&self) -> Vec<&Parameter> {
         let mut parts = Parts::default();
         self.visit(&mut parts);
         parts.buffers
     }
 
-    /// All buffers, to be changed.
+    /// Returns mutable references to all buffers, those of inner layers included.
     pub fn buffers_mut(&mut self) -> Vec<&mut Parameter> {
         let mut parts = PartsMut::default();
         self.visit_mut(&mut parts);
         parts.buffers
     }
 
-    /// The layers directly inside this one.
+    /// Returns the layers directly inside this one.
     pub fn children(&self) -> Vec<&dyn Layer> {
         let mut children = Children::default();
         self.visit(&mut children);
         children.0
     }
 
-    /// The layers directly inside this one, path by path.
+    /// Returns the layers directly inside this one, path by path; see [`Layer::path_lengths`].
     pub fn paths(&self) -> Vec<Vec<&dyn Layer>> {
         let mut children = self.children();
         let lengths = self.path_lengths();
@@ -321,9 +372,9 @@ impl dyn Layer + '_ {
     }
 }
 
-/// Copies of layers; every layer that is [`Clone`] has it.
+/// Copying of boxed layers; implemented for every layer that is [`Clone`].
 pub trait CloneLayer {
-    /// A copy that shares no state.
+    /// Returns a copy that shares no state.
     fn boxed_clone(&self) -> Box<dyn Layer>;
 }
 
@@ -333,9 +384,16 @@ impl<T: Layer + Clone + 'static> CloneLayer for T {
     }
 }
 
+impl Clone for Box<dyn Layer> {
+    fn clone(&self) -> Self {
+        (**self).boxed_clone()
+    }
+}
+
 /// Settings from which a layer is built once the shape of its input is known.
 pub trait LayerConfig: fmt::Debug {
-    /// The name of the layer in errors: the name of this type, without path and `Config`.
+    /// Returns the name of the layer in errors. Default: the name of this type without path and
+    /// `Config`.
     fn name(&self) -> &'static str {
         let path = std::any::type_name::<Self>();
         let name = path.rsplit("::").next().unwrap_or(path);
@@ -345,7 +403,7 @@ pub trait LayerConfig: fmt::Debug {
     /// Builds the layer for inputs of this shape.
     ///
     /// # Errors
-    /// When the settings or the shape do not fit.
+    /// When settings are invalid, or the layer does not support the shape.
     fn build(
         &self,
         input_shape: &[usize],

@@ -12,6 +12,7 @@ mod layer;
 mod layers;
 mod memory;
 mod network;
+mod operation;
 mod optimizer;
 mod parameter;
 mod rule;
@@ -32,6 +33,7 @@ pub use layers::{
 };
 pub use memory::{Memory, Mode};
 pub use network::{Network, NetworkBuilder, Summary};
+pub use operation::Operation;
 pub use optimizer::Optimizer;
 pub use parameter::{OptimizerState, Parameter, StepNumber};
 pub use rule::{Rule, SignalGate, SparsityControl};

@@ -1,11 +1,11 @@
-//! Files appear whole under their name or not at all.
+//! Atomic file writes: a file appears whole under its name or not at all.
 //!
-//! A file is written beside its place under a name of its own, flushed to the disk, renamed, and
-//! the folder flushed: whenever the process or the machine stops, the name has the old contents or
-//! the new ones. What a process that ended left beside the place goes with the next write to it.
+//! A file is written under a temporary name in the same folder, flushed to the disk and renamed;
+//! then the folder is flushed. If the process or the machine stops at any point, the name has the
+//! old contents or the new ones. The next write to the name removes temporary files of processes
+//! that have ended.
 //!
-//! A link stays a link: the file that it leads to is replaced. On Unix a replaced file's
-//! permissions are kept.
+//! A symbolic link is kept: its target is replaced. On Unix a replaced file keeps its permissions.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -19,24 +19,24 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::file::NOT_REGULAR;
 
-/// Writes a file.
+/// Writes a file atomically.
 ///
 /// # Errors
-/// When the path is a folder, a pipe or a device, or the file system refuses; what was under the
-/// name before is still there then, unless the message says otherwise.
+/// When the path is a folder, a pipe or a device, or the write fails. The old file is still there
+/// then, unless the message reports that only the flush of the folder failed.
 pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     write_parts(path, &[contents])
 }
 
-/// Writes a file whose contents come in parts.
+/// Writes a file from consecutive parts.
 pub(crate) fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
     write_on(&mut Disk, path, parts)
 }
 
-/// Whether files can be written in a folder, tried with one that is removed again.
+/// Checks that files can be written in a folder by creating one and removing it.
 ///
 /// # Errors
-/// When the file system refuses.
+/// When it cannot be created or removed.
 pub fn check_writable(folder: &Path) -> Result<()> {
     let number = Number::take();
     let probe = number.partial(&folder.join("probe"));
@@ -45,7 +45,7 @@ pub fn check_writable(folder: &Path) -> Result<()> {
         .map_err(|error| Error::file_system(folder, "write in it", &error))
 }
 
-/// What is asked of a file system; tests have one that fails.
+/// Calls of the file system; tests use one whose calls fail.
 trait FileSystem {
     type File;
     fn create(&mut self, path: &Path, permissions: Option<Permissions>) -> io::Result<Self::File>;
@@ -56,7 +56,7 @@ trait FileSystem {
     fn remove(&mut self, path: &Path) -> io::Result<()>;
 }
 
-/// The operating system's.
+/// The file system of the operating system.
 struct Disk;
 
 impl FileSystem for Disk {
@@ -68,12 +68,12 @@ impl FileSystem for Disk {
         #[cfg(unix)]
         if let Some(permissions) = permissions {
             use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-            // From the first byte on nobody may read more than before. The mask of the process
-            // takes bits away here; they are set after it.
+            // Permissions are set before the first byte is written. The process's umask clears bits
+            // of the mode at creation; the second call sets them.
             let mode = permissions.mode() & 0o777;
             let file = options.mode(mode).open(path)?;
-            // A file system without permissions may refuse; the file is no more open than it was
-            // then.
+            // File systems without permissions may fail here; the file is then no more accessible
+            // than the mode allows.
             let _ = file.set_permissions(Permissions::from_mode(mode));
             return Ok(file);
         }
@@ -94,7 +94,7 @@ impl FileSystem for Disk {
     }
 
     fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
-        // Elsewhere a folder cannot be opened, and a rename lasts without it.
+        // Other systems cannot open a folder, and their renames are durable without it.
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
     }
 
@@ -105,7 +105,7 @@ impl FileSystem for Disk {
 
 fn write_on<F: FileSystem>(disk: &mut F, path: &Path, parts: &[&[u8]]) -> Result<()> {
     if path.file_name().is_none() {
-        return Err(Error::input(path, "this is no name for a file"));
+        return Err(Error::input(path, "this is not a file name"));
     }
     let place = followed(path)?;
     let permissions = match fs::metadata(&place) {
@@ -114,7 +114,7 @@ fn write_on<F: FileSystem>(disk: &mut F, path: &Path, parts: &[&[u8]]) -> Result
         }
         Ok(about) if !about.is_file() => return Err(Error::input(path, NOT_REGULAR)),
         Ok(about) => Some(about.permissions()),
-        // There is none yet, or the call that needs it says what is wrong.
+        // The file does not exist yet, or a later call reports the error.
         Err(_) => None,
     };
     remove_leftovers(&place);
@@ -128,13 +128,13 @@ fn write_on<F: FileSystem>(disk: &mut F, path: &Path, parts: &[&[u8]]) -> Result
         disk.rename(&partial, &place)
     };
     if let Err(error) = write() {
-        // The write failed already; a leftover that cannot be removed changes nothing about that,
-        // and goes with the next one.
+        // The write has failed already. A temporary file that cannot be removed is removed by the
+        // next write.
         let _ = disk.remove(&partial);
         return Err(Error::file_system(path, "write it", &error));
     }
     disk.sync_folder(folder(&place)).map_err(|error| {
-        let doing = "make sure that the new file there outlasts a loss of power";
+        let doing = "flush its folder, so that the new file there is safe against a loss of power";
         Error::file_system(path, doing, &error)
     })
 }
@@ -143,10 +143,11 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Links that are followed one after the other, at most: as many as Linux follows.
+/// Maximum length of a chain of links, as in Linux.
 const MOST_LINKS: usize = 40;
 
-/// The file that a link leads to, whether it is there or not; a path that is no link is its own.
+/// Returns the target of a chain of links, whether it exists or not; a path that is not a link is
+/// returned unchanged.
 fn followed(path: &Path) -> Result<PathBuf> {
     let mut place = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -158,17 +159,18 @@ fn followed(path: &Path) -> Result<PathBuf> {
     Err(Error::input(path, "it is a link that leads back to itself; remove it"))
 }
 
-/// Names of partial files: the final one, the process that writes and the number of its write, and
-/// this.
+/// Suffix of temporary files, `NAME.PROCESS-NUMBER.part`: the final name, the identifier of the
+/// writing process, and the number of its write.
 const PARTIAL: &str = ".part";
-/// The longest name, in bytes, that leaves room for the rest of a partial file's name in the 255
-/// that file systems have.
+/// Maximum length of a name, in bytes, with room for the rest of a temporary name in the 255 bytes
+/// of file systems.
 const LONGEST_NAME: usize = 255 - ".4294967295-18446744073709551615.part".len();
 
-/// Numbers of the writes of this process that are under way: two threads may write one path.
+/// The next number of a write, and the numbers of the writes of this process in progress: two
+/// threads may write to one path.
 static UNDER_WAY: Mutex<(u64, BTreeSet<u64>)> = Mutex::new((0, BTreeSet::new()));
 
-/// The number of a write, until it ends.
+/// The number of a write, in use until it is dropped.
 struct Number(u64);
 
 impl Number {
@@ -198,8 +200,8 @@ impl Drop for Number {
     }
 }
 
-/// The start of the names of partial files: the name of the file, or the beginning of a long one
-/// and a digest of it.
+/// Returns the start of temporary names: the name of the file, or for a long name its beginning and
+/// a digest of it.
 fn stem(name: &OsStr) -> OsString {
     if name.len() <= LONGEST_NAME {
         return name.to_owned();
@@ -219,7 +221,7 @@ fn stem(name: &OsStr) -> OsString {
     stem.into()
 }
 
-/// Removes partial files of this name whose writers have ended.
+/// Removes temporary files of this name whose writers have ended.
 fn remove_leftovers(path: &Path) {
     let stem = stem(path.file_name().unwrap_or_default());
     for entry in fs::read_dir(folder(path)).into_iter().flatten().flatten() {
@@ -244,10 +246,10 @@ fn writer(between: &[u8]) -> Option<(u32, Option<u64>)> {
     }
 }
 
-/// Whether a write is under way, as far as can be known; one that may be is left alone.
+/// Returns true if a write is or may be in progress.
 fn is_alive(process: u32, number: Option<u64>) -> bool {
     if process == std::process::id() {
-        // A process that ended may have had the identifier of this one.
+        // An earlier process may have had the identifier of this one.
         return number.is_none_or(Number::is_under_way);
     }
     let known = Path::new("/proc/self").exists();

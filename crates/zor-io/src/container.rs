@@ -6,34 +6,34 @@
 //! | 8 | 4 | format version; all numbers are little-endian |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | length of the description |
-//! | 24 | 8 | length of the tensors, with what aligns them |
+//! | 24 | 8 | length of the tensors, padding included |
 //! | 32 | 32 | SHA-256 of everything else, from the first byte to the last |
 //! | 64 | | the description; zeros up to the next multiple of 64 |
 //! | | | tensors, each followed by zeros up to the next multiple of 64 |
 //!
-//! Nothing but the header is looked at before the digest was found right.
+//! Only the header is read before the digest is verified.
 
 use sha2::{Digest, Sha256};
 
 const MAGIC: &[u8; 8] = b"ZORMODEL";
-/// The format that this Zor writes, and the newest that it reads.
+/// The format version that this Zor writes, and the newest that it reads.
 pub(crate) const VERSION: u32 = 1;
 const HEADER: usize = 64;
-/// Where in the header the digest lies.
+/// Position of the digest in the header.
 const DIGEST: std::ops::Range<usize> = 32..64;
-/// Tensors begin at multiples of this, so that a file in memory is one of aligned tensors.
+/// Alignment of tensors in the file and, with the file, in memory.
 pub(crate) const ALIGNMENT: usize = 64;
-/// Descriptions are no longer than this, which bounds what reading one allocates.
+/// Maximum length of a description in bytes; it bounds the memory allocated for reading one.
 pub(crate) const LONGEST_DESCRIPTION: usize = 1 << 20;
 
-/// A file whose digest was right.
+/// A file with a valid digest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Container<'a> {
-    /// What the tensors are.
+    /// The bytes of the description.
     pub(crate) description: &'a [u8],
-    /// Where in the file the tensors begin.
+    /// Offset of the tensors in the file.
     pub(crate) tensors_at: usize,
-    /// Bytes of the tensors, each padded.
+    /// Length of the tensors in bytes, padding included.
     pub(crate) tensors: usize,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// Its contents, in parts: tensors are large, and not copied behind the rest.
+    /// Returns the contents in parts, which avoids a copy of the tensors.
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         [&self.head, &self.tensors]
     }
@@ -57,12 +57,12 @@ impl File {
     }
 }
 
-/// Adds what aligns the next tensor.
+/// Pads tensors to the alignment of the next one.
 pub(crate) fn align(tensors: &mut Vec<u8>) {
     tensors.resize(tensors.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// Puts a description and aligned tensors under a digest.
+/// Returns a file of a description and aligned tensors, with its digest.
 pub(crate) fn encode(description: &[u8], tensors: Vec<u8>) -> Result<File, String> {
     if description.len() > LONGEST_DESCRIPTION {
         return Err(format!(
@@ -84,7 +84,7 @@ pub(crate) fn encode(description: &[u8], tensors: Vec<u8>) -> Result<File, Strin
     Ok(File { head, tensors })
 }
 
-/// SHA-256 of a file but for the digest in its header.
+/// Returns the SHA-256 of a file without the digest in its header.
 fn digest(head: &[u8], tensors: &[u8]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(&head[..DIGEST.start]);
@@ -93,15 +93,15 @@ fn digest(head: &[u8], tensors: &[u8]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// What a header says, found to fit the file's length.
+/// The fields of a header, checked against the length of the file.
 struct Lengths {
     description: usize,
     tensors: usize,
     digest: [u8; 32],
 }
 
-/// Looks at the header of a file of so many bytes. `start` is the file, or as much of it as there
-/// is up to the header's end.
+/// Reads the header of a file of `length` bytes. `start` is the beginning of the file, up to the end
+/// of the header or of the file.
 fn lengths(start: &[u8], length: usize) -> Result<Lengths, String> {
     if !start.starts_with(MAGIC) {
         return Err("this is not a Zor model file: it does not begin with ZORMODEL".to_owned());
@@ -120,7 +120,7 @@ fn lengths(start: &[u8], length: usize) -> Result<Lengths, String> {
             "it has format version {version}, this Zor reads version {VERSION}; use the version of Zor that wrote it, or a newer one"
         ));
     }
-    // Lengths beyond the file's are found here, before anything trusts them.
+    // Lengths beyond the end of the file are rejected before anything is allocated.
     let (description, tensors) = (number(16), number(24));
     let rest = length.saturating_sub(HEADER);
     let padded = description.checked_next_multiple_of(ALIGNMENT as u64);
@@ -135,19 +135,22 @@ fn lengths(start: &[u8], length: usize) -> Result<Lengths, String> {
 }
 
 impl Lengths {
-    /// Refuses what has another digest, and what is sound but cannot be read.
+    /// Refuses a file with another digest, and a valid one whose description is too long.
     fn check(&self, digest: [u8; 32]) -> Result<(), String> {
         if digest != self.digest {
             return Err("its digest does not match: it is damaged; use another copy".to_owned());
         }
         if self.description > LONGEST_DESCRIPTION {
-            return Err(format!("its description has {} bytes, too many", self.description));
+            return Err(format!(
+                "its description has {} bytes, more than {LONGEST_DESCRIPTION}",
+                self.description
+            ));
         }
         Ok(())
     }
 }
 
-/// Looks at a file's header, then at its digest.
+/// Checks the header of a file, then its digest.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Container<'_>, String> {
     let lengths = lengths(bytes, bytes.len())?;
     let (header, rest) = bytes.split_at(HEADER);
@@ -157,7 +160,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Container<'_>, String> {
     Ok(Container { description, tensors_at, tensors: lengths.tensors })
 }
 
-/// A file that passes by: all of it goes into the digest, the description alone is kept.
+/// A file read as a stream: all of it is hashed, only the description is kept.
 pub(crate) struct Passing {
     lengths: Lengths,
     hasher: Sha256,
@@ -165,7 +168,7 @@ pub(crate) struct Passing {
 }
 
 impl Passing {
-    /// Begins with the file's first 64 bytes, and says how long it is.
+    /// Starts with the first 64 bytes of a file of `length` bytes.
     pub(crate) fn new(header: &[u8], length: usize) -> Result<Self, String> {
         let lengths = lengths(header, length)?;
         let mut hasher = Sha256::new();
@@ -173,22 +176,21 @@ impl Passing {
         Ok(Self { lengths, hasher, description: Vec::new() })
     }
 
-    /// Goes on with the bytes that follow.
+    /// Adds the bytes that follow.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         let wanted = self.lengths.description.min(LONGEST_DESCRIPTION) - self.description.len();
         self.description.extend(&bytes[..bytes.len().min(wanted)]);
     }
 
-    /// The description, and the length of the tensors.
+    /// Checks the digest; returns the description and the length of the tensors.
     pub(crate) fn finish(self) -> Result<(Vec<u8>, usize), String> {
         self.lengths.check(self.hasher.finalize().into())?;
         Ok((self.description, self.lengths.tensors))
     }
 }
 
-/// Makes the digest of changed bytes right again, to get at what comes after it. For tests and
-/// fuzzing.
+/// Updates the digest of changed bytes, so that tests and fuzzing reach the code after the check.
 #[doc(hidden)]
 pub fn reseal(bytes: &mut [u8]) {
     if bytes.len() >= HEADER {

@@ -1,8 +1,9 @@
-//! What a file says about its network: the part before the tensors, in bincode (configuration
+//! The description of a network in a file: the part before the tensors, in bincode (configuration
 //! `standard`).
 //!
-//! The rule and every layer's settings are JSON inside it: a layer of anyone's reads and writes its
-//! own, files stay readable when a setting is added, and `zor info` shows what it does not know.
+//! The rule and the settings of every layer are JSON inside it. Layers of other crates thereby read
+//! and write their own settings, files stay readable when a setting is added, and `zor info` prints
+//! settings of unknown layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,79 +14,78 @@ use zor_core::{Network, Role, Rule};
 use crate::container::{ALIGNMENT, LONGEST_DESCRIPTION};
 use crate::dtype::DType;
 
-/// What a file says about itself.
+/// The metadata of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     /// Shape of one input sample.
     pub input_shape: Vec<usize>,
     /// The rule that the network was built with.
     pub rule: Rule,
-    /// Its layers, from the input up.
+    /// The layers, from the input up.
     pub layers: Vec<LayerRecord>,
-    /// Its tensors, in the order in which they lie in the file.
+    /// The tensors, in the order of the file.
     pub tensors: Vec<TensorRecord>,
     /// Free text by key: task, seed, digest of the data, version of Zor.
     pub notes: BTreeMap<String, String>,
-    /// Where training stood, in a checkpoint.
+    /// The progress of training, in a checkpoint.
     pub progress: Option<Progress>,
 }
 
-/// One layer in a [`Header`].
+/// A layer in a [`Header`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerRecord {
-    /// Its kind, as in `Layer::kind`.
+    /// The kind, from `Layer::kind`.
     pub kind: String,
-    /// Its settings.
+    /// The settings, from `Layer::config`.
     pub config: Value,
 }
 
-/// One tensor in a [`Header`].
+/// A tensor in a [`Header`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorRecord {
-    /// Its name, such as `0.weight`.
+    /// The name, such as `0.weight`.
     pub name: String,
-    /// What it is for.
+    /// The purpose.
     pub purpose: Purpose,
     /// Rows and columns.
     pub shape: [usize; 2],
     /// The type of its values in the file.
     pub dtype: DType,
-    /// How often it was changed: optimizer steps, or batches of a running mean. Zero but in a
-    /// checkpoint.
+    /// Number of updates: optimizer steps, or batches in a running mean. Zero outside checkpoints.
     pub steps: u64,
 }
 
-/// What a tensor in a file is for.
+/// The purpose of a tensor in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purpose {
-    /// A parameter that is trained.
+    /// A trained parameter.
     Trained,
-    /// What a layer keeps beside its parameters, such as a running mean.
+    /// A buffer of a layer, such as a running mean.
     Buffer,
-    /// What the optimizer keeps for the parameter before it.
+    /// Optimizer state of the parameter before it.
     Optimizer,
-    /// What a layer remembers from step to step, such as a charge.
+    /// State that a layer carries from step to step, such as a charge.
     Remembered,
-    /// The mean absolute error of every step of training so far.
+    /// The mean absolute error of every training step so far.
     History,
 }
 
-/// Where a training stood.
+/// The progress of a training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Steps done: with the seed, all that is needed to make the batches that follow.
+    /// Number of completed steps; with the seed it determines the following batches.
     pub step: u64,
-    /// What the optimizer calls itself.
+    /// The name of the optimizer.
     pub optimizer: String,
-    /// Training passes of layers that draw random numbers, by their positions. Under names that
-    /// begin with `optimizer/`, whose each parameter's state is and since which step.
+    /// Numbers of training passes of layers that draw random numbers, by position. Names that begin
+    /// with `optimizer/` record the owner of each parameter's state and its first step.
     pub counts: Vec<(String, u64)>,
-    /// What the training program keeps for itself.
+    /// State of the training program.
     pub state: String,
 }
 
-/// A [`Header`] as it is written.
+/// The serialized form of a [`Header`].
 #[derive(Serialize, Deserialize)]
 struct Written {
     input_shape: Vec<usize>,
@@ -101,7 +101,7 @@ fn configuration() -> impl bincode::config::Config {
 }
 
 impl Header {
-    /// Of a network, without its tensors.
+    /// The header of a network, without its tensors.
     pub(crate) fn of(network: &Network, notes: &BTreeMap<String, String>) -> Result<Self, String> {
         let mut layers = Vec::new();
         for (position, layer) in network.layers().iter().enumerate() {
@@ -119,13 +119,13 @@ impl Header {
         })
     }
 
-    /// Number of trainable values.
+    /// Returns the number of trainable values.
     pub fn n_parameters(&self) -> usize {
         let trained = self.tensors.iter().filter(|t| t.purpose == Purpose::Trained);
         trained.map(|t| t.shape[0].saturating_mul(t.shape[1])).sum()
     }
 
-    /// The bytes before the tensors. What cannot be read again is refused.
+    /// Returns the bytes before the tensors, and an error if they cannot be read back.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, String> {
         let text = |value: &dyn Fn() -> serde_json::Result<String>| {
             value().map_err(|error| error.to_string())
@@ -145,9 +145,9 @@ impl Header {
         let bytes = bincode::serde::encode_to_vec(&written, bincode::config::standard())
             .map_err(|error| error.to_string())?;
         let again = Self::parse(&bytes)
-            .map_err(|error| format!("what it says could not be read again: {error}"))?;
+            .map_err(|error| format!("its description cannot be read back: {error}"))?;
         if again != *self {
-            return Err("what it says would be read as something else".to_owned());
+            return Err("its description reads back differently".to_owned());
         }
         Ok(bytes)
     }
@@ -175,8 +175,8 @@ impl Header {
         })
     }
 
-    /// Of a file whose digest was right, with so many bytes of tensors. Sizes are those of the
-    /// file, and no two tensors have one name.
+    /// Reads the description of a file with a valid digest and this number of bytes of tensors.
+    /// Checks that sizes add up to it, and that names are unique.
     pub(crate) fn decode(description: &[u8], tensors: usize) -> Result<Self, String> {
         let header = Self::parse(description)?;
         let mut names = BTreeSet::new();
@@ -199,12 +199,12 @@ impl Header {
 }
 
 impl TensorRecord {
-    /// Bytes of its values; none if there are more than can be counted.
+    /// Returns the size of the values in bytes, or `None` if it overflows.
     pub(crate) fn size(&self) -> Option<usize> {
         self.dtype.size(self.shape)
     }
 
-    /// Whether it belongs to the network, not to its training.
+    /// Returns true for a tensor of the network, false for state of its training.
     pub(crate) fn is_of_network(&self) -> bool {
         matches!(self.purpose, Purpose::Trained | Purpose::Buffer)
     }

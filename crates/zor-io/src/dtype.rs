@@ -1,4 +1,4 @@
-//! How a tensor's values lie in a file. In memory they are f32.
+//! Types of tensor values in files. In memory values are f32.
 
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {
-    /// IEEE single precision: what was trained.
+    /// IEEE single precision, the type in training.
     #[default]
     F32,
     /// IEEE half precision: 11 significant bits up to 65,504.
     F16,
     /// The upper half of single precision: 8 significant bits, the same range.
     Bf16,
-    /// Whole numbers from -127 to 127 times a scale of each column: 8 bits and 4 bytes a column.
+    /// Integers from -127 to 127 times a scale per column: 8 bits per value and 4 bytes per column.
     I8,
 }
 
 impl DType {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::I8];
 
-    /// Its name, such as `bf16`.
+    /// Returns the name, such as `bf16`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -32,7 +32,7 @@ impl DType {
         }
     }
 
-    /// Bytes of a tensor; none if there are more than can be counted.
+    /// Returns the size of a tensor in bytes, or `None` if it overflows.
     pub(crate) fn size(self, [rows, columns]: [usize; 2]) -> Option<usize> {
         let values = rows.checked_mul(columns)?;
         match self {
@@ -42,8 +42,8 @@ impl DType {
         }
     }
 
-    /// Appends values of a matrix with a number of columns. f32 takes any value: nothing that was
-    /// trained is lost.
+    /// Appends the values of a matrix with this number of columns. f32 stores any value, NaN and
+    /// infinity included.
     ///
     /// # Errors
     /// When a value is not finite, or too large for the type.
@@ -58,7 +58,7 @@ impl DType {
             && let Some((at, value)) = values.iter().enumerate().find(|(_, v)| !v.is_finite())
         {
             return Err(format!(
-                "value {at} is {value}, not a finite number; {name} files have finite numbers alone, f32 files any"
+                "value {at} is {value}, not a finite number; {name} stores finite numbers only; save as f32"
             ));
         }
         let beyond = |value| format!("{value} is beyond the range of {name}; save it as f32");
@@ -87,7 +87,7 @@ impl DType {
                 out.extend(scales.iter().flat_map(|scale| scale.to_le_bytes()));
                 for row in values.chunks_exact(columns.max(1)) {
                     out.extend(row.iter().zip(&scales).map(|(value, scale)| {
-                        // Within ±127 but for what the scale was rounded by.
+                        // Beyond ±127 only by the rounding of the scale.
                         (value / scale).round().clamp(-127.0, 127.0) as i8 as u8
                     }));
                 }
@@ -96,7 +96,7 @@ impl DType {
         Ok(())
     }
 
-    /// Values of a matrix whose bytes are of the right length.
+    /// Reads the values of a matrix from bytes of the right length.
     pub(crate) fn read(self, bytes: &[u8], columns: usize) -> Vec<f32> {
         let pairs = || bytes.as_chunks::<2>().0.iter();
         match self {
@@ -113,15 +113,15 @@ impl DType {
     }
 }
 
-/// The largest value of a column becomes 127. The scale has 16 significant bits, so that 127 times
-/// it is exact, and what was read is written again bit for bit.
+/// Returns the scale of a column, whose largest magnitude becomes 127. The scale has 16 significant
+/// bits, so that 127 times it is exact and a file that was read is written again bit for bit.
 fn scale(values: &[f32], columns: usize, at: usize) -> f32 {
     let column = values[at..].iter().step_by(columns);
     let largest = column.fold(0.0f32, |largest, value| largest.max(value.abs()));
     let bits = (largest / 127.0).to_bits();
     let rounded = f32::from_bits((bits + 0x80) & !0xff);
     match rounded {
-        // Too small for 16 significant bits: as good as zero.
+        // Too small for 16 significant bits: all values become zero.
         _ if rounded < f32::MIN_POSITIVE => 1.0,
         _ if 127.0 * rounded == f32::INFINITY => f32::from_bits(bits & !0xff),
         _ => rounded,

@@ -1,4 +1,4 @@
-//! What can go wrong with files.
+//! The error type of this crate.
 
 use std::fmt;
 use std::path::Path;
@@ -13,18 +13,19 @@ pub struct Error {
     message: String,
 }
 
-/// What kind of error it is.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The contents are not what was expected, or the file is not there.
+    /// The file does not exist, its contents are not as expected, or the network is not supported.
     Input,
-    /// The file system refused.
+    /// An operation of the file system failed.
     FileSystem,
 }
 
 impl Error {
-    pub(crate) fn input(path: &Path, message: impl fmt::Display) -> Self {
+    /// An error about the contents of a file. The message starts with the path.
+    pub fn input(path: &Path, message: impl fmt::Display) -> Self {
         let message = escaped(&message.to_string());
         Self { kind: ErrorKind::Input, message: format!("{}: {message}", shown(path)) }
     }
@@ -36,12 +37,12 @@ impl Error {
         }
     }
 
-    /// What cannot be done with a network, whatever file it is from.
-    pub(crate) fn unsupported(message: String) -> Self {
+    /// An error about a network that a format does not support, without a path.
+    pub fn unsupported(message: String) -> Self {
         Self { kind: ErrorKind::Input, message: escaped(&message) }
     }
 
-    /// What kind of error it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -55,13 +56,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A path for a message: characters that would move a terminal's cursor or hide others are escaped.
+/// Returns a path for a message, with control characters and marks of direction escaped.
 pub fn shown(path: &Path) -> String {
     escaped(&path.to_string_lossy())
 }
 
-/// Text for a message, perhaps from a file: control characters, line separators and marks of
-/// direction as `\n` or `\u{1b}`.
+/// Returns text for a message, with control characters, line separators and marks of direction
+/// escaped as `\n` or `\u{1b}`.
 pub fn escaped(text: &str) -> String {
     let hides = |c: char| {
         c.is_control()

@@ -1,4 +1,4 @@
-//! Files into memory, whole and aligned, or passing by.
+//! Reading of files: whole and aligned in memory, or as a stream whose tensors are not kept.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -9,22 +9,25 @@ use zor_core::burn::tensor::Bytes;
 use crate::container::Passing;
 use crate::error::{Error, Result, shown};
 
-/// Bytes read at once of what is not kept.
+/// Bytes per read of a stream.
 const CHUNK: usize = 1 << 16;
 
-/// A whole file, aligned for any number in it.
-pub(crate) fn read(path: &Path) -> Result<Bytes> {
+/// Reads a whole file, aligned for numbers of up to 8 bytes.
+///
+/// # Errors
+/// When the path is not a regular file, the file cannot be read, or it does not fit into memory.
+pub fn read(path: &Path) -> Result<Bytes> {
     let (file, length) = open(path)?;
     read_from(file, length, path)
 }
 
 /// Reads a number of bytes of a file.
 fn read_from(mut file: impl Read, length: usize, path: &Path) -> Result<Bytes> {
-    // Words, so that the first byte is aligned.
+    // A buffer of words is aligned.
     let mut words = Vec::new();
     let n = length.div_ceil(8);
     words.try_reserve_exact(n).map_err(|_| {
-        Error::input(path, format!("it has {length} bytes, more than there is memory for"))
+        Error::input(path, format!("it has {length} bytes, more than the free memory"))
     })?;
     words.resize(n, 0u64);
     file.read_exact(&mut bytemuck::cast_slice_mut(&mut words)[..length]).map_err(|error| {
@@ -39,7 +42,7 @@ fn read_from(mut file: impl Read, length: usize, path: &Path) -> Result<Bytes> {
     Ok(shared(words, length))
 }
 
-/// The beginning of a short text file, or nothing where there is none.
+/// Reads the first `most` bytes of a text file, or `None` if it does not exist.
 pub(crate) fn read_note(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     if let Err(error) = fs::symlink_metadata(path)
         && error.kind() == io::ErrorKind::NotFound
@@ -54,20 +57,20 @@ pub(crate) fn read_note(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(text))
 }
 
-/// A copy of bytes, aligned.
+/// Returns an aligned copy of bytes.
 pub(crate) fn aligned(bytes: &[u8]) -> Bytes {
     let mut words = vec![0u64; bytes.len().div_ceil(8)];
     bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     shared(words, bytes.len())
 }
 
-/// Words as bytes of which views are no copies.
+/// Returns words as bytes whose views share memory.
 fn shared(words: Vec<u64>, length: usize) -> Bytes {
     let bytes = Bytes::from_elems(words).shared();
     bytes.view(0, length).expect("shared bytes have views")
 }
 
-/// A file mapped into memory.
+/// Maps a file into memory.
 ///
 /// # Safety
 /// The file must not change in place while the bytes exist.
@@ -75,14 +78,14 @@ fn shared(words: Vec<u64>, length: usize) -> Bytes {
 pub(crate) unsafe fn map(path: &Path) -> Result<Bytes> {
     use zor_core::burn::tensor::AllocationProperty;
     let (file, _) = open(path)?;
-    // SAFETY: the caller promises that the file stays as it is.
+    // SAFETY: the caller guarantees that the file does not change.
     let map = unsafe { memmap2::Mmap::map(&file) }
         .map_err(|error| Error::file_system(path, "map it into memory", &error))?;
     Ok(Bytes::from_shared(bytes::Bytes::from_owner(map), AllocationProperty::File).shared())
 }
 
-/// The description of a file whose digest was right, and the length of its tensors, which are not
-/// kept.
+/// Reads the description of a file and the length of its tensors, and checks its digest. Tensors are
+/// hashed but not kept.
 pub(crate) fn read_head(path: &Path) -> Result<std::result::Result<(Vec<u8>, usize), String>> {
     let (mut file, length) = open(path)?;
     let failed = |error| Error::file_system(path, "read it", &error);
@@ -103,13 +106,13 @@ pub(crate) fn read_head(path: &Path) -> Result<std::result::Result<(Vec<u8>, usi
     Ok(passing.finish())
 }
 
-/// The kind of a path that is not a regular file, for messages.
+/// Error text for a path that is not a regular file.
 pub(crate) const NOT_REGULAR: &str = "it is not a regular file (a pipe, a folder or a device)";
 
-/// A file and its length.
+/// Opens a file; returns it with its length.
 fn open(path: &Path) -> Result<(File, usize)> {
-    // Opening a pipe waits for its writer, perhaps for ever, so its kind is asked before that, and
-    // again of what was opened.
+    // Opening a pipe blocks until it has a writer, so the file type is checked before opening, and
+    // again afterwards.
     regular(path, fs::metadata(path))?;
     let file = File::open(path).map_err(|error| failed(path, &error))?;
     let about = regular(path, file.metadata())?;
@@ -123,7 +126,7 @@ fn regular(path: &Path, about: io::Result<Metadata>) -> Result<Metadata> {
     if about.is_file() { Ok(about) } else { Err(Error::input(path, NOT_REGULAR)) }
 }
 
-/// Why a file could not be opened.
+/// Returns the error for a file that could not be opened.
 fn failed(path: &Path, error: &io::Error) -> Error {
     let missing = error.kind() == io::ErrorKind::NotFound;
     match fs::read_link(path) {

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod atomic;
-pub mod edge;
+pub mod file;
 pub mod npz;
 pub mod safetensors;
 
@@ -9,7 +9,6 @@ mod container;
 mod description;
 mod dtype;
 mod error;
-mod file;
 mod model;
 mod registry;
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Networks to files and back: models, and checkpoints of their training.
+//! Saving and loading of networks: models, and checkpoints of their training.
 //!
-//! A checkpoint is a model file with more tensors (what the optimizer keeps, charges, the history)
-//! and a [`Progress`]; it loads wherever a model does.
+//! A checkpoint is a model file with more tensors (optimizer state, charges, history) and a
+//! [`Progress`]; it loads wherever a model does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,19 +15,18 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::{Registry, atomic, file};
 
-/// Saves a network with notes about it.
+/// Saves a network with notes about it, atomically.
 ///
 /// # Errors
-/// When a layer cannot be saved, or the file system refuses; what was under the name before is
-/// still there then.
+/// When a layer cannot be saved, or the file cannot be written; an old file is still there then.
 pub fn save(network: &Network, notes: &BTreeMap<String, String>, path: &Path) -> Result<()> {
     save_as(network, notes, DType::F32, path)
 }
 
-/// The same with values of another type, for smaller files. Running means and the like stay f32.
+/// Saves a network with parameters of a smaller type. Buffers such as running means stay f32.
 ///
 /// # Errors
-/// The same, and when a value does not fit the type.
+/// Those of [`save`], and a value beyond the range of the type.
 pub fn save_as(
     network: &Network,
     notes: &BTreeMap<String, String>,
@@ -39,13 +38,12 @@ pub fn save_as(
     atomic::write_parts(path, &file.map_err(|message| Error::input(path, message))?.parts())
 }
 
-/// Saves a network in the midst of its training, so that training can go on as if nothing had
-/// happened.
+/// Saves a checkpoint: a resumed training continues exactly as an uninterrupted one.
 ///
-/// `progress` says how far the training is; what layers counted is filled in.
+/// The counts of `progress` are filled in from the network.
 ///
 /// # Errors
-/// When a layer, or what the optimizer keeps, cannot be saved, or the file system refuses.
+/// When a layer or the state of the optimizer cannot be saved, or the file cannot be written.
 pub fn save_checkpoint(
     network: &Network,
     notes: &BTreeMap<String, String>,
@@ -56,69 +54,68 @@ pub fn save_checkpoint(
     atomic::write_parts(path, &file.map_err(|message| Error::input(path, message))?.parts())
 }
 
-/// Loads a network of Zor's own layers; [`load_with`] takes others too.
+/// Loads a network of Zor's own layers; [`load_with`] supports others.
 ///
-/// Of a checkpoint, the network is as it was: with what its optimizer kept, with charges and
-/// history.
+/// From a checkpoint, optimizer state, charges and history are restored too.
 ///
 /// # Errors
-/// When the file cannot be read, or is not a sound model file.
+/// When the file cannot be read, or is not a valid model file.
 pub fn load(path: &Path, device: &Device) -> Result<(Network, Header)> {
     load_with(path, device, &Registry::default())
 }
 
-/// Loads a network whose layers are in a registry.
+/// Loads a network of layers whose kinds are in a registry.
 ///
 /// # Errors
-/// When the file cannot be read, is not a sound model file, or has layers that are not in the
-/// registry.
+/// When the file cannot be read, is not a valid model file, or has a kind of layer that is not
+/// registered.
 pub fn load_with(path: &Path, device: &Device, registry: &Registry) -> Result<(Network, Header)> {
     decode(file::read(path)?, device, registry).map_err(|message| Error::input(path, message))
 }
 
-/// Loads a network from the contents of a file, such as one inside the program.
+/// Loads a network from the contents of a file, such as an embedded one.
 ///
 /// # Errors
-/// When they are not those of a sound model file, or have layers that are not in the registry.
+/// When they are not a valid model file, or have a kind of layer that is not registered.
 pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<(Network, Header)> {
     let decoded = decode(file::aligned(bytes), device, registry);
     decoded.map_err(|message| Error::input(Path::new("these bytes"), message))
 }
 
-/// Loads a network whose weights, until they change, are a file mapped into memory: on the CPU they
-/// are read when they are used, and shared between processes.
+/// Loads a network whose weights stay in a memory-mapped file until they change. On the CPU they are
+/// read at first use and shared between processes.
 ///
 /// # Errors
 /// Those of [`load_with`].
 ///
 /// # Safety
-/// The file must not be changed in place or cut short while the network exists; replacing it by
-/// renaming, as all saving here does, is safe.
+/// The file must not be changed in place or truncated while the network exists. Replacing it by
+/// renaming, as all functions of this crate do, is safe.
 #[cfg(feature = "mmap")]
 pub unsafe fn load_mapped(
     path: &Path,
     device: &Device,
     registry: &Registry,
 ) -> Result<(Network, Header)> {
-    // SAFETY: the caller promises what mapping asks for.
+    // SAFETY: the caller guarantees that the file does not change.
     let bytes = unsafe { file::map(path)? };
     decode(bytes, device, registry).map_err(|message| Error::input(path, message))
 }
 
-/// What a file says about itself, its digest checked. Weights pass by and are not kept.
+/// Reads the metadata of a file and checks its digest. Weights are hashed but not kept in memory.
 ///
 /// # Errors
-/// When the file cannot be read, or is not a sound model file.
+/// When the file cannot be read, or is not a valid model file.
 pub fn info(path: &Path) -> Result<Header> {
     let head = file::read_head(path)?;
     head.and_then(|(head, tensors)| Header::decode(&head, tensors))
         .map_err(|message| Error::input(path, message))
 }
 
-/// Whether a file is sound: its digest, and that every value is a finite number.
+/// Verifies a file: its digest, its structure, and that every value is finite.
 ///
 /// # Errors
-/// Says what is wrong.
+/// Names the first fault.
 pub fn verify(path: &Path) -> Result<Header> {
     let bytes = file::read(path)?;
     let check = || {
@@ -136,17 +133,17 @@ pub fn verify(path: &Path) -> Result<Header> {
 
 pub(crate) fn check_finite(name: &str, values: &[f32]) -> std::result::Result<(), String> {
     match values.iter().position(|value| !value.is_finite()) {
-        Some(at) => Err(format!("value {at} of {name} is {}, no finite number", values[at])),
+        Some(at) => Err(format!("value {at} of {name} is {}, not a finite number", values[at])),
         None => Ok(()),
     }
 }
 
-/// Replaces the tensors of a network by those of a file, all of them or none: names and shapes have
-/// to be the same, layers may be anyone's.
+/// Replaces all tensors of a network by those of a file with the same names and shapes. The network
+/// may have layers of other crates.
 ///
 /// # Errors
-/// When the file is not sound, or does not fit: every tensor that is missing, too many or of
-/// another shape is named. The network is as before then.
+/// When the file is not valid, or does not fit: all tensors that are missing, superfluous or of
+/// another shape are named. The network is unchanged then.
 pub fn load_into(network: &mut Network, path: &Path) -> Result<Header> {
     let device = network.device().clone();
     let mut fill = |bytes: Bytes| {
@@ -161,8 +158,8 @@ pub fn load_into(network: &mut Network, path: &Path) -> Result<Header> {
     fill(file::read(path)?).map_err(|message: String| Error::input(path, message))
 }
 
-/// Replaces all tensors of a network, or none. `found` are the names and shapes of those that there
-/// are.
+/// Replaces all tensors of a network, or none. `found` has the names and shapes of the available
+/// tensors.
 pub(crate) fn replace(
     network: &mut Network,
     found: &BTreeMap<String, [usize; 2]>,
@@ -219,9 +216,9 @@ pub(crate) fn encode(
     container::encode(&header.encode()?, tensors)
 }
 
-/// The tensor of the mean absolute error of each step.
+/// Name of the tensor with the mean absolute error of each step.
 const ERRORS: &str = "mae";
-/// The tensor of one minus that error, in older files.
+/// Name of the tensor with one minus that error, in older files.
 const ERRORS_FROM_ONE: &str = "history";
 
 pub(crate) fn encode_checkpoint(
@@ -236,7 +233,7 @@ pub(crate) fn encode_checkpoint(
         let state = parameter.state();
         if state.foreign.is_some() {
             return Err(format!(
-                "what the optimizer '{}' keeps for {name} is of its own type and cannot be saved; AdamW, Muon and SGD can",
+                "the state of the optimizer '{}' for {name} has a type that cannot be saved; that of AdamW, Muon and SGD can",
                 progress.optimizer
             ));
         }
@@ -274,7 +271,7 @@ fn push(
 ) -> std::result::Result<(), String> {
     let shape = value.dims();
     let data = value.clone().try_into_data();
-    let data = data.map_err(|error| format!("{name}: the device does not answer: {error}"))?;
+    let data = data.map_err(|error| format!("{name}: cannot be read from the device: {error}"))?;
     let values = data.as_slice::<f32>().map_err(|error| format!("{name}: {error:?}"))?;
     dtype.write(values, shape[1], tensors).map_err(|error| format!("{name}: {error}"))?;
     container::align(tensors);
@@ -282,10 +279,10 @@ fn push(
     Ok(())
 }
 
-/// Whose an optimizer's state is and since when, among the counts of a [`Progress`].
+/// Owner and first step of each optimizer state, among the counts of a [`Progress`].
 ///
-/// `optimizer/NAME/owner/OWNER` counts the parameter's steps before the owner's first,
-/// `optimizer/NAME/schedule/HEXADECIMAL` those before the first of its schedule.
+/// `optimizer/NAME/owner/OWNER` is the number of steps of the parameter before the owner's first
+/// step, `optimizer/NAME/schedule/HEXADECIMAL` the number before the first step of its schedule.
 struct Ownership;
 
 impl Ownership {
@@ -300,8 +297,8 @@ impl Ownership {
         count.0.starts_with("optimizer/")
     }
 
-    /// Gives the state of a parameter its owner. Files written before there were owners name the
-    /// optimizer of the whole training.
+    /// Restores the owner of a parameter's state. Files from before owners were recorded name only
+    /// the optimizer of the whole training.
     fn restore(
         name: &str,
         progress: Option<&Progress>,
@@ -325,25 +322,26 @@ impl Ownership {
             None => {}
         }
         if let Some((schedule, began)) = find("schedule") {
-            state.schedule = u64::from_str_radix(&schedule, 16)
-                .map_err(|_| format!("the schedule of {name} is '{schedule}', no number"))?;
+            state.schedule = u64::from_str_radix(&schedule, 16).map_err(|_| {
+                format!("the schedule of {name} is '{schedule}', not a hexadecimal number")
+            })?;
             state.schedule_began = began;
         }
         Ok(())
     }
 }
 
-/// Where each tensor of a file lies, by name.
+/// Offsets of the tensors of a file, by name.
 type Places = BTreeMap<String, (TensorRecord, usize)>;
 
-/// The tensors of a file, still in its bytes.
+/// The tensors of a file, in its bytes.
 pub(crate) struct Saved<'a> {
     bytes: Bytes,
     device: &'a Device,
     places: Places,
 }
 
-/// A file's tensors for a device.
+/// Opens the tensors of a file for a device.
 pub(crate) fn open<'a>(
     bytes: &Bytes,
     device: &'a Device,
@@ -352,7 +350,7 @@ pub(crate) fn open<'a>(
     Ok((header, Saved { bytes: bytes.clone(), device, places }))
 }
 
-/// Looks at the digest, then at what a file says, then at where its tensors are.
+/// Checks the digest, reads the description, and finds the tensors.
 fn look(bytes: &Bytes) -> std::result::Result<(Header, Places), String> {
     let container = container::decode(bytes)?;
     let header = Header::decode(container.description, container.tensors)?;
@@ -360,7 +358,7 @@ fn look(bytes: &Bytes) -> std::result::Result<(Header, Places), String> {
     let mut places = BTreeMap::new();
     for record in &header.tensors {
         places.insert(record.name.clone(), (record.clone(), at));
-        // Sizes were added up already.
+        // `Header::decode` has checked the sum of the sizes.
         at += record.size().unwrap_or(0).next_multiple_of(ALIGNMENT);
     }
     Ok((header, places))
@@ -418,7 +416,7 @@ pub(crate) fn decode(
     Ok((network, header))
 }
 
-/// Gives back what optimizer and layers kept.
+/// Restores the state of the optimizer and of the layers.
 fn continue_training(
     network: &mut Network,
     header: &Header,

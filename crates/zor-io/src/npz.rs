@@ -1,4 +1,4 @@
-//! `.npz`: a network's tensors for `numpy.load`, a zip of one `.npy` array a tensor.
+//! `.npz` files for `numpy.load`: a zip archive with one `.npy` array per tensor.
 //!
 //! Source: numpy, "The NPY format" (`numpy.lib.format`), version 1.0.
 
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// `Network::tensors`.
 ///
 /// # Errors
-/// When a tensor's name cannot be that of an entry of a zip, or the file system refuses.
+/// When the name of a tensor is not a valid zip entry, or the file cannot be written.
 pub fn save(network: &Network, path: &Path) -> Result<()> {
     let bytes = encode(network).map_err(|message| Error::input(path, message))?;
     atomic::write(path, &bytes)
@@ -28,22 +28,22 @@ fn encode(network: &Network) -> std::result::Result<Vec<u8>, String> {
     for (name, _, parameter) in network.tensors() {
         let values = parameter.value().try_into_data();
         let values =
-            values.map_err(|error| format!("{name}: the device does not answer: {error}"))?;
+            values.map_err(|error| format!("{name}: cannot be read from the device: {error}"))?;
         let bytes = values.iter::<f32>().flat_map(f32::to_le_bytes).collect();
         tensors.push((name, parameter.shape(), bytes));
     }
     pack(&tensors)
 }
 
-/// A zip of arrays with these names, shapes and values.
+/// Returns a zip archive of arrays with these names, shapes and values.
 fn pack(tensors: &[(String, [usize; 2], Vec<u8>)]) -> std::result::Result<Vec<u8>, String> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    // The same bytes whenever they are written.
+    // A fixed time makes the bytes reproducible.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default());
     for (name, shape, bytes) in tensors {
-        // Programs that unpack a zip take such names as folders, or as lines of their own.
+        // Unpacking programs would read such names as folders or as several lines.
         if name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | ':')) {
             return Err(format!(
                 "the tensor '{name}' cannot be an entry of a zip; give the parameter a name without slashes, colons and control characters, or save .safetensors"
@@ -61,7 +61,7 @@ fn pack(tensors: &[(String, [usize; 2], Vec<u8>)]) -> std::result::Result<Vec<u8
     Ok(archive.finish().map_err(|error| error.to_string())?.into_inner())
 }
 
-/// What comes before the values, padded so that they are aligned to 64 bytes.
+/// Returns the header of an array, padded to a multiple of 64 bytes.
 fn header([rows, columns]: [usize; 2]) -> Vec<u8> {
     let mut text =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
@@ -70,7 +70,7 @@ fn header([rows, columns]: [usize; 2]) -> Vec<u8> {
     text += &" ".repeat(padded - before - text.len() - 1);
     text.push('\n');
     let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    // A dictionary of two numbers is far below 65,536 characters.
+    // A dictionary with two numbers is far below 65,536 characters.
     header.extend((text.len() as u16).to_le_bytes());
     header.extend(text.as_bytes());
     header

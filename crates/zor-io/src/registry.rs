@@ -1,7 +1,9 @@
-//! Which kinds of layers can be read from a file.
+//! The registry of layer kinds: settings in a file by the kind of their layer.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,65 +16,86 @@ use zor_core::{
 
 use crate::description::LayerRecord;
 
-type Read = fn(&Registry, Value) -> Result<Box<dyn LayerConfig>, String>;
+type Read = Arc<dyn Fn(&Registry, Value) -> Result<Box<dyn LayerConfig>, String> + Send + Sync>;
 
-/// Layer kinds by name. Zor's own are there from the start; other layers are added before loading.
+/// Layer kinds by name: those of Zor, and those of other crates, which are added before loading.
+///
+/// A layer of layers reads its inner layers through the registry:
+///
+/// ```
+/// use serde_json::Value;
+/// use zor_core::SequentialConfig;
+/// use zor_io::Registry;
+///
+/// let read = |registry: &Registry, mut settings: Value| {
+///     let layers = registry.read_layers(settings["layers"].take())?;
+///     Ok(layers.into_iter().fold(SequentialConfig::new(), SequentialConfig::boxed_layer))
+/// };
+/// let registry = Registry::default().with_container("block", read);
+/// assert!(registry.kinds().any(|kind| kind == "block"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,
-    /// Why nothing can be read: the first name that two kinds share.
+    /// The first name that two kinds share: nothing can be read then.
     fault: Option<String>,
 }
 
 /// A kind of layer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 struct Kind {
     settings: TypeId,
     is_own: bool,
     read: Read,
 }
 
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kind").field("is_own", &self.is_own).finish_non_exhaustive()
+    }
+}
+
 impl Registry {
     /// Adds a kind under the name that its `Layer::kind` returns.
     ///
-    /// Each kind has a name of its own. Loading fails with a registry that has two layers under one
-    /// name, or another layer under the name of one of Zor's: the settings in a file would be read
-    /// as those of the wrong layer.
+    /// Names are unique. Loading fails with a registry in which two types of settings share a name,
+    /// one of Zor's included: the settings in a file would be read as those of the wrong layer.
     #[must_use]
-    pub fn with<C: LayerConfig + DeserializeOwned + 'static>(mut self, kind: &'static str) -> Self {
-        self.add::<C>(kind, false, |_, value| {
-            let config = serde_json::from_value::<C>(value).map_err(|error| error.to_string())?;
-            Ok(Box::new(config))
-        });
-        self
+    pub fn with<C: LayerConfig + DeserializeOwned + 'static>(self, kind: &'static str) -> Self {
+        self.with_container(kind, |_, settings| parse::<C>(settings))
     }
 
-    fn add<C: 'static>(&mut self, name: &'static str, is_own: bool, read: Read) {
+    /// Adds a kind of layer that has inner layers, under the name that its `Layer::kind` returns.
+    ///
+    /// `read` turns what `Layer::config` returned into settings again; inner layers, saved as
+    /// `<dyn Layer>::record`, are read by [`Registry::read_layers`]. Names are unique, as in
+    /// [`Registry::with`].
+    #[must_use]
+    pub fn with_container<C: LayerConfig + 'static>(
+        mut self,
+        kind: &'static str,
+        read: impl Fn(&Self, Value) -> Result<C, String> + Send + Sync + 'static,
+    ) -> Self {
         let settings = TypeId::of::<C>();
-        match self.kinds.get(name) {
+        let read = move |registry: &Self, value| {
+            read(registry, value).map(|config| Box::new(config) as Box<dyn LayerConfig>)
+        };
+        match self.kinds.get(kind) {
             Some(known) if known.settings == settings => {}
             Some(known) => {
                 let fault = match known.is_own {
                     true => format!(
-                        "the layer kind '{name}' is Zor's own; register yours, and return from its Layer::kind, another name"
+                        "the layer kind '{kind}' is Zor's own; register yours, and return from its Layer::kind, another name"
                     ),
                     false => format!(
-                        "two layers are registered as kind '{name}'; give one of them another name"
+                        "two layers are registered as kind '{kind}'; give one of them another name"
                     ),
                 };
                 self.fault.get_or_insert(fault);
             }
             None => {
-                self.kinds.insert(name, Kind { settings, is_own, read });
+                self.kinds.insert(kind, Kind { settings, is_own: false, read: Arc::new(read) });
             }
-        }
-    }
-
-    /// One of Zor's own.
-    fn own<C: LayerConfig + DeserializeOwned + 'static>(mut self, kind: &'static str) -> Self {
-        self = self.with::<C>(kind);
-        if let Some(kind) = self.kinds.get_mut(kind) {
-            kind.is_own = true;
         }
         self
     }
@@ -91,74 +114,86 @@ impl Registry {
                 (known.read)(self, config).map_err(|error| format!("settings of '{kind}': {error}"))
             }
             None => {
+                let rated = self.kinds().map(|known| (strsim::jaro_winkler(kind, known), known));
+                let nearest = rated.max_by(|a, b| a.0.total_cmp(&b.0));
+                let hint = match nearest.filter(|(similarity, _)| *similarity > SIMILAR) {
+                    Some((_, known)) => format!("; did you mean '{known}'?"),
+                    None => String::new(),
+                };
                 let known: Vec<_> = self.kinds().collect();
                 Err(format!(
-                    "layers of kind '{kind}' are unknown; known are {}; register yours first",
+                    "layers of kind '{kind}' are unknown{hint}; known are {}; register yours first",
                     known.join(", ")
                 ))
             }
         }
     }
 
-    fn read_all(&self, layers: Vec<LayerRecord>) -> Result<Vec<Box<dyn LayerConfig>>, String> {
+    /// Reads the settings of inner layers, from the input up: a JSON array of records
+    /// `{ "kind": ..., "config": ... }` as `<dyn Layer>::record` returns them.
+    ///
+    /// # Errors
+    /// When it is no such array, a kind is not registered, or settings are not those of their kind.
+    pub fn read_layers(&self, layers: Value) -> Result<Vec<Box<dyn LayerConfig>>, String> {
+        let layers: Vec<LayerRecord> = parse(layers)?;
         layers.into_iter().map(|layer| self.read(&layer.kind, layer.config)).collect()
     }
 }
 
-/// The settings of a sequence: its layers, each with its kind.
+/// Jaro-Winkler similarity, from 0 to 1, of a likely typing error.
+const SIMILAR: f64 = 0.8;
+
+fn parse<T: DeserializeOwned>(settings: Value) -> Result<T, String> {
+    serde_json::from_value(settings).map_err(|error| error.to_string())
+}
+
+/// Settings of a sequence.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SequenceRecord {
-    layers: Vec<LayerRecord>,
+    layers: Value,
 }
 
-/// The settings of a branch: the same, and those of its shortcut.
+/// Settings of a branch.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BranchRecord {
-    layers: Vec<LayerRecord>,
-    shortcut: Vec<LayerRecord>,
+    layers: Value,
+    shortcut: Value,
 }
 
-fn read_sequence(registry: &Registry, config: Value) -> Result<Box<dyn LayerConfig>, String> {
-    let record: SequenceRecord =
-        serde_json::from_value(config).map_err(|error| error.to_string())?;
-    let layers = registry.read_all(record.layers)?;
-    Ok(Box::new(layers.into_iter().fold(SequentialConfig::new(), SequentialConfig::boxed_layer)))
+fn read_sequence(registry: &Registry, settings: Value) -> Result<SequentialConfig, String> {
+    let record: SequenceRecord = parse(settings)?;
+    let layers = registry.read_layers(record.layers)?;
+    Ok(layers.into_iter().fold(SequentialConfig::new(), SequentialConfig::boxed_layer))
 }
 
-fn read_branch(
-    registry: &Registry,
-    config: Value,
-    join: Join,
-) -> Result<Box<dyn LayerConfig>, String> {
-    let record: BranchRecord = serde_json::from_value(config).map_err(|error| error.to_string())?;
-    let (layers, shortcut) =
-        (registry.read_all(record.layers)?, registry.read_all(record.shortcut)?);
+fn read_branch(registry: &Registry, settings: Value, join: Join) -> Result<BranchConfig, String> {
+    let record: BranchRecord = parse(settings)?;
+    let layers = registry.read_layers(record.layers)?;
+    let shortcut = registry.read_layers(record.shortcut)?;
     let branch = layers.into_iter().fold(BranchConfig::new(join), BranchConfig::boxed_layer);
-    Ok(Box::new(shortcut.into_iter().fold(branch, BranchConfig::boxed_shortcut)))
+    Ok(shortcut.into_iter().fold(branch, BranchConfig::boxed_shortcut))
 }
 
 impl Default for Registry {
     fn default() -> Self {
         let mut registry = Self { kinds: BTreeMap::new(), fault: None }
-            .own::<BatchNormConfig>("batch_norm")
-            .own::<BiasConfig>("bias")
-            .own::<Conv2dConfig>("conv2d")
-            .own::<DenseConfig>("dense")
-            .own::<DropoutConfig>("dropout")
-            .own::<ScaleConfig>("scale")
-            .own::<GateConfig>("gate")
-            .own::<GroupNormConfig>("group_norm")
-            .own::<Pool2dConfig>("pool2d")
-            .own::<ReshapeConfig>("reshape")
-            .own::<UpsampleConfig>("upsample");
-        registry.add::<SequentialConfig>("sequence", true, read_sequence);
-        registry
-            .add::<BranchConfig>("residual", true, |all, value| read_branch(all, value, Join::Add));
-        registry.add::<BranchConfig>("concatenate", true, |all, value| {
-            read_branch(all, value, Join::Concatenate)
-        });
+            .with::<BatchNormConfig>("batch_norm")
+            .with::<BiasConfig>("bias")
+            .with::<Conv2dConfig>("conv2d")
+            .with::<DenseConfig>("dense")
+            .with::<DropoutConfig>("dropout")
+            .with::<ScaleConfig>("scale")
+            .with::<GateConfig>("gate")
+            .with::<GroupNormConfig>("group_norm")
+            .with::<Pool2dConfig>("pool2d")
+            .with::<ReshapeConfig>("reshape")
+            .with::<UpsampleConfig>("upsample")
+            .with_container("sequence", read_sequence)
+            .with_container("residual", |all, value| read_branch(all, value, Join::Add))
+            .with_container("concatenate", |all, value| read_branch(all, value, Join::Concatenate));
+        registry.kinds.values_mut().for_each(|kind| kind.is_own = true);
         registry
     }
 }
@@ -186,5 +221,14 @@ mod tests {
             assert!(shadow.contains(&format!("'{kind}' is Zor's own")), "{shadow}");
         }
         assert!(own.kinds().any(|kind| kind == "own"));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named_with_the_nearest_known_one() {
+        let unknown = |kind| Registry::default().read(kind, Value::Null).err().unwrap_or_default();
+        let error = unknown("dens");
+        assert!(error.contains("'dens' are unknown; did you mean 'dense'?"), "{error}");
+        let error = unknown("attention");
+        assert!(error.contains("register yours") && !error.contains("did you mean"), "{error}");
     }
 }

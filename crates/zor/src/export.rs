@@ -1,8 +1,8 @@
 //! Export of models as programs for small devices, and their evaluation.
 
+pub use zor_compile::{DType, ProductStrategy, Values};
+use zor_compile::{LayerSpec, Program, compile};
 use zor_core::burn::tensor::Device;
-use zor_io::edge::{self, Program};
-pub use zor_io::edge::{DType, ProductStrategy, Values};
 
 use crate::error::{Error, Result};
 use crate::task::{Data, Evaluation, Model, Score, in_batches, matrix};
@@ -22,7 +22,7 @@ pub fn export(model: &Model, data: &Data, dtype: DType, device: &Device) -> Resu
         let (input, _) = model.plan.task.pair(&batch, &model.plan.settings, device)?;
         samples = zor_core::ops::read(input)?;
     }
-    Ok(edge::export(&model.network, dtype, &samples)?)
+    Ok(compile(&model.network, dtype, &samples)?)
 }
 
 /// The evaluation of an exported model, and the work of its layers.
@@ -62,7 +62,7 @@ pub fn evaluate(
     let (inputs, outputs) = (values(network.input_shape()), values(network.output_shape()));
     let mut scratch = vec![0.0; network.scratch_len()];
     let share = |values: Values<'_>| values.active() as f64 / values.len() as f64;
-    let gate = |layer: zor_io::edge::LayerSpec| layer.threshold.is_some();
+    let gate = |layer: LayerSpec| layer.threshold.is_some();
     let mut layers: Vec<Activity> = network
         .layers()
         .map(|layer| Activity { has_gate: gate(layer), ..Activity::default() })

@@ -10,10 +10,10 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
+use zor::compile::Program;
 use zor::core::Network;
 use zor::core::burn::tensor::activation;
 use zor::export::{self, DType, ProductStrategy};
-use zor::io::edge::Program;
 use zor::prelude::*;
 use zor::task::Figure;
 use zor::task::Model;
@@ -86,7 +86,7 @@ fn products() -> Result<Value, String> {
         let network = network.build(&Device::flex()).map_err(text)?;
         for dtype in [DType::F32, DType::I8] {
             let samples = samples(inputs, 0);
-            let image = zor::io::edge::export(&network, dtype, &samples.concat()).map_err(text)?;
+            let image = zor::compile::compile(&network, dtype, &samples.concat()).map_err(text)?;
             for cached in [true, false] {
                 let copies = if cached { 1 } else { OUT_OF_CACHE / image.bytes().len() };
                 let images: Vec<Program> = std::iter::repeat_n(&image, copies).cloned().collect();
@@ -334,7 +334,7 @@ pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<u64, String> {
         });
     }
     let dtype = if runtime == HELD[0] { DType::F32 } else { DType::I8 };
-    let image = zor::io::edge::export(&network, dtype, &samples.concat()).map_err(text)?;
+    let image = zor::compile::compile(&network, dtype, &samples.concat()).map_err(text)?;
     grown(|| {
         let (image, input) = (image.clone(), samples[0].clone());
         let network = image.network().map_err(text)?;

@@ -133,7 +133,7 @@ fn measure(plan: &Plan, data: &Data) -> Result<Value, String> {
 }
 
 /// The largest difference of an output, by the largest output of its sample or 1.
-fn difference(model: &Model, image: &zor::io::edge::Program, data: &Data) -> Result<f64, String> {
+fn difference(model: &Model, image: &zor::compile::Program, data: &Data) -> Result<f64, String> {
     let small = image.network().map_err(text)?;
     let outputs: usize = small.output_shape().iter().product();
     let (mut output, mut scratch) = (vec![0.0; outputs], vec![0.0; small.scratch_len()]);

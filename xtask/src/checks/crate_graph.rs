@@ -6,10 +6,11 @@ use std::fs;
 use crate::paths::root;
 
 /// The crates from the bottom up; those of one row do not know each other.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 6] = [
     &["zor-random"],
     &["zor-core", "zor-data", "zor-edge"],
     &["zor-optim", "zor-io"],
+    &["zor-compile"],
     &["zor"],
     &["zor-cli"],
 ];

@@ -8,8 +8,17 @@ use crate::cargo;
 use crate::paths::root;
 
 /// The crates that are published.
-const PUBLISHED: [&str; 8] =
-    ["zor-random", "zor-core", "zor-edge", "zor-optim", "zor-data", "zor-io", "zor-nn", "zor-cli"];
+const PUBLISHED: [&str; 9] = [
+    "zor-random",
+    "zor-core",
+    "zor-edge",
+    "zor-optim",
+    "zor-data",
+    "zor-io",
+    "zor-compile",
+    "zor-nn",
+    "zor-cli",
+];
 
 /// Features that are off by default and compile without a GPU's libraries, all at once: each build
 /// of burn is minutes.

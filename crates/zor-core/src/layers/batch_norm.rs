@@ -1,12 +1,12 @@
-//! Batch normalisation (Ioffe and Szegedy 2015) of every channel over batch and positions.
+//! Batch normalisation (Ioffe and Szegedy 2015) of each channel over batch and positions.
 //!
 //! Forward `x' = (x - mean) / deviation; y = scale x' + shift`. With the signal `s` at the output,
 //! `scale` moves along `sum(s x')`, `shift` along `sum(s)`, and
-//! `scale / deviation * (s - mean(s) - x' mean(s x'))` goes on down: the signal times scale,
-//! re-centred, without its part along the layer's own normalised activity. These local quantities
-//! are batch normalisation's own gradient; no derivative of an activation function is in it.
+//! `scale / deviation * (s - mean(s) - x' mean(s x'))` passes down: the scaled signal, re-centred,
+//! without its component along the normalised activity. These local quantities are the gradient of
+//! batch normalisation; they contain no derivative of an activation function.
 //!
-//! A prediction uses running means of `mean` and variance.
+//! Predictions use running means of the mean and the variance.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::memory::Mode;
+use crate::operation::Operation;
 use crate::ops;
 use crate::parameter::Parameter;
 
@@ -25,10 +26,10 @@ use crate::parameter::Parameter;
 pub struct BatchNormConfig {
     /// Added to the variance.
     pub epsilon: f32,
-    /// Weight of a batch in the running means; larger at first, so that they are those of the
-    /// batches so far.
+    /// Weight of a batch in the running means. The n-th batch weighs at least 1/n, so that early
+    /// running means are plain means.
     pub momentum: f32,
-    /// Whether the scale is trained; else it stays 1.
+    /// True if the scale is trained; otherwise it stays 1.
     pub trains_scale: bool,
 }
 
@@ -38,7 +39,7 @@ impl Default for BatchNormConfig {
     }
 }
 
-/// Normalises channels by the batch.
+/// Normalises channels by the statistics of the batch.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     scale: Parameter,
@@ -48,9 +49,9 @@ pub struct BatchNorm {
     config: BatchNormConfig,
 }
 
-/// The forward pass's input.
+/// The input of the forward pass.
 const INPUT: &str = "input";
-/// Mean and deviation of every channel of the batch.
+/// Mean and standard deviation of each channel over the batch.
 const STATISTICS: &str = "statistics";
 
 impl Layer for BatchNorm {
@@ -101,7 +102,7 @@ impl Layer for BatchNorm {
         };
         let Signal { values, gated } = signal;
         let (values, of_values) = down(values);
-        // The parameters learn from the gated signal, where there is one.
+        // Parameters learn from the gated signal where there is one.
         let (gated, correlations) = match gated.map(down) {
             Some((gated, of_gated)) => (Some(gated), of_gated),
             None => (None, of_values),
@@ -132,10 +133,21 @@ impl Layer for BatchNorm {
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
     }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::BatchNorm {
+            scale: &self.scale,
+            shift: &self.shift,
+            mean: &self.mean,
+            variance: &self.variance,
+            epsilon: self.config.epsilon,
+            momentum: self.config.momentum,
+        })
+    }
 }
 
 impl BatchNorm {
-    /// Moves the running means towards those of a batch with `count` values in every channel.
+    /// Moves the running means towards the statistics of a batch with `count` values per channel.
     fn follow(&mut self, statistics: Tensor<2>, count: f32) {
         let mean = statistics.clone().narrow(0, 0, 1);
         let deviation = statistics.narrow(0, 1, 1);

@@ -1,5 +1,7 @@
-//! A trained offset for every channel: `y = x + b`. The offset moves along the sum of the signal
-//! (its gated form, where there is one), which goes on down as it is.
+//! A trained offset per channel: `y = x + b`.
+//!
+//! The offset moves along the sum of the signal, or of its gated form where there is one; the signal
+//! passes down unchanged.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -8,15 +10,16 @@ use super::{by_channel, by_sample, channels, same_channels};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::operation::Operation;
 use crate::ops;
 use crate::parameter::Parameter;
 
-/// Settings of a [`Bias`] layer: none.
+/// Settings of a [`Bias`] layer. It has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BiasConfig {}
 
-/// Adds an offset to every channel; of a sample without positions, to every unit.
+/// Adds a trained offset to each channel, or to each unit of a sample without positions.
 #[derive(Clone, Debug)]
 pub struct Bias {
     offset: Parameter,
@@ -55,6 +58,10 @@ impl Layer for Bias {
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(BiasConfig {}).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Affine { scale: None, shift: Some(&self.offset) })
     }
 }
 

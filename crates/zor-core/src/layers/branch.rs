@@ -1,13 +1,13 @@
-//! Layers beside a path that carries their input past them: residual blocks (He et al. 2016), and
-//! the concatenated skip paths of U-Nets (Ronneberger et al. 2015).
+//! Branches with a shortcut: residual blocks (He et al. 2016), and the concatenated skip
+//! connections of U-Nets (Ronneberger et al. 2015).
 //!
-//! Added: `y = p(x) + f(x)`; both receive the signal at `y` and return theirs, which add up.
-//! Concatenated: `y = [p(x), f(x)]` along channels; each receives its part. `p`, the shortcut, is
+//! Added: `y = p(x) + f(x)`; both paths receive the signal at `y`, and their signals at `x` add up.
+//! Concatenated: `y = [p(x), f(x)]` along channels; each path receives its part. The shortcut `p` is
 //! the identity if it has no layers.
 //!
-//! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). Were each unit's norm
-//! one, every block on the way would add a signal of that size to what comes past it, and after
-//! many blocks little of the latter would be left (`cargo xtask bench --suite depth` measures it).
+//! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). If the norm of each unit
+//! were one, every block would add a signal of that size to the one on its shortcut, and after many
+//! blocks little of the latter would be left (`cargo xtask bench --suite depth` measures it).
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -17,21 +17,22 @@ use super::{by_channel, by_sample, channels};
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::operation::Operation;
 use crate::ops;
 use crate::rule::Rule;
 use crate::workspace::Workspace;
 
-/// How the two paths meet.
+/// How two paths are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Join {
-    /// Their sum; shapes are equal.
+    /// Sum of two outputs of equal shape.
     Add,
-    /// One beside the other along channels, the shortcut first; heights and widths are equal.
+    /// Concatenation along channels, the shortcut first, with equal heights and widths.
     Concatenate,
 }
 
-/// Settings of a [`Branch`]: its layers, and those of its shortcut.
+/// Settings of a [`Branch`]: the layers of both paths.
 #[derive(Debug)]
 pub struct BranchConfig {
     join: Join,
@@ -40,41 +41,41 @@ pub struct BranchConfig {
 }
 
 impl BranchConfig {
-    /// Two paths without layers yet.
+    /// Two empty paths.
     pub fn new(join: Join) -> Self {
         Self { join, layers: Vec::new(), shortcut: Vec::new() }
     }
 
-    /// A residual block: the sum of the input and of what its layers make of it.
+    /// A residual block: the sum of its input and the output of its layers.
     pub fn residual() -> Self {
         Self::new(Join::Add)
     }
 
-    /// A skip path: the input, and beside it what the layers make of it.
+    /// A skip connection: its input and the output of its layers, concatenated.
     pub fn concatenate() -> Self {
         Self::new(Join::Concatenate)
     }
 
-    /// Adds a layer on top of the branch.
+    /// Adds a layer at the end of the branch.
     #[must_use]
     pub fn layer(self, config: impl LayerConfig + 'static) -> Self {
         self.boxed_layer(Box::new(config))
     }
 
-    /// The same for settings whose type is known only when the program runs.
+    /// Adds boxed layer settings at the end of the branch.
     #[must_use]
     pub fn boxed_layer(mut self, config: Box<dyn LayerConfig>) -> Self {
         self.layers.push(config);
         self
     }
 
-    /// Adds a layer on top of the shortcut.
+    /// Adds a layer at the end of the shortcut.
     #[must_use]
     pub fn shortcut(self, config: impl LayerConfig + 'static) -> Self {
         self.boxed_shortcut(Box::new(config))
     }
 
-    /// The same for settings whose type is known only when the program runs.
+    /// Adds boxed layer settings at the end of the shortcut.
     #[must_use]
     pub fn boxed_shortcut(mut self, config: Box<dyn LayerConfig>) -> Self {
         self.shortcut.push(config);
@@ -82,27 +83,27 @@ impl BranchConfig {
     }
 }
 
-/// Two paths from the same input.
+/// Two paths from the same input, added or concatenated.
 #[derive(Clone, Debug)]
 pub struct Branch {
     join: Join,
     layers: Chain,
     shortcut: Chain,
-    /// Channels at the end of the branch, and of the shortcut.
+    /// Output channels of the branch and of the shortcut.
     channels: [usize; 2],
 }
 
 impl Branch {
-    /// How the paths meet.
+    /// Returns how the paths are joined.
     pub fn join(&self) -> Join {
         self.join
     }
 
-    /// The signal at the output as those of the branch and of the shortcut.
+    /// Splits the signal at the output into those of the branch and of the shortcut.
     fn split(&self, signal: Signal, workspace: &mut Workspace) -> (Signal, Signal) {
         let Signal { values, gated } = signal;
         if self.join == Join::Add {
-            // The branch changes its signal in place; the shortcut's is the original.
+            // The branch changes its copy in place; the shortcut takes the original.
             let copy = workspace.make_unique(values.clone());
             let gated_copy = gated.as_ref().map(|gated| workspace.make_unique(gated.clone()));
             return (Signal { values: copy, gated: gated_copy }, Signal { values, gated });
@@ -112,7 +113,7 @@ impl Branch {
         let total = beside + width;
         let part = |tensor: &Tensor<2>, from: usize, width: usize| {
             let part = by_channel(tensor.clone(), total).narrow(1, from, width);
-            // A copy, row after row.
+            // The multiplication makes the view contiguous.
             by_sample(part * 1.0, rows)
         };
         let side = |from: usize, width: usize| Signal {
@@ -189,6 +190,14 @@ impl Layer for Branch {
             "shortcut": self.shortcut.config()?,
         }))
     }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        let (layers, shortcut) = (self.layers.operations(), self.shortcut.operations());
+        Ok(match self.join {
+            Join::Add => Operation::Residual { layers, shortcut },
+            Join::Concatenate => Operation::Concatenate { layers, shortcut },
+        })
+    }
 }
 
 impl LayerConfig for BranchConfig {
@@ -200,7 +209,7 @@ impl LayerConfig for BranchConfig {
         if self.layers.is_empty() {
             return Err(Error::setting("a branch needs at least one layer"));
         }
-        // Signals of both paths add up where the paths part: their sizes have to be comparable.
+        // The signals of both paths add up at the input, so their norms have to be comparable.
         let rule = Rule { keep_signal_norm: true, ..context.rule().clone() };
         let (layers, shortcut) = context.with_rule(rule, |context| {
             let layers = Chain::build(&self.layers, "branch ", 0, input_shape, context)?;
@@ -216,7 +225,7 @@ impl LayerConfig for BranchConfig {
     }
 }
 
-/// The shape at the end of both paths.
+/// Returns the shape of the joined outputs.
 fn joined(join: Join, beside: Vec<usize>, mut past: Vec<usize>) -> Result<Vec<usize>> {
     let fits = match join {
         Join::Add => beside == past,

@@ -1,12 +1,12 @@
-//! Convolution, and its adjoint as a layer: the transposed convolution.
+//! Convolution and transposed convolution.
 //!
-//! Forward `y[p] = sum over e of x[p + e] W[e]` for every element `e` of a window that slides over
-//! a map. With the signal `s` at the output and its gated form `s'`, the kernel moves along
-//! `sum over p of x[p + e]^T s'[p]`, each input channel divided by its norm over batch and
-//! positions if the rule says so, and `sum over e of s[p - e] W[e]^T` goes on down, with `W` from
-//! before the step. Without the normalisation both are the gradient.
+//! Forward `y[p] = sum over e of x[p + e] W[e]`, for every element `e` of a window that slides over
+//! the map. With the signal `s` at the output and its gated form `s'`, the kernel moves along
+//! `sum over p of x[p + e]^T s'[p]`, with each input channel divided by its norm over batch and
+//! positions if the rule normalises presynaptic activity. `sum over e of s[p - e] W[e]^T` passes
+//! down, with `W` from before the step. Without the normalisation both are the gradient.
 //!
-//! The transposed convolution exchanges the two passes: it sends `x` through the second and the
+//! The transposed convolution exchanges the two passes: its input goes through the second and its
 //! signal through the first.
 
 use burn::tensor::Tensor;
@@ -17,20 +17,21 @@ use super::{by_channel, map_shape};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::operation::Operation;
 use crate::ops::{self, Geometry, Window};
 use crate::parameter::Parameter;
 
-/// Settings of a [`Conv2d`] layer. What is not set comes from the network's [`Rule`](crate::Rule).
+/// Settings of a [`Conv2d`] layer. Unset values come from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conv2dConfig {
     /// Number of output channels.
     pub channels: usize,
-    /// The window, its stride, padding and dilation.
+    /// Size, stride, padding and dilation of the window.
     pub window: Window,
-    /// Channels are cut into so many groups that do not see each other.
+    /// Number of channel groups; a group's outputs depend on its inputs alone.
     pub groups: usize,
-    /// Whether passes are exchanged: the transposed convolution.
+    /// True for the transposed convolution.
     #[serde(default)]
     pub transposed: bool,
     /// Overrides [`Rule::normalize_presynaptic`](crate::Rule::normalize_presynaptic).
@@ -42,21 +43,23 @@ pub struct Conv2dConfig {
     /// Overrides [`Rule::initial_scale`](crate::Rule::initial_scale).
     #[serde(default)]
     pub initial_scale: Option<f32>,
-    /// Whether the first output channels begin as the input channels, as they are under the middle
-    /// of the window (Jordan 2024). Such a layer has one group and is not transposed.
+    /// True if the kernel of the first output channels is initialized to the identity: each copies
+    /// an input channel at the middle of the window (Jordan 2024). Requires one group and no
+    /// transposition.
     #[serde(default)]
     pub identity: bool,
-    /// Whether the kernel stays as it is when the network learns.
+    /// True if the kernel is not trained.
     #[serde(default)]
     pub frozen: bool,
-    /// Of every square of so many outputs, one beside the other, only the largest is kept: max
-    /// pooling, in one pass with the convolution where a device can. Not for transposed ones.
+    /// Side of the squares of outputs that are max-pooled, without overlap; in one pass with the
+    /// convolution on devices that support it. Not for transposed convolutions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_pool: Option<usize>,
 }
 
 impl Conv2dConfig {
-    /// So many output channels with a square window of this side, moved by one, inside the map.
+    /// A convolution with this number of output channels and a square window of side `kernel`,
+    /// stride 1 and no padding.
     pub fn new(channels: usize, kernel: usize) -> Self {
         Self {
             channels,
@@ -72,66 +75,67 @@ impl Conv2dConfig {
         }
     }
 
-    /// The same, padded so that a stride of one keeps height and width (of odd windows).
+    /// [`Conv2dConfig::new`] with the padding that keeps height and width for odd windows.
     pub fn same(channels: usize, kernel: usize) -> Self {
         Self::new(channels, kernel).with_padding(kernel.saturating_sub(1) / 2)
     }
 
-    /// A transposed convolution that makes maps `stride` times as large with a window of that side.
+    /// A transposed convolution that multiplies height and width by `stride`, with a window of that
+    /// side.
     pub fn up(channels: usize, stride: usize) -> Self {
         Self { transposed: true, ..Self::new(channels, stride).with_stride(stride) }
     }
 
-    /// Another stride, both ways.
+    /// Sets the stride of both axes.
     #[must_use]
     pub fn with_stride(mut self, stride: usize) -> Self {
         self.window.stride = [stride; 2];
         self
     }
 
-    /// Another padding, on every side.
+    /// Sets the padding of all sides.
     #[must_use]
     pub fn with_padding(mut self, padding: usize) -> Self {
         self.window.padding = [padding; 2];
         self
     }
 
-    /// Another dilation, both ways.
+    /// Sets the dilation of both axes.
     #[must_use]
     pub fn with_dilation(mut self, dilation: usize) -> Self {
         self.window.dilation = [dilation; 2];
         self
     }
 
-    /// Another number of groups.
+    /// Sets the number of groups.
     #[must_use]
     pub fn with_groups(mut self, groups: usize) -> Self {
         self.groups = groups;
         self
     }
 
-    /// With a kernel that begins as the identity, as far as there are channels.
+    /// Initializes the kernel to the identity, for as many channels as input and output share.
     #[must_use]
     pub fn identity(mut self) -> Self {
         self.identity = true;
         self
     }
 
-    /// With a kernel that does not learn.
+    /// Excludes the kernel from training.
     #[must_use]
     pub fn frozen(mut self) -> Self {
         self.frozen = true;
         self
     }
 
-    /// With only the largest output of every square of this side kept.
+    /// Max-pools squares of outputs of this side.
     #[must_use]
     pub fn with_max_pool(mut self, side: usize) -> Self {
         self.max_pool = Some(side);
         self
     }
 
-    /// The convolution whose forward pass, or adjoint, the layer computes.
+    /// The geometry of the convolution whose forward pass, or adjoint, the layer computes.
     fn geometry(&self, [height, width, channels]: [usize; 3]) -> Result<Geometry> {
         if !self.transposed {
             return Geometry::new(
@@ -153,7 +157,7 @@ impl Conv2dConfig {
         Geometry::new(map, channels, self.window, self.groups)
     }
 
-    /// What follows the convolution.
+    /// The geometry of the pool after the convolution, if there is one.
     fn pool(&self, map: [usize; 3]) -> Result<Option<Geometry>> {
         let Some(side) = self.max_pool else {
             return Ok(None);
@@ -168,7 +172,7 @@ impl Conv2dConfig {
     }
 }
 
-/// Kernels that slide over maps.
+/// A two-dimensional convolution.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     kernel: Parameter,
@@ -176,21 +180,21 @@ pub struct Conv2d {
     normalize_presynaptic: bool,
 }
 
-/// The forward pass's input, kept for the correlation.
+/// The input of the forward pass, kept for the correlation.
 const PRESYNAPTIC: &str = "presynaptic";
 
 impl Conv2d {
-    /// The kernel as a matrix: rows are elements of the window times channels of the map below (of
-    /// one group), columns channels of the map above; of a transposed convolution, the reverse.
+    /// Returns the kernel as a matrix: rows are window elements times input channels of a group,
+    /// columns output channels; with input and output exchanged in a transposed convolution.
     pub fn kernel(&self) -> &Parameter {
         &self.kernel
     }
 
-    /// The convolution's geometry on maps of a shape, and that of the pool behind it; of a
-    /// transposed convolution, the geometry of its adjoint.
+    /// Returns the geometry of the convolution on maps of this shape, and that of the pool after
+    /// it; for a transposed convolution, the geometry of its adjoint.
     ///
     /// # Errors
-    /// When the window does not fit the map, or the kernel was made for other channels.
+    /// When the window does not fit the map, or the kernel has another number of channels.
     pub fn geometry(&self, input: &[usize]) -> Result<(Geometry, Option<Geometry>)> {
         let geometry = self.config.geometry(map_shape("conv2d", input)?)?;
         let (needed, found) = (geometry.kernel_shape(), self.kernel.shape());
@@ -252,7 +256,7 @@ impl Layer for Conv2d {
             return signal;
         };
         let mut pooled = pool.zip(pass.memory.take(WINNERS));
-        // Both passes down at once, or the pool by itself and then the convolution.
+        // Both passes down are fused, or the pool's runs first and then the convolution's.
         let fuses = !self.kernel.is_frozen() && signal.gated.is_none() && pass.signal_is_wanted;
         let signal = match pooled.take_if(|_| !fuses) {
             Some((pool, winners)) => route_to_winners(signal, pool, winners, pass.workspace),
@@ -333,10 +337,20 @@ impl Layer for Conv2d {
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(&self.config).map_err(|e| Error::setting(e.to_string()))
     }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Convolution {
+            kernel: &self.kernel,
+            window: self.config.window,
+            groups: self.config.groups,
+            transposed: self.config.transposed,
+            max_pool: self.config.max_pool,
+        })
+    }
 }
 
 impl Conv2d {
-    /// Divides the correlation of every input channel by that channel's norm.
+    /// Divides the correlation of each input channel by the norm of the channel.
     fn normalize(
         &self,
         correlation: Tensor<2>,
@@ -371,7 +385,7 @@ impl LayerConfig for Conv2dConfig {
         }
         let scale = self.initial_scale.unwrap_or(context.rule().initial_scale);
         let shape = geometry.kernel_shape();
-        // As for dense weights: inputs are the values under a window, outputs the channels.
+        // As for dense weights, with the values under a window as inputs and channels as outputs.
         let (inputs, outputs) = match self.transposed {
             false => (shape[0], shape[1]),
             true => (geometry.channels / self.groups, self.channels),
@@ -399,7 +413,7 @@ impl LayerConfig for Conv2dConfig {
         kernel.set_frozen(self.frozen);
         Ok(Box::new(Conv2d {
             kernel,
-            // Text formats have no infinity; the largest number limits nothing either.
+            // JSON has no infinity; the largest f32 is no limit either.
             config: Self {
                 normalize_presynaptic: Some(normalize_presynaptic),
                 weight_limit: Some(limit.min(f32::MAX)),

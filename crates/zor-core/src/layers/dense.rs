@@ -1,8 +1,8 @@
 //! A fully connected layer without a bias.
 //!
-//! Forward `y = x W`. With the signal `s` at its output, its gated form `s'` and `p = x`, each
-//! column of `x` divided by its norm over the batch if the rule says so: the weight moves along
-//! `p^T s'`, and `s W^T` goes on down, with `W` from before the step.
+//! Forward `y = x W`. Let `s` be the signal at the output, `s'` its gated form, and `p = x`, with
+//! each column divided by its norm over the batch if the rule normalises presynaptic activity. The
+//! weight moves along `p^T s'`, and `s W^T` passes down, with `W` from before the step.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::operation::Operation;
 use crate::ops::{self, Transposed};
 use crate::parameter::Parameter;
 
-/// Settings of a [`Dense`] layer. What is not set comes from the network's [`Rule`](crate::Rule).
+/// Settings of a [`Dense`] layer. Unset values come from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenseConfig {
@@ -31,13 +32,13 @@ pub struct DenseConfig {
 }
 
 impl DenseConfig {
-    /// A layer of so many output units, all else from the rule.
+    /// A layer with this number of output units and all other settings from the rule.
     pub fn new(units: usize) -> Self {
         Self { units, normalize_presynaptic: None, weight_limit: None, initial_scale: None }
     }
 }
 
-/// Fully connected weights.
+/// A fully connected layer.
 #[derive(Clone, Debug)]
 pub struct Dense {
     weight: Parameter,
@@ -45,7 +46,7 @@ pub struct Dense {
     initial_scale: f32,
 }
 
-/// The forward pass's input, kept for the correlation.
+/// The input of the forward pass, kept for the correlation.
 const PRESYNAPTIC: &str = "presynaptic";
 
 impl Dense {
@@ -124,11 +125,15 @@ impl Layer for Dense {
         let config = DenseConfig {
             units: self.weight.shape()[1],
             normalize_presynaptic: Some(self.normalize_presynaptic),
-            // Text formats have no infinity; the largest number limits nothing either.
+            // JSON has no infinity; the largest f32 is no limit either.
             weight_limit: Some(self.weight.limit().min(f32::MAX)),
             initial_scale: Some(self.initial_scale),
         };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::MatrixProduct { weight: &self.weight })
     }
 }
 

@@ -1,6 +1,7 @@
-//! Dropout (Srivastava et al. 2014): in training, each value is silent with a probability, and the
-//! others are larger by as much as is missing. The signal passes where the value did. A prediction
-//! passes everything.
+//! Dropout (Srivastava et al. 2014).
+//!
+//! In training each value becomes zero with probability `p`, and the others are scaled by
+//! `1 / (1 - p)`; the signal is masked and scaled in the same way. In predictions all values pass.
 
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -10,34 +11,35 @@ use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::memory::Mode;
+use crate::operation::Operation;
 use crate::ops;
 
 /// Settings of a [`Dropout`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropoutConfig {
-    /// Probability that a value is silent.
+    /// Probability that a value becomes zero, at least 0 and below 1.
     pub probability: f32,
-    /// Seed of the choice; drawn with the network's weights if not given.
+    /// Seed of the masks; drawn with the network's weights if not given.
     #[serde(default)]
     pub seed: Option<u64>,
 }
 
 impl DropoutConfig {
-    /// Silent with this probability.
+    /// Dropout with this probability.
     pub fn new(probability: f32) -> Self {
         Self { probability, seed: None }
     }
 }
 
-/// Silences values at random, the same at the same step of the same seed.
+/// Sets values to zero at random. Seed and training pass determine the mask.
 #[derive(Clone, Debug)]
 pub struct Dropout {
     probability: f32,
     seed: u64,
 }
 
-/// What every value was multiplied by.
+/// The mask of the training pass: the factor of each value.
 const MASK: &str = "mask";
 
 impl Layer for Dropout {
@@ -74,6 +76,10 @@ impl Layer for Dropout {
     fn config(&self) -> Result<serde_json::Value> {
         let config = DropoutConfig { probability: self.probability, seed: Some(self.seed) };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Dropout { probability: self.probability })
     }
 }
 

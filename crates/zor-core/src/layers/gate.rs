@@ -1,21 +1,22 @@
-//! The analog-spike gate: a binary decision about an analog value.
+//! The analog-spike gate: units pass their charge when it exceeds a threshold.
 //!
 //! Forward:
 //! `charge += x - inhibition; spike = charge > threshold; y = f(charge * spike)`, then
 //! `charge = 0 where spike`.
 //!
-//! Learning, with the signal `s` at its output: gated on the way down, `s = s * spike`; normalised,
-//! `s = clamp(s / ||s||, ±1)` with the norm of each unit over the batch; the units of a map are its
-//! channels, over batch and positions; inside a branch the units' common norm is that of the signal
-//! before, `s = s / ||s|| * sqrt(mean over units of ||s||^2)`. Where the gate acts in the
-//! correlation alone, the weights below learn from `s * |spike / (||spike|| + 1e-8)|` while `s`
-//! travels on.
+//! Learning, with the signal `s` at the output:
+//! - gate on the way down: `s = s * spike`;
+//! - normalisation: `s = clamp(s / ||s||, ±1)`, with the norm of each unit over the batch. The units
+//!   of a map are its channels, with norms over batch and positions. Inside a branch the mean norm
+//!   of the units is kept: `s = s / ||s|| * sqrt(mean over units of ||s||^2)`;
+//! - gate in the correlation only: the weights below learn from
+//!   `s * |spike / (||spike|| + 1e-8)|`, and `s` passes down.
 //!
-//! With a target spike rate `r` the threshold or the inhibition, which is zero at first, follows
-//! the charges: with every step `(q - threshold - inhibition) / 20` is added to it, `q` the `x`
-//! that a share `r` of the batch's is above; `r = 1` leaves both as they are. What is left of a
-//! batch is then the largest of its values, about as in a k-sparse code (Makhzani and Frey 2014),
-//! but by one number for the layer, and a sample may have more of them than another.
+//! With a target spike rate `r < 1` each step adds `(q - threshold - inhibition) / 20` to the
+//! threshold or to the inhibition, which starts at zero; a share `r` of the batch's values `x` is
+//! above `q`. The values that pass are then the largest of a batch, similar to a k-sparse code
+//! (Makhzani and Frey 2014) but with one number per layer: their count differs between samples.
+//! `r = 1` changes neither.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -26,41 +27,42 @@ use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::memory::{Memory, Mode};
+use crate::operation::Operation;
 use crate::ops::{self, GateSettings};
 use crate::rule::{Rule, SignalGate, SparsityControl};
 use crate::workspace::Workspace;
 
-/// Where in the network a gate stands.
+/// Position of a gate in the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GatePosition {
     /// Before the first weights.
     Input,
-    /// Between weights.
+    /// Between layers of weights.
     #[default]
     Hidden,
-    /// After the last weights. Spikes only in training; a prediction is the bare value.
+    /// After the last weights. Spikes in training only; predictions are the ungated values.
     Output,
 }
 
-/// Settings of a [`Gate`]. What is not set comes from the network's [`Rule`](crate::Rule).
+/// Settings of a [`Gate`]. Unset values come from the network's [`Rule`](crate::Rule).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GateConfig {
-    /// Where it stands.
+    /// Position in the network.
     pub place: GatePosition,
     /// Overrides [`Rule::threshold`](crate::Rule::threshold).
     pub threshold: Option<f32>,
-    /// Subtracted from what comes in.
+    /// Subtracted from the input.
     #[serde(skip_serializing_if = "is_zero")]
     pub inhibition: f32,
     /// Overrides [`Rule::sparsity`](crate::Rule::sparsity).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity: Option<SparsityControl>,
-    /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate), of a hidden gate.
+    /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate); hidden gates only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
-    /// Overrides whether it spikes at all: true for hidden gates, the rule's choice for input and
+    /// Overrides whether units spike: by default hidden gates do, and the rule decides for input and
     /// output.
     pub spikes: Option<bool>,
     /// Applied to the gated charge.
@@ -82,13 +84,13 @@ fn is_zero(number: &f32) -> bool {
 }
 
 impl GateConfig {
-    /// A gate at a place, all else from the rule.
+    /// A gate at this position with all other settings from the rule.
     pub fn at(place: GatePosition) -> Self {
         Self { place, ..Self::default() }
     }
 }
 
-/// Units that spike.
+/// An analog-spike gate.
 #[derive(Clone, Debug)]
 pub struct Gate {
     place: GatePosition,
@@ -103,41 +105,41 @@ pub struct Gate {
     keep_signal_norm: bool,
 }
 
-/// Above zero where a unit fired in the last training pass: `[batch, units]`, spikes or, if they
-/// are as good, outputs.
+/// Positive where a unit fired in the last training pass, `[batch, units]`: the spikes, or the
+/// outputs if they are positive exactly there.
 pub(crate) const SPIKES: &str = "spikes";
-/// The number that the target share of the last training batch's inputs was above.
+/// Quantile of the last training batch: the target share of its inputs was above it.
 const QUANTILE: &str = "quantile";
-/// Inputs that it is found among, at most.
+/// Maximum number of inputs that the quantile is computed from.
 const SAMPLE: usize = 1 << 14;
-/// How far threshold or inhibition go towards it in a step.
+/// Share of the distance to the quantile that threshold or inhibition move in a step.
 const FOLLOWS: f32 = 0.05;
-/// Gates aim at this share of the target, so that a network stays below it with samples that are
-/// new to it.
+/// Share of the target that gates aim at, so that held-out samples stay below the target.
 const MARGIN: f32 = 0.95;
-/// What did not fire: `[batch, units]`.
+/// Charge that did not fire, `[batch, units]`.
 pub(crate) const CHARGE: &str = "charge";
 
 impl Gate {
-    /// Whether its units spike, or pass every value.
+    /// Returns true if units spike, false if they pass every value.
     pub fn spikes(&self) -> bool {
         self.spikes
     }
 
-    /// Threshold, floor of the charge and whether it carries over.
+    /// Returns the threshold, the minimum charge, and whether charges carry over to the next step.
     pub fn settings(&self) -> GateSettings {
         self.settings
     }
 
-    /// What the target share of inputs is above, for a gate that has a target. Reads the device.
+    /// Returns the quantile that the target share of inputs is above, or `None` without a target.
+    /// Reads the device.
     fn quantile(&self, inputs: &Tensor<2>) -> Option<f32> {
-        // All may fire: nothing to move.
+        // At a target of 1 all units may fire.
         let target = self.target_spike_rate.filter(|target| *target < 1.0)?;
         let share = MARGIN * target;
         let [rows, units] = inputs.dims();
         let rows = rows.min((SAMPLE / units).max(1));
         let sample = inputs.clone().slice([0..rows, 0..units]);
-        // What a lost device does not answer, the step's error will say.
+        // A lost device fails the step itself, with its error.
         let mut values = ops::read(sample).ok()?;
         let above = (share * values.len() as f32) as usize;
         let at = values.len().checked_sub(1 + above)?;
@@ -145,13 +147,17 @@ impl Gate {
         quantile.is_finite().then_some(*quantile)
     }
 
-    /// Whether outputs are above zero exactly where units fire: then nobody has to keep spikes
-    /// beside them.
+    /// Returns true if outputs are positive exactly where units fire, so that no spikes are kept.
     fn outputs_show_spikes(&self) -> bool {
-        // What is done with a network's outputs would change what is kept of them here.
+        // The outputs of a network may be changed in place by their user.
         self.place != GatePosition::Output
             && self.settings.threshold >= 0.0
             && matches!(self.activation, Activation::None)
+    }
+
+    /// Returns the threshold for formats without infinity. No finite charge is beyond the limits.
+    fn finite_threshold(&self) -> f32 {
+        self.settings.threshold.clamp(f32::MIN, f32::MAX)
     }
 
     fn charge(
@@ -194,11 +200,11 @@ impl Layer for Gate {
             inhibition => pass.workspace.make_unique(input).sub_scalar(inhibition),
         };
         if mode == Mode::Evaluate && !self.settings.stateful {
-            // Nobody asks what fired, and nothing is left.
+            // Neither spikes nor charges are needed.
             return self.activation.apply(ops::zero_at_or_below(input, self.settings.threshold));
         }
         let charge = self.charge(pass.memory, pass.workspace, shape);
-        // Spikes are those of the last training pass: an evaluation leaves them alone.
+        // An evaluation keeps the spikes of the last training pass.
         if mode == Mode::Train
             && let Some(last) = pass.memory.take(SPIKES)
         {
@@ -277,14 +283,13 @@ impl Layer for Gate {
     fn config(&self) -> Result<serde_json::Value> {
         if let Activation::Custom(_) = self.activation {
             return Err(Error::setting(format!(
-                "the activation function '{}' is your own and cannot be saved with the model",
+                "the custom activation function '{}' cannot be saved with the model",
                 self.activation.name()
             )));
         }
         let config = GateConfig {
             place: self.place,
-            // Text formats have no infinity; no finite charge is beyond these.
-            threshold: Some(self.settings.threshold.clamp(f32::MIN, f32::MAX)),
+            threshold: Some(self.finite_threshold()),
             inhibition: self.inhibition,
             sparsity: self.target_spike_rate.map(|_| self.sparsity),
             target_spike_rate: self.target_spike_rate,
@@ -294,9 +299,19 @@ impl Layer for Gate {
             normalize_signal: Some(self.normalize_signal),
             keep_signal_norm: Some(self.keep_signal_norm),
             stateful: Some(self.settings.stateful),
+            // JSON has no infinity.
             min_charge: Some(self.settings.min_charge.clamp(f32::MIN, f32::MAX)),
         };
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Gate {
+            inhibition: self.inhibition,
+            threshold: self.spikes.then(|| self.finite_threshold()),
+            in_training_only: self.place == GatePosition::Output,
+            activation: &self.activation,
+        })
     }
 }
 

@@ -1,9 +1,8 @@
-//! Group normalisation (Wu and He 2018), of which layer normalisation (Ba et al. 2016) is the case
-//! of one group.
+//! Group normalisation (Wu and He 2018). With one group it is layer normalisation (Ba et al. 2016).
 //!
-//! As [`super::BatchNorm`], with mean and deviation of each sample over the positions and channels
-//! of a group; the signal that goes on down is re-centred within them, which is the gradient.
-//! Training and prediction do the same.
+//! Works like [`super::BatchNorm`], with mean and standard deviation of each sample over the
+//! positions and channels of a group. The signal is re-centred within the group, which is the
+//! gradient. Training and prediction are identical.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::memory::Mode;
+use crate::operation::Operation;
 use crate::ops;
 use crate::parameter::Parameter;
 
@@ -20,25 +20,25 @@ use crate::parameter::Parameter;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupNormConfig {
-    /// Groups that the channels are cut into.
+    /// Number of channel groups.
     pub groups: usize,
     /// Added to the variance.
     pub epsilon: f32,
 }
 
 impl GroupNormConfig {
-    /// So many groups.
+    /// Normalisation within this number of groups.
     pub fn new(groups: usize) -> Self {
         Self { groups, epsilon: 1e-5 }
     }
 
-    /// Layer normalisation: one group.
+    /// Layer normalisation: a single group.
     pub fn layer() -> Self {
         Self::new(1)
     }
 }
 
-/// Normalises groups of channels within each sample.
+/// Normalises each sample within groups of channels.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
     scale: Parameter,
@@ -48,7 +48,7 @@ pub struct GroupNorm {
 
 /// `x'`, kept for learning.
 const NORMALIZED: &str = "normalized";
-/// ErrorMetrics of every sample's groups: `[batch, groups]`.
+/// Standard deviation of each sample's groups, `[batch, groups]`.
 const DEVIATION: &str = "deviation";
 
 impl GroupNorm {
@@ -56,7 +56,7 @@ impl GroupNorm {
         self.scale.shape()[1]
     }
 
-    /// `[batch, positions, groups, channels of a group]`.
+    /// Views a batch as `[batch, positions, groups, channels of a group]`.
     fn grouped(&self, tensor: Tensor<2>) -> Tensor<4> {
         let [rows, values] = tensor.dims();
         let channels = self.channels();
@@ -64,7 +64,7 @@ impl GroupNorm {
         tensor.reshape([rows, values / channels, groups, channels / groups])
     }
 
-    /// The mean of every sample's groups, `[batch, 1, groups, 1]`.
+    /// Returns the mean of each sample's groups, `[batch, 1, groups, 1]`.
     fn means(tensor: Tensor<4>) -> Tensor<4> {
         tensor.mean_dim(1).mean_dim(3)
     }
@@ -132,6 +132,15 @@ impl Layer for GroupNorm {
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::GroupNorm {
+            groups: self.config.groups,
+            scale: &self.scale,
+            shift: &self.shift,
+            epsilon: self.config.epsilon,
+        })
     }
 }
 

@@ -1,4 +1,7 @@
-//! The layers that come with Zor.
+//! Zor's own layers, one per file.
+//!
+//! [`Bias`] is the shortest example of a layer with a parameter; [`Layer`](crate::Layer) lists the
+//! methods that a new layer needs for training, saving, export and comparison.
 
 mod batch_norm;
 mod bias;
@@ -34,19 +37,20 @@ use burn::tensor::Tensor;
 use crate::error::{Error, Result};
 use crate::parameter::Parameter;
 
-/// The shape of a map, `[height, width, channels]`.
+/// Returns the shape of a map, `[height, width, channels]`.
 fn map_shape(kind: &str, shape: &[usize]) -> Result<[usize; 3]> {
     shape.try_into().map_err(|_| {
-        Error::shape(format!("{kind} takes maps [height, width, channels]; its input is {shape:?}"))
+        Error::shape(format!("{kind} needs maps [height, width, channels]; its input is {shape:?}"))
     })
 }
 
-/// The channels of a shape: its last axis. A vector's values are channels of one position.
+/// Returns the channels of a shape: its last axis. The values of a vector are channels of one
+/// position.
 fn channels(shape: &[usize]) -> usize {
     shape.last().copied().unwrap_or(1)
 }
 
-/// The shape of an input, if its channels are the columns of a parameter.
+/// Returns the shape of an input that has as many channels as the parameter has columns.
 fn same_channels(input: &[usize], parameter: &Parameter) -> Result<Vec<usize>> {
     match (channels(input), parameter.shape()[1]) {
         (given, taken) if given == taken => Ok(input.to_vec()),
@@ -56,7 +60,7 @@ fn same_channels(input: &[usize], parameter: &Parameter) -> Result<Vec<usize>> {
     }
 }
 
-/// Rows of a channel's values: `[batch, positions * channels]` -> `[batch * positions, channels]`.
+/// Views a batch by channel: `[batch, positions * channels]` -> `[batch * positions, channels]`.
 fn by_channel(tensor: Tensor<2>, channels: usize) -> Tensor<2> {
     let [rows, values] = tensor.dims();
     if values == channels { tensor } else { tensor.reshape([rows * values / channels, channels]) }

@@ -1,8 +1,8 @@
-//! Pooling, and its reverse: windows that keep the largest or the mean of their values.
+//! Max pooling, average pooling and nearest-neighbour upsampling.
 //!
-//! Max pooling sends a signal to the value that won, a binary gate; average pooling shares it out.
-//! Upsampling repeats every value and adds up the signals of its copies. All are linear given the
-//! winners, and their adjoints the gradient.
+//! Max pooling routes a signal to the largest value of its window, a binary gate; average pooling
+//! distributes it evenly. Upsampling repeats each value and sums the signals of the copies. Given
+//! the positions of the largest values all three are linear, and their adjoints are the gradient.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,17 @@ use super::map_shape;
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
+use crate::operation::Operation;
 use crate::ops::{self, Geometry, Window};
 use crate::workspace::Workspace;
 
-/// What a window hands on.
+/// The value that a window is reduced to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// The largest value.
+    /// The maximum.
     Max,
-    /// The mean, values over the edge left out.
+    /// The mean, without the padding.
     Average,
 }
 
@@ -28,36 +29,36 @@ pub enum Pooling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool2dConfig {
-    /// What a window hands on.
+    /// The value that a window is reduced to.
     pub pooling: Pooling,
-    /// The window; none for the whole map.
+    /// The window; `None` for the whole map.
     pub window: Option<Window>,
 }
 
 impl Pool2dConfig {
-    /// The largest of every square of this side, one beside the other.
+    /// The maximum of squares of this side, without overlap.
     pub fn max(side: usize) -> Self {
         Self { pooling: Pooling::Max, window: Some(Window::tiling(side)) }
     }
 
-    /// The mean of every square of this side, one beside the other.
+    /// The mean of squares of this side, without overlap.
     pub fn average(side: usize) -> Self {
         Self { pooling: Pooling::Average, ..Self::max(side) }
     }
 
-    /// One value for the whole map, by channel.
+    /// Global pooling: one value per channel.
     pub fn global(pooling: Pooling) -> Self {
         Self { pooling, window: None }
     }
 
-    /// Another stride, both ways; without effect on the whole map.
+    /// Sets the stride of both axes; no effect on global pooling.
     #[must_use]
     pub fn with_stride(mut self, stride: usize) -> Self {
         self.window = self.window.map(|window| Window { stride: [stride; 2], ..window });
         self
     }
 
-    /// Another padding, on every side; without effect on the whole map.
+    /// Sets the padding of all sides; no effect on global pooling.
     #[must_use]
     pub fn with_padding(mut self, padding: usize) -> Self {
         self.window = self.window.map(|window| Window { padding: [padding; 2], ..window });
@@ -65,14 +66,14 @@ impl Pool2dConfig {
     }
 }
 
-/// Windows that keep one value each.
+/// A two-dimensional pooling layer.
 #[derive(Clone, Debug)]
 pub struct Pool2d {
     config: Pool2dConfig,
 }
 
 impl Pool2d {
-    /// The windows over a map of a shape.
+    /// Returns the geometry of the windows on maps of this shape.
     fn geometry(&self, shape: &[usize]) -> Result<Geometry> {
         let [height, width, channels] = map_shape("pool2d", shape)?;
         let whole = Window { kernel: [height, width], ..Window::square(1) };
@@ -81,10 +82,10 @@ impl Pool2d {
     }
 }
 
-/// Which value of each window won.
+/// Positions of the largest values in their windows.
 pub(super) const WINNERS: &str = "winners";
 
-/// Sends signals above a max pool to the values that won.
+/// Routes the signal above a max pool to the largest value of each window.
 pub(super) fn route_to_winners(
     signal: Signal,
     pool: Geometry,
@@ -144,6 +145,10 @@ impl Layer for Pool2d {
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(&self.config).map_err(|e| Error::setting(e.to_string()))
     }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Pool { pooling: self.config.pooling, window: self.config.window })
+    }
 }
 
 impl LayerConfig for Pool2dConfig {
@@ -165,40 +170,38 @@ impl LayerConfig for Pool2dConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpsampleConfig {
-    /// How many times larger height and width become.
+    /// Factor of height and of width, at least 1.
     pub factor: usize,
 }
 
 impl UpsampleConfig {
-    /// Every value becomes a square of this side.
+    /// Turns each value into a square of this side.
     pub fn new(factor: usize) -> Self {
         Self { factor }
     }
 }
 
-/// Repeats every value of a map: nearest-neighbour upsampling.
+/// Nearest-neighbour upsampling.
 #[derive(Clone, Debug)]
 pub struct Upsample {
     factor: usize,
 }
 
 impl Upsample {
-    /// Averages over the squares that values become.
+    /// Returns the geometry of the average pool whose adjoint, times [`Upsample::copies`], the layer
+    /// computes.
     fn geometry(&self, shape: &[usize]) -> Result<Geometry> {
         let [height, width, channels] = map_shape("upsample", shape)?;
         let times = |side: usize| {
             side.checked_mul(self.factor).ok_or_else(|| {
-                Error::setting(format!(
-                    "{side} pixels times a factor of {} are too many",
-                    self.factor
-                ))
+                Error::setting(format!("{side} pixels times a factor of {} overflow", self.factor))
             })
         };
         let large = [times(height)?, times(width)?, channels];
         Geometry::new(large, channels, Window::tiling(self.factor), 1)
     }
 
-    /// Values of a square.
+    /// Number of copies of each value.
     fn copies(&self) -> f32 {
         (self.factor * self.factor) as f32
     }
@@ -216,7 +219,7 @@ impl Layer for Upsample {
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let Ok(geometry) = self.geometry(pass.shape) else { return input };
         let buffer = pass.workspace.take([input.dims()[0], geometry.input.iter().product()]);
-        // The adjoint shares a value out among its copies; each is to have all of it.
+        // The adjoint divides a value by the number of copies.
         let output = ops::average_pool_adjoint(input.clone(), buffer, geometry);
         pass.workspace.give(input);
         output * self.copies()
@@ -236,6 +239,10 @@ impl Layer for Upsample {
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(UpsampleConfig { factor: self.factor })
             .map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Upsample { factor: self.factor })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Another shape for the values of a sample.
+//! A change of the shape of samples.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -6,31 +6,32 @@ use serde::{Deserialize, Serialize};
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
+use crate::operation::Operation;
 
 /// Settings of a [`Reshape`] layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReshapeConfig {
-    /// The new shape of a sample; empty for one row of all values.
+    /// The new shape of a sample; empty to flatten it.
     pub shape: Vec<usize>,
 }
 
 impl ReshapeConfig {
-    /// This shape.
+    /// Gives samples this shape.
     pub fn new(shape: &[usize]) -> Self {
         Self { shape: shape.to_vec() }
     }
 
-    /// All values in a row.
+    /// Flattens samples.
     pub fn flatten() -> Self {
         Self { shape: Vec::new() }
     }
 }
 
-/// Gives the values of a sample another shape. Nothing is moved, neither up nor down.
+/// Changes the shape of samples. No value moves in either pass.
 #[derive(Clone, Debug)]
 pub struct Reshape {
-    /// Empty for one row of all values.
+    /// Empty to flatten.
     shape: Vec<usize>,
 }
 
@@ -61,6 +62,10 @@ impl Layer for Reshape {
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(ReshapeConfig { shape: self.shape.clone() })
             .map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Reshape { shape: &self.shape })
     }
 }
 

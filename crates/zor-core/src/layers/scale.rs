@@ -1,7 +1,7 @@
-//! Multiplication by a number that does not learn: `y = f x` on the way up, `f s` on the way down.
+//! Multiplication by a constant: `y = f x` forward, `f s` on the way down.
 //!
-//! Behind the last weights it says how far outputs move when an optimizer that goes by directions
-//! alone takes a step.
+//! After the last weights it sets how far outputs move in a step of an optimizer that uses only the
+//! direction of updates, such as Muon.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,24 @@ use serde::{Deserialize, Serialize};
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
+use crate::operation::Operation;
 
 /// Settings of a [`Scale`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleConfig {
-    /// What every value is multiplied by.
+    /// The constant factor, finite and not zero.
     pub factor: f32,
 }
 
 impl ScaleConfig {
-    /// Multiplies by this.
+    /// A layer with this factor.
     pub fn new(factor: f32) -> Self {
         Self { factor }
     }
 }
 
-/// Multiplies by a number.
+/// Multiplies by a constant.
 #[derive(Clone, Debug)]
 pub struct Scale {
     config: ScaleConfig,
@@ -50,6 +51,10 @@ impl Layer for Scale {
 
     fn config(&self) -> Result<serde_json::Value> {
         serde_json::to_value(self.config).map_err(|e| Error::setting(e.to_string()))
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Scale { factor: self.config.factor })
     }
 }
 

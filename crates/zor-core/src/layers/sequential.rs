@@ -1,5 +1,4 @@
-//! Layers one after another that stand as one: a block for many places, and the layers of a
-//! network.
+//! A sequence of layers as one layer: a reusable block, and the layers of a network.
 
 use std::borrow::Cow;
 
@@ -9,26 +8,27 @@ use crate::build::BuildContext;
 use crate::contract::{check_shape, check_visits};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::operation::Operation;
 
-/// Settings of a [`Sequential`]: those of its layers, from the input up.
+/// Settings of a [`Sequential`]: the settings of its layers, from the input up.
 #[derive(Debug, Default)]
 pub struct SequentialConfig {
     layers: Vec<Box<dyn LayerConfig>>,
 }
 
 impl SequentialConfig {
-    /// No layers yet.
+    /// An empty sequence.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a layer on top.
+    /// Adds a layer at the end.
     #[must_use]
     pub fn layer(self, config: impl LayerConfig + 'static) -> Self {
         self.boxed_layer(Box::new(config))
     }
 
-    /// Adds a layer whose type is known only when the program runs.
+    /// Adds boxed layer settings at the end.
     #[must_use]
     pub fn boxed_layer(mut self, config: Box<dyn LayerConfig>) -> Self {
         self.layers.push(config);
@@ -50,7 +50,7 @@ impl LayerConfig for SequentialConfig {
     }
 }
 
-/// Layers one after another.
+/// A sequence of layers.
 #[derive(Clone, Debug)]
 pub struct Sequential {
     chain: Chain,
@@ -61,7 +61,7 @@ impl Sequential {
         Self { chain }
     }
 
-    /// The layers, from the input up.
+    /// Returns the layers, from the input up.
     pub fn layers(&self) -> &[Box<dyn Layer>] {
         &self.chain.layers
     }
@@ -70,21 +70,21 @@ impl Sequential {
         &mut self.chain.layers
     }
 
-    /// The shape of a sample at the input, and behind each layer.
+    /// Returns the shape of a sample at the input and after each layer.
     ///
     /// # Errors
-    /// When a layer does not take the output of the one below it. The message names it by position
-    /// and kind.
+    /// When a layer does not support the output shape of the one below it. The message names it by
+    /// position and kind.
     pub(crate) fn shapes(&self, input: &[usize]) -> Result<Vec<Vec<usize>>> {
         self.chain.try_shapes(input, "")
     }
 
-    /// Whether the shapes are known.
+    /// Returns true if the shapes are known.
     pub(crate) fn has_shapes(&self) -> bool {
         !self.chain.shapes.is_empty()
     }
 
-    /// Takes these shapes for those of the layers; none where they are not known.
+    /// Sets the known shapes at the input and after each layer; empty if they are not known.
     pub(crate) fn set_shapes(&mut self, shapes: Vec<Vec<usize>>) {
         self.chain.shapes = shapes;
     }
@@ -122,37 +122,33 @@ impl Layer for Sequential {
     fn config(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "layers": self.chain.config()? }))
     }
-}
 
-/// Layers of a larger one, one after another; their memories are its children from `first` on.
-#[derive(Debug)]
-pub(crate) struct Chain {
-    pub(crate) layers: Vec<Box<dyn Layer>>,
-    first: usize,
-    /// Shapes of a sample at the input and behind each layer, for inputs of the shape that was
-    /// built for.
-    shapes: Vec<Vec<usize>>,
-}
-
-impl Clone for Chain {
-    fn clone(&self) -> Self {
-        let layers = self.layers.iter().map(|layer| layer.boxed_clone()).collect();
-        Self { layers, first: self.first, shapes: self.shapes.clone() }
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::Sequential(self.chain.operations()))
     }
 }
 
+/// Inner layers of a container in sequence. Their memories are its children from `first` on.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) layers: Vec<Box<dyn Layer>>,
+    first: usize,
+    /// Shapes of a sample at the input and after each layer, for the input shape at construction.
+    shapes: Vec<Vec<usize>>,
+}
+
 impl Chain {
-    /// Layers that exist already, for inputs of a shape.
+    /// A sequence of existing layers, for inputs of this shape.
     ///
     /// # Errors
-    /// When a layer does not take the output of the one below it.
+    /// When a layer does not support the output shape of the one below it.
     pub(crate) fn of(layers: Vec<Box<dyn Layer>>, input: &[usize]) -> Result<Self> {
         let mut chain = Self { layers, first: 0, shapes: Vec::new() };
         chain.shapes = chain.try_shapes(input, "")?;
         Ok(chain)
     }
 
-    /// Builds layers one on top of the other, children from `first` on. Errors call layer 0
+    /// Builds layers in sequence as children from `first` on. Errors name layer 0
     /// `{path}layer 0`.
     pub(crate) fn build(
         configs: &[Box<dyn LayerConfig>],
@@ -182,8 +178,8 @@ impl Chain {
         Ok(Self { layers, first, shapes })
     }
 
-    /// The shapes at the input and behind each layer, and an error for a layer that does not take
-    /// its input.
+    /// Returns the shapes at the input and after each layer, or an error for a layer that does not
+    /// support its input.
     fn try_shapes(&self, input: &[usize], path: &str) -> Result<Vec<Vec<usize>>> {
         let mut shapes = vec![input.to_vec()];
         for (index, layer) in self.layers.iter().enumerate() {
@@ -201,7 +197,7 @@ impl Chain {
         Ok(shapes)
     }
 
-    /// The shapes at the input and behind each layer. Inputs are of a shape that was checked.
+    /// Returns the shapes at the input and after each layer, for an input shape checked before.
     fn shapes(&self, input: &[usize]) -> Cow<'_, [Vec<usize>]> {
         if self.shapes.first().is_some_and(|built| built == input) {
             return Cow::Borrowed(&self.shapes);
@@ -210,7 +206,7 @@ impl Chain {
         Cow::Owned(self.try_shapes(input, "").unwrap_or_else(unknown))
     }
 
-    /// The shape behind the last layer.
+    /// Returns the output shape of the last layer.
     pub(crate) fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
         if self.shapes.first().is_some_and(|built| built == input) {
             return Ok(self.shapes[self.layers.len()].clone());
@@ -226,7 +222,7 @@ impl Chain {
     }
 
     pub(crate) fn learn(&mut self, mut signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
-        // As far down as anything learns or wants the signal.
+        // Down to the lowest layer that learns, or to the input if the signal is needed there.
         let learning = lowest_learning(&self.layers).unwrap_or(self.layers.len());
         let lowest = if pass.signal_is_wanted { 0 } else { learning };
         let shapes = match self.shapes(pass.shape) {
@@ -256,16 +252,18 @@ impl Chain {
         layers.map(|(layer, shape)| layer.multiply_adds(shape)).sum()
     }
 
-    /// Kind and settings of every layer.
+    /// Returns kind and settings of every layer.
     pub(crate) fn config(&self) -> Result<Vec<serde_json::Value>> {
-        let describe = |layer: &dyn Layer| {
-            Ok(serde_json::json!({ "kind": layer.kind(), "config": layer.config()? }))
-        };
-        self.layers.iter().map(|layer| describe(layer.as_ref())).collect()
+        self.layers.iter().map(|layer| layer.record()).collect()
+    }
+
+    /// Returns the layers as operations.
+    pub(crate) fn operations(&self) -> Vec<Operation<'_>> {
+        self.layers.iter().map(|layer| Operation::Layer(layer.as_ref())).collect()
     }
 }
 
-/// The lowest layer with a parameter that is not frozen.
+/// Returns the position of the lowest layer with a parameter that is not frozen.
 fn lowest_learning(layers: &[Box<dyn Layer>]) -> Option<usize> {
     let learns = |layer: &dyn Layer| layer.parameters().iter().any(|one| !one.is_frozen());
     layers.iter().position(|layer| learns(layer.as_ref()))

@@ -5,15 +5,15 @@
 //! graph; the gradients of that graph then take the place of the rule's correlations in the same
 //! optimizer. Gates are ReLU at their threshold: their spikes count as constants.
 
-use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+
 use zor_core::burn::tensor::ops::{
     AvgPoolOptions, ConvOptions, ConvTransposeOptions, MaxPoolOptions,
 };
 use zor_core::burn::tensor::{Tensor, activation, module};
 use zor_core::ops::{ErrorSums, Window};
 use zor_core::{
-    BatchNormConfig, Conv2dConfig, ErrorMetrics, GateConfig, GroupNormConfig, Layer, Network,
-    Optimizer, Pool2dConfig, Pooling, ScaleConfig, Target, UpsampleConfig, Workspace,
+    ErrorMetrics, Layer, Network, Operation, Optimizer, Parameter, Pooling, Target, Workspace,
 };
 
 use crate::error::{Error, Result};
@@ -38,8 +38,8 @@ pub fn train_batch(
                 optimizer.step(parameter, gradient.neg(), &mut workspace);
             }
         }
-        for (buffer, (batch, momentum)) in layer.buffers_mut().into_iter().zip(statistics.by_ref())
-        {
+        for (buffer, statistic) in layer.buffers_mut().into_iter().zip(statistics.by_ref()) {
+            let Some(Statistic { value: batch, momentum }) = statistic else { continue };
             buffer.update(|value, _, step| {
                 let weight = momentum.max(1.0 / step as f32);
                 value * (1.0 - weight) + batch * weight
@@ -63,23 +63,27 @@ pub fn parameter_gradients(
 }
 
 struct Gradients {
+    /// Layer after layer, in the order of their parameters.
     values: Vec<Option<Tensor<2>>>,
-    /// Batch values of running means, each with its momentum.
-    statistics: Vec<(Tensor<2>, f32)>,
+    /// Layer after layer, in the order of their buffers.
+    statistics: Vec<Option<Statistic>>,
     deviation: ErrorMetrics,
 }
 
+/// The batch's value of a running mean.
+#[derive(Clone)]
+struct Statistic {
+    value: Tensor<2>,
+    momentum: f32,
+}
+
 fn gradients(network: &Network, input: Tensor<2>, target: Target) -> Result<Gradients> {
-    let values = network.layers().iter().flat_map(|layer| layer.parameters());
-    let parameters: Vec<Tensor<2>> =
-        values.map(|parameter| parameter.value().autodiff().require_grad()).collect();
-    let mut graph = Graph { parameters: parameters.iter(), statistics: Vec::new() };
-    let mut shape = network.input_shape().to_vec();
-    let mut output = input.autodiff();
+    let mut graph = Graph::of(network);
+    let mut sample = Sample { values: input.autodiff(), shape: network.input_shape().to_vec() };
     for layer in network.layers() {
-        output = graph.forward(layer.as_ref(), output, &shape)?;
-        shape = layer.output_shape(&shape)?;
+        sample = graph.layer(layer.as_ref(), sample)?;
     }
+    let output = sample.values;
     let [rows, columns] = output.dims();
     let is_classes = target.is_classes();
     let weights = target.weights(network.device()).map(Tensor::autodiff);
@@ -101,162 +105,240 @@ fn gradients(network: &Network, input: Tensor<2>, target: Target) -> Result<Grad
     let sums =
         ErrorSums { absolute: sum(error.clone().abs()), squared: sum(error.clone() * error) };
     let found = loss.backward();
-    let statistics = std::mem::take(&mut graph.statistics);
+    let buffers = network.layers().iter().flat_map(|layer| layer.buffers());
     Ok(Gradients {
-        values: parameters.iter().map(|parameter| parameter.grad(&found)).collect(),
-        statistics,
+        values: graph.recorded.iter().map(|parameter| parameter.grad(&found)).collect(),
+        statistics: buffers.map(|buffer| graph.statistics.remove(&address(buffer))).collect(),
         deviation: ErrorMetrics { sums, elements: rows * columns },
     })
 }
 
+/// Values of a batch, `[batch, features]`, and the shape of one sample.
+#[derive(Clone)]
+struct Sample {
+    values: Tensor<2>,
+    shape: Vec<usize>,
+}
+
+impl Sample {
+    fn rows(&self) -> usize {
+        self.values.dims()[0]
+    }
+
+    fn channels(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The values by channel, `[batch * positions, channels]`.
+    fn by_channel(&self) -> Tensor<2> {
+        self.values.clone().reshape([-1, self.channels() as i32])
+    }
+
+    /// Other values of this shape, in any view.
+    fn with(&self, values: Tensor<2>) -> Self {
+        Self { values: values.reshape([self.rows() as i32, -1]), shape: self.shape.clone() }
+    }
+
+    fn map(&self) -> Result<[usize; 3]> {
+        self.shape.as_slice().try_into().map_err(|_| {
+            Error::input(format!("a map [height, width, channels] is needed, not {:?}", self.shape))
+        })
+    }
+
+    /// The values as a map, `[batch, channels, height, width]`.
+    fn to_map(&self) -> Result<Tensor<4>> {
+        let [height, width, channels] = self.map()?;
+        let values = self.values.clone().reshape([self.rows(), height, width, channels]);
+        Ok(values.permute([0, 3, 1, 2]))
+    }
+
+    /// The inverse of [`Sample::to_map`].
+    fn of_map(map: Tensor<4>) -> Self {
+        let [rows, channels, height, width] = map.dims();
+        let values = map.permute([0, 2, 3, 1]).reshape([rows as i32, -1]);
+        Self { values, shape: vec![height, width, channels] }
+    }
+}
+
+/// The identity of a parameter or buffer of a network that does not move.
+fn address(parameter: &Parameter) -> *const Parameter {
+    std::ptr::from_ref(parameter)
+}
+
 /// A pass up through the layers, in burn's operations.
-struct Graph<'a> {
-    parameters: std::slice::Iter<'a, Tensor<2>>,
-    statistics: Vec<(Tensor<2>, f32)>,
+struct Graph {
+    /// Stand-ins for all parameters, which record a graph.
+    recorded: Vec<Tensor<2>>,
+    /// Positions of parameters among them.
+    positions: HashMap<*const Parameter, usize>,
+    /// Batch values of running means, by their buffers.
+    statistics: HashMap<*const Parameter, Statistic>,
 }
 
-impl Graph<'_> {
-    fn forward(&mut self, layer: &dyn Layer, x: Tensor<2>, shape: &[usize]) -> Result<Tensor<2>> {
-        let rows = x.dims()[0];
-        let channels = shape.last().copied().unwrap_or(1);
-        match layer.kind() {
-            "dense" => Ok(x.matmul(self.parameter()?)),
-            "bias" => {
-                let x = x.reshape([-1, channels as i32]) + self.parameter()?;
-                Ok(x.reshape([rows as i32, -1]))
+impl Graph {
+    fn of(network: &Network) -> Self {
+        let parameters = || network.layers().iter().flat_map(|layer| layer.parameters());
+        Self {
+            recorded: parameters().map(|one| one.value().autodiff().require_grad()).collect(),
+            positions: parameters().map(address).zip(0..).collect(),
+            statistics: HashMap::new(),
+        }
+    }
+
+    /// The stand-in for a parameter.
+    fn parameter(&self, parameter: &Parameter) -> Result<Tensor<2>> {
+        let position = self.positions.get(&address(parameter));
+        position.and_then(|position| self.recorded.get(*position)).cloned().ok_or_else(|| {
+            Error::input(format!(
+                "its operation has a parameter '{}' that its visit does not show",
+                parameter.name()
+            ))
+        })
+    }
+
+    fn layer(&mut self, layer: &dyn Layer, input: Sample) -> Result<Sample> {
+        let shape = layer.output_shape(&input.shape)?;
+        let values = match layer.operation() {
+            Ok(operation) => {
+                let output = self.operation(&operation, input);
+                output.map_err(|error| error.at(format_args!("layer '{}'", layer.kind())))?.values
             }
-            "reshape" => Ok(x),
-            "scale" => Ok(x * read::<ScaleConfig>(layer)?.factor),
-            "gate" => {
-                let config: GateConfig = read(layer)?;
-                if config.spikes == Some(false) {
-                    return Ok(config.activation.apply(x));
+            Err(_) => {
+                let parameters = layer.parameters().into_iter().map(|one| self.parameter(one));
+                let parameters = parameters.collect::<Result<Vec<_>>>()?;
+                let output = layer.forward_autodiff(input.values, &parameters, &input.shape);
+                output.ok_or_else(|| {
+                    Error::input(format!(
+                        "a layer of kind '{}' has no counterpart under autodiff; implement Layer::operation or Layer::forward_autodiff for it",
+                        layer.kind()
+                    ))
+                })?
+            }
+        };
+        let (found, expected) = (values.dims()[1], shape.iter().product::<usize>());
+        if found != expected {
+            return Err(Error::input(format!(
+                "layer '{}': {found} values of a sample under autodiff, and an output shape of {shape:?}",
+                layer.kind()
+            )));
+        }
+        Ok(Sample { values, shape })
+    }
+
+    fn operation(&mut self, operation: &Operation<'_>, x: Sample) -> Result<Sample> {
+        match operation {
+            Operation::Identity => Ok(x),
+            Operation::MatrixProduct { weight } => {
+                let weight = self.parameter(weight)?;
+                let (inputs, rows) = (x.values.dims()[1], weight.dims()[0]);
+                if inputs != rows {
+                    return Err(Error::input(format!(
+                        "{inputs} values meet a weight matrix of {rows} rows"
+                    )));
                 }
-                let (x, threshold) = (x - config.inhibition, config.threshold.unwrap_or(0.0));
-                let spikes = x.clone().inner().greater_elem(threshold).float().autodiff();
-                Ok(config.activation.apply(x * spikes))
+                let values = x.values.matmul(weight);
+                let shape = vec![values.dims()[1]];
+                Ok(Sample { values, shape })
             }
-            "conv2d" => self.convolve(layer, x, shape),
-            "pool2d" => pool(&read(layer)?, x, shape),
-            "upsample" => {
-                let factor = read::<UpsampleConfig>(layer)?.factor;
-                let x = maps(x, shape).repeat_dim(3, factor);
-                let [batch, channels, height, width] = x.dims();
-                // Copies of a column lie a whole row apart at first; they are brought side by side.
-                let x = x.reshape([batch, channels, height, factor, width / factor]);
-                let x = x.swap_dims(3, 4).reshape([batch, channels, height, 1, width]);
-                let x = x.repeat_dim(3, factor).reshape([batch, channels, height * factor, width]);
-                Ok(flat(x))
+            Operation::Convolution { kernel, window, groups, transposed, max_pool } => {
+                let kernel = self.parameter(kernel)?;
+                let y = Sample::of_map(convolve(&x, kernel, *window, *groups, *transposed)?);
+                match max_pool {
+                    Some(side) => pool(Pooling::Max, Some(Window::tiling(*side)), &y),
+                    None => Ok(y),
+                }
             }
-            "batch_norm" => self.batch_norm(read(layer)?, x, channels),
-            "group_norm" => self.group_norm(read(layer)?, x, channels),
-            "sequence" => Ok(self.chain(&layer.children(), x, shape)?.0),
-            "residual" | "concatenate" => self.branch(layer, x, shape),
-            kind => Err(Error::input(format!(
-                "a layer of kind '{kind}' has no counterpart under autodiff here"
-            ))),
+            Operation::Affine { scale, shift } => {
+                let mut y = x.by_channel();
+                if let Some(scale) = scale {
+                    y = y * self.parameter(scale)?;
+                }
+                if let Some(shift) = shift {
+                    y = y + self.parameter(shift)?;
+                }
+                Ok(x.with(y))
+            }
+            Operation::Scale { factor } => Ok(x.with(x.values.clone() * *factor)),
+            Operation::Gate { inhibition, threshold, activation, .. } => {
+                let Some(threshold) = threshold else {
+                    return Ok(x.with(activation.apply(x.values.clone())));
+                };
+                let charge = x.values.clone() - *inhibition;
+                let spikes = charge.clone().inner().greater_elem(*threshold).float().autodiff();
+                Ok(x.with(activation.apply(charge * spikes)))
+            }
+            Operation::Pool { pooling, window } => pool(*pooling, *window, &x),
+            Operation::Upsample { factor } => upsample(&x, *factor),
+            Operation::Reshape { shape: [] } => {
+                Ok(Sample { shape: vec![x.shape.iter().product()], ..x })
+            }
+            Operation::Reshape { shape } => Ok(Sample { shape: shape.to_vec(), ..x }),
+            Operation::BatchNorm { scale, shift, mean, variance, epsilon, momentum } => {
+                let (normalized, statistics) = normalize_batch(&x, *epsilon);
+                for (buffer, value) in [*mean, *variance].into_iter().zip(statistics) {
+                    let statistic = Statistic { value, momentum: *momentum };
+                    self.statistics.insert(address(buffer), statistic);
+                }
+                Ok(x.with(normalized * self.parameter(scale)? + self.parameter(shift)?))
+            }
+            Operation::GroupNorm { groups, scale, shift, epsilon } => {
+                let normalized = normalize_groups(&x, *groups, *epsilon);
+                Ok(x.with(normalized * self.parameter(scale)? + self.parameter(shift)?))
+            }
+            Operation::Layer(layer) => self.layer(*layer, x),
+            Operation::Sequential(operations) => self.path(operations, x),
+            Operation::Residual { layers, shortcut } => {
+                let (branch, shortcut) = (self.path(layers, x.clone())?, self.path(shortcut, x)?);
+                Ok(Sample { values: branch.values + shortcut.values, ..shortcut })
+            }
+            Operation::Concatenate { layers, shortcut } => {
+                let (branch, shortcut) = (self.path(layers, x.clone())?, self.path(shortcut, x)?);
+                let values = Tensor::cat(vec![shortcut.by_channel(), branch.by_channel()], 1);
+                let mut joined = shortcut.with(values);
+                if let Some(channels) = joined.shape.last_mut() {
+                    *channels += branch.channels();
+                }
+                Ok(joined)
+            }
+            Operation::Dropout { .. } => {
+                Err(Error::input("dropout has no counterpart under autodiff"))
+            }
+            _ => Err(Error::input("its operation has no counterpart under autodiff")),
         }
     }
 
-    fn parameter(&mut self) -> Result<Tensor<2>> {
-        self.parameters.next().cloned().ok_or_else(|| Error::input("a parameter is missing"))
-    }
-
-    fn convolve(&mut self, layer: &dyn Layer, x: Tensor<2>, shape: &[usize]) -> Result<Tensor<2>> {
-        let config: Conv2dConfig = read(layer)?;
-        let Window { kernel: [height, width], stride, padding, dilation } = config.window;
-        let matrix = self.parameter()?;
-        let [rows, columns] = matrix.dims();
-        let inputs = rows / (height * width);
-        let kernel = matrix.reshape([height, width, inputs, columns]).permute([3, 2, 0, 1]);
-        let x = maps(x, shape);
-        let y = if config.transposed {
-            let options =
-                ConvTransposeOptions::new(stride, padding, [0; 2], dilation, config.groups);
-            module::conv_transpose2d(x, kernel, None, options)
-        } else {
-            let options = ConvOptions::new(stride, padding, dilation, config.groups);
-            module::conv2d(x, kernel, None, options)
-        };
-        let Some(side) = config.max_pool else {
-            return Ok(flat(y));
-        };
-        let [_, channels, height, width] = y.dims();
-        pool(&Pool2dConfig::max(side), flat(y), &[height, width, channels])
-    }
-
-    fn batch_norm(
-        &mut self,
-        config: BatchNormConfig,
-        x: Tensor<2>,
-        channels: usize,
-    ) -> Result<Tensor<2>> {
-        let (scale, shift) = (self.parameter()?, self.parameter()?);
-        let rows = x.dims()[0];
-        let x = x.reshape([-1, channels as i32]);
-        let count = x.dims()[0] as f32;
-        let mean = x.clone().mean_dim(0);
-        let centred = x - mean.clone();
-        let variance = (centred.clone() * centred.clone()).mean_dim(0);
-        self.statistics.push((mean.inner(), config.momentum));
-        let unbiased = variance.clone().inner() * (count / (count - 1.0).max(1.0));
-        self.statistics.push((unbiased, config.momentum));
-        let y = centred / (variance + config.epsilon).sqrt() * scale + shift;
-        Ok(y.reshape([rows as i32, -1]))
-    }
-
-    fn group_norm(
-        &mut self,
-        config: GroupNormConfig,
-        x: Tensor<2>,
-        channels: usize,
-    ) -> Result<Tensor<2>> {
-        let (scale, shift) = (self.parameter()?, self.parameter()?);
-        let [rows, values] = x.dims();
-        let x = x.reshape([rows, values / channels, config.groups, channels / config.groups]);
-        let centred = x.clone() - x.mean_dim(1).mean_dim(3);
-        let variance = (centred.clone() * centred.clone()).mean_dim(1).mean_dim(3);
-        let x = (centred / (variance + config.epsilon).sqrt()).reshape([-1, channels as i32]);
-        Ok((x * scale + shift).reshape([rows as i32, -1]))
-    }
-
-    /// The output of layers in a row, and its channels.
-    fn chain(
-        &mut self,
-        layers: &[&dyn Layer],
-        mut x: Tensor<2>,
-        shape: &[usize],
-    ) -> Result<(Tensor<2>, usize)> {
-        let mut shape = shape.to_vec();
-        for layer in layers {
-            x = self.forward(*layer, x, &shape)?;
-            shape = layer.output_shape(&shape)?;
-        }
-        Ok((x, shape.last().copied().unwrap_or(1)))
-    }
-
-    fn branch(&mut self, layer: &dyn Layer, x: Tensor<2>, shape: &[usize]) -> Result<Tensor<2>> {
-        let paths = layer.paths();
-        let mut along = |path: usize| {
-            let layers = paths.get(path).map_or(&[][..], Vec::as_slice);
-            self.chain(layers, x.clone(), shape)
-        };
-        let (beside, past) = (along(0)?, along(1)?);
-        if layer.kind() == "residual" {
-            return Ok(beside.0 + past.0);
-        }
-        let rows = x.dims()[0];
-        let view = |(x, channels): (Tensor<2>, usize)| x.reshape([-1, channels as i32]);
-        let joined = Tensor::cat(vec![view(past), view(beside)], 1);
-        Ok(joined.reshape([rows as i32, -1]))
+    /// Operations one after another.
+    fn path(&mut self, operations: &[Operation<'_>], x: Sample) -> Result<Sample> {
+        operations.iter().try_fold(x, |x, operation| self.operation(operation, x))
     }
 }
 
-fn pool(config: &Pool2dConfig, x: Tensor<2>, shape: &[usize]) -> Result<Tensor<2>> {
-    let whole = Window { kernel: [shape[0], shape[1]], ..Window::square(1) };
-    let window = config.window.unwrap_or(whole);
-    let x = maps(x, shape);
-    Ok(flat(match config.pooling {
+fn convolve(
+    x: &Sample,
+    matrix: Tensor<2>,
+    window: Window,
+    groups: usize,
+    transposed: bool,
+) -> Result<Tensor<4>> {
+    let Window { kernel: [height, width], stride, padding, dilation } = window;
+    let [rows, columns] = matrix.dims();
+    let inputs = rows / (height * width);
+    let kernel = matrix.reshape([height, width, inputs, columns]).permute([3, 2, 0, 1]);
+    let x = x.to_map()?;
+    if transposed {
+        let options = ConvTransposeOptions::new(stride, padding, [0; 2], dilation, groups);
+        return Ok(module::conv_transpose2d(x, kernel, None, options));
+    }
+    let options = ConvOptions::new(stride, padding, dilation, groups);
+    Ok(module::conv2d(x, kernel, None, options))
+}
+
+fn pool(pooling: Pooling, window: Option<Window>, x: &Sample) -> Result<Sample> {
+    let [height, width, _] = x.map()?;
+    let whole = Window { kernel: [height, width], ..Window::square(1) };
+    let window = window.unwrap_or(whole);
+    let x = x.to_map()?;
+    Ok(Sample::of_map(match pooling {
         Pooling::Max => {
             let options = MaxPoolOptions::new(window.kernel)
                 .with_stride(window.stride)
@@ -274,21 +356,35 @@ fn pool(config: &Pool2dConfig, x: Tensor<2>, shape: &[usize]) -> Result<Tensor<2
     }))
 }
 
-fn read<C: DeserializeOwned>(layer: &dyn Layer) -> Result<C> {
-    serde_json::from_value(layer.config()?)
-        .map_err(|error| Error::input(format!("settings of '{}': {error}", layer.kind())))
+fn upsample(x: &Sample, factor: usize) -> Result<Sample> {
+    let x = x.to_map()?.repeat_dim(3, factor);
+    let [batch, channels, height, width] = x.dims();
+    // `repeat_dim` puts copies of a column a whole row apart; the swap makes them neighbours.
+    let x = x.reshape([batch, channels, height, factor, width / factor]);
+    let x = x.swap_dims(3, 4).reshape([batch, channels, height, 1, width]);
+    let x = x.repeat_dim(3, factor).reshape([batch, channels, height * factor, width]);
+    Ok(Sample::of_map(x))
 }
 
-/// Rows of maps, channels last, as maps with channels first.
-fn maps(x: Tensor<2>, shape: &[usize]) -> Tensor<4> {
-    let rows = x.dims()[0];
-    x.reshape([rows, shape[0], shape[1], shape[2]]).permute([0, 3, 1, 2])
+/// Values by channel, normalised by the batch, and the batch's mean and unbiased variance.
+fn normalize_batch(x: &Sample, epsilon: f32) -> (Tensor<2>, [Tensor<2>; 2]) {
+    let x = x.by_channel();
+    let count = x.dims()[0] as f32;
+    let mean = x.clone().mean_dim(0);
+    let centred = x - mean.clone();
+    let variance = (centred.clone() * centred.clone()).mean_dim(0);
+    let unbiased = variance.clone().inner() * (count / (count - 1.0).max(1.0));
+    (centred / (variance + epsilon).sqrt(), [mean.inner(), unbiased])
 }
 
-/// The inverse of [`maps`].
-fn flat(x: Tensor<4>) -> Tensor<2> {
-    let rows = x.dims()[0];
-    x.permute([0, 2, 3, 1]).reshape([rows as i32, -1])
+/// Values by channel, normalised within the groups of each sample.
+fn normalize_groups(x: &Sample, groups: usize, epsilon: f32) -> Tensor<2> {
+    let channels = x.channels();
+    let [rows, values] = x.values.dims();
+    let x = x.values.clone().reshape([rows, values / channels, groups, channels / groups]);
+    let centred = x.clone() - x.mean_dim(1).mean_dim(3);
+    let variance = (centred.clone() * centred.clone()).mean_dim(1).mean_dim(3);
+    (centred / (variance + epsilon).sqrt()).reshape([-1, channels as i32])
 }
 
 #[cfg(all(test, feature = "flex"))]
@@ -298,8 +394,9 @@ mod tests {
     use std::sync::Mutex;
     use zor_core::burn::tensor::Device;
     use zor_core::{
-        Activation, BiasConfig, BranchConfig, DenseConfig, DropoutConfig, GatePosition, Parameter,
-        Random, ReshapeConfig, Rule,
+        Activation, BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig,
+        DropoutConfig, GateConfig, GatePosition, GroupNormConfig, Pool2dConfig, Random,
+        ReshapeConfig, Rule, ScaleConfig, UpsampleConfig,
     };
 
     #[derive(Debug, Default)]

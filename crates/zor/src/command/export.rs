@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         ));
     }
     let model = Model::load(&path, &device).map_err(|error| {
-        error.with_advice("zor::io::edge::export makes a program with samples of another task")
+        error.with_advice("zor::compile::compile makes a program with samples of another task")
     })?;
     let place = DataLocation { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
     let (data, remarks) = model.plan.task.load_for(&model, &place)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::export::DType;
 use crate::prelude::{Device, Network};
 use crate::training::run_folder::{self as run, RunRecord, RunState};
-use crate::{Error, ErrorKind, Result, io, shown};
+use crate::{Error, ErrorKind, Result, compile, io, shown};
 
 use super::arguments::ConvertArguments;
 use super::outputs;
@@ -82,7 +82,7 @@ pub(super) fn info(file: &Path) -> Result<()> {
 
 /// Prints the header and layers of a .zore program.
 fn program_info(file: &Path) -> Result<()> {
-    let program = io::edge::Program::load(file)?;
+    let program = compile::Program::load(file)?;
     let network = program.network()?;
     let dtype = if network.dtype() == DType::I8 { "int8" } else { "f32" };
     let shape = |shape: [usize; 3]| shape.map(|size| size.to_string()).join("x");
@@ -107,7 +107,7 @@ pub(super) fn verify(file: &Path) -> Result<()> {
     let file = &run::model_file(file)?;
     let place = shown(file);
     if Format::of(file) == Some(Format::Zore) {
-        io::edge::Program::load(file)?;
+        compile::Program::load(file)?;
         say!("{place}: checksum valid, every layer is supported");
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Faults of settings and data that a training can be run with, but that make its figures mean
 //! little.
 
-use zor_core::{Layer, Network, ops};
+use zor_core::{Layer, Network, Operation, ops};
 
 use crate::settings::Precision;
 use crate::task::{Data, Plan};
@@ -28,8 +28,23 @@ pub fn warnings(plan: &Plan, data: &Data, network: &Network) -> Vec<String> {
 }
 
 fn normalizes_batches(network: &Network) -> bool {
-    fn visit(layer: &dyn Layer) -> bool {
-        layer.kind() == "batch_norm" || layer.children().into_iter().any(visit)
+    fn operation(of: &Operation<'_>) -> bool {
+        match of {
+            Operation::BatchNorm { .. } => true,
+            Operation::Layer(inner) => layer(*inner),
+            Operation::Sequential(all) => all.iter().any(operation),
+            Operation::Residual { layers, shortcut }
+            | Operation::Concatenate { layers, shortcut } => {
+                layers.iter().chain(shortcut).any(operation)
+            }
+            _ => false,
+        }
     }
-    network.layers().iter().any(|layer| visit(layer.as_ref()))
+    fn layer(of: &dyn Layer) -> bool {
+        match of.operation() {
+            Ok(found) => operation(&found),
+            Err(_) => of.children().into_iter().any(layer),
+        }
+    }
+    network.layers().iter().any(|one| layer(one.as_ref()))
 }

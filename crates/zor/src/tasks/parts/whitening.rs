@@ -5,8 +5,9 @@
 //! `v / sqrt(l)` and their negatives, so that gates keep both halves of each (Jordan 2024, "94% on
 //! CIFAR-10 in 3.29 Seconds on a Single GPU", section 3.2).
 
+use nalgebra::{DMatrix, SymmetricEigen};
 use zor_core::burn::tensor::{Tensor, TensorData};
-use zor_core::{Conv2dConfig, Layer, Network};
+use zor_core::{Layer, Network, Operation};
 use zor_data::Images;
 
 use crate::error::Result;
@@ -18,8 +19,6 @@ const FLOOR: f64 = 5e-4;
 /// Share of a training's steps in which what is added behind it learns: three epochs of eight
 /// (airbench94).
 const LEARNING_SHARE: f64 = 3.0 / 8.0;
-/// Rounds over all pairs after which Jacobi's method has long converged.
-const ROUNDS: usize = 30;
 
 /// Makes a network whiten, if it begins with a frozen convolution that has room for it; others stay
 /// as they are.
@@ -61,18 +60,21 @@ pub(crate) fn whiten(network: &mut Network, images: &Images) -> Result<()> {
 pub(crate) fn freeze_shift_after(network: &mut Network, steps: u64, of: u64) {
     if let [first, second, ..] = network.layers_mut()
         && window(first.as_ref()).is_some()
-        && second.kind() == "batch_norm"
+        && matches!(second.operation(), Ok(Operation::BatchNorm { .. }))
     {
         let settled = steps as f64 >= LEARNING_SHARE * of as f64;
         second.parameters_mut().into_iter().skip(1).for_each(|shift| shift.set_frozen(settled));
     }
 }
 
-/// Height and width of the windows of a frozen convolution.
+/// Height and width of the window of a frozen convolution.
 fn window(layer: &dyn Layer) -> Option<[usize; 2]> {
-    let config = layer.config().ok().filter(|_| layer.kind() == "conv2d")?;
-    let config: Conv2dConfig = serde_json::from_value(config).ok()?;
-    (config.frozen && config.groups == 1 && !config.transposed).then_some(config.window.kernel)
+    match layer.operation().ok()? {
+        Operation::Convolution { kernel, window, groups: 1, transposed: false, .. } => {
+            kernel.is_frozen().then_some(window.kernel)
+        }
+        _ => None,
+    }
 }
 
 /// The covariance of all patches, row by row; values of a patch lie as in its rows of pixels.
@@ -114,38 +116,17 @@ fn covariance(images: &Images, [height, width]: [usize; 2]) -> Vec<f64> {
     squares.into_iter().enumerate().map(entry).collect()
 }
 
-/// Eigenvalues and eigenvectors of a symmetric matrix, the largest first, by Jacobi's rotations
-/// (Golub and Van Loan, "Matrix Computations", 8.5).
-fn principal_components(mut matrix: Vec<f64>, n: usize) -> Vec<(f64, Vec<f64>)> {
-    // Rows turn into eigenvectors.
-    let mut vectors: Vec<f64> =
-        (0..n * n).map(|at| f64::from(u8::from(at / n == at % n))).collect();
-    for _ in 0..ROUNDS {
-        for p in 0..n {
-            for q in p + 1..n {
-                let across = matrix[p * n + q];
-                if across == 0.0 {
-                    continue;
-                }
-                let slope = (matrix[q * n + q] - matrix[p * n + p]) / (2.0 * across);
-                let tangent = slope.signum() / (slope.abs() + slope.hypot(1.0));
-                let cos = 1.0 / tangent.hypot(1.0);
-                let sin = tangent * cos;
-                for k in 0..n {
-                    let (a, b) = (matrix[k * n + p], matrix[k * n + q]);
-                    (matrix[k * n + p], matrix[k * n + q]) = (cos * a - sin * b, sin * a + cos * b);
-                }
-                for rows in [&mut matrix, &mut vectors] {
-                    for k in 0..n {
-                        let (a, b) = (rows[p * n + k], rows[q * n + k]);
-                        (rows[p * n + k], rows[q * n + k]) = (cos * a - sin * b, sin * a + cos * b);
-                    }
-                }
-            }
-        }
-    }
-    let pairs = vectors.chunks_exact(n).enumerate();
-    let mut pairs: Vec<_> = pairs.map(|(i, vector)| (matrix[i * n + i], vector.to_vec())).collect();
+/// Eigenvalues and unit eigenvectors of a symmetric matrix, the largest first. An eigenvector's sign
+/// is free: its component of largest magnitude is made positive, so that no other solver or version
+/// begins another network.
+fn principal_components(matrix: Vec<f64>, n: usize) -> Vec<(f64, Vec<f64>)> {
+    let SymmetricEigen { eigenvalues, eigenvectors } =
+        DMatrix::from_vec(n, n, matrix).symmetric_eigen();
+    let directions = eigenvectors.column_iter().map(|vector| {
+        let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
+        vector.iter().map(|value| value * largest.map_or(1.0, f64::signum)).collect()
+    });
+    let mut pairs: Vec<(f64, Vec<f64>)> = eigenvalues.iter().copied().zip(directions).collect();
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
     pairs
 }
@@ -153,6 +134,7 @@ fn principal_components(mut matrix: Vec<f64>, n: usize) -> Vec<(f64, Vec<f64>)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zor_core::Conv2dConfig;
     use zor_core::burn::tensor::Device;
     use zor_data::ImageShape;
 

@@ -1,0 +1,133 @@
+//! A neutral description of a layer's computation, for code that computes it in another form:
+//! autodiff, programs for small devices, other formats.
+
+use crate::activation::Activation;
+use crate::layer::Layer;
+use crate::layers::Pooling;
+use crate::ops::Window;
+use crate::parameter::Parameter;
+
+/// The computation of a layer, with references to its parameters and buffers.
+///
+/// Building one reads nothing from the device. Operations on maps take samples
+/// `[height, width, channels]`; "channels" are the last axis of a sample. All other layers of a
+/// format are composed of these: see [`Operation::Sequential`], [`Operation::Residual`] and
+/// [`Operation::Concatenate`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Operation<'a> {
+    /// `y = x`.
+    Identity,
+    /// `y = x W` on the flattened sample.
+    MatrixProduct {
+        /// `[inputs, units]`.
+        weight: &'a Parameter,
+    },
+    /// Two-dimensional convolution without an offset.
+    Convolution {
+        /// The kernel as a matrix, `[height * width * input channels of a group, output channels]`;
+        /// of a transposed convolution,
+        /// `[height * width * output channels of a group, input channels]`.
+        kernel: &'a Parameter,
+        /// Size, stride, padding and dilation.
+        window: Window,
+        /// Number of channel groups.
+        groups: usize,
+        /// True for the transposed convolution.
+        transposed: bool,
+        /// Side of the squares of outputs that are max-pooled, without overlap.
+        max_pool: Option<usize>,
+    },
+    /// `y = scale x + shift`, channel by channel; a missing scale is 1, a missing shift 0.
+    Affine {
+        /// `[1, channels]`.
+        scale: Option<&'a Parameter>,
+        /// `[1, channels]`.
+        shift: Option<&'a Parameter>,
+    },
+    /// `y = factor x`.
+    Scale {
+        /// The constant factor.
+        factor: f32,
+    },
+    /// `y = f(v if v > threshold, else 0)` with `v = x - inhibition`, or `y = f(x)` without a
+    /// threshold.
+    Gate {
+        /// Subtracted from the input.
+        inhibition: f32,
+        /// Values at or below it become zero; `None` if all values pass.
+        threshold: Option<f32>,
+        /// True if inhibition and threshold apply in training only, as at the output of a network.
+        in_training_only: bool,
+        /// The function `f`.
+        activation: &'a Activation,
+    },
+    /// Pooling of every channel.
+    Pool {
+        /// Maximum or mean. A mean leaves the padding out.
+        pooling: Pooling,
+        /// The window; `None` for the whole map.
+        window: Option<Window>,
+    },
+    /// Nearest-neighbour upsampling.
+    Upsample {
+        /// Factor of height and of width.
+        factor: usize,
+    },
+    /// The same values under another shape.
+    Reshape {
+        /// Shape of an output sample; empty to flatten.
+        shape: &'a [usize],
+    },
+    /// Dropout in training, `y = x` in a prediction.
+    Dropout {
+        /// Probability that a value becomes zero.
+        probability: f32,
+    },
+    /// Batch normalisation: `y = scale (x - mean) / sqrt(variance + epsilon) + shift`, in training
+    /// with the statistics of the batch, in a prediction with their running means. All four
+    /// parameters are `[1, channels]`.
+    BatchNorm {
+        /// Trained scale.
+        scale: &'a Parameter,
+        /// Trained shift.
+        shift: &'a Parameter,
+        /// Running mean, a buffer.
+        mean: &'a Parameter,
+        /// Running unbiased variance, a buffer.
+        variance: &'a Parameter,
+        /// Added to the variance.
+        epsilon: f32,
+        /// Weight of a batch in the running means.
+        momentum: f32,
+    },
+    /// Normalisation of each sample over positions and the channels of a group.
+    GroupNorm {
+        /// Number of channel groups.
+        groups: usize,
+        /// Trained scale, `[1, channels]`.
+        scale: &'a Parameter,
+        /// Trained shift, `[1, channels]`.
+        shift: &'a Parameter,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// The computation of an inner layer.
+    Layer(&'a dyn Layer),
+    /// Operations one after another, from the input up.
+    Sequential(Vec<Operation<'a>>),
+    /// The sum of two paths from the same input.
+    Residual {
+        /// The branch.
+        layers: Vec<Operation<'a>>,
+        /// The shortcut; empty for the identity.
+        shortcut: Vec<Operation<'a>>,
+    },
+    /// Two paths from the same input, concatenated along channels, the shortcut first.
+    Concatenate {
+        /// The branch.
+        layers: Vec<Operation<'a>>,
+        /// The shortcut; empty for the identity.
+        shortcut: Vec<Operation<'a>>,
+    },
+}
