@@ -6,23 +6,25 @@ use zor_io::{Error, Result};
 use crate::program::Program;
 use crate::stage::Stage;
 
-/// Sizes that values are told apart by, of 0 to the largest.
+/// Number of bins of the histogram of magnitudes.
 const BINS: usize = 4096;
-/// Values that int8 is chosen for are no larger: what is computed with them stays finite.
+/// Maximum magnitude of calibrated values; computations with them stay finite.
 const LARGEST: f32 = 1e34;
-/// Where all values are smaller, they are as good as zero.
+/// Magnitude below which values count as zero.
 const SMALLEST: f32 = 1e-33;
 
-/// What goes into a layer.
+/// Statistics of the inputs of a layer.
 pub(crate) struct Inputs {
-    /// The mean, by channel.
+    /// Mean of each channel.
     pub(crate) means: Vec<f32>,
+    /// Largest magnitude.
     largest: f32,
-    /// How often there are values of each size.
+    /// Histogram of magnitudes from 0 to the largest, without zeros.
     counts: Vec<u32>,
 }
 
 impl Inputs {
+    /// Adds values to the histogram.
     fn count(&mut self, values: &[f32]) {
         let per_size = BINS as f32 / self.largest;
         for value in values.iter().filter(|value| **value != 0.0) {
@@ -31,8 +33,8 @@ impl Inputs {
         }
     }
 
-    /// The step with which values lose least (mean squared error): a few that are beyond 127 of it
-    /// may be cut off so that all others are told more exactly.
+    /// Returns the quantization step with the least mean squared error. Clipping a few outliers may
+    /// buy precision for the rest.
     pub(crate) fn best_step(&self) -> f32 {
         if self.counts.iter().all(|count| *count == 0) {
             return self.largest / 127.0;
@@ -49,7 +51,7 @@ impl Inputs {
     }
 }
 
-/// What calibration samples make go into every layer.
+/// Returns the statistics of the inputs of every layer on calibration samples.
 pub(crate) fn inputs(
     program: &Program,
     stages: &[Stage],
@@ -59,7 +61,7 @@ pub(crate) fn inputs(
     let inputs: usize = network.input_shape().iter().product();
     if calibration.is_empty() || !calibration.len().is_multiple_of(inputs) {
         return Err(Error::unsupported(format!(
-            "int8 needs calibration samples of {inputs} values; here are {} values",
+            "int8 needs whole calibration samples of {inputs} values, not {} values in all",
             calibration.len()
         )));
     }
@@ -73,7 +75,7 @@ pub(crate) fn inputs(
     }
     if calibration.iter().all(|value| value.abs() < SMALLEST) {
         return Err(Error::unsupported(
-            "all calibration samples are zero, and say nothing of the values that int8 is chosen for; take samples like those that the program will see".to_owned(),
+            "all calibration samples are zero, so that no quantization step can be chosen; use samples like those that the program will process".to_owned(),
         ));
     }
     let mut all: Vec<Inputs> = network
@@ -88,7 +90,7 @@ pub(crate) fn inputs(
     let mut too_large = None;
     each_input(program, calibration, |layer, values| {
         let Some(Inputs { means, largest, .. }) = all.get_mut(layer) else { return };
-        // NaN is too large too.
+        // The comparison also finds NaN.
         if !values.iter().all(|value| value.abs() <= LARGEST) {
             too_large.get_or_insert(layer);
         }
@@ -100,11 +102,11 @@ pub(crate) fn inputs(
     })?;
     if let Some(stage) = too_large.and_then(|layer| stages.get(layer)) {
         return Err(Error::unsupported(format!(
-            "{}: calibration samples make values go into it that are too large for int8 (above {LARGEST:e}); scale the samples, or export f32",
+            "{}: its inputs on calibration samples are too large for int8 (above {LARGEST:e}); scale the samples, or compile for f32",
             stage.origin
         )));
     }
-    // Of what is always silent, any step will do.
+    // Inputs that are always zero need no particular step.
     let usable = |most: f32| if most >= SMALLEST { most } else { 1.0 };
     all.iter_mut().for_each(|inputs| inputs.largest = usable(inputs.largest));
     each_input(program, calibration, |layer, values| {
@@ -115,8 +117,8 @@ pub(crate) fn inputs(
     Ok(all)
 }
 
-/// Calls back with what goes into every layer, for all samples; what comes out of the last one is
-/// as if it went into another.
+/// Calls `with` with the inputs of every layer, for all samples. The output of the last layer is
+/// passed as the input of another.
 fn each_input(
     program: &Program,
     samples: &[f32],
@@ -128,12 +130,12 @@ fn each_input(
     let mut scratch = vec![0.0; network.scratch_len()];
     for sample in samples.chunks_exact(inputs) {
         with(0, sample);
-        let told = network.run_traced(sample, &mut output, &mut scratch, |activity| {
+        let done = network.run_traced(sample, &mut output, &mut scratch, |activity| {
             if let Values::F32(values) = activity.output {
                 with(activity.layer + 1, values);
             }
         });
-        told.map_err(|error| Error::unsupported(error.to_string()))?;
+        done.map_err(|error| Error::unsupported(error.to_string()))?;
     }
     Ok(())
 }

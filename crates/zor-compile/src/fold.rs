@@ -1,4 +1,5 @@
-//! The walk over a network's operations, which folds all that is linear into the weights before it.
+//! The walk over the operations of a network. Linear operations are folded into the weights before
+//! them.
 
 use zor_core::{Activation, Layer, Network, Operation, Parameter, Pooling, ops};
 use zor_edge::{Geometry, Kind, Window};
@@ -6,7 +7,7 @@ use zor_io::{Error, Result};
 
 use crate::stage::Stage;
 
-/// The input of a network as a map, and its layers as stages of a program.
+/// Returns the input shape of a network as a map, and its layers as stages of a program.
 pub(crate) fn stages(network: &Network) -> Result<([usize; 3], Vec<Stage>)> {
     let shape = network.input_shape().to_vec();
     let input = map_of(&shape).map_err(Error::unsupported)?;
@@ -15,24 +16,26 @@ pub(crate) fn stages(network: &Network) -> Result<([usize; 3], Vec<Stage>)> {
         fold.origin = format!("layer {position} ({})", layer.kind());
         fold.layer(layer.as_ref()).map_err(|fault| {
             Error::unsupported(format!(
-                "{}: {fault}; programs are of dense and convolutional layers in a row",
+                "{}: {fault}; programs are sequences of dense and convolutional layers",
                 fold.origin
             ))
         })?;
     }
     if fold.stages.is_empty() {
-        return Err(Error::unsupported("the network has no layer that does anything".to_owned()));
+        return Err(Error::unsupported(
+            "the network has no layer that computes anything".to_owned(),
+        ));
     }
     Ok((input, fold.stages))
 }
 
-/// A shape as height, width and channels.
+/// Returns a shape as height, width and channels.
 fn map_of(shape: &[usize]) -> Found<[usize; 3]> {
     match *shape {
         [values] => Ok([1, 1, values]),
         [width, channels] => Ok([1, width, channels]),
         [height, width, channels] => Ok([height, width, channels]),
-        _ => Err(format!("programs are of maps; a shape of {shape:?} is none")),
+        _ => Err(format!("programs have samples of up to three axes, not of shape {shape:?}")),
     }
 }
 
@@ -40,11 +43,11 @@ type Found<T = ()> = std::result::Result<T, String>;
 
 struct Fold {
     stages: Vec<Stage>,
-    /// The shape of a sample so far.
+    /// The shape of a sample behind the last stage.
     shape: Vec<usize>,
-    /// The shape of a sample so far, as a map.
+    /// The same shape as height, width and channels.
     map: [usize; 3],
-    /// The layer that is added, for messages.
+    /// The layer of the network being added, for messages.
     origin: String,
 }
 
@@ -132,7 +135,7 @@ impl Fold {
         }
     }
 
-    /// Takes a shape for that of the samples so far.
+    /// Sets the shape of samples behind the last stage.
     fn reshape(&mut self, shape: Vec<usize>) -> Found {
         self.map = map_of(&shape)?;
         self.shape = shape;
@@ -153,14 +156,14 @@ impl Fold {
             self.affine(&vec![1.0; channels], &vec![-inhibition; channels])?;
         }
         let stage = self.open(self.map[2]);
-        // An activation without a gate leaves no room for a gate behind it either.
+        // A gate cannot follow an activation within a stage.
         stage.closed = true;
         stage.shape.activation = activation;
         stage.shape.threshold = threshold;
         Ok(())
     }
 
-    /// `factor x + offset` for every channel.
+    /// Folds `factor x + offset` for each channel.
     fn affine(&mut self, factors: &[f32], offsets: &[f32]) -> Found {
         if [factors.len(), offsets.len()] != [self.map[2]; 2] {
             return Err(format!(
@@ -179,12 +182,12 @@ impl Fold {
         if finite(&stage.scales) && finite(&stage.biases) {
             Ok(())
         } else {
-            Err("its factors or offsets, with those before it, are not finite numbers".to_owned())
+            Err("its factors or offsets, multiplied by those before it, are not finite".to_owned())
         }
     }
 
-    /// The last stage, if something of so many channels can still be added to it; else a new one
-    /// that does nothing yet.
+    /// Returns the last stage if it is open and has this number of channels, or else a new one that
+    /// computes the identity.
     fn open(&mut self, channels: usize) -> &mut Stage {
         let fits = |stage: &Stage| !stage.closed && stage.scales.len() == channels;
         if !self.stages.last().is_some_and(fits) {

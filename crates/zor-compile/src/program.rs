@@ -1,18 +1,18 @@
-//! A program in memory and in a file.
+//! Programs in memory and in files.
 
 use std::path::Path;
 
 use zor_io::{Error, Result, atomic, file};
 
-/// A program in memory, where [`zor_edge::Network`] can run it.
+/// A valid program in memory, aligned for [`zor_edge::Network`].
 #[derive(Debug)]
 pub struct Program {
     words: Vec<u32>,
-    /// The first word that lies at a line of the caches.
+    /// Position of the first word at the start of a cache line.
     first: usize,
 }
 
-/// Words of such a line.
+/// Words in a cache line.
 const LINE: usize = 16;
 
 impl Clone for Program {
@@ -22,23 +22,23 @@ impl Clone for Program {
 }
 
 impl Program {
-    /// Reads a program.
+    /// Reads a program from a file.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no sound program.
+    /// When the file cannot be read, or is not a valid program.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = file::read(path)?;
         Self::from_bytes(&bytes).map_err(|error| Error::input(path, error))
     }
 
-    /// Copies bytes to where they can be used.
+    /// Copies a program from bytes of any alignment.
     ///
     /// # Errors
-    /// When they are no sound program.
+    /// When they are not a valid program.
     pub fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, zor_edge::ProgramError> {
         let (words, rest) = bytes.as_chunks::<4>();
         let program = Self::copied(words.iter().map(|word| u32::from_ne_bytes(*word)));
-        // All of a program's parts are of four bytes; what follows them is too much.
+        // A valid program is a multiple of four bytes long; `bytes` of another length are refused.
         let whole = if rest.is_empty() { program.bytes() } else { bytes };
         zor_edge::Network::from_bytes(whole)?;
         Ok(program)
@@ -51,21 +51,22 @@ impl Program {
         Self { words, first }
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the program.
     pub fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.words[self.first..])
     }
 
-    /// The network.
+    /// Returns the network, which borrows the program.
     ///
     /// # Errors
-    /// None: the program was found sound before.
+    /// None in practice: the bytes were validated when the program was made, and this repeats the
+    /// same check.
     pub fn network(&self) -> Result<zor_edge::Network<'_>> {
         zor_edge::Network::from_bytes(self.bytes())
             .map_err(|error| Error::unsupported(error.to_string()))
     }
 
-    /// Writes it to a file.
+    /// Writes the program to a file, atomically.
     ///
     /// # Errors
     /// When the file cannot be written.

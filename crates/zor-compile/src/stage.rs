@@ -5,17 +5,20 @@ use zor_io::{Error, Result};
 
 use crate::program::Program;
 
-/// A layer of the program as it grows: what comes behind its sums is added to it as long as nothing
-/// nonlinear has.
+/// A layer of a program under construction: linear operations after its weights are folded into it
+/// until a nonlinear one closes it.
 pub(crate) struct Stage {
-    /// The layer of the network that it begins with, for messages.
+    /// The first layer of the network in it, for messages.
     pub(crate) origin: String,
     pub(crate) shape: LayerSpec,
-    /// `[rows, columns]`; of an int8 program whole numbers.
+    /// `[rows, columns]`; integers in an int8 program.
     pub(crate) weights: Vec<f32>,
     pub(crate) int8: bool,
+    /// Factors of the sums, by output channel.
     pub(crate) scales: Vec<f32>,
+    /// Offsets behind the scales, by output channel.
     pub(crate) biases: Vec<f32>,
+    /// True if nothing more can be folded into it.
     pub(crate) closed: bool,
 }
 
@@ -27,8 +30,8 @@ impl Stage {
         Self { origin, shape, weights, int8: false, scales, biases, closed: false }
     }
 
-    /// Multiplies weights by scales, where that is the same: a pool keeps the largest before the
-    /// scale.
+    /// Multiplies weights by scales. A max pool precedes the scale, so that negative scales behind one
+    /// stay separate.
     pub(crate) fn fold_scales(&mut self) {
         let same = self.shape.geometry.pool == 1 || self.scales.iter().all(|scale| *scale > 0.0);
         if self.shape.kind.has_weights() && same {
@@ -47,13 +50,14 @@ impl Stage {
     }
 }
 
+/// Writes stages as a program.
 pub(crate) fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Program> {
     let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-    let sound =
+    let is_finite =
         |stage: &Stage| [&stage.weights, &stage.scales, &stage.biases].map(|all| finite(all));
-    if let Some(stage) = stages.iter().find(|stage| sound(stage) != [true; 3]) {
+    if let Some(stage) = stages.iter().find(|stage| is_finite(stage) != [true; 3]) {
         return Err(Error::unsupported(format!(
-            "{}: its weights, with the factors and offsets behind them, are too large for a program; train with a weight limit, or for fewer steps",
+            "{}: its weights, with the factors and offsets folded into them, are not finite; train with a weight limit, or for fewer steps",
             stage.origin
         )));
     }

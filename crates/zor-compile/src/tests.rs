@@ -14,8 +14,8 @@ fn noise(n: usize, seed: u64) -> Vec<f32> {
     (0..n).map(|_| random.uniform()).collect()
 }
 
-/// Outputs of the network and of its program, for a few inputs; the batch norms' statistics are
-/// moved from where they begin.
+/// Outputs of a network and of its program for 20 inputs. Running means of batch normalisation are
+/// changed from their initial values.
 fn both(builder: NetworkBuilder, dtype: DType) -> (Vec<f32>, Vec<f32>) {
     let device = Device::flex();
     let mut network = builder.seed(3).build(&device).unwrap();
@@ -110,14 +110,15 @@ fn layers_without_a_form_and_samples_that_do_not_fit_are_named() {
     let gate = GateConfig { activation: own, ..GateConfig::default() };
     assert!(failed(Network::builder(&[4]).layer(gate)).contains("own"));
     assert!(
-        failed(Network::builder(&[4]).layer(ReshapeConfig::flatten())).contains("does anything")
+        failed(Network::builder(&[4]).layer(ReshapeConfig::flatten()))
+            .contains("computes anything")
     );
     let network = Network::dense(&[4, 2]).build(&device).unwrap();
     let error = compile(&network, DType::I8, &[1.0; 7]).unwrap_err().to_string();
     assert!(error.contains("samples of 4 values"), "{error}");
 }
 
-/// The error of an export of this network with these samples.
+/// Returns the error of compiling a network with these samples.
 fn failed(network: &Network, dtype: DType, calibration: &[f32]) -> String {
     compile(network, dtype, calibration).unwrap_err().to_string()
 }
@@ -138,8 +139,8 @@ fn two_layers(weight: f32) -> Network {
 fn samples_that_int8_cannot_be_chosen_by_are_named() {
     let network = two_layers(1.0);
     let int8 = |samples: &[f32]| failed(&network, DType::I8, samples);
-    assert!(int8(&[]).contains("samples of 4 values; here are 0"));
-    assert!(int8(&[1.0; 9]).contains("samples of 4 values; here are 9"));
+    assert!(int8(&[]).contains("samples of 4 values, not 0 values"));
+    assert!(int8(&[1.0; 9]).contains("samples of 4 values, not 9 values"));
     for zeros in [[0.0; 8], [-0.0; 8], [1e-42; 8]] {
         assert!(int8(&zeros).contains("all calibration samples are zero"));
     }

@@ -1,5 +1,5 @@
-//! A neutral description of a layer's computation, for code that computes it in another form:
-//! autodiff, programs for small devices, other formats.
+//! A description of a layer's computation for other forms of it: autodiff, programs for small
+//! devices, file formats.
 
 use crate::activation::Activation;
 use crate::layer::Layer;
@@ -9,10 +9,10 @@ use crate::parameter::Parameter;
 
 /// The computation of a layer, with references to its parameters and buffers.
 ///
-/// Building one reads nothing from the device. Operations on maps take samples
-/// `[height, width, channels]`; "channels" are the last axis of a sample. All other layers of a
-/// format are composed of these: see [`Operation::Sequential`], [`Operation::Residual`] and
-/// [`Operation::Concatenate`].
+/// It is cheap to create and reads nothing from the device. Operations on maps have samples
+/// `[height, width, channels]`; channels are the last axis of a sample. Containers are composed by
+/// [`Operation::Sequential`], [`Operation::Residual`] and [`Operation::Concatenate`], with
+/// [`Operation::Layer`] for their inner layers and other operations for parameters of their own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Operation<'a> {
@@ -23,7 +23,7 @@ pub enum Operation<'a> {
         /// `[inputs, units]`.
         weight: &'a Parameter,
     },
-    /// Two-dimensional convolution without an offset.
+    /// Two-dimensional convolution without a bias.
     Convolution {
         /// The kernel as a matrix, `[height * width * input channels of a group, output channels]`;
         /// of a transposed convolution,
@@ -74,7 +74,7 @@ pub enum Operation<'a> {
         /// Factor of height and of width.
         factor: usize,
     },
-    /// The same values under another shape.
+    /// A change of shape that moves no value.
     Reshape {
         /// Shape of an output sample; empty to flatten.
         shape: &'a [usize],

@@ -1,15 +1,14 @@
-//! safetensors, for weights that go to Python and come from it.
+//! safetensors files, for the exchange of weights with Python.
 //!
-//! Tensors are named as in `Network::tensors` (`0.weight`, `4.1.kernel`), all of them f32 matrices:
+//! Tensors have the names of `Network::tensors` (`0.weight`, `4.1.kernel`). All are f32 matrices:
 //! dense weights `[inputs, units]`, kernels `[window and input channels, output channels]`, vectors
-//! of one row. What a model file says beside them is one metadata entry, `zor`, in JSON, so that a
-//! file of ours becomes the same network again.
+//! as one row. The metadata of a model file is one entry, `zor`, in JSON; [`load`] builds the
+//! network from it.
 //!
-//! The format has no digest. One can stand beside the file, as `sha256sum` writes it:
-//! `FILE.sha256`.
+//! The format has no digest. An optional file `FILE.sha256` has one, in the format of `sha256sum`.
 //!
 //! Files of other programs, with tensors of any shape and type, are listed by [`info`] and checked
-//! by [`verify`]; matrices and vectors of f32, f16 and bf16 go into a network.
+//! by [`verify`]; matrices and vectors of f32, f16 and bf16 can be loaded into a network.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,10 +26,10 @@ use crate::description::{Header, LayerRecord};
 use crate::error::{Error, Result, shown};
 use crate::{Registry, atomic, file, model};
 
-/// The metadata entry of what a model file says.
+/// The metadata entry for the description of the network.
 const ENTRY: &str = "zor";
 
-/// What a file says beside its tensors.
+/// The description of a network, without its tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -40,19 +39,19 @@ struct Entry {
     notes: BTreeMap<String, String>,
 }
 
-/// Whether a digest is written beside a file.
+/// The digest file written with a safetensors file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sidecar {
-    /// The file alone.
+    /// No digest file.
     None,
-    /// `FILE.sha256` too.
+    /// `FILE.sha256`.
     Sha256,
 }
 
-/// Writes a network's tensors and what a model file would say of it.
+/// Writes the tensors and the description of a network.
 ///
 /// # Errors
-/// When a layer cannot be saved, or the file system refuses.
+/// When a layer cannot be saved, or the file cannot be written.
 pub fn save(
     network: &Network,
     notes: &BTreeMap<String, String>,
@@ -60,7 +59,7 @@ pub fn save(
     path: &Path,
 ) -> Result<()> {
     let bytes = encode(network, notes).map_err(|message| Error::input(path, message))?;
-    // Beside new contents an old digest would call them damaged, so it goes first.
+    // An old digest does not match the new contents, so it is removed first.
     let old = beside(path);
     match fs::remove_file(&old) {
         Err(error) if error.kind() != NotFound => {
@@ -79,57 +78,57 @@ pub fn save(
 /// Builds the network of a file that [`save`] wrote.
 ///
 /// # Errors
-/// When the file cannot be read, is damaged, its digest (if it has one) is another, or it says
-/// nothing of layers.
+/// When the file cannot be read, is damaged, does not match its digest file (if there is one), or
+/// has no description of layers.
 pub fn load(path: &Path, device: &Device, registry: &Registry) -> Result<(Network, Header)> {
     let (bytes, _) = read(path)?;
     decode(&bytes, device, registry).map_err(|message| Error::input(path, message))
 }
 
-/// Builds the network of the contents of a file that [`save`] wrote.
+/// Builds the network from the contents of a file that [`save`] wrote.
 ///
 /// # Errors
-/// When they are damaged, or say nothing of layers.
+/// When they are damaged, or have no description of layers.
 pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<(Network, Header)> {
     let decoded = decode(bytes, device, registry);
     decoded.map_err(|message| Error::input(Path::new("these bytes"), message))
 }
 
-/// Replaces the tensors of a network by those of a file from anywhere, all of them or none: names
-/// and shapes have to be the same, f16 and bf16 become f32, a vector is a matrix of one row.
-/// Returns the file's metadata.
+/// Replaces all tensors of a network by those of a file of any program, with the same names and
+/// shapes. f16 and bf16 are converted to f32, a vector to a matrix of one row. Returns the metadata
+/// of the file.
 ///
 /// # Errors
-/// When the file is damaged, has tensors that are no matrices or of other types (they are named),
-/// or does not fit: every tensor that is missing, too many or of another shape is named. The
-/// network is as before then.
+/// When the file is damaged, has tensors of unsupported shapes or types, or does not fit: all
+/// tensors that are missing, superfluous or of another shape are named. The network is unchanged
+/// then.
 pub fn load_into(network: &mut Network, path: &Path) -> Result<BTreeMap<String, String>> {
     let (bytes, _) = read(path)?;
     fill(network, &bytes).map_err(|message| Error::input(path, message))
 }
 
-/// What a file holds.
+/// The metadata and tensors of a file, without values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
     /// Free text by key.
     pub metadata: BTreeMap<String, String>,
-    /// Its tensors by name.
+    /// Tensors by name.
     pub tensors: BTreeMap<String, TensorInfo>,
 }
 
-/// One tensor in [`Contents`].
+/// A tensor in [`Contents`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
     /// The type of its values, such as `f32`.
     pub dtype: String,
-    /// Its sizes.
+    /// The size of each axis.
     pub shape: Vec<usize>,
 }
 
-/// What a file holds, without its values.
+/// Lists the metadata and tensors of a file.
 ///
 /// # Errors
-/// When the file is damaged.
+/// When the file cannot be read or is damaged.
 pub fn info(path: &Path) -> Result<Contents> {
     let (bytes, _) = read(path)?;
     let Parsed { tensors, metadata } =
@@ -141,29 +140,29 @@ pub fn info(path: &Path) -> Result<Contents> {
     Ok(Contents { metadata, tensors: tensors.collect() })
 }
 
-/// The findings of [`verify`] about a sound file.
+/// The findings of [`verify`] about a valid file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Whether there is a digest beside it. Without one, damage to values would not be seen.
+    /// True if there is a digest file. Without one, damage to values is not detected.
     pub has_digest: bool,
-    /// Names of the tensors whose values may be infinite or no numbers, and were not looked at:
-    /// those of narrow types such as `f8_e4m3`.
+    /// Names of tensors of narrow types such as `f8_e4m3`, whose values were not checked for NaN and
+    /// infinity.
     pub unchecked: Vec<String>,
 }
 
-/// Checks that a file of any program is sound: its structure, its digest (if there is one), and
-/// that values of the types f64, f32, f16, bf16 and c64 are finite numbers. Integers always are.
+/// Verifies a file of any program: its structure, its digest (if there is one), and that values of
+/// the types f64, f32, f16, bf16 and c64 are finite.
 ///
 /// # Errors
-/// Says what is wrong.
+/// Names the first fault.
 pub fn verify(path: &Path) -> Result<Verified> {
     let (bytes, has_digest) = read(path)?;
     let unchecked = check_values(&bytes).map_err(|message| Error::input(path, message))?;
     Ok(Verified { has_digest, unchecked })
 }
 
-/// Looks for values that are not finite. Returns the names of tensors that were not looked at.
+/// Checks that values are finite. Returns the names of the tensors that were not checked.
 fn check_values(bytes: &[u8]) -> std::result::Result<Vec<String>, String> {
     let mut unchecked = Vec::new();
     for (name, view) in parse(bytes)?.tensors {
@@ -182,13 +181,13 @@ fn check_values(bytes: &[u8]) -> std::result::Result<Vec<String>, String> {
     Ok(unchecked)
 }
 
-/// Whether values of a type are whole numbers or truths.
+/// Returns true for integer and boolean types.
 fn is_whole(dtype: Dtype) -> bool {
     use Dtype::{BOOL, I8, I16, I32, I64, U8, U16, U32, U64};
     matches!(dtype, BOOL | U8 | I8 | U16 | I16 | U32 | I32 | U64 | I64)
 }
 
-/// A file's bytes, whose digest was right if there is one, and whether there is.
+/// Reads a file and checks its digest, if there is one. Returns the bytes, and true if there is.
 fn read(path: &Path) -> Result<(Bytes, bool)> {
     let bytes = file::read(path)?;
     let sidecar = beside(path);
@@ -207,10 +206,10 @@ fn read(path: &Path) -> Result<(Bytes, bool)> {
     }
 }
 
-/// Bytes that are read of a file beside another one.
+/// Maximum number of bytes read from a digest file.
 const LONGEST_LINE: u64 = 4096;
 
-/// A line as `sha256sum` writes it: with a backslash before it if there are escapes in the name.
+/// Returns a line in the format of `sha256sum`: it starts with a backslash if the name is escaped.
 fn line(digest: &str, name: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(name.len());
     for byte in name {
@@ -225,7 +224,7 @@ fn line(digest: &str, name: &[u8]) -> Vec<u8> {
     [mark, digest.as_bytes(), b"  ", &escaped, b"\n"].concat()
 }
 
-/// The digest that such a line begins with.
+/// Returns the digest at the start of a line of `sha256sum`.
 fn digest_in(line: &[u8]) -> Option<&[u8]> {
     let line = line.trim_ascii_start();
     let line = line.strip_prefix(b"\\").unwrap_or(line);
@@ -244,14 +243,14 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Tensors of a file, and its metadata.
+/// A parsed file.
 struct Parsed<'a> {
     tensors: BTreeMap<String, TensorView<'a>>,
     metadata: BTreeMap<String, String>,
 }
 
 fn parse(bytes: &[u8]) -> std::result::Result<Parsed<'_>, String> {
-    let failed = |error| format!("this is not a sound safetensors file: {error}");
+    let failed = |error| format!("this is not a valid safetensors file: {error}");
     let tensors = SafeTensors::deserialize(bytes).map_err(failed)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(failed)?;
     let metadata = metadata.metadata().iter().flatten();
@@ -261,12 +260,12 @@ fn parse(bytes: &[u8]) -> std::result::Result<Parsed<'_>, String> {
     })
 }
 
-/// The name of a type, such as `f32`.
+/// Returns the name of a type, such as `f32`.
 fn name_of(dtype: Dtype) -> String {
     format!("{dtype:?}").to_lowercase()
 }
 
-/// Rows and columns; of a vector, one row.
+/// Returns rows and columns; a vector is one row.
 fn shape(name: &str, view: &TensorView<'_>) -> std::result::Result<[usize; 2], String> {
     match *view.shape() {
         [columns] => Ok([1, columns]),
@@ -275,10 +274,10 @@ fn shape(name: &str, view: &TensorView<'_>) -> std::result::Result<[usize; 2], S
     }
 }
 
-/// Advice after the names of tensors that cannot be in a network.
+/// Advice for tensors that a network cannot have.
 const ADVICE: &str = "Zor's tensors are matrices or vectors of f32, f16 or bf16: reshape them (a kernel to [height * width * input channels, output channels]), change their type, or leave them out";
 
-/// Values of any of the types that a network takes, or the parts of complex ones.
+/// Returns the values of a tensor as f32, with the parts of complex ones; `None` for other types.
 fn values(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let fours = || view.data().as_chunks::<4>().0.iter();
     let twos = || view.data().as_chunks::<2>().0.iter();
@@ -290,7 +289,7 @@ fn values(view: &TensorView<'_>) -> Option<Vec<f32>> {
     })
 }
 
-/// Why a tensor cannot be in a network, if it cannot.
+/// Returns the reason why a network cannot have a tensor, or `None` if it can.
 fn fault(name: &str, view: &TensorView<'_>) -> Option<String> {
     match view.dtype() {
         Dtype::F32 | Dtype::F16 | Dtype::BF16 => shape(name, view).err(),
@@ -298,7 +297,7 @@ fn fault(name: &str, view: &TensorView<'_>) -> Option<String> {
     }
 }
 
-/// Values of a tensor as a matrix.
+/// Returns the values of a tensor as a matrix.
 fn matrix(
     name: &str,
     view: &TensorView<'_>,
@@ -321,8 +320,8 @@ pub(crate) fn encode(
         .into_iter()
         .map(|(name, _, parameter)| {
             let values = parameter.value().try_into_data();
-            let values =
-                values.map_err(|error| format!("{name}: the device does not answer: {error}"))?;
+            let values = values
+                .map_err(|error| format!("{name}: cannot be read from the device: {error}"))?;
             let bytes = values.iter::<f32>().flat_map(f32::to_le_bytes).collect();
             Ok((name, parameter.shape(), bytes))
         })
@@ -332,7 +331,7 @@ pub(crate) fn encode(
         view.map(|view| (name.clone(), view)).map_err(|error| error.to_string())
     });
     let views = views.collect::<std::result::Result<Vec<_>, String>>()?;
-    // One entry: the order of several would be another in every process.
+    // A single entry: the order of several would differ between processes.
     let metadata = std::iter::once((ENTRY.to_owned(), entry)).collect();
     ::safetensors::serialize(views, Some(metadata)).map_err(|error| error.to_string())
 }
@@ -344,7 +343,7 @@ pub(crate) fn decode(
 ) -> std::result::Result<(Network, Header), String> {
     let Parsed { tensors, metadata } = parse(bytes)?;
     let entry = metadata.get(ENTRY).ok_or(
-        "it says nothing of layers; put its tensors into a network that exists already (zor convert --like MODEL)",
+        "it has no description of layers; load its tensors into an existing network (zor convert --like MODEL)",
     )?;
     let entry: Entry =
         serde_json::from_str(entry).map_err(|error| format!("its entry '{ENTRY}': {error}"))?;
@@ -387,11 +386,10 @@ pub(crate) fn fill(
     Ok(metadata)
 }
 
-/// Tensors that cannot be in a network, named in one message at most: a file from elsewhere may
-/// have hundreds.
+/// Maximum number of unsupported tensors in a message; a file of another program may have hundreds.
 const MOST_FAULTS: usize = 8;
 
-/// Tensors that are still in their file.
+/// Tensors in the bytes of their file.
 struct Views<'a> {
     tensors: BTreeMap<String, TensorView<'a>>,
     device: &'a Device,

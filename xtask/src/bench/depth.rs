@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use zor::backprop::alignment::{self, cosine, updates};
-use zor::core::{LearnPass, Pass, Signal, SignalGate};
+use zor::core::{LearnPass, Operation, Pass, Signal, SignalGate};
 use zor::prelude::*;
 use zor::task::Plan;
 use zor::tasks;
@@ -159,9 +159,10 @@ impl Design {
         }
         let mut network = network.layer(DenseConfig::new(10)).build(device).map_err(text)?;
         if self.frozen {
-            for layer in network.layers_mut().iter_mut().filter(|layer| layer.kind() == "residual")
-            {
-                layer.parameters_mut().into_iter().for_each(|p| p.set_frozen(true));
+            for layer in network.layers_mut() {
+                if matches!(layer.operation(), Ok(Operation::Residual { .. })) {
+                    layer.parameters_mut().into_iter().for_each(|p| p.set_frozen(true));
+                }
             }
         }
         Ok(network)

@@ -1,9 +1,9 @@
-//! The same network under burn's autodiff: what backpropagation makes of it, as a peer and as a
-//! reference.
+//! Training of a network by backpropagation with burn's autodiff, as a peer and as a reference.
 //!
-//! Every layer of Zor's is computed anew in burn's own operations, on a device that records a
-//! graph; the gradients of that graph then take the place of the rule's correlations in the same
-//! optimizer. Gates are ReLU at their threshold: their spikes count as constants.
+//! Layers are computed with burn's differentiable operations from their [`Operation`], or by their
+//! [`Layer::forward_autodiff`], on a device that records a graph. The gradients of that graph take
+//! the place of the rule's correlations in the same optimizer. Gates are ReLU at their threshold:
+//! their spikes count as constants.
 
 use std::collections::HashMap;
 
@@ -63,14 +63,14 @@ pub fn parameter_gradients(
 }
 
 struct Gradients {
-    /// Layer after layer, in the order of their parameters.
+    /// Gradients of all parameters, layer after layer; `None` if the loss does not depend on one.
     values: Vec<Option<Tensor<2>>>,
-    /// Layer after layer, in the order of their buffers.
+    /// Batch statistics for all buffers, layer after layer; `None` for one that is not a running mean.
     statistics: Vec<Option<Statistic>>,
     deviation: ErrorMetrics,
 }
 
-/// The batch's value of a running mean.
+/// The value of a batch for a running mean.
 #[derive(Clone)]
 struct Statistic {
     value: Tensor<2>,
@@ -129,12 +129,12 @@ impl Sample {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// The values by channel, `[batch * positions, channels]`.
+    /// Returns the values by channel, `[batch * positions, channels]`.
     fn by_channel(&self) -> Tensor<2> {
         self.values.clone().reshape([-1, self.channels() as i32])
     }
 
-    /// Other values of this shape, in any view.
+    /// Returns other values of this shape; they may be viewed by channel.
     fn with(&self, values: Tensor<2>) -> Self {
         Self { values: values.reshape([self.rows() as i32, -1]), shape: self.shape.clone() }
     }
@@ -145,7 +145,7 @@ impl Sample {
         })
     }
 
-    /// The values as a map, `[batch, channels, height, width]`.
+    /// Returns the values as a map, `[batch, channels, height, width]`.
     fn to_map(&self) -> Result<Tensor<4>> {
         let [height, width, channels] = self.map()?;
         let values = self.values.clone().reshape([self.rows(), height, width, channels]);
@@ -160,16 +160,16 @@ impl Sample {
     }
 }
 
-/// The identity of a parameter or buffer of a network that does not move.
+/// Returns the identity of a parameter or buffer: its address while the network is borrowed.
 fn address(parameter: &Parameter) -> *const Parameter {
     std::ptr::from_ref(parameter)
 }
 
-/// A pass up through the layers, in burn's operations.
+/// A forward pass in burn's differentiable operations.
 struct Graph {
-    /// Stand-ins for all parameters, which record a graph.
+    /// The values of all parameters as tensors that record a graph.
     recorded: Vec<Tensor<2>>,
-    /// Positions of parameters among them.
+    /// Positions of parameters in `recorded`.
     positions: HashMap<*const Parameter, usize>,
     /// Batch values of running means, by their buffers.
     statistics: HashMap<*const Parameter, Statistic>,
@@ -185,7 +185,7 @@ impl Graph {
         }
     }
 
-    /// The stand-in for a parameter.
+    /// Returns the tensor that records the graph of a parameter.
     fn parameter(&self, parameter: &Parameter) -> Result<Tensor<2>> {
         let position = self.positions.get(&address(parameter));
         position.and_then(|position| self.recorded.get(*position)).cloned().ok_or_else(|| {
@@ -307,7 +307,7 @@ impl Graph {
         }
     }
 
-    /// Operations one after another.
+    /// Applies operations in sequence.
     fn path(&mut self, operations: &[Operation<'_>], x: Sample) -> Result<Sample> {
         operations.iter().try_fold(x, |x, operation| self.operation(operation, x))
     }
@@ -366,7 +366,7 @@ fn upsample(x: &Sample, factor: usize) -> Result<Sample> {
     Ok(Sample::of_map(x))
 }
 
-/// Values by channel, normalised by the batch, and the batch's mean and unbiased variance.
+/// Returns values by channel, normalised by the batch, and the batch's mean and unbiased variance.
 fn normalize_batch(x: &Sample, epsilon: f32) -> (Tensor<2>, [Tensor<2>; 2]) {
     let x = x.by_channel();
     let count = x.dims()[0] as f32;
@@ -377,7 +377,7 @@ fn normalize_batch(x: &Sample, epsilon: f32) -> (Tensor<2>, [Tensor<2>; 2]) {
     (centred / (variance + epsilon).sqrt(), [mean.inner(), unbiased])
 }
 
-/// Values by channel, normalised within the groups of each sample.
+/// Returns values by channel, normalised within the groups of each sample.
 fn normalize_groups(x: &Sample, groups: usize, epsilon: f32) -> Tensor<2> {
     let channels = x.channels();
     let [rows, values] = x.values.dims();

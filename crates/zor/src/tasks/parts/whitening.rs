@@ -116,9 +116,9 @@ fn covariance(images: &Images, [height, width]: [usize; 2]) -> Vec<f64> {
     squares.into_iter().enumerate().map(entry).collect()
 }
 
-/// Eigenvalues and unit eigenvectors of a symmetric matrix, the largest first. An eigenvector's sign
-/// is free: its component of largest magnitude is made positive, so that no other solver or version
-/// begins another network.
+/// Returns eigenvalues and unit eigenvectors of a symmetric matrix, the largest eigenvalue first.
+/// The sign of an eigenvector is arbitrary: the component of largest magnitude is made positive, so
+/// that the network does not depend on the solver.
 fn principal_components(matrix: Vec<f64>, n: usize) -> Vec<(f64, Vec<f64>)> {
     let SymmetricEigen { eigenvalues, eigenvectors } =
         DMatrix::from_vec(n, n, matrix).symmetric_eigen();
