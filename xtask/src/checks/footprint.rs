@@ -13,8 +13,9 @@ const MOST_CRATES: usize = 260;
 const LARGEST_BINARY: u64 = 16 << 20;
 /// Lines of code of zor-core, without comments, blank lines and tests; a fifth are the CPU's
 /// convolutions, a tenth the kernels for GPUs. A hundred check that layers show all their tensors
-/// and fit each other, and that an optimizer finds state of its own.
-const MOST_LINES: usize = 8700;
+/// and fit each other, and that an optimizer finds state of its own; 150 describe what layers
+/// compute, for autodiff and other formats.
+const MOST_LINES: usize = 8800;
 
 /// Prints the three numbers and fails when one is beyond its bound. Builds the command in release.
 pub(crate) fn run() -> Result<(), String> {
