@@ -1,5 +1,5 @@
-//! Layers from outside Zor, one of them a container: saved, loaded, compiled into a program, trained
-//! under autodiff and compared with backpropagation like Zor's own.
+//! Layers from outside Zor, one of them a container: saved, loaded, compiled into a program,
+//! trained under autodiff and compared with backpropagation like Zor's own.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use std::collections::BTreeMap;

@@ -4,9 +4,9 @@ use crate::calibrate::Inputs;
 use crate::stage::Stage;
 
 impl Stage {
-    /// Quantizes weights per output channel and sets the quantization step of the inputs. Biases are
-    /// corrected by the mean error of the sums (Nagel et al. 2019, "Data-Free Quantization Through
-    /// Weight Equalization and Bias Correction").
+    /// Quantizes weights per output channel and sets the quantization step of the inputs. Biases
+    /// are corrected by the mean error of the sums (Nagel et al. 2019, "Data-Free Quantization
+    /// Through Weight Equalization and Bias Correction").
     pub(crate) fn quantize(&mut self, inputs: &Inputs) {
         self.shape.step = inputs.best_step();
         if !self.shape.kind.has_weights() {

@@ -30,8 +30,8 @@ impl Stage {
         Self { origin, shape, weights, int8: false, scales, biases, closed: false }
     }
 
-    /// Multiplies weights by scales. A max pool precedes the scale, so that negative scales behind one
-    /// stay separate.
+    /// Multiplies weights by scales. A max pool precedes the scale, so that negative scales behind
+    /// one stay separate.
     pub(crate) fn fold_scales(&mut self) {
         let same = self.shape.geometry.pool == 1 || self.scales.iter().all(|scale| *scale > 0.0);
         if self.shape.kind.has_weights() && same {

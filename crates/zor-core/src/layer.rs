@@ -136,14 +136,14 @@ impl<'a> LearnPass<'a> {
 /// [`Layer::learn`] follows [`Layer::forward`] in [`Mode::Train`], with the same memory and shape.
 ///
 /// # Writing a layer
-/// | purpose | methods |
-/// |---|---|
-/// | training and prediction | `kind`, `output_shape`, `forward`, `learn`; `visit` and `visit_mut` if it has parameters, buffers or inner layers |
-/// | checkpoints | `carried`, if tensors in its memory last from step to step |
-/// | saved models | `config`, and its settings registered in `zor_io::Registry` |
-/// | programs for small devices | `operation` |
-/// | comparison with backpropagation | `operation`, or `forward_autodiff` if no [`Operation`] describes it |
-/// | work estimates | `multiply_adds` |
+/// - Training and prediction: `kind`, `output_shape`, `forward` and `learn`; `visit` and `visit_mut`
+///   for parameters, buffers and inner layers.
+/// - Checkpoints: `carried`, if tensors in its memory last from step to step.
+/// - Saved models: `config`, and a registration in `zor_io::Registry`.
+/// - Programs for small devices: `operation`.
+/// - Comparison with backpropagation: `operation`, or `forward_autodiff` if no [`Operation`]
+///   describes the layer.
+/// - Estimates of work: `multiply_adds`.
 ///
 /// The settings of a layer implement [`LayerConfig`]. A container also implements `path_lengths` if
 /// its inner layers are on several paths, and lists them in `config` as `<dyn Layer>::record`

@@ -100,8 +100,8 @@ struct Lengths {
     digest: [u8; 32],
 }
 
-/// Reads the header of a file of `length` bytes. `start` is the beginning of the file, up to the end
-/// of the header or of the file.
+/// Reads the header of a file of `length` bytes. `start` is the beginning of the file, up to the
+/// end of the header or of the file.
 fn lengths(start: &[u8], length: usize) -> Result<Lengths, String> {
     if !start.starts_with(MAGIC) {
         return Err("this is not a Zor model file: it does not begin with ZORMODEL".to_owned());

@@ -84,8 +84,8 @@ pub(crate) unsafe fn map(path: &Path) -> Result<Bytes> {
     Ok(Bytes::from_shared(bytes::Bytes::from_owner(map), AllocationProperty::File).shared())
 }
 
-/// Reads the description of a file and the length of its tensors, and checks its digest. Tensors are
-/// hashed but not kept.
+/// Reads the description of a file and the length of its tensors, and checks its digest. Tensors
+/// are hashed but not kept.
 pub(crate) fn read_head(path: &Path) -> Result<std::result::Result<(Vec<u8>, usize), String>> {
     let (mut file, length) = open(path)?;
     let failed = |error| Error::file_system(path, "read it", &error);

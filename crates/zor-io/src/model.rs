@@ -82,8 +82,8 @@ pub fn load_bytes(bytes: &[u8], device: &Device, registry: &Registry) -> Result<
     decoded.map_err(|message| Error::input(Path::new("these bytes"), message))
 }
 
-/// Loads a network whose weights stay in a memory-mapped file until they change. On the CPU they are
-/// read at first use and shared between processes.
+/// Loads a network whose weights stay in a memory-mapped file until they change. On the CPU they
+/// are read on demand and shared between processes.
 ///
 /// # Errors
 /// Those of [`load_with`].

@@ -146,8 +146,8 @@ pub fn info(path: &Path) -> Result<Contents> {
 pub struct Verified {
     /// True if there is a digest file. Without one, damage to values is not detected.
     pub has_digest: bool,
-    /// Names of tensors of narrow types such as `f8_e4m3`, whose values were not checked for NaN and
-    /// infinity.
+    /// Names of tensors of narrow types such as `f8_e4m3`, whose values were not checked for NaN
+    /// and infinity.
     pub unchecked: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! A trained offset per channel: `y = x + b`.
 //!
-//! The offset moves along the sum of the signal, or of its gated form where there is one; the signal
-//! passes down unchanged.
+//! The offset moves along the sum of the signal, or of its gated form where there is one; the
+//! signal passes down unchanged.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

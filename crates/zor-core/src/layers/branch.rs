@@ -2,8 +2,8 @@
 //! connections of U-Nets (Ronneberger et al. 2015).
 //!
 //! Added: `y = p(x) + f(x)`; both paths receive the signal at `y`, and their signals at `x` add up.
-//! Concatenated: `y = [p(x), f(x)]` along channels; each path receives its part. The shortcut `p` is
-//! the identity if it has no layers.
+//! Concatenated: `y = [p(x), f(x)]` along channels; each path receives its part. The shortcut `p`
+//! is the identity if it has no layers.
 //!
 //! Gates inside keep the norm of the signal ([`Rule::keep_signal_norm`]). If the norm of each unit
 //! were one, every block would add a signal of that size to the one on its shortcut, and after many

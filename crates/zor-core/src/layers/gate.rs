@@ -6,9 +6,9 @@
 //!
 //! Learning, with the signal `s` at the output:
 //! - gate on the way down: `s = s * spike`;
-//! - normalisation: `s = clamp(s / ||s||, ±1)`, with the norm of each unit over the batch. The units
-//!   of a map are its channels, with norms over batch and positions. Inside a branch the mean norm
-//!   of the units is kept: `s = s / ||s|| * sqrt(mean over units of ||s||^2)`;
+//! - normalisation: `s = clamp(s / ||s||, ±1)`, with the norm of each unit over the batch. Units of
+//!   a map are its channels, with norms over batch and positions. Inside a branch the mean norm of
+//!   the units is kept: `s = s / ||s|| * sqrt(mean over units of ||s||^2)`;
 //! - gate in the correlation only: the weights below learn from
 //!   `s * |spike / (||spike|| + 1e-8)|`, and `s` passes down.
 //!
@@ -62,8 +62,8 @@ pub struct GateConfig {
     /// Overrides [`Rule::target_spike_rate`](crate::Rule::target_spike_rate); hidden gates only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_spike_rate: Option<f32>,
-    /// Overrides whether units spike: by default hidden gates do, and the rule decides for input and
-    /// output.
+    /// Overrides whether units spike: by default hidden gates do, and the rule decides for input
+    /// and output.
     pub spikes: Option<bool>,
     /// Applied to the gated charge.
     pub activation: Activation,

@@ -188,8 +188,8 @@ pub struct Upsample {
 }
 
 impl Upsample {
-    /// Returns the geometry of the average pool whose adjoint, times [`Upsample::copies`], the layer
-    /// computes.
+    /// Returns the geometry of the average pool whose adjoint, times [`Upsample::copies`], the
+    /// layer computes.
     fn geometry(&self, shape: &[usize]) -> Result<Geometry> {
         let [height, width, channels] = map_shape("upsample", shape)?;
         let times = |side: usize| {

@@ -65,7 +65,8 @@ pub fn parameter_gradients(
 struct Gradients {
     /// Gradients of all parameters, layer after layer; `None` if the loss does not depend on one.
     values: Vec<Option<Tensor<2>>>,
-    /// Batch statistics for all buffers, layer after layer; `None` for one that is not a running mean.
+    /// Batch statistics for all buffers, layer after layer; `None` for one that is not a running
+    /// mean.
     statistics: Vec<Option<Statistic>>,
     deviation: ErrorMetrics,
 }
