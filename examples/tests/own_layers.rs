@@ -282,12 +282,12 @@ fn they_are_trained_under_autodiff_and_aligned() {
         assert_eq!(cosines.len(), 2, "one for each dense layer");
         let mut train = || {
             let step =
-                autodiff::train_batch(&mut network, &Sgd::new(0.05), input(), CLASSES.to_vec());
+                autodiff::train_batch(&mut network, &Sgd::new(0.005), input(), CLASSES.to_vec());
             step.unwrap().mean_squared()
         };
         let first = train();
-        let last = (0..30).map(|_| train()).last().unwrap();
-        assert!(last < 0.8 * first, "{first} {last}");
+        let last = (0..100).map(|_| train()).last().unwrap();
+        assert!(last < 0.9 * first, "{first} {last}");
     }
 }
 
