@@ -1,5 +1,5 @@
-//! Trains an autoencoder on 64 photographs, with a code of 728 numbers, about a quarter of the 3,072
-//! values of a photograph, and evaluates it on 2,000 others.
+//! Trains an autoencoder on 64 photographs, with a code of 728 numbers, about a quarter of the
+//! 3,072 values of a photograph, and evaluates it on 2,000 others.
 use zor::prelude::*;
 use zor::task::Plan;
 use zor::tasks;

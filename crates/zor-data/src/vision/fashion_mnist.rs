@@ -2,7 +2,8 @@
 //! classes.
 //!
 //! The data set is read from a folder that the user names, `ZOR_DATA_DIR`, the user's cache, or the
-//! folder of Debian's package. It can be downloaded; otherwise the sample inside this crate is used.
+//! folder of Debian's package. It can be downloaded; otherwise the sample inside this crate is
+//! used.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Moving, mirroring and warping an image.
 //!
-//! Whole-pixel shifts and flips copy pixels. Rotation, stretch and shear are one affine map from the
-//! changed image to the original, sampled bilinearly.
+//! Whole-pixel shifts and flips copy pixels. Rotation, stretch and shear are one affine map from
+//! the changed image to the original, sampled bilinearly.
 
 use serde::{Deserialize, Serialize};
 
@@ -131,8 +131,8 @@ pub(super) struct Affine {
 impl Affine {
     /// Stretch, then shear, then rotation about the centre, then a shift.
     ///
-    /// `angle` is in radians; `stretch` and `shear` are those of height and width. A negative factor
-    /// mirrors.
+    /// `angle` is in radians; `stretch` and `shear` are those of height and width. A negative
+    /// factor mirrors.
     pub(super) fn new(
         shape: ImageShape,
         (down, right): (i32, i32),
