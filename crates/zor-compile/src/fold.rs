@@ -45,7 +45,7 @@ struct Fold {
     stages: Vec<Stage>,
     /// The shape of a sample behind the last stage.
     shape: Vec<usize>,
-    /// The same shape as height, width and channels.
+    /// `shape` as height, width and channels.
     map: [usize; 3],
     /// The layer of the network being added, for messages.
     origin: String,

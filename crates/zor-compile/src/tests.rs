@@ -229,4 +229,6 @@ fn damaged_files_are_named() {
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     assert!(Program::load(&path).unwrap_err().to_string().contains("truncated"));
     assert!(Program::load(&folder.path().join("none.zore")).is_err());
+    let error = Program::load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("not a regular file"), "{error}");
 }

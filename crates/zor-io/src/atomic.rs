@@ -231,13 +231,13 @@ fn remove_leftovers(path: &Path) {
             .strip_prefix(stem.as_encoded_bytes())
             .and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(PARTIAL.as_bytes()));
         if between.and_then(writer).is_some_and(|(process, number)| !is_alive(process, number)) {
-            // One that cannot be removed harms nobody.
+            // A leftover that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// The process and the number of a write, `1234-5`; earlier versions of Zor left out the number.
+/// Parses process and number of a write, `1234-5`; earlier versions of Zor omitted the number.
 fn writer(between: &[u8]) -> Option<(u32, Option<u64>)> {
     let between = std::str::from_utf8(between).ok()?;
     match between.split_once('-') {
@@ -295,7 +295,7 @@ mod tests {
         // No process has a number this large.
         let (dead, other) = (at("model.zor.4294967295.part"), at("other.zor.4294967295.part"));
         let numbered = at("model.zor.4294967295-3.part");
-        // The identifier of this process, once that of another: no write of this one has such a
+        // Left by an earlier process with the identifier of this one, whose writes have no such
         // number.
         let reused = at(&format!("model.zor.{}-{}.part", std::process::id(), u64::MAX));
         let parent = std::os::unix::process::parent_id();
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn names_as_long_as_file_systems_have_are_written() {
         let folder = tempfile::tempdir().unwrap();
-        // The first is as long as fits beside the rest of a partial name.
+        // The first is the longest that leaves room for the rest of a temporary name.
         for name in ["a".repeat(LONGEST_NAME), "b".repeat(255), "é".repeat(127)] {
             let path = folder.path().join(name);
             write(&path, b"old").unwrap();
@@ -458,8 +458,8 @@ mod tests {
         let path = folder.path().join("model.zor");
         let parts: [&[u8]; 3] = [b"new", b" contents", b" of the file"];
         write(&path, b"old").unwrap();
-        // Create, three writes, sync, rename; what fails after the rename has replaced the file,
-        // and says so.
+        // Create, three writes, sync, rename. A failure after the rename reports that the file is
+        // replaced.
         for half in [false, true] {
             for fails_at in 0..6 {
                 let mut disk = Faulty { calls: 0, fails_at, half };
@@ -480,7 +480,7 @@ mod tests {
         assert_eq!(disk.calls, 7, "no call is left out above");
     }
 
-    /// Where the device is there, its driver says that the disk is full.
+    /// Writes to the device `/dev/full` fail as on a full disk; skipped where it does not exist.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_is_an_error() {

@@ -19,7 +19,7 @@ use crate::container::{self, reseal};
 use crate::model::{encode, encode_checkpoint};
 use crate::*;
 
-/// Keeps a momentum, as real optimizers do.
+/// An optimizer with momentum.
 #[derive(Debug)]
 struct Momentum;
 
@@ -46,7 +46,7 @@ fn dense() -> Network {
     Network::dense(&[6, 4, 6]).rule(Rule::classic()).seed(3).build(&Device::flex()).unwrap()
 }
 
-/// One of every layer.
+/// A network with every kind of layer.
 fn all_layers() -> Network {
     let sequence =
         SequentialConfig::new().layer(Conv2dConfig::same(3, 3)).layer(BatchNormConfig::default());
@@ -288,7 +288,7 @@ fn ten_thousand_random_edits_of_a_large_file_are_refused() {
         for &place in &places {
             damaged[place] = random.below(256) as u8;
         }
-        // Digests that the edits leave right are those of the same bytes.
+        // Edits may restore the original bytes.
         let refused = container::decode(&damaged).is_err();
         assert!(refused || damaged == sound);
         for place in places {
@@ -389,7 +389,7 @@ fn a_model_of_one_device_answers_alike_on_another() {
     let bytes = checkpoint_of(&here);
     let other = Device::ndarray();
     let (mut there, _) = load_bytes(&bytes, &other, &Registry::default()).unwrap();
-    // Before a step of training over there, and after it.
+    // Before and after a training step on the other device.
     for _ in 0..2 {
         let questions = input(5, 48, 2);
         let carried = Tensor::from_data(questions.clone().into_data(), &other);
@@ -408,7 +408,7 @@ fn a_model_of_one_device_answers_alike_on_another() {
 #[test]
 fn a_mapped_network_answers_as_one_that_was_read() {
     let (_folder, path) = saved(&dense());
-    // SAFETY: nobody else knows the file.
+    // SAFETY: no other process uses the file.
     let mapped = unsafe { load_mapped(&path, &Device::flex(), &Registry::default()) };
     let (mut network, _) = mapped.unwrap();
     assert_eq!(bytes_of(&network), bytes_of(&dense()));
@@ -502,7 +502,7 @@ fn a_network_goes_to_safetensors_and_back() {
     fs::write(&path, &damaged).unwrap();
     let error = safetensors::verify(&path).unwrap_err().to_string();
     assert!(error.contains("model.safetensors.sha256"), "{error}");
-    // What is saved over it without a digest is not held to the old one.
+    // A file saved over it without a digest is not compared with the old digest.
     safetensors::save(&network, &notes(), safetensors::Sidecar::None, &path).unwrap();
     assert!(!safetensors::verify(&path).unwrap().has_digest);
 }
@@ -518,7 +518,7 @@ fn foreign(tensors: &[Foreign]) -> Vec<u8> {
     ::safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()
 }
 
-/// Tensors as other programs save them, whose values are finite.
+/// Tensors with finite values as other programs save them.
 fn foreign_tensors() -> Vec<Foreign> {
     let ones = |n: usize| [1.5f32; 64][..n].iter().flat_map(|v| v.to_le_bytes()).collect();
     vec![
@@ -598,7 +598,7 @@ fn tensors_that_no_network_takes_are_refused_by_name() {
     let error = safetensors::fill(&mut network, &foreign(&[scalar])).unwrap_err();
     assert!(error.contains("0.offset is []; Zor's tensors are"), "{error}");
     assert_eq!(bytes_of(&network), before);
-    // Without them, what is left of the file does not fit for a reason of its own.
+    // Without them, the rest of the file still does not fit.
     let empty = foreign(&[("1.weight", Dtype::F32, vec![0, 4], vec![])]);
     let error = safetensors::fill(&mut network, &empty).unwrap_err();
     assert!(error.contains("1.weight is [0, 4]") && error.contains("[6, 4]"), "{error}");
@@ -676,10 +676,10 @@ fn values_that_are_no_numbers_are_found() {
     save(&network, &notes(), &path).unwrap();
     let error = verify(&path).unwrap_err().to_string();
     assert!(error.contains("3.weight") && error.contains("NaN"), "{error}");
-    // Nothing that was trained is lost: the file loads, and it is written again as it is.
+    // The file loads and is written again bit for bit.
     let (again, _) = load(&path, &Device::flex()).unwrap();
     assert_eq!(bytes_of(&again), fs::read(&path).unwrap());
-    // Types that make it smaller are for networks that are finished.
+    // Smaller types store finite values only.
     for dtype in [DType::F16, DType::Bf16, DType::I8] {
         let narrow = folder.path().join(dtype.name());
         let error = save_as(&network, &notes(), dtype, &narrow).unwrap_err().to_string();
@@ -723,7 +723,7 @@ fn a_layer_under_the_name_of_one_of_zors_is_refused_when_a_model_is_loaded() {
     assert!(load_with(&path, &Device::flex(), &registry).is_ok());
 }
 
-/// A file of every format version, and what its network answered when it was written.
+/// A file of every format version, with predictions from when it was written.
 const GOLDEN: [(&[u8], [f32; 4]); 1] = [(include_bytes!("../golden/version-1.zor"), ANSWER_1)];
 const ANSWER_1: [f32; 4] = [0.964_227, -0.259_937_76, 0.005_919_290_7, -0.150_925_17];
 
@@ -738,17 +738,17 @@ fn files_of_every_format_version_load_and_answer_as_they_did() {
         let found = answer(&network);
         let near = |(found, expected): (&f32, f32)| (found - expected).abs() < 1e-5;
         assert!(found.iter().zip(expected).all(near), "{found:?}");
-        // It has one minus each step's mean absolute error.
+        // Its history is one minus the mean absolute error of each step.
         let history = network.history();
         assert!(history.len() == 3 && history.iter().all(|mae| (0.0..1.0).contains(mae)));
-        // It is a checkpoint: training goes on too.
+        // It is a checkpoint, so that training resumes.
         assert_eq!(header.progress.unwrap().step, 3);
         assert!(train(&mut network, 3).is_finite());
         assert!(answer(&network).iter().all(|value| value.is_finite()));
     }
 }
 
-/// Writes the golden file of the format version of now, once: `cargo test -p zor-io -- --ignored`.
+/// Writes the golden file of the current format version, once: `cargo test -p zor-io -- --ignored`.
 #[test]
 #[ignore = "writes a file that is kept for ever"]
 fn write_the_golden_file() {

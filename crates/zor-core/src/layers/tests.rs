@@ -1,5 +1,5 @@
-//! Every layer against finite differences: where nothing is normalised away, what it learns and
-//! sends down is the gradient.
+//! Every layer against finite differences: without normalisation, updates and signals are the
+//! gradient.
 
 use burn::tensor::{Device, Tensor};
 use zor_random::Random;
@@ -15,7 +15,7 @@ use crate::rule::Rule;
 use crate::workspace::Workspace;
 use crate::{Network, ops};
 
-/// Puts the correlation in the place of the value.
+/// An optimizer that replaces the value by the correlation.
 #[derive(Debug)]
 struct Capture;
 
@@ -45,7 +45,7 @@ fn dot(a: &Tensor<2>, b: &Tensor<2>) -> f64 {
 
 const STEP: f32 = 1e-3;
 
-/// Compares `found`, a gradient, with differences of `value` along random directions.
+/// Compares the gradient `found` with finite differences along random directions.
 fn check(what: &str, at: &Tensor<2>, found: &Tensor<2>, value: impl Fn(Tensor<2>) -> f64) {
     let mut random = Random::seeded(9);
     let size = dot(found, found).sqrt();
@@ -60,7 +60,7 @@ fn check(what: &str, at: &Tensor<2>, found: &Tensor<2>, value: impl Fn(Tensor<2>
     assert!(size > 0.0, "{what} is zero");
 }
 
-/// Compares what a layer learns and sends down with the gradient of `sum(signal * output)`.
+/// Compares updates and signal of a layer with the gradient of `sum(signal * output)`.
 fn is_gradient(config: impl LayerConfig, shape: &[usize], batch: usize) {
     let device = Device::flex();
     let mut context = BuildContext::with_random_weights(Rule::backprop(), 7, &device);
@@ -251,7 +251,7 @@ fn a_prediction_of_batch_normalisation_uses_running_means() {
     assert!(difference.is_some_and(|d| d < 0.05), "{difference:?}");
 }
 
-/// Changes nothing.
+/// An optimizer that changes nothing.
 #[derive(Debug)]
 struct Still;
 
@@ -275,7 +275,7 @@ fn an_identity_convolution_begins_with_the_channels_below() {
     let input = normal([2, 72], &mut Random::seeded(4));
     let output = network.predict(input.clone()).unwrap().reshape([48, 5]);
     let difference = output.narrow(1, 0, 3).reshape([2, 72]) - input.clone();
-    // Winograd's algorithm rounds more.
+    // Winograd's algorithm has larger rounding errors.
     assert!(dot(&difference, &difference) < 1e-10 * dot(&input, &input));
 }
 
@@ -297,7 +297,7 @@ fn dropout_is_silent_as_often_as_asked_and_differently_at_every_step() {
     assert_eq!(network(0.3).predict(input.clone()).unwrap().into_data(), input.into_data());
 }
 
-/// A U-Net with everything in it learns along the gradient of half the squared error.
+/// A U-Net of all layers learns along the gradient of half the squared error.
 #[test]
 fn a_network_of_all_layers_follows_the_gradient_under_the_backprop_rule() {
     let device = Device::flex();
