@@ -114,6 +114,8 @@ const QUANTILE: &str = "quantile";
 const SAMPLE: usize = 1 << 14;
 /// Share of the distance to the quantile that threshold or inhibition move in a step.
 const FOLLOWS: f32 = 0.05;
+/// Training passes from one quantile to the next on a device with a queue, which a read drains.
+const EVERY: u64 = 8;
 /// Share of the target that gates aim at, so that held-out samples stay below the target.
 const MARGIN: f32 = 0.95;
 /// Charge that did not fire, `[batch, units]`.
@@ -128,6 +130,12 @@ impl Gate {
     /// Returns the threshold, the minimum charge, and whether charges carry over to the next step.
     pub fn settings(&self) -> GateSettings {
         self.settings
+    }
+
+    /// Returns true if this training pass computes the quantile.
+    fn is_measured(&self, pass: &mut Pass<'_>) -> bool {
+        !ops::is_asynchronous(pass.workspace.device())
+            || pass.memory.next_pass().is_multiple_of(EVERY)
     }
 
     /// Returns the quantile that the target share of inputs is above, or `None` without a target.
@@ -191,6 +199,7 @@ impl Layer for Gate {
         }
         let shape = input.dims();
         if mode == Mode::Train
+            && self.is_measured(pass)
             && let Some(quantile) = self.quantile(&input)
         {
             pass.memory.set_number(QUANTILE, quantile);
@@ -271,7 +280,12 @@ impl Layer for Gate {
                 SparsityControl::Threshold => &mut self.settings.threshold,
                 SparsityControl::Inhibition => &mut self.inhibition,
             };
-            *moves += FOLLOWS * missing;
+            // A quantile that stands for several passes moves the gate as far as all of them.
+            let share = match ops::is_asynchronous(pass.workspace.device()) {
+                true => 1.0 - (1.0 - FOLLOWS).powi(EVERY as i32),
+                false => FOLLOWS,
+            };
+            *moves += share * missing;
         }
         Signal { values, gated }
     }
