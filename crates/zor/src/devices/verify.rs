@@ -239,6 +239,26 @@ mod tests {
         }
     }
 
+    /// Also where the quantile of a batch is read every eighth step only.
+    #[test]
+    fn gates_reach_their_target_spike_rate_on_every_device() {
+        for line in crate::devices() {
+            let Some(device) = line.device else { continue };
+            let rule = Rule { target_spike_rate: Some(0.2), ..Rule::default() };
+            let network = Network::dense(&[20, 40, 20]).rule(rule).seed(1);
+            let mut network = network.build(&device).unwrap();
+            let mut random = Random::seeded(2);
+            let optimizer = zor_optim::Sgd::new(0.01);
+            for _ in 0..200 {
+                let values: Vec<f32> = (0..64 * 20).map(|_| random.normal()).collect();
+                let input = matrix(&values, 64, &device).unwrap();
+                network.train_batch(&optimizer, input.clone(), input).unwrap();
+            }
+            let rate = network.spike_rates()[0].1;
+            assert!((0.15..0.25).contains(&rate), "{}: {rate}", line.name);
+        }
+    }
+
     /// Returns the results of all runs of a case on the CPU: `[run][result]`.
     fn results(case: &Case) -> Vec<Vec<Vec<f32>>> {
         let read = |(tensor, _): (Tensor<2>, f32)| ops::read(tensor).unwrap();
