@@ -1,8 +1,8 @@
 //! Measurements that take minutes: `cargo xtask bench --suite NAME`.
 //!
-//! Each suite is a module of its name, which says what it measures. `--device flex,cuda` measures
-//! Zor's own steps in the suite `step` on each of these devices that the build and the machine
-//! have.
+//! Each suite is a module of the same name, whose doc describes the measurements. `--peer NAME`
+//! measures the program that the suite compares Zor with, `--device flex,cuda` runs the suite
+//! `step` on each of these devices that the build and the machine support.
 
 mod cifar;
 pub(crate) mod cifar_classification;
@@ -31,9 +31,9 @@ mod variants;
 
 use serde_json::json;
 
-pub(crate) use common::noise;
+pub(crate) use common::{noise, threads, train_to_end};
 pub(crate) use spread::Spread;
-pub(crate) use suite::{Choice, Suite};
+pub(crate) use suite::{Suite, SuiteFilter};
 
 use crate::paths::text;
 use crate::table::Table;
@@ -58,20 +58,23 @@ pub(crate) const SUITES: [Suite; 16] = [
     tables::SUITE,
 ];
 
-/// The suites that are measured on any device; all others on flex alone.
+/// Suites that run on any device; all others run on flex alone.
 const ON_ANY_DEVICE: [&str; 1] = [step::SUITE.name];
 
-/// What is to be measured.
+/// A call of `cargo xtask bench`.
 pub(crate) struct Request {
     suite: Suite,
-    choice: Choice,
+    filter: SuiteFilter,
+    /// Program to compare with.
+    peer: Option<String>,
     json: bool,
     write: bool,
 }
 
 impl Request {
     pub(crate) fn parse(arguments: &[&str]) -> Option<Self> {
-        let (mut suite, mut choice, mut json, mut write) = (None, Choice::default(), false, false);
+        let (mut suite, mut filter, mut peer) = (None, SuiteFilter::default(), None);
+        let (mut json, mut write) = (false, false);
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match *argument {
@@ -79,51 +82,58 @@ impl Request {
                     let name = rest.next()?;
                     suite = SUITES.into_iter().find(|suite| suite.name == *name);
                 }
-                "--peer" => match *rest.next()? {
-                    "torch" | "onnx" | "sklearn" => choice.torch = true,
-                    // It is measured wherever it can be.
-                    "burn" => {}
-                    _ => return None,
-                },
+                "--peer" => peer = Some((*rest.next()?).to_owned()),
                 "--device" => {
-                    choice.devices = rest.next()?.split(',').map(str::to_owned).collect();
+                    filter.devices = rest.next()?.split(',').map(str::to_owned).collect();
                 }
-                "--only" => choice.only = (*rest.next()?).to_owned(),
-                "--missing" => choice.missing = true,
+                "--only" => filter.only = (*rest.next()?).to_owned(),
+                "--missing" => filter.missing = true,
                 "--json" => json = true,
                 "--write" => write = true,
                 _ => return None,
             }
         }
-        Some(Self { suite: suite?, choice, json, write })
+        filter.peers = peer.is_some();
+        Some(Self { suite: suite?, filter, peer, json, write })
     }
 
-    /// Says which of the named devices the suite leaves out.
+    /// Checks that the suite compares Zor with the named program.
+    fn check_peer(&self) -> Result<(), String> {
+        let name = self.suite.name;
+        match (self.peer.as_deref(), self.suite.peer) {
+            (None, _) => Ok(()),
+            (Some(asked), Some(peer)) if asked == peer => Ok(()),
+            (Some(_), Some(peer)) => Err(format!("the peer of suite {name} is {peer}")),
+            (Some(_), None) => Err(format!("suite {name} has no peer: leave out --peer")),
+        }
+    }
+
+    /// Prints the named devices that the suite does not run on.
     ///
     /// # Errors
-    /// When nothing is left, or numbers to be kept do not come from flex.
+    /// When no device is left, or `--write` is given without flex.
     fn check_devices(&self) -> Result<(), String> {
-        let (name, others) = (self.suite.name, self.choice.other_devices().join(", "));
-        let is_on_flex = self.choice.is_on_flex();
+        let (name, others) = (self.suite.name, self.filter.other_devices().join(", "));
+        let is_on_flex = self.filter.is_on_flex();
         if !ON_ANY_DEVICE.contains(&name) && !others.is_empty() {
             if !is_on_flex {
-                return Err(format!("{name} is measured on flex alone, not on {others}"));
+                return Err(format!("suite {name} runs on flex alone, not on {others}"));
             }
-            println!("{name} is measured on flex alone; left out: {others}");
+            println!("suite {name} runs on flex alone; left out: {others}");
         }
         if self.write && !is_on_flex {
-            return Err("numbers are kept of flex; name it in --device too".to_owned());
+            return Err("results files are written for flex; add it to --device".to_owned());
         }
         Ok(())
     }
 }
 
-/// Measures, prints a table and what is promised, and with `--json` the raw numbers as the last
-/// line.
+/// Measures, prints a table of promises, and with `--json` the raw numbers as the last line.
 pub(crate) fn run(request: &Request) -> Result<(), String> {
+    request.check_peer()?;
     request.check_devices()?;
-    let raw = request.suite.run(&request.choice, request.write)?;
-    if request.choice.is_on_flex() {
+    let raw = request.suite.run(&request.filter, request.write)?;
+    if request.filter.is_on_flex() {
         let mut table = Table::default();
         (request.suite.figures)(&raw, &mut table);
         table.print();
@@ -135,8 +145,8 @@ pub(crate) fn run(request: &Request) -> Result<(), String> {
     Ok(())
 }
 
-/// The process of one measurement of memory: trains a network with an optimizer, or holds it for a
-/// runtime, and prints the bytes that this takes.
+/// Body of a memory measurement's own process: trains a network with an optimizer, or holds it in
+/// memory for a runtime, and prints the bytes that this takes.
 pub(crate) fn memory_of(kind: &str, sizes: &[&str]) -> Result<(), String> {
     let sizes: Vec<usize> =
         sizes.iter().map(|size| size.parse().map_err(text)).collect::<Result<_, String>>()?;
@@ -159,10 +169,20 @@ mod tests {
     #[test]
     fn suites_are_measured_on_flex_unless_devices_are_named() {
         let plain = request("--suite step --json");
-        assert!(plain.choice.is_on_flex() && plain.choice.other_devices().is_empty());
+        assert!(plain.filter.is_on_flex() && plain.filter.other_devices().is_empty());
         let both = request("--suite step --device flex,ndarray");
-        assert!(both.choice.is_on_flex() && both.choice.other_devices() == ["ndarray"]);
-        assert!(!request("--suite step --device cuda").choice.is_on_flex());
+        assert!(both.filter.is_on_flex() && both.filter.other_devices() == ["ndarray"]);
+        assert!(!request("--suite step --device cuda").filter.is_on_flex());
+    }
+
+    #[test]
+    fn a_peer_that_the_suite_does_not_measure_is_an_error() {
+        let asked = request("--suite step --peer torch");
+        assert!(asked.filter.peers && asked.check_peer().is_ok());
+        assert!(!request("--suite step").filter.peers);
+        let wrong = request("--suite edge --peer torch").check_peer().unwrap_err();
+        assert!(wrong.contains("edge") && wrong.contains("onnx"), "{wrong}");
+        assert!(request("--suite io --peer burn").check_peer().is_err());
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Calls of cargo, named and timed.
+//! Runs cargo and rustup, with the name and time of each step.
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::paths::root;
 
-/// Cargo as a user calls it, in the workspace's folder.
+/// Returns cargo as a user runs it, in the folder of the workspace.
 ///
-/// The variables that cargo sets for this program are removed: build scripts that read them would
-/// run again.
+/// The variables that cargo sets for this program are removed: they would make build scripts that
+/// read them run again.
 pub(crate) fn command() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
@@ -23,12 +23,12 @@ pub(crate) fn command() -> Command {
     cargo
 }
 
-/// Runs cargo, with warnings of the documentation denied.
+/// Runs cargo with documentation warnings denied.
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Result<(), String> {
     run_with(name, arguments, &[("RUSTDOCFLAGS", "--deny warnings")])
 }
 
-/// Runs cargo with variables set.
+/// Runs cargo with environment variables.
 pub(crate) fn run_with(
     name: &str,
     arguments: &[&str],
@@ -44,7 +44,19 @@ pub(crate) fn run_with(
     })
 }
 
-/// Prints a step's name before it and its time behind it, and puts the name before its error.
+/// Returns whether rustup has the standard library of a target; a missing one is installed. Prints
+/// the command that failed where it cannot be had.
+pub(crate) fn has_target(target: &str) -> bool {
+    let arguments = ["target", "add", target];
+    let done = Command::new("rustup").args(arguments).current_dir(root()).output();
+    let is_installed = done.is_ok_and(|output| output.status.success());
+    if !is_installed {
+        println!("not available: `rustup {}` failed", arguments.join(" "));
+    }
+    is_installed
+}
+
+/// Runs a step: prints its name before and its time after it, and prefixes its error with the name.
 pub(crate) fn timed(name: &str, step: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let start = Instant::now();
     println!("== {name}");

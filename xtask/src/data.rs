@@ -1,28 +1,28 @@
-//! The examples of trainings.
+//! Loads the examples of trainings.
 
 use zor::settings::{Selection, TrainingSize};
 use zor::task::{Data, Plan};
 
 use crate::paths::text;
 
-/// Loads the examples of trainings from the usual places, and keeps those of the last one: many
-/// trainings in a row ask for equal ones.
+/// Loads the examples of trainings from the usual places, and caches the last ones: many trainings
+/// in a row need equal examples.
 #[derive(Default)]
 pub(crate) struct Loader(Option<(Examples, Data)>);
 
-/// The settings that examples depend on.
+/// Settings that the examples depend on.
 #[derive(PartialEq)]
 struct Examples {
     task: &'static str,
     size: TrainingSize,
     samples: Selection,
-    /// None where the seed selects nothing.
+    /// None where the seed does not select examples.
     seed: Option<u64>,
     hold_out: Option<usize>,
 }
 
 impl Loader {
-    /// The examples of a training. A data set that is missing is fetched if possible.
+    /// Returns the examples of a training. A missing data set is downloaded if possible.
     pub(crate) fn load(&mut self, plan: &Plan) -> Result<Data, String> {
         let asked = Examples {
             task: plan.task.name(),
@@ -36,7 +36,7 @@ impl Loader {
         {
             return Ok(data.clone());
         }
-        // Two sets at once would take twice the memory.
+        // Dropped first: two sets at once would take twice the memory.
         self.0 = None;
         let data = plan.task.load(&plan.settings, &mut |line| println!("{line}")).map_err(text)?;
         self.0 = Some((asked, data.clone()));

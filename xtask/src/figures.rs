@@ -1,9 +1,9 @@
-//! Every promised figure beside what is measured.
+//! All promised figures with their measured values: `cargo xtask figures`.
 //!
-//! The short ones take about a minute. Long ones stand in `docs/results/` with their commit;
-//! `--long` measures them anew, and adds twenty random draws of ten images with their baselines.
-//! `--write` keeps the raw numbers. Figures that need the full data set are skipped, and said to
-//! be, where only the sample is there.
+//! The short measurements take about a minute. Those of the suites are read from `docs/results/`;
+//! `--long` measures them again, and adds twenty random draws of ten images with their baselines.
+//! `--write` writes the results files. Figures that need the full data set are skipped with a
+//! message where only the sample is available.
 
 mod reconstruction;
 
@@ -13,26 +13,30 @@ use serde_json::Value;
 use zor::prelude::*;
 use zor::tasks::parts::data_sets::{Cifar10Set, DataSet, FashionMnistSet};
 
-use crate::bench::{Choice, SUITES};
+use crate::bench::{SUITES, SuiteFilter};
+use crate::clock::Machine;
 use crate::paths::{root, text};
 use crate::table::Table;
 use crate::{parity, results};
 
-/// Measures, prints the table, and fails if a figure falls short.
+/// Measures, prints the table, and fails if a figure misses its promise.
 pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     let locations = Locations::from_environment(None);
     let data = FashionMnistSet.load(&locations).map_err(text)?;
     println!("data: {}", data.source);
+    println!("machine: {}", Machine::measured());
     if data.test.is_none() {
-        println!("skipped: all but ten images needs the full data set (ZOR_DATA_DIR)");
+        println!(
+            "skipped: figures other than those of ten images need the full data set (ZOR_DATA_DIR)"
+        );
     }
     let mut table = Table::default();
     traces(&mut table)?;
     reconstruction::measure(&data, &mut table, long, write)?;
-    let everything = Choice { torch: true, ..Choice::default() };
+    let everything = SuiteFilter { peers: true, ..SuiteFilter::default() };
     let photographs = long.then(|| Cifar10Set.load(&locations).map(drop));
     if let Some(Err(error)) = &photographs {
-        println!("skipped: cifar is not measured anew: {error}");
+        println!("skipped: suites on CIFAR-10 are not measured again: {error}");
     }
     for suite in SUITES {
         let there = match suite.data {
@@ -44,7 +48,7 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
             (suite.figures)(&suite.run(&everything, write)?, &mut table);
             continue;
         }
-        // A suite without numbers is in the table as short.
+        // A suite without a results file misses its promises.
         let kept = results::read(suite.name);
         match &kept {
             Ok(kept) => println!("{}: measured at commit {}", suite.name, kept["commit"]),
@@ -54,14 +58,10 @@ pub(crate) fn run(long: bool, write: bool) -> Result<(), String> {
     }
     table.print();
     let short = table.short();
-    if short.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("short of what is promised: {}", short.join("; ")))
-    }
+    if short.is_empty() { Ok(()) } else { Err(format!("promises missed: {}", short.join("; "))) }
 }
 
-/// The classic rule's reference traces.
+/// Adds the number of reference traces of the classic rule that are followed.
 fn traces(table: &mut Table) -> Result<(), String> {
     let folder = root().join("xtask/golden");
     let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;

@@ -1,8 +1,8 @@
-//! What a machine with a GPU needs to measure Zor, prepared on one without: `cargo xtask gpu`.
+//! Packs a folder to measure Zor on a machine with a GPU, without needing one: `cargo xtask gpu`.
 //!
 //! `target/gpu` receives the command with `cuda` and `vulkan`, the libraries that a bare machine
-//! may lack, what each step is expected to take, and a script of five minutes. `--kernels` compiles
-//! and assembles the kernels; see [`kernels`].
+//! may lack, the expected time of each step, and a script that takes five minutes. `--kernels`
+//! compiles and assembles the kernels; see [`kernels`].
 
 mod cost;
 mod kernels;
@@ -17,14 +17,14 @@ use crate::paths::{self, root};
 pub(crate) use kernels::{page, run as show_kernels};
 use tools::Tools;
 
-/// What is packed beside the command and its libraries.
+/// Files that are packed with the command and its libraries.
 const FILES: [&str; 2] = ["xtask/gpu/run.sh", "benches/peers/gpu_mlp.py"];
-/// Bytes of program and libraries: what one upload to a machine lent for minutes takes.
-const LARGEST: u64 = 60 << 20;
-/// Features of the command if none are said.
+/// Maximum bytes of program and libraries, for one upload to a machine that is lent for minutes.
+const MAX_BYTES: u64 = 60 << 20;
+/// Default features of the command.
 const FEATURES: &str = "cuda,vulkan";
 
-/// Packs the command with these features, `cuda,vulkan` if none are said.
+/// Packs the command with these features, by default `cuda,vulkan`.
 pub(crate) fn pack(features: Option<&str>) -> Result<(), String> {
     let features = features.unwrap_or(FEATURES);
     let has = |feature: &str| features.split([',', ' ']).any(|one| one == feature);
@@ -60,8 +60,8 @@ pub(crate) fn pack(features: Option<&str>) -> Result<(), String> {
     if let Some(glibc) = newest_glibc(&program) {
         println!("it runs on Linux with glibc {glibc} or newer");
     }
-    if bytes > LARGEST {
-        return Err(format!("{} has more than {:.0} MB", folder.display(), mb(LARGEST)));
+    if bytes > MAX_BYTES {
+        return Err(format!("{} has more than {:.0} MB", folder.display(), mb(MAX_BYTES)));
     }
     match std::env::var_os("ZOR_DATA_DIR") {
         Some(data) => copy_all(Path::new(&data), &folder.join("data"))?,
@@ -71,13 +71,13 @@ pub(crate) fn pack(features: Option<&str>) -> Result<(), String> {
         ),
     }
     println!(
-        "copy {} to a machine with a GPU and run ./run.sh there; results/ has what it found",
+        "copy {} to a machine with a GPU and run ./run.sh there; results/ receives the results",
         folder.display()
     );
     Ok(())
 }
 
-/// The folder that is packed. What else lies in it, such as results, stays.
+/// The packed folder. Other files in it, such as results, stay.
 struct Package {
     folder: PathBuf,
     bytes: u64,
@@ -91,7 +91,7 @@ impl Package {
     }
 }
 
-/// Builds the command in release and returns where it lies.
+/// Builds the command in release and returns its path.
 fn build(features: &str, tools: Option<&Tools>) -> Result<PathBuf, String> {
     let home = tools.map(|tools| tools.data_home().to_string_lossy().into_owned());
     let variables: Vec<(&str, &str)> =
@@ -102,7 +102,7 @@ fn build(features: &str, tools: Option<&Tools>) -> Result<PathBuf, String> {
     Ok(paths::program())
 }
 
-/// gzip: what opens it is on every Linux.
+/// Compresses a file with gzip, which every Linux can decompress.
 fn compress(from: &Path, to: &Path) -> Result<(), String> {
     let file = fs::File::create(to).map_err(|e| format!("{}: {e}", to.display()))?;
     let status = Command::new("gzip").args(["-9", "--stdout"]).arg(from).stdout(file).status();
@@ -113,14 +113,14 @@ fn compress(from: &Path, to: &Path) -> Result<(), String> {
     }
 }
 
-/// Libraries that the command needs and a bare machine may lack: those of C++, which LLVM is
-/// written in, and Vulkan's loader. Each with the folder that it is packed in.
+/// Returns libraries that the command needs and a bare machine may lack, each with the folder to
+/// pack it in: those of C++, for LLVM, and the Vulkan loader.
 fn libraries(vulkan: bool) -> Vec<(&'static str, PathBuf)> {
     let mut found = Vec::new();
     for name in ["libstdc++.so.6", "libgcc_s.so.1"] {
-        let said = output("c++", &[&format!("-print-file-name={name}")]);
-        let there = said.map(PathBuf::from).filter(|path| path.exists());
-        found.extend(there.map(|path| ("c++", path)));
+        let path = output("c++", &[&format!("-print-file-name={name}")]);
+        let path = path.map(PathBuf::from).filter(|path| path.exists());
+        found.extend(path.map(|path| ("c++", path)));
     }
     if vulkan {
         let cache = output("ldconfig", &["-p"]).or_else(|| output("/sbin/ldconfig", &["-p"]));
@@ -130,14 +130,14 @@ fn libraries(vulkan: bool) -> Vec<(&'static str, PathBuf)> {
         match loader {
             Some(loader) => found.push(("vulkan", PathBuf::from(loader))),
             None => println!(
-                "no Vulkan loader is packed: install it first (on Debian libvulkan1), or the machine has to have it"
+                "no Vulkan loader is packed: install it here (on Debian libvulkan1), or on the machine with the GPU"
             ),
         }
     }
     found
 }
 
-/// The newest version of glibc whose functions a program calls.
+/// Returns the newest version of glibc whose functions a program calls.
 fn newest_glibc(program: &Path) -> Option<String> {
     let table = output("objdump", &["-T", &program.to_string_lossy()])?;
     let versions = table.split("GLIBC_").skip(1).filter_map(|rest| {
@@ -149,7 +149,7 @@ fn newest_glibc(program: &Path) -> Option<String> {
     versions.max().map(|(_, version)| version)
 }
 
-/// Standard output of a program that succeeded, without the line's end.
+/// Returns the trimmed standard output of a program, if it succeeds and prints something.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

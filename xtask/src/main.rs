@@ -1,19 +1,21 @@
 //! Development tasks: `cargo xtask <task>`.
 //!
 //! - `bench --suite NAME`: measurements that take minutes;
-//! - `check`: what CI runs beside the tests;
-//! - `guard [--write]`: whether a step takes more instructions than it did;
-//! - `pages [--write]`: `docs/benchmarks.md` from the numbers in `docs/results`;
-//! - `figures [--long] [--write]`: every promised figure beside what is measured;
-//! - `edge [--write]`: zor-edge built for microcontrollers and the browser, and run there;
+//! - `check [--all-platforms]`: the checks that CI runs in addition to the tests;
+//! - `guard [--write]`: compares the number of instructions of training steps with the kept ones;
+//! - `pages [--write]`: compares the generated pages, such as `docs/benchmarks.md`, with the
+//!   numbers in `docs/results`, or writes them;
+//! - `figures [--long] [--write]`: measures the promised figures;
+//! - `edge [--write]`: builds zor-edge for microcontrollers and the browser, and runs it there;
 //! - `parity FILE...`: replays traces of the classic rule;
-//! - `gpu [FEATURES]`: a folder to be run on a machine with a GPU, by default with CUDA and Vulkan;
-//! - `gpu --kernels [--write]`: the kernels for NVIDIA's cards, compiled and assembled without one;
-//! - `layers`: whether each crate depends only on crates below it.
+//! - `gpu [FEATURES]`: packs a folder for a machine with a GPU, by default with CUDA and Vulkan;
+//! - `gpu --kernels [--write]`: compiles and assembles the kernels for NVIDIA cards without a card;
+//! - `layers`: checks that each crate depends only on crates in lower layers.
 
 mod bench;
 mod cargo;
 mod checks;
+mod clock;
 mod data;
 mod figures;
 mod gpu;
@@ -28,8 +30,8 @@ use std::process::ExitCode;
 
 use checks::{crate_graph, firmware, instruction_count};
 
-const USAGE: &str = "usage: cargo xtask check
-       cargo xtask bench --suite NAME [--only WORDS] [--missing] [--peer torch|onnx|sklearn|burn] [--device NAME,NAME...] [--json] [--write]
+const USAGE: &str = "usage: cargo xtask check [--all-platforms]
+       cargo xtask bench --suite NAME [--only WORDS] [--missing] [--peer torch|onnx|sklearn] [--device NAME,NAME...] [--json] [--write]
        cargo xtask figures [--long] [--write]
        cargo xtask pages [--write]
        cargo xtask guard [--write]
@@ -38,8 +40,8 @@ const USAGE: &str = "usage: cargo xtask check
        cargo xtask parity FILE...
        cargo xtask layers";
 
-/// Prints how tasks are called.
-fn refuse() -> ExitCode {
+/// Prints the usage.
+fn print_usage() -> ExitCode {
     let suites: Vec<&str> = bench::SUITES.iter().map(|suite| suite.name).collect();
     eprintln!("{USAGE}\nsuites: {}", suites.join(", "));
     ExitCode::from(2)
@@ -49,7 +51,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["check"] => checks::run(),
+        ["check"] => checks::run(false),
+        ["check", "--all-platforms"] => checks::run(true),
         ["layers"] => crate_graph::run(),
         ["pages"] => page::run(false),
         ["pages", "--write"] => page::run(true),
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
         ["count-of", case, times] => instruction_count::repeat(case, times),
         ["bench", ref arguments @ ..] => match bench::Request::parse(arguments) {
             Some(request) => bench::run(&request),
-            None => return refuse(),
+            None => return print_usage(),
         },
         ["memory-of", optimizer, ref sizes @ ..] if sizes.len() > 1 => {
             bench::memory_of(optimizer, sizes)
@@ -73,7 +76,7 @@ fn main() -> ExitCode {
         ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {
             figures::run(flags.contains(&"--long"), flags.contains(&"--write"))
         }
-        _ => return refuse(),
+        _ => return print_usage(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,5 +101,5 @@ fn parity_of(files: &[&str]) -> Result<(), String> {
             }
         }
     }
-    if off == 0 { Ok(()) } else { Err(format!("{off} of {} files are not followed", files.len())) }
+    if off == 0 { Ok(()) } else { Err(format!("{off} of {} traces are not followed", files.len())) }
 }

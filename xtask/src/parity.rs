@@ -1,10 +1,10 @@
-//! Replays numeric traces of the classic rule through the public API and compares every number in
-//! them; and through the runtime for small devices.
+//! Replays numeric traces of the classic rule through the public API and through the runtime for
+//! small devices, and compares every number in them.
 //!
-//! A trace is a safetensors file: `config` in its metadata is JSON, `init.weight.K` the first
-//! weights, and per step T `step.T.input`, `.target`, `.error`, `.spike_rate.K`, `.charge.K`,
-//! `.weight.K`, `.eval_input`, `.eval_output`; `accuracy` over the steps. What a file does not hold
-//! is not compared. K counts units from the input up.
+//! A trace is a safetensors file. `config` in its metadata is JSON, `init.weight.K` are the initial
+//! weights, step T has `step.T.input`, `.target`, `.error`, `.spike_rate.K`, `.charge.K`,
+//! `.weight.K`, `.eval_input` and `.eval_output`, and `accuracy` has a value per step. Tensors that
+//! a file lacks are not compared. K counts units from the input up.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,14 +16,14 @@ use zor::core::{Activation, Network, Rule};
 use zor::optim::AdamW;
 use zor_edge::Learner;
 
-/// Largest difference allowed at any step.
+/// Maximum difference at any step.
 const TOLERANCE: f32 = 1e-4;
-/// Largest difference allowed in the first five steps.
+/// Maximum difference in the first five steps.
 const EARLY_TOLERANCE: f32 = 2e-5;
-/// Largest difference in accuracy allowed in the first ten steps of traces that record no errors.
+/// Maximum difference of accuracy in the first ten steps of traces without errors.
 const EARLY_ACCURACY_TOLERANCE: f32 = 1e-5;
-/// And at every later step, of the share of spikes too: Adam amplifies rounding, which depends on a
-/// machine's vectors, so two correct implementations drift apart.
+/// Maximum difference of accuracy and spike rate at their later steps: Adam amplifies rounding,
+/// which depends on the vectors of the machine, so two correct implementations drift apart.
 const LATE_TOLERANCE: f32 = 0.01;
 
 #[derive(Debug, Deserialize)]
@@ -41,7 +41,7 @@ struct Config {
     epsilon: f32,
 }
 
-/// The largest absolute differences found in one file, by what was compared.
+/// Maximum absolute differences in a trace, by compared quantity.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     largest: BTreeMap<&'static str, f32>,
@@ -52,7 +52,7 @@ pub(crate) struct Report {
 impl Report {
     fn compare(&mut self, what: &'static str, step: usize, found: &[f32], expected: &[f32]) {
         if found.len() != expected.len() {
-            self.failure = Some(format!("{what} at step {step}: another size"));
+            self.failure = Some(format!("{what} at step {step} has another size"));
             return;
         }
         let difference = |(a, b): (&f32, &f32)| {
@@ -62,8 +62,7 @@ impl Report {
         let tolerance = match (what, self.long) {
             ("accuracy", true) if step < 10 => EARLY_ACCURACY_TOLERANCE,
             ("accuracy" | "spike rate", true) if step >= 10 => LATE_TOLERANCE,
-            // Hundreds of steps in, single weights of a long trace are as far apart as Adam made
-            // them.
+            // After hundreds of steps Adam has driven single weights of a long trace apart.
             ("weight", true) => f32::INFINITY,
             _ if step < 5 => EARLY_TOLERANCE,
             _ => TOLERANCE,
@@ -75,7 +74,7 @@ impl Report {
         *entry = entry.max(largest);
     }
 
-    /// What went beyond the tolerance first, if anything did.
+    /// Returns the first difference that exceeds its tolerance.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
@@ -90,12 +89,12 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Replays one file.
+/// Replays a trace.
 pub(crate) fn replay(path: &Path) -> Result<Report, String> {
     of_file(path, |trace| trace.replay())
 }
 
-/// Replays one file through the runtime for small devices; none if that has not the options for it.
+/// Replays a trace through the runtime for small devices; `None` if the runtime lacks its options.
 pub(crate) fn replay_on_the_edge(path: &Path) -> Result<Option<Report>, String> {
     of_file(path, |trace| trace.replay_on_the_edge())
 }
@@ -125,7 +124,7 @@ impl<'a> Trace<'a> {
         Ok(Self { config, tensors })
     }
 
-    /// Shape and values of a tensor, if the trace has it.
+    /// Returns shape and values of a tensor, if the trace has it.
     fn get(&self, name: &str) -> Option<(Vec<usize>, Vec<f32>)> {
         let view = self.tensors.tensor(name).ok()?;
         let (values, _) = view.data().as_chunks::<4>();
@@ -178,13 +177,13 @@ impl<'a> Trace<'a> {
         Ok(report)
     }
 
-    /// Replays it through the runtime for small devices, which has no activation functions but the
-    /// classic rule's none; weights are compared.
+    /// Replays the trace through the runtime for small devices, which has no activation functions,
+    /// and compares accuracy and weights.
     fn replay_on_the_edge(&self) -> Result<Option<Report>, String> {
         let config = &self.config;
         let plain = config.activations.iter().all(|name| name == "none");
         let adam = config.betas == (0.9, 0.999) && config.epsilon == 1e-8;
-        // An evaluation on the way moves charges there, which the runtime keeps apart.
+        // An evaluation between steps changes charges in the trace, but not in the runtime.
         let mut steps = 0..config.steps;
         let evaluates = steps.any(|step| self.get(&format!("step.{step}.eval_input")).is_some());
         if !plain || !adam || evaluates {
@@ -256,7 +255,7 @@ impl<'a> Trace<'a> {
         Ok(network)
     }
 
-    /// `target - output` of a training pass, computed on a copy that has the same charges.
+    /// Returns `target - output` of a training pass that does not change the charges.
     fn error(
         &self,
         network: &Network,

@@ -1,20 +1,21 @@
-//! Raw numbers behind the figures, under `docs/results/`.
+//! Raw numbers of the figures: the results files in `docs/results/`.
 
 use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::clock::Machine;
 use crate::paths::root;
 
-/// Keeps an object with the commit and the number of threads that it was measured with.
+/// Writes an object to the results file of a name, with the commit, the number of threads and the
+/// machine's limits.
 pub(crate) fn write(name: &str, measured: &Value) -> Result<(), String> {
     let folder = root().join("docs/results");
     let path = folder.join(format!("{name}.json"));
-    let mut object = json!({
-        "commit": commit(),
-        "threads": std::thread::available_parallelism().map_or(0, usize::from),
-    });
+    let machine = Machine::measured();
+    let mut object =
+        json!({ "commit": commit(), "threads": machine.threads, "machine": machine.json() });
     if let (Some(object), Some(measured)) = (object.as_object_mut(), measured.as_object()) {
         object.extend(measured.clone());
     }
@@ -24,15 +25,16 @@ pub(crate) fn write(name: &str, measured: &Value) -> Result<(), String> {
         .map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// What was kept under a name.
+/// Reads the results file of a name.
 pub(crate) fn read(name: &str) -> Result<Value, String> {
     let path = root().join(format!("docs/results/{name}.json"));
-    let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let text = fs::read_to_string(&path).map_err(|e| told(&e))?;
-    serde_json::from_str(&text).map_err(|e| told(&e))
+    let at = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let text = fs::read_to_string(&path).map_err(|e| at(&e))?;
+    serde_json::from_str(&text).map_err(|e| at(&e))
 }
 
-/// The commit that is measured, with a mark if the tree differs from it in more than results.
+/// Returns the measured commit, followed by " and changes" if files other than results differ from
+/// it.
 pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).current_dir(root()).output();

@@ -1,6 +1,6 @@
-//! A table of figures: what is promised beside what is measured.
+//! A table of figures: promised and measured values.
 
-/// One row of the table.
+/// A row of the table.
 struct Figure {
     name: String,
     promised: String,
@@ -8,17 +8,17 @@ struct Figure {
     kept: bool,
 }
 
-/// Figures in the order in which they were added.
+/// Figures in the order of their addition.
 #[derive(Default)]
 pub(crate) struct Table(Vec<Figure>);
 
 impl Table {
-    /// Adds a row.
+    /// Adds a row; `kept` is whether the measured value keeps the promise.
     pub(crate) fn add(&mut self, name: &str, promised: String, measured: String, kept: bool) {
         self.0.push(Figure { name: name.to_owned(), promised, measured, kept });
     }
 
-    /// The rows as a table in Markdown.
+    /// Returns the rows as a Markdown table.
     pub(crate) fn markdown(&self) -> String {
         let mut table = "| figure | promised | measured |\n|---|---|---|\n".to_owned();
         for figure in &self.0 {
@@ -29,7 +29,7 @@ impl Table {
         table
     }
 
-    /// Prints all rows.
+    /// Prints the rows.
     pub(crate) fn print(&self) {
         println!("\n{:<56}{:>20}{:>28}", "figure", "promised", "measured");
         for figure in &self.0 {
@@ -38,7 +38,7 @@ impl Table {
         }
     }
 
-    /// The names of the figures that fall short of what is promised.
+    /// Names of the figures that miss their promise.
     pub(crate) fn short(&self) -> Vec<&str> {
         self.0.iter().filter(|figure| !figure.kept).map(|figure| figure.name.as_str()).collect()
     }

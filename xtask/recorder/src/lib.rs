@@ -1,15 +1,15 @@
-//! A stand-in for NVIDIA's driver that runs nothing and writes down what it would have run.
+//! A replacement of the NVIDIA driver that runs nothing and logs every kernel and launch.
 //!
-//! `cargo xtask gpu --kernels` puts it in the place of `libcuda.so`, so that the command compiles
-//! and launches kernels as it would on a card. `RECORDER_FOLDER` receives a PTX file for every
-//! kernel, numbered from 1, and `log`: a line for each launch
+//! `cargo xtask gpu --kernels` loads it in place of `libcuda.so`, so that the command compiles and
+//! launches kernels as on a card. `RECORDER_FOLDER` receives a PTX file for every kernel, numbered
+//! from 1, and `log`: a line for each launch
 //! (`launch KERNEL GRID_X GRID_Y GRID_Z BLOCK_X BLOCK_Y BLOCK_Z SHARED_BYTES`) and for each copy to
 //! the host (`read`). `RECORDER_CAPABILITY` is the card's compute capability, 80 or 90.
 //!
-//! Memory of the device does not exist: its addresses are numbers, and all that is read from it is
-//! zero, so that errors are finite. Functions, arguments and numbers are those of the
+//! There is no device memory: its addresses are numbers, and reads return zeros, so that errors are
+//! finite. Functions, arguments and numbers are those of the
 //! [CUDA driver API](https://docs.nvidia.com/cuda/cuda-driver-api/).
-#![allow(non_snake_case, reason = "the driver's names")]
+#![allow(non_snake_case, reason = "names of the driver")]
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
@@ -24,9 +24,9 @@ const INVALID_VALUE: c_int = 1;
 const OUT_OF_MEMORY: c_int = 2;
 const UNKNOWN: c_int = 999;
 
-/// CUDA 12.9, whose assembler the kernels are given to.
+/// CUDA 12.9, the version of the assembler.
 const DRIVER: c_int = 12_090;
-/// Addresses of a page of their own for each allocation.
+/// Alignment of allocations in bytes.
 const ALIGNMENT: u64 = 512;
 
 struct Card {
@@ -60,7 +60,7 @@ fn card() -> &'static Card {
     CARDS.iter().find(|card| card.capability.to_string() == *NAME).unwrap_or(&CARDS[1])
 }
 
-/// What is written down.
+/// The log and the number of kernels.
 struct Recording {
     folder: PathBuf,
     log: File,
@@ -91,26 +91,26 @@ fn record<T>(write: impl FnOnce(&mut Recording) -> std::io::Result<T>) -> Option
     recording.as_mut().and_then(|recording| write(recording).ok())
 }
 
-fn told(line: std::fmt::Arguments) -> c_int {
+fn log(line: std::fmt::Arguments) -> c_int {
     let done = record(|recording| recording.log.write_all(format!("{line}\n").as_bytes()));
     if done.is_some() { SUCCESS } else { UNKNOWN }
 }
 
-/// Writes an answer to where the caller asked for it.
+/// Writes a result to the address that the caller passed.
 ///
 /// # Safety
-/// `to` is null or can be written.
-unsafe fn answer<T>(to: *mut T, value: T) -> c_int {
+/// `to` is null or valid for writes.
+unsafe fn put<T>(to: *mut T, value: T) -> c_int {
     if to.is_null() {
         return INVALID_VALUE;
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: by the contract of this function.
     unsafe { to.write(value) };
     SUCCESS
 }
 
-/// Functions whose work needs no device: they succeed. Arguments are left where the calling
-/// convention puts them.
+/// Defines functions that do nothing and succeed. They ignore their arguments, which the C calling
+/// convention allows.
 macro_rules! nothing_to_do {
     ($($name:ident)+) => {$(
         #[unsafe(no_mangle)]
@@ -129,13 +129,13 @@ nothing_to_do! {
     cuTensorMapEncodeTiled cuTensorMapEncodeIm2col cuTensorMapEncodeIm2colWide
 }
 
-/// Functions that make something and answer with its handle, of which one serves for all.
+/// Defines functions that create an object: all return the same handle.
 macro_rules! one_handle {
     ($($name:ident)+) => {$(
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name(handle: *mut usize) -> c_int {
-            // SAFETY: the driver's callers pass a place for the handle first.
-            unsafe { answer(handle, 1) }
+            // SAFETY: the first argument is the address for the handle.
+            unsafe { put(handle, 1) }
         }
     )+};
 }
@@ -144,20 +144,20 @@ one_handle! { cuDevicePrimaryCtxRetain cuStreamCreate cuStreamCreateWithPriority
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> c_int {
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(version, DRIVER) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(version, DRIVER) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDeviceGetCount(count: *mut c_int) -> c_int {
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(count, 1) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(count, 1) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDeviceGet(device: *mut c_int, number: c_int) -> c_int {
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(device, number) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(device, number) }
 }
 
 #[unsafe(no_mangle)]
@@ -179,7 +179,7 @@ unsafe fn text(to: *mut u8, length: c_int, text: &str) -> c_int {
     if to.is_null() || text.len() >= room {
         return INVALID_VALUE;
     }
-    // SAFETY: the text and the zero behind it fit.
+    // SAFETY: the text and its terminating zero fit.
     unsafe {
         to.copy_from_nonoverlapping(text.as_ptr(), text.len());
         to.add(text.len()).write(0);
@@ -189,11 +189,11 @@ unsafe fn text(to: *mut u8, length: c_int, text: &str) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDeviceTotalMem_v2(bytes: *mut usize, _device: c_int) -> c_int {
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(bytes, card().memory) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(bytes, card().memory) }
 }
 
-/// Numbers are those of `CUdevice_attribute`.
+/// Returns attributes by their numbers in `CUdevice_attribute`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDeviceGetAttribute(
     value: *mut c_int,
@@ -202,13 +202,13 @@ unsafe extern "C" fn cuDeviceGetAttribute(
 ) -> c_int {
     let card = card();
     let found = match attribute {
-        // Threads of a block, and the largest block.
+        // Maximum threads per block, and maximum dimensions of a block.
         1..=3 => 1024,
         4 => 64,
-        // The largest grid.
+        // Maximum dimensions of a grid.
         5 => c_int::MAX,
         6 | 7 => 65_535,
-        // Threads of a warp.
+        // Threads per warp.
         10 => 32,
         16 => card.processors,
         75 => card.capability / 10,
@@ -216,14 +216,14 @@ unsafe extern "C" fn cuDeviceGetAttribute(
         97 => card.shared_bytes,
         _ => 0,
     };
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(value, found) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(value, found) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuEventElapsedTime(milliseconds: *mut f32) -> c_int {
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(milliseconds, 0.0) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(milliseconds, 0.0) }
 }
 
 #[unsafe(no_mangle)]
@@ -236,8 +236,8 @@ unsafe extern "C" fn cuEventElapsedTime_v2(milliseconds: *mut f32) -> c_int {
 unsafe extern "C" fn cuMemAlloc_v2(pointer: *mut u64, bytes: usize) -> c_int {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
     let size = (bytes as u64).next_multiple_of(ALIGNMENT);
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(pointer, NEXT.fetch_add(size, Ordering::Relaxed)) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(pointer, NEXT.fetch_add(size, Ordering::Relaxed)) }
 }
 
 #[unsafe(no_mangle)]
@@ -246,7 +246,7 @@ unsafe extern "C" fn cuMemAllocAsync(pointer: *mut u64, bytes: usize, _stream: u
     unsafe { cuMemAlloc_v2(pointer, bytes) }
 }
 
-/// Memory of the host is really there. It is never given back: a recording is short.
+/// Allocates host memory. It is never freed: a recording is short.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuMemAllocHost_v2(pointer: *mut *mut u8, bytes: usize) -> c_int {
     let Ok(layout) = Layout::from_size_align(bytes.max(1), ALIGNMENT as usize) else {
@@ -257,8 +257,8 @@ unsafe extern "C" fn cuMemAllocHost_v2(pointer: *mut *mut u8, bytes: usize) -> c
     if memory.is_null() {
         return OUT_OF_MEMORY;
     }
-    // SAFETY: the caller passes a place for the answer.
-    unsafe { answer(pointer, memory) }
+    // SAFETY: the caller passes an address for the result.
+    unsafe { put(pointer, memory) }
 }
 
 nothing_to_do! { cuMemFreeHost }
@@ -272,10 +272,10 @@ unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
 ) -> c_int {
     // SAFETY: the caller passes room for this many bytes.
     unsafe { host.write_bytes(0, bytes) };
-    told(format_args!("read"))
+    log(format_args!("read"))
 }
 
-/// `CUDA_MEMCPY2D`: where rows are copied from and to.
+/// `CUDA_MEMCPY2D`: source and destination of copied rows.
 #[repr(C)]
 struct Copy2d {
     _from: [usize; 7],
@@ -301,28 +301,28 @@ unsafe extern "C" fn cuMemcpy2DAsync_v2(copy: *const Copy2d, _stream: usize) -> 
     }
     for row in 0..copy.height {
         let at = (copy.to_y + row) * copy.to_pitch + copy.to_x;
-        // SAFETY: the rows described are the caller's.
+        // SAFETY: the caller owns the described rows.
         unsafe { copy.to_host.add(at).write_bytes(0, copy.width) };
     }
-    told(format_args!("read"))
+    log(format_args!("read"))
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuModuleLoadData(module: *mut usize, image: *const c_char) -> c_int {
-    // SAFETY: images given to this driver are PTX, text that ends with a zero.
+    // SAFETY: modules passed to this driver are PTX, text that ends with a zero.
     let ptx = unsafe { CStr::from_ptr(image) };
     match record(|recording| recording.kernel(ptx)) {
-        // SAFETY: the caller passes a place for the handle.
-        Some(number) => unsafe { answer(module, number as usize) },
+        // SAFETY: the caller passes an address for the handle.
+        Some(number) => unsafe { put(module, number as usize) },
         None => UNKNOWN,
     }
 }
 
-/// A module has one kernel, whose handle is the module's.
+/// Returns the handle of the module for its only kernel.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuModuleGetFunction(function: *mut usize, module: usize) -> c_int {
-    // SAFETY: the caller passes a place for the handle.
-    unsafe { answer(function, module) }
+    // SAFETY: the caller passes an address for the handle.
+    unsafe { put(function, module) }
 }
 
 #[unsafe(no_mangle)]
@@ -336,15 +336,15 @@ extern "C" fn cuLaunchKernel(
     block_z: c_uint,
     shared_bytes: c_uint,
 ) -> c_int {
-    told(format_args!(
+    log(format_args!(
         "launch {function} {grid_x} {grid_y} {grid_z} {block_x} {block_y} {block_z} {shared_bytes}"
     ))
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuGetErrorName(_error: c_int, name: *mut *const c_char) -> c_int {
-    // SAFETY: the caller passes a place for the answer; the text lasts for ever.
-    unsafe { answer(name, c"error of the recorder".as_ptr()) }
+    // SAFETY: the caller passes an address for the result; the text is static.
+    unsafe { put(name, c"error of the recorder".as_ptr()) }
 }
 
 #[unsafe(no_mangle)]

@@ -1,10 +1,8 @@
-//! CIFAR-10 reconstruction by size of the pool, and colorization: the tasks as their presets say,
-//! beside backpropagation, the classic rule and the limit of linear codes.
+//! CIFAR-10 reconstruction by number of training images, and colorization: the presets of the
+//! tasks, compared with backpropagation, the classic rule and the limit of linear codes.
 //!
-//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose
-//! names have these words, `--missing` the seeds that are not kept yet.
-
-use std::ops::ControlFlow;
+//! Every run is kept with its commit. `--only TEXT` measures the rows whose names contain the text,
+//! `--missing` the seeds that are not in the results file.
 
 use serde_json::{Map, Value, json};
 use zor::prelude::*;
@@ -14,46 +12,49 @@ use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::tasks::parts::{colorization_baselines, images};
 use zor::training::{self, Method, Training};
 
+use super::common::train_to_end;
 use super::peers::{Numbers, Peer};
 use super::spread::Spread;
-use super::suite::{Choice, Keep, Suite};
+use super::suite::{Keep, Suite, SuiteFilter};
+use crate::clock::{Machine, TIMES_PRODUCTS, add_training_time, training_times};
 use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "cifar",
     data: Some(&Cifar10Set),
+    peer: Some("torch"),
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/cifar.md"),
 };
 
-/// Pools of training images, the dB that an autoencoder that learned from each has to reach without
-/// augmentation, and PCA's figure where augmentation has to go beyond it.
+/// Numbers of training images, each with the minimum PSNR in dB without augmentation, and with the
+/// PSNR of PCA where training with augmentation must exceed it.
 const POOLS: [(usize, f64, Option<f64>); 4] = [
     (64, 17.9, Some(17.91)),
     (500, 25.5, Some(25.79)),
     (1000, 29.0, Some(29.26)),
     (5000, 31.5, None),
 ];
-/// Augmented images that stand for an augmented pool.
+/// Number of augmented images that PCA is fitted to, for a training with augmentation.
 const AUGMENTED: usize = 20_000;
 
-/// One training and its promises.
+/// A training and its promises.
 struct Row {
     name: String,
     seeds: u64,
     method: Method,
     /// Settings as TOML.
     settings: String,
-    /// Least PSNR in dB.
+    /// Minimum PSNR in dB.
     least: Option<f64>,
-    /// Most seconds of training.
-    most: Option<f64>,
-    /// Whether colours have to differ less from the truth than every guess's.
+    /// Maximum training time, as a multiple of the time of its matrix products.
+    max_time: Option<f64>,
+    /// Whether the color difference (CIEDE2000) must be below that of every guess.
     truer: bool,
 }
 
@@ -61,7 +62,15 @@ impl Row {
     fn new(name: impl Into<String>, task: &str, settings: &str) -> Self {
         let settings = format!("task = '{task}'\n{settings}");
         let (seeds, method) = (1, Method::LocalRule);
-        Self { name: name.into(), seeds, method, settings, least: None, most: None, truer: false }
+        Self {
+            name: name.into(),
+            seeds,
+            method,
+            settings,
+            least: None,
+            max_time: None,
+            truer: false,
+        }
     }
 
     fn seeds(self, seeds: u64) -> Self {
@@ -72,8 +81,8 @@ impl Row {
         Self { least: Some(least), ..self }
     }
 
-    fn at_most(self, most: f64) -> Self {
-        Self { most: Some(most), ..self }
+    fn time_at_most(self, max: f64) -> Self {
+        Self { max_time: Some(max), ..self }
     }
 
     fn truer_than_guesses(self) -> Self {
@@ -88,7 +97,7 @@ impl Row {
 const RECONSTRUCTION: &str = "cifar-reconstruction";
 const COLORIZATION: &str = "cifar-colorization";
 
-/// Everything that is measured, cheapest first.
+/// All rows, cheapest first.
 fn rows() -> Vec<Row> {
     let reconstruct = |name: String, settings: &str| Row::new(name, RECONSTRUCTION, settings);
     let mut rows = Vec::new();
@@ -107,7 +116,7 @@ fn rows() -> Vec<Row> {
     }
     let dense = "reconstruction, all images";
     rows.extend([
-        reconstruct(dense.to_owned(), "").at_least(32.4).at_most(300.0),
+        reconstruct(dense.to_owned(), "").at_least(32.4).time_at_most(4.68),
         reconstruct(format!("{dense}, autodiff, Muon"), "optimizer = 'muon'").autodiff(),
         reconstruct(format!("{dense}, autodiff, Adam"), "optimizer = 'adam'").autodiff(),
         reconstruct(format!("{dense}, classic rule"), "rule = 'classic'"),
@@ -130,7 +139,9 @@ fn rows() -> Vec<Row> {
     };
     let name = "reconstruction, conv";
     rows.extend([
-        reconstruct(name.to_owned(), &conv(OptimizerName::Muon, "")).at_least(32.2).at_most(3600.0),
+        reconstruct(name.to_owned(), &conv(OptimizerName::Muon, ""))
+            .at_least(32.2)
+            .time_at_most(8.7),
         reconstruct(format!("{name}, 2,500 steps"), &conv(OptimizerName::Muon, "steps = 2500")),
         reconstruct(
             format!("{name}, 2,500 steps, Adam"),
@@ -145,14 +156,15 @@ fn pool(n: usize, augment: bool) -> String {
     format!("reconstruction, {n} images {kind}")
 }
 
-/// Trains all chosen networks; with peers the limits of linear codes are computed too.
-pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
+/// Trains the networks that the filter selects; with peers, also computes the limits of linear
+/// codes.
+pub(crate) fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     let mut loader = Loader::default();
-    let mut peer = if choice.torch { Some(Peer::start("pca.py", &[])?) } else { None };
+    let mut peer = if filter.peers { Some(Peer::start("pca.py", &[])?) } else { None };
     let kept = results::read("cifar").unwrap_or_default();
     let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
-    for row in rows().into_iter().filter(|row| row.name.contains(&choice.only)) {
-        let known = kept["rows"][&row.name].as_array().filter(|_| choice.missing);
+    for row in rows().into_iter().filter(|row| row.name.contains(&filter.only)) {
+        let known = kept["rows"][&row.name].as_array().filter(|_| filter.missing);
         let mut runs = known.cloned().unwrap_or_default();
         for seed in 0..row.seeds {
             if runs.iter().any(|run| run["seed"] == seed) {
@@ -161,14 +173,12 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
             let plan = Plan::parse(&format!("seed = {seed}\n{}", row.settings));
             let plan = plan.map_err(text)?;
             let data = loader.load(&plan)?;
-            let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-            let trained = training::run(&plan, &data, &Device::flex(), row.method, continues);
-            let trained = trained.map_err(text)?;
+            let trained = train_to_end(&plan, &data, row.method)?;
             let mut found = report(&plan, &trained);
             if plan.task.name() == COLORIZATION {
                 colours(&mut found, &data, &trained)?;
             }
-            // Once for a pool; what else learns from it has the same limit.
+            // Once per set of images: other networks have the same limit.
             let plain = plan.settings.rule == RuleName::Default && row.method == Method::LocalRule;
             let linear = seed == 0 && plain && plan.settings.network == "dense";
             if let Some(peer) = peer.as_mut().filter(|_| linear) {
@@ -188,13 +198,14 @@ fn report(plan: &Plan, trained: &Training) -> Map<String, Value> {
     let found = json!({
         "commit": results::commit(), "seed": plan.settings.seed, "psnr_db": deviation.psnr_db(),
         "mae": deviation.mae(), "train_seconds": trained.train_seconds,
+        TIMES_PRODUCTS: Machine::measured().times_products(trained),
         "steps": trained.steps, "samples_seen": trained.samples_seen,
         "parameters": trained.network.n_parameters(), "optimizer": plan.settings.optimizer,
     });
     found.as_object().cloned().unwrap_or_default()
 }
 
-/// Colour differences, the network's and the guesses', and the best PSNR of a guess.
+/// Adds the color difference of the network, and PSNR and color difference of each guess.
 fn colours(found: &mut Map<String, Value>, data: &Data, trained: &Training) -> Result<(), String> {
     let networks = [("Zor", &trained.network)];
     let all = colorization_baselines::compare(data, &networks, &Device::flex()).map_err(text)?;
@@ -210,8 +221,8 @@ fn colours(found: &mut Map<String, Value>, data: &Data, trained: &Training) -> R
     Ok(())
 }
 
-/// PSNR of as many principal components of the training images as a code has numbers, on the
-/// evaluation images.
+/// PSNR in dB on the evaluation images of PCA that is fitted to the training images, with as many
+/// components as the code has values.
 fn pca(peer: &mut Peer, plan: &Plan, data: &Data) -> Result<f64, String> {
     let train = images::of(&*data.train).map_err(text)?;
     let evaluated = images::of(&*data.evaluation).map_err(text)?;
@@ -225,7 +236,7 @@ fn pca(peer: &mut Peer, plan: &Plan, data: &Data) -> Result<f64, String> {
     answer["psnr_db"].as_f64().ok_or_else(|| format!("the peer answered {answer}"))
 }
 
-/// The pool as it is, or as many augmented images as stand for it.
+/// Returns the training images, or augmented ones where the training augments.
 fn learned_from(plan: &Plan, data: &Data, train: &Images) -> Result<Vec<f32>, String> {
     if !plan.settings.augment {
         return Ok(train.pixels());
@@ -241,7 +252,7 @@ fn learned_from(plan: &Plan, data: &Data, train: &Images) -> Result<Vec<f32>, St
     Ok(values)
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for row in rows() {
         let runs = &raw["rows"][&row.name];
@@ -256,17 +267,15 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             _ => psnr.with_unit(" dB"),
         };
         let promised = row.least.map_or("-".to_owned(), |least| format!("at least {least:.2} dB"));
-        // Every seed has to reach it; a row that was not measured has not.
+        // Every seed must reach it; a row without runs misses it.
         let kept = row.least.is_none_or(|least| psnr.lowest >= least);
         table.add(&row.name, promised, measured, kept);
-        if let Some(most) = row.most {
-            let slowest = Spread::of(&all("train_seconds")).highest;
-            let name = format!("{}: training time", row.name);
-            let promised = format!("at most {most:.0} s");
-            table.add(&name, promised, format!("{slowest:.0} s"), slowest <= most);
+        if let Some(max) = row.max_time {
+            let times = training_times(runs.as_array().into_iter().flatten());
+            add_training_time(table, &row.name, &times, max);
         }
         if let Some(pca) = runs[0]["pca_psnr_db"].as_f64() {
-            let name = format!("{}: PCA of the same", row.name);
+            let name = format!("{}: PCA of the same images", row.name);
             table.add(&name, "-".to_owned(), format!("{pca:.2} dB"), true);
         }
         if let Some(guesses) = runs[0]["guesses"].as_object() {
@@ -289,10 +298,10 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let runs = raw["rows"][name].as_array().into_iter().flatten();
         Spread::of(&runs.filter_map(|run| run["psnr_db"].as_f64()).collect::<Vec<_>>())
     };
-    // No worse: seeds that are apart by more than the two rules are cannot tell them apart.
+    // No worse: the seeds of a rule spread wider than the difference of the two rules.
     let ours = seeds("colorization, 5,000 images").median;
     let theirs = seeds("colorization, 5,000 images, backprop");
-    let name = "colorization, 5,000 images: median ahead of backprop's by";
+    let name = "colorization, 5,000 images: median ahead of backprop by";
     let promised = format!("at least {:.3} dB, its lowest seed", theirs.lowest - theirs.median);
     let measured = format!("{:.3} dB", ours - theirs.median);
     table.add(name, promised, measured, ours >= theirs.lowest);

@@ -1,9 +1,9 @@
-//! CIFAR-10 classification: three networks as their presets say, whose rule is backpropagation's,
-//! beside the classic rule and the normalised one; with each the cosine of its layers' updates with
-//! the gradient that burn's autodiff finds.
+//! CIFAR-10 classification: the presets of three networks, whose rule coincides with
+//! backpropagation, compared with the classic rule and the normalized one. Each has the cosine
+//! between the updates of its layers and the gradient from burn's autodiff.
 //!
-//! Every row is kept with the commit it was measured at; `--only WORDS` measures the rows whose
-//! names have these words, `--missing` the seeds that are not kept yet.
+//! Every run is kept with its commit. `--only TEXT` measures the rows whose names contain the text,
+//! `--missing` the seeds that are not in the results file.
 
 use serde_json::{Value, json};
 use zor::backprop::alignment;
@@ -12,37 +12,40 @@ use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::training::Method;
 
 use super::spread::{Spread, mean};
-use super::suite::{Choice, Keep, Suite};
+use super::suite::{Keep, Suite, SuiteFilter};
 use super::variants::{self, Variant};
+use crate::clock::{add_training_time, training_times};
 use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "cifar-classification",
     data: Some(&Cifar10Set),
+    peer: None,
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/cifar-classification.md"),
 };
 
-/// One network under one rule, and its promises.
+/// A network under a rule, and its promises.
 struct Row {
     network: &'static str,
     variant: Variant,
     method: Method,
     seeds: u64,
-    /// Least top-1 of the mean of the seeds; with images' mirror images if it says so.
+    /// Minimum of the mean top-1 over seeds, and the key of the top-1: with or without test-time
+    /// flip.
     least: Option<(f64, &'static str)>,
-    /// Most seconds of training.
-    most: Option<f64>,
+    /// Maximum training time, as a multiple of the time of its matrix products.
+    max_time: Option<f64>,
 }
 
 impl Row {
     fn new(network: &'static str, variant: Variant, seeds: u64) -> Self {
-        Self { network, variant, method: Method::LocalRule, seeds, least: None, most: None }
+        Self { network, variant, method: Method::LocalRule, seeds, least: None, max_time: None }
     }
 
     fn plan(&self, seed: u64) -> Result<Plan, String> {
@@ -69,36 +72,36 @@ const DENSE: &str = "dense";
 const CONV: &str = "conv";
 const AIRBENCH: &str = "airbench";
 
-/// The key of top-1 without mirror images, and with.
+/// Keys of top-1 without test-time flip and with it.
 const PLAIN: &str = "top1";
 const FLIP: &str = "top1_flip";
-/// And from six views, as airbench's author reports it.
+/// Key of top-1 from six views, which the author of airbench reports.
 const SIX: &str = "top1_six_views";
 
-/// Everything that is measured, cheapest first.
+/// All rows, cheapest first.
 fn rows() -> Vec<Row> {
-    let rows = |network, least, most, beside: &'static [Variant]| {
-        let preset = Row { least: Some(least), most, ..Row::new(network, Variant::Preset, 3) };
+    let rows = |network, least, max_time, beside: &'static [Variant]| {
+        let preset = Row { least: Some(least), max_time, ..Row::new(network, Variant::Preset, 3) };
         let beside = beside.iter().map(move |variant| Row::new(network, *variant, 1));
         std::iter::once(preset).chain(beside)
     };
     let beside = &[Variant::Normalised, Variant::Ungated, Variant::Classic];
     let mlp = rows(DENSE, (0.65, PLAIN), None, beside);
-    let twin = Row { method: Method::Autodiff, ..Row::new(DENSE, Variant::Preset, 1) };
-    let conv = rows(CONV, (0.88, PLAIN), Some(3600.0), beside);
+    let autodiff = Row { method: Method::Autodiff, ..Row::new(DENSE, Variant::Preset, 1) };
+    let conv = rows(CONV, (0.88, PLAIN), Some(3.89), beside);
     let beside = &[Variant::Normalised, Variant::Classic];
-    let airbench = rows(AIRBENCH, (0.935, FLIP), Some(960.0), beside);
-    mlp.chain([twin]).chain(conv).chain(airbench).collect()
+    let airbench = rows(AIRBENCH, (0.935, FLIP), Some(0.36), beside);
+    mlp.chain([autodiff]).chain(conv).chain(airbench).collect()
 }
 
-/// Trains all chosen networks.
-pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
+/// Trains the networks that the filter selects.
+pub(crate) fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     let mut loader = Loader::default();
     let kept = results::read("cifar-classification").unwrap_or_default();
     let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
-    for row in rows().into_iter().filter(|row| row.name().contains(&choice.only)) {
+    for row in rows().into_iter().filter(|row| row.name().contains(&filter.only)) {
         let name = row.name();
-        let known = kept["rows"][&name].as_array().filter(|_| choice.missing);
+        let known = kept["rows"][&name].as_array().filter(|_| filter.missing);
         let mut runs = known.cloned().unwrap_or_default();
         for seed in 0..row.seeds {
             if runs.iter().any(|run| run["seed"] == seed) {
@@ -116,13 +119,13 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "cifar-classification", "rows": all }))
 }
 
-/// All seeds' values of a row.
+/// Returns the values of all seeds of a row.
 fn values(raw: &Value, row: &Row, key: &str) -> Vec<f64> {
     let runs = raw["rows"][row.name()].as_array().into_iter().flatten();
     runs.filter_map(|run| run[key].as_f64()).collect()
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let rows = rows();
     for row in &rows {
@@ -138,29 +141,28 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             let six = percent(&values(raw, row, SIX));
             table.add(&format!("{name}, six views"), "-".to_owned(), six, true);
         }
-        if let Some(most) = row.most {
-            let slowest = Spread::of(&values(raw, row, "train_seconds")).highest;
-            let name = format!("{name}: training time");
-            let promised = format!("at most {most:.0} s");
-            table.add(&name, promised, format!("{slowest:.0} s"), slowest <= most);
+        if let Some(max) = row.max_time {
+            let runs = raw["rows"][&name].as_array().into_iter().flatten();
+            add_training_time(table, &name, &training_times(runs), max);
         }
-        let twin =
-            rows.iter().find(|twin| twin.method != row.method && twin.network == row.network);
+        let autodiff = rows
+            .iter()
+            .find(|other| other.method == Method::Autodiff && other.network == row.network);
         let least_cosine = cosines(raw, row).into_iter().fold(f64::INFINITY, f64::min);
-        if let (Some(_), Some(twin)) = (least, twin) {
-            let ahead = 100.0 * (top1 - mean(&values(raw, twin, key)));
+        if let (Some(_), Some(autodiff)) = (least, autodiff) {
+            let ahead = 100.0 * (top1 - mean(&values(raw, autodiff, key)));
             let name = format!("{name}: points ahead of burn's autodiff");
             table.add(&name, "at least -0.5".to_owned(), format!("{ahead:.2}"), ahead >= -0.5);
         } else if least.is_some() {
-            // Then it is the same network under backpropagation.
-            let name = format!("{name}: least cosine with backprop");
+            // Without an autodiff row, the cosine shows that the rule is backpropagation.
+            let name = format!("{name}: lowest cosine with backprop");
             let kept = least_cosine >= alignment::COINCIDES;
             table.add(&name, "at least 0.99".to_owned(), format!("{least_cosine:.4}"), kept);
         }
     }
 }
 
-/// Means over seeds of the cosines at the start, in the middle and at the end.
+/// Returns the means over seeds of the cosines at the start, in the middle and at the end.
 fn cosines(raw: &Value, row: &Row) -> [f64; 3] {
     [0, 1, 2].map(|at| {
         let runs = raw["rows"][row.name()].as_array().into_iter().flatten();
@@ -168,7 +170,7 @@ fn cosines(raw: &Value, row: &Row) -> [f64; 3] {
     })
 }
 
-/// Mean and range in percent.
+/// Formats mean and range in percent.
 fn percent(shares: &[f64]) -> String {
     let all = Spread::of(shares).times(100.0);
     match shares.len() {
@@ -178,17 +180,17 @@ fn percent(shares: &[f64]) -> String {
     }
 }
 
-/// The least of the cosines, with a remark if the rule coincides with backpropagation.
+/// Formats the lowest cosine, with a remark if the rule coincides with backpropagation.
 fn alike(raw: &Value, row: &Row) -> String {
     let least = cosines(raw, row).into_iter().fold(f64::INFINITY, f64::min);
-    let said = if least >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
-    format!("{least:.2}{said}")
+    let remark = if least >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
+    format!("{least:.2}{remark}")
 }
 
-/// The README's rows, in Markdown.
+/// Returns the table of the README in Markdown.
 pub(crate) fn readme(raw: &Value) -> String {
     let mut table =
-        "| `train cifar-classification` | test set | least cosine with backprop | beside it |\n\
+        "| `train cifar-classification` | test set | lowest cosine with backprop | published |\n\
                      |---|---|---|---|\n"
             .to_owned();
     for row in rows() {
@@ -219,18 +221,18 @@ pub(crate) fn readme(raw: &Value) -> String {
             (Method::LocalRule, variant) => format!("the same, {}", variant.name()),
             (Method::Autodiff, _) => "the same under burn's autodiff".to_owned(),
         };
-        let beside = if row.variant == Variant::Preset && row.method == Method::LocalRule {
+        let published = if row.variant == Variant::Preset && row.method == Method::LocalRule {
             published(row.network)
         } else {
             ""
         };
         let shown = shown.join("; ");
-        table += &format!("| {network} | {shown} | {} | {beside} |\n", alike(raw, &row));
+        table += &format!("| {network} | {shown} | {} | {published} |\n", alike(raw, &row));
     }
     table
 }
 
-/// Published figures of such networks.
+/// Published figures of similar networks.
 fn published(network: &str) -> &'static str {
     match network {
         DENSE => {
@@ -243,9 +245,9 @@ fn published(network: &str) -> &'static str {
     }
 }
 
-/// All rows with their rules and cosines, in Markdown.
+/// Returns all rows with their rules and cosines in Markdown.
 pub(crate) fn page(raw: &Value) -> String {
-    let mut page = "| network, rule | top-1 | with mirror images | six views | cosine: start, middle, end | least | rule | training |\n\
+    let mut page = "| network, rule | top-1 | with mirror images | six views | cosine: start, middle, end | lowest | rule | training |\n\
                     |---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for row in rows() {

@@ -1,35 +1,49 @@
-//! Values and numbers that several suites measure with.
+//! Helpers of several suites.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use zor::core::Parameter;
 use zor::prelude::*;
-use zor::task::Model;
 use zor::task::Plan;
+use zor::task::Data;
+use zor::training::{self, Method, Training};
 
-/// Cores that the suites use: all of them.
-pub(super) fn threads() -> usize {
+use crate::paths::text;
+
+/// Number of threads that the suites use: one per core.
+pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A model that is in no file.
+/// Trains on the CPU to the last step.
+pub(crate) fn train_to_end(
+    plan: &Plan,
+    data: &Data,
+    method: Method,
+) -> Result<Training, String> {
+    let never_stop = &mut |_: &mut Training| ControlFlow::Continue(());
+    training::run(plan, data, &Device::flex(), method, never_stop).map_err(text)
+}
+
+/// Returns a model that is not in a file.
 pub(super) fn model(network: Network, plan: &Plan) -> Model {
     let (notes, path) = (BTreeMap::new(), PathBuf::new());
     Model { network, plan: plan.clone(), notes, path }
 }
 
-/// The classes of a batch.
+/// Returns the classes of a batch.
 pub(super) fn classes(batch: &Batch) -> Vec<usize> {
     batch.targets.integers().iter().map(|class| *class as usize).collect()
 }
 
-/// Normally distributed values.
+/// Returns normally distributed values on the CPU.
 pub(crate) fn noise(shape: [usize; 2]) -> Tensor<2> {
     noise_on(&Device::flex(), shape)
 }
 
-/// The same on another device.
+/// Returns normally distributed values on a device.
 pub(super) fn noise_on(device: &Device, shape: [usize; 2]) -> Tensor<2> {
     Parameter::normal("noise", shape, 1.0, &mut Random::seeded(1), device).value()
 }

@@ -1,12 +1,12 @@
-//! A training step of the airbench network beside PyTorch's, and the rate that each pass of its
-//! convolutions reaches.
+//! A training step of the airbench network, compared with PyTorch, and the rate of each pass of its
+//! convolutions.
 
 use std::cell::RefCell;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use zor::core::Network;
-use zor::core::ops::{self, Geometry, Transposed, Window};
+use zor::core::ops::{self, Geometry, Window};
 use zor::prelude::*;
 use zor::tasks::parts::networks;
 
@@ -15,14 +15,16 @@ use super::peers::Peer;
 use super::rounds::{self, Contender};
 use super::spread::Spread;
 use super::suite::Suite;
+use crate::clock::Machine;
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "conv",
     data: None,
-    run: |choice, _| run(choice.torch),
+    peer: Some("torch"),
+    run: |filter, _| run(filter.peers),
     figures,
     remarks: include_str!("../../../docs/remarks/conv.md"),
 };
@@ -31,14 +33,14 @@ const BATCH: usize = 128;
 const ROUNDS: usize = 9;
 const STEPS: usize = 3;
 const ZOR: &str = "Zor";
-/// PyTorch's memory layouts.
+/// Memory layouts of PyTorch.
 const LAYOUTS: [&str; 2] = ["PyTorch, channels first", "PyTorch, channels last"];
-/// Of the time of PyTorch's faster layout, at most.
+/// Maximum time, relative to that of the faster layout of PyTorch.
 const PROMISED: f64 = 0.7;
 
-pub(crate) fn run(torch: bool) -> Result<Value, String> {
+pub(crate) fn run(peers: bool) -> Result<Value, String> {
     let threads = threads();
-    let peer = if torch {
+    let peer = if peers {
         let arguments = [threads.to_string(), BATCH.to_string()];
         Some(RefCell::new(Peer::start("convolution.py", &arguments)?))
     } else {
@@ -55,30 +57,30 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
     let times = rounds::run(ROUNDS, "ms", contenders)?;
     let title = format!("a training step of the airbench network, batch {BATCH}");
     let mut raw = json!({ "suite": "conv", "threads": threads, "batch": BATCH, "times": times.report(&title) });
-    if torch {
+    if peers {
         let faster =
             LAYOUTS.into_iter().min_by(|a, b| times.of(a).median.total_cmp(&times.of(b).median));
         let ratio = times.ratio(ZOR, faster.unwrap_or(LAYOUTS[0]));
-        println!("{:<40}{:>28}", "time by the faster layout's", ratio.with_unit(""));
+        println!("{:<40}{:>28}", "time relative to the faster layout", ratio.with_unit(""));
         raw["ratio"] = ratio.json();
     }
     raw["passes"] = passes()?;
     Ok(raw)
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let ratio = Spread::read(&raw["ratio"]);
     let promised = format!("at most {PROMISED:.2}");
-    let name = "airbench step, time by PyTorch's";
+    let name = "airbench step, time relative to PyTorch";
     table.add(name, promised, ratio.with_unit(""), ratio.median <= PROMISED);
 }
 
-/// The rate of every pass of the 3x3 convolutions beside that of a large product.
+/// Measures the rate of every pass of the 3x3 convolutions, relative to that of matrix products.
 fn passes() -> Result<Value, String> {
-    let peak = product_rate();
+    let peak = Machine::measured().gflops;
     println!(
-        "\na product of 1536x1536 matrices: {peak:.0} GFLOP/s; passes, by the multiply-adds of a direct computation:"
+        "\nmatrix products: {peak:.0} GFLOP/s; passes, by the multiply-adds of a direct convolution:"
     );
     println!(
         "{:<20}{:>12}{:>10}{:>8}{:>12}{:>10}{:>8}",
@@ -104,7 +106,7 @@ fn passes() -> Result<Value, String> {
     Ok(json!({ "product_gflops": peak, "layers": all }))
 }
 
-/// A network that is trained on noise.
+/// A network that trains on noise.
 struct Step {
     network: Network,
     input: Tensor<2>,
@@ -121,7 +123,7 @@ impl Step {
         Ok(Self { network, input, classes })
     }
 
-    /// The mean time of a few steps.
+    /// Returns the mean time of a few steps.
     fn milliseconds(&mut self) -> Result<f64, String> {
         let start = Instant::now();
         for _ in 0..STEPS {
@@ -134,7 +136,7 @@ impl Step {
     }
 }
 
-/// Median milliseconds of the forward pass, and of correlation and signal together.
+/// Returns the median milliseconds of the forward pass, and of update and signal together.
 fn pass_times(geometry: Geometry) -> [f64; 2] {
     let input = noise([BATCH, geometry.input.iter().product()]);
     let signal = noise([BATCH, geometry.output().iter().product()]);
@@ -151,18 +153,6 @@ fn pass_times(geometry: Geometry) -> [f64; 2] {
         buffers = buffers.take().map(learn);
     });
     [forward, learn]
-}
-
-/// GFLOP/s of a large matrix product.
-fn product_rate() -> f64 {
-    const SIDE: usize = 1536;
-    let matrix = noise([SIDE; 2]);
-    let mut buffer = Some(matrix.zeros_like());
-    let time = median_time(|| {
-        let (left, right) = (matrix.clone(), matrix.clone());
-        buffer = buffer.take().map(|buffer| ops::matmul(left, right, buffer, Transposed::Neither));
-    });
-    2e-6 * (SIDE * SIDE * SIDE) as f64 / time
 }
 
 fn median_time(mut run: impl FnMut()) -> f64 {

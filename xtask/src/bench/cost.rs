@@ -1,33 +1,34 @@
-//! What a training step should cost, from its multiply-adds and the memory it touches, beside what
-//! it costs; see `docs/cost.md`.
+//! Time of a training step, predicted from its operations, its memory traffic and the limits of the
+//! machine, and measured; see `docs/cost.md`.
 
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
-use zor::core::ops::{self, Transposed};
 use zor::core::{Network, Rule};
 use zor::prelude::*;
 
 use super::common::{noise, threads};
 use super::spread::Spread;
 use super::suite::Suite;
+use crate::clock::Machine;
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "cost",
     data: None,
+    peer: None,
     run: |_, _| run(),
     figures,
     remarks: include_str!("../../../docs/remarks/cost.md"),
 };
 
 const ROUNDS: usize = 7;
-/// Seconds that a network's steps are timed for in a round, about.
+/// Approximate seconds of a round.
 const ROUND: f64 = 0.2;
 
-/// Layers' sizes, and the batch.
+/// Sizes of the layers, and batch sizes.
 fn cases() -> Vec<(Vec<usize>, usize)> {
     let width = [64, 256, 1024].map(|hidden| (vec![784, hidden, 784], 128));
     let batch = [10, 48, 256, 1024].map(|batch| (vec![784, 256, 784], batch));
@@ -45,7 +46,7 @@ fn name(sizes: &[usize], batch: usize) -> String {
     format!("{shape}, batch {batch}")
 }
 
-/// Floating-point operations and bytes of a step, as `docs/cost.md` counts them.
+/// Returns the floating-point operations and bytes of a step, by the formulas of `docs/cost.md`.
 fn count(sizes: &[usize], batch: usize) -> (f64, f64) {
     let weights: usize = sizes.windows(2).map(|pair| pair[0] * pair[1]).sum();
     let lowest = sizes[0] * sizes[1];
@@ -56,12 +57,9 @@ fn count(sizes: &[usize], batch: usize) -> (f64, f64) {
 }
 
 pub(crate) fn run() -> Result<Value, String> {
-    let (flops_rate, bytes_rate) = (product_rate(), memory_rate());
-    println!(
-        "products: {:.0} GFLOP/s; memory, read and written: {:.0} GB/s",
-        flops_rate * 1e-9,
-        bytes_rate * 1e-9
-    );
+    let machine = Machine::measured();
+    let (flops_rate, bytes_rate) = (1e9 * machine.gflops, 1e9 * machine.gb_per_s);
+    println!("{machine}");
     println!(
         "{:<34}{:>12}{:>10}{:>14}{:>30}",
         "AdamW, default rule", "MFLOP", "MB", "predicted ms", "measured ms"
@@ -82,8 +80,8 @@ pub(crate) fn run() -> Result<Value, String> {
         rows.insert(name, row);
     }
     Ok(json!({
-        "suite": "cost", "threads": threads(), "product_gflops": flops_rate * 1e-9,
-        "memory_gb_per_s": bytes_rate * 1e-9, "steps": rows,
+        "suite": "cost", "threads": threads(), "product_gflops": machine.gflops,
+        "memory_gb_per_s": machine.gb_per_s, "steps": rows,
     }))
 }
 
@@ -105,39 +103,7 @@ fn measure(sizes: &[usize], batch: usize) -> Result<Spread, String> {
     Ok(Spread::of(&times?))
 }
 
-/// Operations a second of a large product.
-fn product_rate() -> f64 {
-    const SIDE: usize = 1024;
-    let matrix = noise([SIDE; 2]);
-    let mut buffer = Some(matrix.zeros_like());
-    let seconds = fastest(|| {
-        let (left, right) = (matrix.clone(), matrix.clone());
-        buffer = buffer.take().map(|buffer| ops::matmul(left, right, buffer, Transposed::Neither));
-    });
-    2.0 * (SIDE * SIDE * SIDE) as f64 / seconds
-}
-
-/// Bytes a second of a pass that reads two and writes one array, larger than caches are.
-fn memory_rate() -> f64 {
-    let shape = [4096, 4096];
-    let (mut weight, direction) = (Some(noise(shape)), noise(shape));
-    let seconds = fastest(|| {
-        let direction = direction.clone();
-        weight = weight.take().map(|w| ops::scaled_sum(w, direction, 1.0, 1e-9, f32::INFINITY));
-    });
-    (3 * 4 * shape[0] * shape[1]) as f64 / seconds
-}
-
-fn fastest(mut run: impl FnMut()) -> f64 {
-    let times = (0..10).map(|_| {
-        let start = Instant::now();
-        run();
-        start.elapsed().as_secs_f64()
-    });
-    times.fold(f64::INFINITY, f64::min)
-}
-
-/// Predictions beside what was measured; nothing is promised.
+/// Adds the predicted and the measured times, without promises.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for (sizes, batch) in cases() {
         let name = name(&sizes, batch);

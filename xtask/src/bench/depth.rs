@@ -1,13 +1,14 @@
-//! Depth: how far credit goes, with residual paths and without, under which options of the rule.
+//! Depth: credit assignment through many layers, with and without residual paths, under options of
+//! the rule.
 //!
-//! Networks of 2 to 128 hidden layers, dense and convolutional, learn to classify Fashion-MNIST.
-//! Each is a stem, hidden layers that all look alike (batch normalisation, gate, weights; beside a
-//! path past them or not), and a linear head. Beside accuracy stand, for one batch after training,
-//! the norm of the signal at every hidden layer and the cosine between the layer's update and
-//! backpropagation's gradient.
+//! Networks of 2 to 128 hidden layers, dense and convolutional, classify Fashion-MNIST. Each has a
+//! stem, equal hidden layers (batch normalization, gate, weights; with a residual path or without),
+//! and a linear head. Measured are top-1 and, for one batch after training, the norm of the signal
+//! at every hidden layer and the cosine between the update of the layer and the gradient of
+//! backpropagation.
 //!
-//! Because a network with residual paths can do without its hidden layers, the deepest have a
-//! control: the same with those frozen as they were drawn.
+//! A network with residual paths may ignore its hidden layers, so the deepest networks have a
+//! control: the same network with hidden layers frozen at their initial weights.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -28,10 +29,11 @@ use super::suite::{Keep, Suite};
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "depth",
     data: Some(&FashionMnistSet),
+    peer: None,
     run: |_, keep| run(keep),
     figures,
     remarks: include_str!("../../../docs/remarks/depth.md"),
@@ -40,12 +42,12 @@ pub(crate) const SUITE: Suite = Suite {
 const DEPTHS: [usize; 5] = [2, 10, 32, 64, 128];
 const SEEDS: Range<u64> = 0..3;
 
-/// The kind of layers between stem and head.
+/// Kind of the hidden layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// 16 units a layer.
+    /// 16 units per layer.
     Dense,
-    /// 16 channels of 7x7 a layer.
+    /// 16 channels of 7x7 per layer.
     Convolutional,
 }
 
@@ -57,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// Steps, images in a batch, highest learning rate of AdamW.
+    /// Steps, batch size and maximum learning rate of AdamW.
     fn training(self) -> (u64, usize, f32) {
         match self {
             Self::Dense => (2000, 256, 8e-3),
@@ -67,8 +69,8 @@ impl Kind {
 
     fn stem(self, network: NetworkBuilder) -> NetworkBuilder {
         match self {
-            // Were its scale free, a stem beside frozen layers would outgrow them, and the control
-            // would be a network without them.
+            // With a trained scale, the output of the stem would outgrow that of frozen layers, and
+            // the control would be a network without hidden layers.
             Self::Dense => network
                 .layer(DenseConfig::new(16))
                 .layer(BatchNormConfig { trains_scale: false, ..BatchNormConfig::default() }),
@@ -89,11 +91,11 @@ impl Kind {
     }
 }
 
-/// An option of the rule, by name.
+/// A variant of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
     Default,
-    /// Each gate in a residual block gives every unit's signal norm one.
+    /// Each gate in a residual block normalizes the signal of every unit to norm one.
     UnitNorm,
     SignalOnly,
     PresynapticOnly,
@@ -128,7 +130,7 @@ impl Variant {
     }
 }
 
-/// One network.
+/// Configuration of a network.
 #[derive(Clone, Copy, Debug)]
 struct Design {
     kind: Kind,
@@ -169,14 +171,15 @@ impl Design {
     }
 }
 
-/// The results of one network.
+/// Results of a network.
 struct Outcome {
     design: Design,
     top1: f64,
     seconds: f64,
-    /// Of the hidden layers' updates with backpropagation's gradient, from the top down.
+    /// Cosines of the updates of the hidden layers with the gradient of backpropagation, from the
+    /// top down.
     cosines: Vec<f64>,
-    /// Of the signal at the hidden layers, root mean square, from the top down.
+    /// Root mean square of the signal at the hidden layers, from the top down.
     norms: Vec<f64>,
 }
 
@@ -195,7 +198,7 @@ impl Outcome {
     }
 }
 
-/// Four digits: enough to read, and files stay small.
+/// Rounds values to four digits, which keeps files small.
 fn rounded(values: &[f64]) -> Vec<f64> {
     values.iter().map(|x| format!("{x:.3e}").parse().unwrap_or(f64::NAN)).collect()
 }
@@ -206,7 +209,7 @@ pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
     let test = data.test.ok_or("the depth suite needs the full Fashion-MNIST (ZOR_DATA_DIR)")?;
     let plan = Plan::of(tasks::named("fashion-classification").map_err(text)?);
     let device = Device::flex();
-    let laboratory = Laboratory { train: data.train.into(), test, plan, device };
+    let experiment = Experiment { train: data.train.into(), test, plan, device };
     println!(
         "{:<14}{:<10}{:>6} {:<30}{:>22}{:>8}{:>24}{:>8}",
         "hidden",
@@ -229,21 +232,21 @@ pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
             seed: 0,
         };
         for depth in DEPTHS {
-            raw.extend(laboratory.measure(Design { depth, ..residual }, SEEDS)?);
+            raw.extend(experiment.measure(Design { depth, ..residual }, SEEDS)?);
             if depth >= 64 {
                 let control = Design { depth, frozen: true, ..residual };
-                raw.extend(laboratory.measure(control, SEEDS)?);
+                raw.extend(experiment.measure(control, SEEDS)?);
             }
         }
         for depth in DEPTHS {
-            // Beyond ten, one seed shows what becomes of plain networks.
+            // Plain networks deeper than ten layers are measured with one seed.
             let seeds = if depth <= 10 { SEEDS } else { 0..1 };
             let design = Design { depth, residual: false, ..residual };
-            raw.extend(laboratory.measure(design, seeds)?);
+            raw.extend(experiment.measure(design, seeds)?);
         }
         for depth in [10, 64] {
             for variant in Variant::OTHERS {
-                raw.extend(laboratory.measure(Design { depth, variant, ..residual }, 0..1)?);
+                raw.extend(experiment.measure(Design { depth, variant, ..residual }, 0..1)?);
             }
         }
         keep(&json!({ "suite": "depth", "runs": raw }))?;
@@ -251,11 +254,11 @@ pub(crate) fn run(keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "depth", "runs": raw }))
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let runs: Vec<&Value> = raw["runs"].as_array().into_iter().flatten().collect();
     for kind in [Kind::Dense, Kind::Convolutional] {
-        // Mean, least and largest top-1 in percent of the default rule.
+        // Mean and spread of the top-1 of the default rule in percent.
         let top1 = |residual: bool, depth: usize, frozen: bool| {
             let is = |run: &Value| {
                 run["kind"] == kind.name()
@@ -290,7 +293,7 @@ fn ranged(mean: f64, spread: Spread, unit: &str) -> String {
     format!("{mean:.2}{unit} [{:.2}, {:.2}]", spread.lowest, spread.highest)
 }
 
-struct Laboratory {
+struct Experiment {
     train: Arc<dyn Examples>,
     test: Images,
     /// Settings of an evaluation.
@@ -298,8 +301,8 @@ struct Laboratory {
     device: Device,
 }
 
-impl Laboratory {
-    /// Trains a design with these seeds, prints a row, returns the raw numbers.
+impl Experiment {
+    /// Trains a design with these seeds, prints a row, and returns the raw numbers.
     fn measure(&self, design: Design, seeds: Range<u64>) -> Result<Vec<Value>, String> {
         let mut outcomes = Vec::new();
         for seed in seeds {
@@ -348,7 +351,7 @@ impl Laboratory {
         Ok(Outcome { design, top1, seconds, cosines, norms })
     }
 
-    /// Cosines and norms on one batch of the test set.
+    /// Returns cosines and norms on one batch of the test set.
     fn compare(
         &self,
         network: &Network,
@@ -360,48 +363,48 @@ impl Laboratory {
         Batches::new(set, 256, Order::Full, 0).map_err(text)?.fill(0, &mut batch);
         let input = matrix(batch.inputs.numbers(), batch.rows, &self.device).map_err(text)?;
         let mut network = network.clone();
-        // Updates of frozen layers count too.
+        // Updates of frozen layers are compared too.
         let parameters = network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
         parameters.for_each(|parameter| parameter.set_frozen(false));
-        norms.listen(true);
+        norms.record(true);
         let ours = updates(&network, input.clone(), classes(&batch)).map_err(text)?;
-        let found = norms.listen(false);
-        // A twin with the rule that is backpropagation; autodiff knows no probes.
-        let mut twin = Design { variant: Variant::Backprop, frozen: false, ..design }
+        let found = norms.record(false);
+        // The same network with the rule that is backpropagation: autodiff does not support probes.
+        let mut backprop = Design { variant: Variant::Backprop, frozen: false, ..design }
             .build(&self.device, norms)?;
         let from = network.layers().iter().flat_map(|layer| layer.parameters());
-        let to = twin.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
+        let to = backprop.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
         for (from, to) in from.zip(to) {
             to.set_value(from.value()).map_err(text)?;
         }
-        let theirs = updates(&twin, input, classes(&batch)).map_err(text)?;
+        let theirs = updates(&backprop, input, classes(&batch)).map_err(text)?;
         let weights = network.layers().iter().flat_map(|layer| layer.parameters());
         let pairs = weights.zip(ours.iter().zip(&theirs));
         let pairs = pairs.filter(|(parameter, _)| !["scale", "shift"].contains(&parameter.name()));
         let mut all: Vec<f64> = pairs
             .map(|(_, (a, b))| a.as_ref().zip(b.as_ref()).map_or(f64::NAN, |(a, b)| cosine(a, b)))
             .collect();
-        // From the top down, as the signal goes.
+        // From the top down, in the order of the signal.
         all.reverse();
-        // Without head and stem.
+        // Head and stem are left out.
         Ok((all[1..=design.depth].to_vec(), found))
     }
 }
 
-/// Norms of the signal that probes see while they listen.
+/// Norms of the signal that enabled probes record.
 #[derive(Clone, Debug, Default)]
 struct Norms(Arc<Mutex<(bool, Vec<f64>)>>);
 
 impl Norms {
-    /// Listens from now on or no longer; returns what was heard.
-    fn listen(&self, on: bool) -> Vec<f64> {
+    /// Enables or disables recording; returns the norms recorded before.
+    fn record(&self, on: bool) -> Vec<f64> {
         let before =
             self.0.lock().map(|mut inner| std::mem::replace(&mut *inner, (on, Vec::new())));
         before.map(|(_, norms)| norms).unwrap_or_default()
     }
 }
 
-/// A layer that changes nothing and notes the norm of the signal that passes.
+/// An identity layer that records the norm of the signal.
 #[derive(Clone, Debug)]
 struct Probe {
     norms: Norms,

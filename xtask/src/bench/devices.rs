@@ -1,25 +1,25 @@
-//! The same rows measured on several devices: a table with a column a device.
+//! Times of the same rows on several devices: a table with a column per device.
 
 use serde_json::{Map, Value, json};
 use zor::prelude::*;
 
 use super::spread::Spread;
 
-/// Devices that were named: those that this build and this machine have, and why not the others.
+/// Named devices: those of this build and machine, and the reason why each other one is missing.
 #[derive(Default)]
 pub(super) struct Devices {
     columns: Vec<Column>,
     missing: Vec<(String, String)>,
 }
 
-/// A device, and what was measured on it.
+/// A device and its times.
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) device: Device,
     cells: Vec<Cell>,
 }
 
-/// Milliseconds of a row of a case.
+/// Time of a row of a case, in milliseconds.
 struct Cell {
     case: String,
     row: &'static str,
@@ -27,7 +27,7 @@ struct Cell {
 }
 
 impl Devices {
-    /// Looks for devices, for each once.
+    /// Finds devices by name, each once.
     pub(super) fn find(names: &[&str]) -> Self {
         let mut devices = Self::default();
         for name in names {
@@ -42,12 +42,22 @@ impl Devices {
         devices
     }
 
-    /// Those that are there.
+    /// # Errors
+    /// When none of the devices is available, with the reason for each.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !self.columns.is_empty() {
+            return Ok(());
+        }
+        let reasons = self.missing.iter().map(|(name, reason)| format!("{name}: {reason}"));
+        Err(format!("no device to measure on: {}", reasons.collect::<Vec<_>>().join("; ")))
+    }
+
+    /// Available devices.
     pub(super) fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// Adds what was measured of a case, for every device its rows.
+    /// Adds the times of a case: the rows of each available device, in their order.
     pub(super) fn add(&mut self, case: &str, rows: Vec<Vec<(&'static str, Spread)>>) {
         for (column, rows) in self.columns.iter_mut().zip(rows) {
             let cell = |(row, time)| Cell { case: case.to_owned(), row, time };
@@ -55,7 +65,7 @@ impl Devices {
         }
     }
 
-    /// Prints the table, with the reasons of devices that are missing in its foot.
+    /// Prints the table, and below it the reason for each missing device.
     pub(super) fn print(&self, title: &str) {
         let heads: String =
             self.columns.iter().map(|column| format!("{:>30}", column.name)).collect();
@@ -68,10 +78,10 @@ impl Devices {
             let name = cells.clone().next().map(|cell| format!("{}: {}", cell.case, cell.row));
             println!("{:<56}{times}", name.unwrap_or_default());
         }
-        self.missing.iter().for_each(|(name, reason)| println!("{name} is left out: {reason}"));
+        self.missing.iter().for_each(|(name, reason)| println!("{name} is missing: {reason}"));
     }
 
-    /// By device: times by case and row, or the reason why there are none.
+    /// Returns by device the times by case and row, or the reason why it is missing.
     pub(super) fn json(&self) -> Value {
         let there = self.columns.iter().map(|column| {
             let mut cases = json!({});
@@ -98,6 +108,8 @@ mod tests {
         devices.print("ms");
         let raw = devices.json();
         assert_eq!(raw["flex"]["a case"]["a row"]["ms"]["median"], 2.0);
+        assert!(devices.check().is_ok());
+        assert!(Devices::find(&["no such"]).check().is_err_and(|e| e.contains("no such")));
         assert!(raw["no such"]["missing"].as_str().is_some_and(|told| told.contains("no such")));
     }
 }

@@ -1,12 +1,11 @@
-//! The runtime for small devices on this machine, one core: the time that silence saves, beside
-//! others, and ten images learned there.
+//! The runtime for small devices on one core of this machine: the time that silent inputs save,
+//! comparisons with other runtimes, and training on ten images.
 //!
-//! Products are those of a single dense layer. Inputs are silent at random, 32 different ones in
-//! turn. Weights out of cache: as many copies of the layer in turn as make 256 MB.
+//! Matrix-vector products are those of a single dense layer, on 32 inputs in turn with random
+//! silent values. For weights out of cache, copies of the layer of 256 MB in all take turns.
 
 use std::cell::RefCell;
 use std::hint::black_box;
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -20,10 +19,10 @@ use zor::task::Model;
 use zor::task::{Data, Plan};
 use zor::tasks::parts::data_sets::FashionMnistSet;
 use zor::tasks::parts::images;
-use zor::training::{self, Method, Training};
+use zor::training::{Method, Training};
 use zor_edge::{Learner, Optimizer, Rule, state_len, weights_len};
 
-use super::common::model;
+use super::common::{model, train_to_end};
 use super::peers::{Numbers, Peer};
 use super::process_memory;
 use super::rounds::{self, Contender};
@@ -33,36 +32,36 @@ use crate::data::Loader;
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "edge",
     data: Some(&FashionMnistSet),
-    run: |choice, _| run(choice.torch),
+    peer: Some("onnx"),
+    run: |filter, _| run(filter.peers),
     figures,
     remarks: include_str!("../../../docs/remarks/edge.md"),
 };
 
 const ROUNDS: usize = 9;
-/// Inputs in turn.
+/// Number of inputs that take turns.
 const INPUTS: usize = 32;
-/// Bytes of weights that no cache holds.
+/// Bytes of weights that exceed all caches.
 const OUT_OF_CACHE: usize = 256 << 20;
 const SIZES: [[usize; 2]; 5] = [NARROW, SHOWN, [728, 3072], [3072, 728], [3072, 3072]];
-/// Of this one it is measured how long its rows take to come from memory, whatever is done with
-/// them.
+/// A layer with few outputs: the time to read its rows from memory, without arithmetic, is measured
+/// too.
 const NARROW: [usize; 2] = [784, 64];
-/// Where the weights of an image's only layer begin.
+/// Offset of the weights of the only layer in a program.
 const WEIGHTS: usize = 128;
-/// Of this one nothing is promised for silence: it has more outputs to finish than inputs to skip.
+/// A layer with more outputs to finish than inputs to skip: silence has no promise there.
 const SHOWN: [usize; 2] = [64, 784];
-/// Per cent of the inputs that are silent, and how many times faster than dense the runtime shall
-/// be then.
+/// Percentage of silent inputs, and the minimum speed relative to the dense path.
 const SILENT: [(usize, Option<f64>); 4] = [(0, None), (50, Some(1.5)), (75, None), (90, Some(5.0))];
-/// Times of dense that it may take where nothing is silent.
-const AT_FULL: f64 = 1.05;
+/// Maximum time relative to the dense path where no input is silent.
+const MAX_AT_FULL: f64 = 1.05;
 const SEEDS: u64 = 5;
-/// Decibels that ten images learned by the runtime may be behind the classic preset.
-const BEHIND: f64 = 0.1;
+/// Maximum decibels by which the runtime trained on ten images is behind the classic preset.
+const MAX_BEHIND: f64 = 0.1;
 
 pub(crate) fn run(peer: bool) -> Result<Value, String> {
     let products = products()?;
@@ -77,7 +76,7 @@ fn name([inputs, units]: [usize; 2], dtype: DType, cached: bool, silent: usize) 
     format!("{inputs}x{units}, {dtype}, {cache}, {silent} % silent")
 }
 
-/// Times of dense by those of the runtime's own choice, for every size, type and share.
+/// Measures the dense path and the path that the runtime chooses, for every size, type and share.
 fn products() -> Result<Value, String> {
     let mut all = Map::new();
     println!("{:<46}{:>14}{:>14}{:>26}", "a layer, one core", "dense", "chosen", "dense by chosen");
@@ -123,7 +122,7 @@ fn products() -> Result<Value, String> {
     Ok(all.into())
 }
 
-/// Inputs from 0 to 1, so many per cent of each silent.
+/// Returns inputs from 0 to 1, with a percentage of silent values in each.
 fn samples(inputs: usize, silent: usize) -> Vec<Vec<f32>> {
     let mut random = Random::seeded(silent as u64);
     let value = |random: &mut Random| 1.0 - random.uniform();
@@ -131,7 +130,7 @@ fn samples(inputs: usize, silent: usize) -> Vec<Vec<f32>> {
         .map(|_| {
             let mut sample: Vec<f32> = (0..inputs).map(|_| value(&mut random)).collect();
             let mut order: Vec<usize> = (0..inputs).collect();
-            // The first of a shuffled row.
+            // The first values of a shuffled order.
             for at in 0..inputs * silent / 100 {
                 let other = at + random.below(inputs - at);
                 order.swap(at, other);
@@ -144,14 +143,14 @@ fn samples(inputs: usize, silent: usize) -> Vec<Vec<f32>> {
 
 const READING: &str = "reading their rows, and nothing else";
 
-/// A byte of every line of an image's rows for the inputs that are not silent, once all of them
-/// were asked for.
+/// Reads a byte of every cache line of the weights of inputs that are not silent, after prefetching
+/// all of them.
 fn read_rows(image: &Program, rows: &[usize], length: usize) -> u8 {
     let bytes = |row: &usize| image.bytes()[WEIGHTS + row * length..][..length].iter().step_by(64);
     #[cfg(target_arch = "x86_64")]
     for byte in rows.iter().flat_map(bytes) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a hint, which every machine of this kind takes, for a byte that is there.
+        // SAFETY: every x86-64 processor has this prefetch, and the byte exists.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(byte).cast()) };
     }
     rows.iter().flat_map(bytes).fold(0, |all, byte| all ^ byte)
@@ -164,7 +163,7 @@ fn timed(images: &[Program], samples: &[Vec<f32>], reads: bool) -> Result<rounds
         own.iter().map(|network| network.with_strategy(ProductStrategy::Dense)).collect();
     let mut output = vec![0.0; own[0].output_shape().iter().product()];
     let mut scratch = vec![0.0; own[0].scratch_len()];
-    // About ten milliseconds a round, and at least all copies once.
+    // About ten milliseconds per round, and all copies at least once.
     let once = images[0].bytes().len() / 10_000 + 1;
     let n = (10_000 / once).clamp(8, 4000).max(images.len().min(2000));
     let mut answer = |networks: &[zor_edge::Network<'_>]| {
@@ -206,7 +205,7 @@ const BURN: &str = "burn on Flex, f32";
 const ONNX: [&str; 3] =
     ["ONNX Runtime, f32", "ONNX Runtime, int8", "ONNX Runtime, an empty network"];
 
-/// One image through 784-64-784, one thread, beside others.
+/// Measures the prediction of an image by 784-64-784 on one thread, compared with other runtimes.
 fn latency(peer: bool) -> Result<Value, String> {
     let mut loader = Loader::default();
     let (dense, data) = reconstruction("", &mut loader)?;
@@ -292,7 +291,7 @@ fn latency(peer: bool) -> Result<Value, String> {
     Ok(report)
 }
 
-/// Who is compared with whom: dense with others, and sparse.
+/// Pairs to compare: the dense and the sparse network with other runtimes.
 fn pairs() -> Vec<(&'static str, &'static str)> {
     vec![
         (ZOR[0], BURN),
@@ -304,12 +303,13 @@ fn pairs() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// Networks that a process holds at once, so that what it has free before counts little.
+/// Number of networks that a process holds at once, so that memory that is free before counts
+/// little.
 const COPIES: usize = 64;
 const HELD: [&str; 3] = ["f32", "int8", "burn"];
 
-/// Bytes that this process grows by for a dense network that has answered, with its input and
-/// output; the mean of several.
+/// Returns the mean bytes by which this process grows for a dense network that has run once, with
+/// its input and output.
 pub(super) fn held(runtime: &str, sizes: &[usize]) -> Result<u64, String> {
     let network = Network::dense(sizes).build(&Device::flex()).map_err(text)?;
     let samples = samples(sizes[0], 0);
@@ -358,28 +358,28 @@ fn weights(network: &Network) -> Vec<f32> {
     all.flat_map(|weight| weight.value().into_data().iter::<f32>().collect::<Vec<_>>()).collect()
 }
 
-/// The network of all images, with more settings as TOML.
+/// Returns the network trained on all images, with more settings in TOML.
 fn reconstruction(more: &str, loader: &mut Loader) -> Result<(Model, Data), String> {
     let plan = plan(&format!("train_samples = 'all'\n{more}"))?;
     let (trained, data) = trained(&plan, loader)?;
     Ok((model(trained.network, &plan), data))
 }
 
-/// The plan of reconstruction with more settings as TOML.
+/// Returns settings of reconstruction, with some given in TOML.
 fn plan(given: &str) -> Result<Plan, String> {
     Plan::parse(&format!("task = 'fashion-reconstruction'\n{given}")).map_err(text)
 }
 
 fn trained(plan: &Plan, loader: &mut Loader) -> Result<(Training, Data), String> {
-    let (data, device) = (loader.load(plan)?, Device::flex());
-    let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-    let trained = training::run(plan, &data, &device, Method::LocalRule, continues);
-    Ok((trained.map_err(text)?, data))
+    let data = loader.load(plan)?;
+    let trained = train_to_end(plan, &data, Method::LocalRule)?;
+    Ok((trained, data))
 }
 
 const WIDTHS: [usize; 3] = [784, 64, 784];
 
-/// Ten images, as they are, 500 steps of the classic rule: here and in the runtime.
+/// Trains on ten images without augmentation, 500 steps of the classic rule, with Zor and with the
+/// runtime for small devices.
 fn learning() -> Result<Value, String> {
     let (mut preset, mut runtime, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     let mut loader = Loader::default();
@@ -430,7 +430,7 @@ fn learning() -> Result<Value, String> {
     }))
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for size in SIZES {
         for dtype in [DType::F32, DType::I8] {
@@ -439,23 +439,19 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
                     let name = name(size, dtype, cached, silent);
                     let ratio = Spread::read(&raw["products"][&name]["dense_by_chosen"]);
                     if silent == 0 {
-                        let inverse = Spread {
-                            median: 1.0 / ratio.median,
-                            lowest: 1.0 / ratio.highest,
-                            highest: 1.0 / ratio.lowest,
-                        };
-                        let promised = format!("at most {AT_FULL:.2} times dense");
-                        let kept = inverse.median <= AT_FULL;
+                        let inverse = ratio.inverse();
+                        let promised = format!("at most {MAX_AT_FULL:.2} times dense");
+                        let kept = inverse.median <= MAX_AT_FULL;
                         table.add(&name, promised, inverse.with_unit(""), kept);
                     } else {
                         let times = times.filter(|_| size != SHOWN);
                         let promised = times.map_or("-".to_owned(), |times| {
-                            format!("dense takes {times:.1} times as long")
+                            format!("at least {times:.1} times as fast as dense")
                         });
                         let kept = times.is_none_or(|times| ratio.median >= times);
                         table.add(&name, promised, ratio.with_unit(""), kept);
                         if let Some(alone) = raw["products"][&name].get("dense_by_reading") {
-                            let name = format!("{name}: dense by {READING}");
+                            let name = format!("{name}: dense, relative to {READING}");
                             table.add(
                                 &name,
                                 "-".to_owned(),
@@ -470,7 +466,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
     }
     for (ours, theirs) in pairs() {
         let ratio = Spread::read(&raw["latency"][format!("{theirs} by {ours}")]);
-        let name = format!("784-64-784: time of {theirs} by that of {ours}");
+        let name = format!("784-64-784: time of {theirs}, relative to {ours}");
         table.add(&name, "at least 1".to_owned(), ratio.with_unit(""), ratio.median >= 1.0);
     }
     for (own, others) in [("f32", ["burn", "onnx-f32"]), ("int8", ["burn", "onnx-int8"])] {
@@ -486,14 +482,19 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
     }
     let empty = Spread::read(&raw["latency"][ONNX[2]]["us"]);
     table.add(
-        "what a call of ONNX Runtime costs of that",
+        "cost of a call of ONNX Runtime from Python",
         "-".to_owned(),
         empty.with_unit(" us"),
         true,
     );
     let learning = &raw["learning"];
     let [preset, runtime] = ["preset_db", "runtime_db"].map(|name| Spread::read(&learning[name]));
-    let promised = format!("at least {:.2} dB", preset.median - BEHIND);
-    let name = "ten images learned by the runtime, 5 seeds";
-    table.add(name, promised, runtime.with_unit(" dB"), runtime.median >= preset.median - BEHIND);
+    let promised = format!("at least {:.2} dB", preset.median - MAX_BEHIND);
+    let name = "runtime trained on ten images, 5 seeds";
+    table.add(
+        name,
+        promised,
+        runtime.with_unit(" dB"),
+        runtime.median >= preset.median - MAX_BEHIND,
+    );
 }

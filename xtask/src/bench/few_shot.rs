@@ -1,9 +1,9 @@
-//! Ten images: how long a perceptron in PyTorch takes to its best, by how long Zor takes to pass
-//! that.
+//! Ten images: the time in which a PyTorch perceptron reaches its best PSNR, relative to the time
+//! in which Zor exceeds it.
 //!
-//! Data and initial weights are in memory when the clocks start, and the clocks stand while
-//! validation images are looked at. Settings of the strongest perceptron are chosen on training
-//! images 10,000 to 11,000; both are validated on 2,000 to 3,000.
+//! Data and initial weights are in memory before the timing starts, and evaluations on validation
+//! images are not timed. Settings of the best perceptron are chosen on training images 10,000 to
+//! 11,000; both are validated on 2,000 to 3,000.
 
 use std::time::Instant;
 
@@ -23,20 +23,21 @@ use crate::data::Loader;
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "few-shot",
     data: Some(&FashionMnistSet),
+    peer: Some("torch"),
     run: |_, _| run(),
     figures,
     remarks: include_str!("../../../docs/remarks/few-shot.md"),
 };
 
-/// Seeds, one a round; a round more warms up.
+/// Seeds, one per round after a warm-up round.
 const SEEDS: u64 = 9;
-/// Times that a perceptron's time has to be of ours.
+/// Minimum time of the perceptron, relative to that of Zor.
 const PROMISED: f64 = 30.0;
-/// dB below its best at which burn's autodiff is compared.
+/// Decibels below its best PSNR at which burn's autodiff is compared.
 const NEAR: f64 = 0.1;
 const CHOSEN_ON: std::ops::Range<usize> = 10_000..11_000;
 
@@ -53,7 +54,7 @@ pub(crate) fn run() -> Result<Value, String> {
     let mlp = few.compare("PyTorch, ReLU/sigmoid, Adam 1e-3", |seed| ask("mlp", seed))?;
     let best = few.compare("PyTorch, best of a sweep", |seed| ask("best", seed))?;
     let burn = few.compare("burn's autodiff, our optimizer, to 0.1 dB less", |seed| {
-        // Both end at the same limit: what counts is when they are near it.
+        // Both converge to the same limit: the time to come near it is compared.
         let near = few.best(seed)? - NEAR;
         Ok((near, few.seconds_to_pass(near, seed, Method::Autodiff)?.0, Value::Null))
     })?;
@@ -78,13 +79,13 @@ pub(crate) fn run() -> Result<Value, String> {
     }))
 }
 
-/// Ten images and those that are validated on, in memory.
+/// Ten training images and the validation images, in memory.
 struct Few {
     plan: Plan,
     images: Tensor<2>,
     validation: Tensor<2>,
     data: Data,
-    /// All images, for a peer.
+    /// All images, as a file for the peer.
     numbers: Numbers,
 }
 
@@ -105,8 +106,8 @@ impl Few {
         Ok(Self { plan, images, validation, data, numbers })
     }
 
-    /// Runs a peer, which says its PSNR, seconds and settings, and then Zor until past it, seed by
-    /// seed.
+    /// Runs a peer, which returns its PSNR, seconds and settings, and then Zor until it exceeds
+    /// that PSNR, for each seed.
     fn compare(
         &self,
         name: &str,
@@ -134,15 +135,15 @@ impl Few {
             theirs.with_unit(""),
             ratio.with_unit("")
         );
-        println!("{:<44}{:>22}{:>24}", "  Zor, until past it", "", ours.with_unit(""));
+        println!("{:<44}{:>22}{:>24}", "  Zor, until it exceeds that", "", ours.with_unit(""));
         Ok(json!({
             "peer_best_psnr_db": reached.json(), "peer_ms": theirs.json(), "zor_ms": ours.json(),
             "zor_steps": steps.json(), "times_ours": ratio.json(), "settings": settings,
         }))
     }
 
-    /// Trains until told to stop; `after` hears PSNR on validation images and seconds of training
-    /// after each step.
+    /// Trains until `after` returns false: it is called after each step with the step, the PSNR on
+    /// validation images and the seconds of training.
     fn train(
         &self,
         seed: u64,
@@ -170,7 +171,8 @@ impl Few {
         Ok(())
     }
 
-    /// Seconds and steps of training until validation images are reconstructed better than this.
+    /// Returns the seconds and steps of training until the PSNR on validation images exceeds
+    /// `psnr`.
     fn seconds_to_pass(&self, psnr: f64, seed: u64, method: Method) -> Result<(f64, u64), String> {
         let mut found = (f64::INFINITY, 0);
         self.train(seed, method, |step, reached, seconds| {
@@ -182,7 +184,7 @@ impl Few {
         Ok(found)
     }
 
-    /// The best that the same network reaches under autodiff.
+    /// Returns the best PSNR of the same network under autodiff.
     fn best(&self, seed: u64) -> Result<f64, String> {
         let mut best = f64::NEG_INFINITY;
         self.train(seed, Method::Autodiff, |_, reached, _| {
@@ -192,7 +194,7 @@ impl Few {
         Ok(best)
     }
 
-    /// PSNR after the last step.
+    /// Returns the PSNR after the last step.
     fn last(&self, seed: u64) -> Result<f64, String> {
         let mut last = f64::NAN;
         self.train(seed, Method::LocalRule, |_, reached, _| {
@@ -203,12 +205,16 @@ impl Few {
     }
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let names = [
-        ("mlp", "ten images: time to a PyTorch perceptron's best, by ours", Some(PROMISED)),
-        ("best", "ten images: the same of the best of a sweep", None),
-        ("burn", "ten images: the same of burn's autodiff", None),
+        (
+            "mlp",
+            "ten images: time of a PyTorch perceptron to its best, relative to Zor",
+            Some(PROMISED),
+        ),
+        ("best", "ten images: best perceptron of a sweep, relative to Zor", None),
+        ("burn", "ten images: burn's autodiff, relative to Zor", None),
     ];
     for (key, name, least) in names {
         let ratio = Spread::read(&raw["peers"][key]["times_ours"]);

@@ -1,5 +1,4 @@
-//! How long a network takes to be saved and loaded, beside the same bytes written, read and
-//! digested.
+//! Time to save and load a network, relative to hashing, writing and reading the same bytes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,17 +16,18 @@ use super::suite::Suite;
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "io",
     data: None,
+    peer: None,
     run: |_, _| run(),
     figures,
     remarks: include_str!("../../../docs/remarks/io.md"),
 };
 
 const ROUNDS: usize = 15;
-/// Times of the bytes alone.
+/// Maximum time, relative to hashing, writing and reading the bytes alone.
 const PROMISED: f64 = 2.0;
 
 pub(crate) fn run() -> Result<Value, String> {
@@ -38,19 +38,22 @@ pub(crate) fn run() -> Result<Value, String> {
     let measured = rounds(&network, &folder);
     fs::remove_dir_all(&folder).map_err(text)?;
     let ratio = Spread::of(&measured?);
-    println!("saving and loading 3072-728-3072, times its bytes: {}", ratio.with_unit(""));
+    println!(
+        "saving and loading 3072-728-3072, relative to its bytes alone: {}",
+        ratio.with_unit("")
+    );
     Ok(json!({ "suite": "io", "times_its_bytes": ratio.json() }))
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let ratio = Spread::read(&raw["times_its_bytes"]);
-    let name = "saving and loading 3072-728-3072, times its bytes";
+    let name = "saving and loading 3072-728-3072, relative to its bytes alone";
     let promised = format!("at most {PROMISED:.1}");
     table.add(name, promised, ratio.with_unit(""), ratio.median <= PROMISED);
 }
 
-/// Ratios, round by round: the machine's own speed is the same for both.
+/// Returns the ratio of each round: the speed of the machine affects both times alike.
 fn rounds(network: &Network, folder: &Path) -> Result<Vec<f64>, String> {
     let (model, bytes) = (folder.join("model.zor"), folder.join("bytes"));
     io::save(network, &BTreeMap::new(), &model).map_err(text)?;
@@ -63,7 +66,7 @@ fn rounds(network: &Network, folder: &Path) -> Result<Vec<f64>, String> {
             .and_then(|mut file| file.write_all(&contents).and_then(|()| file.sync_all()))
             .map_err(text)?;
         if Sha256::digest(fs::read(&bytes).map_err(text)?) != digest {
-            return Err("what was read is not what was written".to_owned());
+            return Err("the bytes read differ from those written".to_owned());
         }
         let alone = start.elapsed().as_secs_f64();
         let start = Instant::now();

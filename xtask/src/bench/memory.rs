@@ -1,5 +1,5 @@
-//! Peak memory of training beside PyTorch's, above that of each process after a first tiny step. A
-//! process a measurement.
+//! Peak memory of training compared with PyTorch, above that of the process after a first tiny
+//! step. Each measurement runs in its own process.
 
 use std::fs;
 
@@ -16,25 +16,26 @@ use super::suite::Suite;
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "memory",
     data: None,
-    run: |choice, _| run(choice.torch),
+    peer: Some("torch"),
+    run: |filter, _| run(filter.peers),
     figures,
     remarks: include_str!("../../../docs/remarks/memory.md"),
 };
 
 const ROUNDS: usize = 7;
-/// Of PyTorch's, at most.
+/// Maximum memory, relative to that of PyTorch.
 const PROMISED: f64 = 0.6;
 const BATCH: usize = 512;
 
-/// Zor with the optimizer of the presets, which the promise is about, and with the peer's; and
-/// burn's autodiff with that.
+/// Zor with Muon, the optimizer of the presets and of the promise; Zor with AdamW, the optimizer of
+/// the peer; and burn's autodiff with AdamW.
 const OWN: [&str; 3] = ["muon", "adamw", "autodiff"];
 
-/// Networks by name, and whether something is promised of them.
+/// Networks by name, and whether they have a promise.
 fn cases() -> [(&'static str, Vec<usize>, bool); 4] {
     [
         ("3072-728-3072", vec![3072, 728, 3072], true),
@@ -44,7 +45,7 @@ fn cases() -> [(&'static str, Vec<usize>, bool); 4] {
     ]
 }
 
-pub(crate) fn run(torch: bool) -> Result<Value, String> {
+pub(crate) fn run(peers: bool) -> Result<Value, String> {
     let threads = threads();
     let mut rows = Map::new();
     println!("{:<30}{:>20}{:>24}{:>24}", "batch 512", "MB", "PyTorch's, Adam", "ratio");
@@ -55,7 +56,7 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
             for (optimizer, ours) in OWN.into_iter().zip(&mut ours) {
                 ours.push(process_memory::of_network(optimizer, &sizes)?);
             }
-            if torch {
+            if peers {
                 let mut peer = peers::command("memory.py")?;
                 let settings = [threads.to_string(), BATCH.to_string()];
                 peer.args(settings).args(sizes.iter().map(usize::to_string));
@@ -79,7 +80,8 @@ pub(crate) fn run(torch: bool) -> Result<Value, String> {
     Ok(json!({ "suite": "memory", "batch": BATCH, "networks": rows }))
 }
 
-/// Bytes that this process takes at most while a network of these sizes trains for three steps.
+/// Returns the peak memory in bytes of this process while a network of these sizes trains for three
+/// steps.
 pub(super) fn highest(kind: &str, sizes: &[usize]) -> Result<u64, String> {
     let (method, optimizer): (Method, Box<dyn Optimizer>) = match kind {
         "muon" => (Method::LocalRule, Box::new(Muon::new(0.02))),
@@ -88,7 +90,7 @@ pub(super) fn highest(kind: &str, sizes: &[usize]) -> Result<u64, String> {
     };
     train(&[8, 8, 8], 2, method, optimizer.as_ref())?;
     let before = status("VmRSS")?;
-    // From here on the highest is counted anew.
+    // Resets the peak.
     fs::write("/proc/self/clear_refs", "5").map_err(|e| format!("/proc/self/clear_refs: {e}"))?;
     train(sizes, BATCH, method, optimizer.as_ref())?;
     Ok(status("VmHWM")?.saturating_sub(before))
@@ -111,12 +113,12 @@ fn train(
     Ok(())
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for (network, _, is_promised) in cases() {
         for (index, own) in OWN.into_iter().enumerate() {
             let ratio = Spread::read(&raw["networks"][network][own]["ratio"]);
-            let name = format!("training memory of {network}, {own}, of PyTorch's");
+            let name = format!("training memory of {network}, {own}, relative to PyTorch");
             let most = (is_promised && index == 0).then_some(PROMISED);
             let promised = most.map_or("-".to_owned(), |most| format!("at most {most:.2}"));
             let kept = most.is_none_or(|most| ratio.median <= most);

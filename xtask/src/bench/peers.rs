@@ -1,4 +1,5 @@
-//! Programs that Zor is compared with: scripts in `benches/peers`, run by a Python of their own.
+//! Peers: programs that Zor is compared with. They are scripts in `benches/peers`, each run by
+//! Python in a virtual environment.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -10,16 +11,16 @@ use serde_json::Value;
 
 use crate::paths::root;
 
-/// A running script that answers every line with a JSON object.
+/// A running script that replies to every line with a JSON object.
 pub(crate) struct Peer {
     child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 impl Peer {
-    /// Starts a script; the first time, its Python is set up in the target folder with the pinned
-    /// packages.
+    /// Starts a script. The first time, its virtual environment is created in the target folder
+    /// with the pinned packages.
     pub(crate) fn start(script: &str, arguments: &[String]) -> Result<Self, String> {
         let mut child = command(script)?
             .args(arguments)
@@ -28,40 +29,40 @@ impl Peer {
             .spawn()
             .map_err(|e| format!("{script}: {e}"))?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(questions), Some(answers)) => {
-                Ok(Self { child, questions, answers: BufReader::new(answers) })
+            (Some(input), Some(output)) => {
+                Ok(Self { child, input, output: BufReader::new(output) })
             }
             _ => Err(format!("{script}: it has no standard input or output")),
         }
     }
 
-    /// Sends a line and waits for the answer.
-    pub(crate) fn ask(&mut self, question: &str) -> Result<Value, String> {
-        writeln!(self.questions, "{question}").map_err(|e| format!("the peer is gone: {e}"))?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).map_err(|e| format!("the peer is gone: {e}"))?;
-        // Its threads wait busily for a while, which makes small steps faster there and would slow
-        // whoever is next.
+    /// Sends a line and waits for the reply.
+    pub(crate) fn ask(&mut self, request: &str) -> Result<Value, String> {
+        writeln!(self.input, "{request}").map_err(|e| format!("the peer has ended: {e}"))?;
+        let mut reply = String::new();
+        self.output.read_line(&mut reply).map_err(|e| format!("the peer has ended: {e}"))?;
+        // The threads of the peer spin for a while after its reply, which would slow the next
+        // contender.
         std::thread::sleep(Duration::from_millis(50));
-        serde_json::from_str(&answer).map_err(|e| format!("the peer answered '{answer}': {e}"))
+        serde_json::from_str(&reply).map_err(|e| format!("the peer replied '{reply}': {e}"))
     }
 
-    /// Sends a line that is answered by one number, the answer's `value`.
-    pub(crate) fn number(&mut self, question: &str) -> Result<f64, String> {
-        let answer = self.ask(question)?;
-        answer["value"].as_f64().ok_or_else(|| format!("the peer answered {answer}"))
+    /// Sends a line whose reply has a number as its `value`, and returns that.
+    pub(crate) fn number(&mut self, request: &str) -> Result<f64, String> {
+        let reply = self.ask(request)?;
+        reply["value"].as_f64().ok_or_else(|| format!("the peer replied {reply}, without a number"))
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended by itself; either way it is gone afterwards.
+        // Errors mean that the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Numbers that a script reads: a file of little-endian f32 that is gone when this is dropped.
+/// Numbers for a script: a file of little-endian f32 that is deleted on drop.
 pub(super) struct Numbers {
     path: PathBuf,
 }
@@ -85,20 +86,20 @@ impl Numbers {
 
 impl Drop for Numbers {
     fn drop(&mut self) {
-        // A file that stays does no harm.
+        // A file that stays is overwritten by the next run.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// A script as a process; see [`Peer::start`].
+/// Returns the command that runs a script; see [`Peer::start`].
 pub(super) fn command(script: &str) -> Result<Command, String> {
     let mut command = Command::new(python(script)?);
     command.arg(root().join("benches/peers").join(script));
     Ok(command)
 }
 
-/// The interpreter of the virtual environment in the target folder: one each for PyTorch, ONNX
-/// Runtime and scikit-learn, by the beginning of a script's name.
+/// Returns the interpreter of a virtual environment in the target folder: there is one each for
+/// PyTorch, ONNX Runtime and scikit-learn, selected by the prefix of the name of the script.
 fn python(script: &str) -> Result<PathBuf, String> {
     let (name, what) = match script {
         script if script.starts_with("onnx") => ("-onnx", "ONNX Runtime"),

@@ -1,4 +1,4 @@
-//! The memory of a process, measured in one of its own so that nothing else is counted.
+//! Memory of a measurement in its own process, so that nothing else counts.
 
 use std::fs;
 use std::process::Command;
@@ -7,18 +7,18 @@ use serde_json::Value;
 
 use crate::paths::text;
 
-/// Before the name of a runtime: the process holds a network for it, instead of training one.
+/// Prefix of the name of a runtime: the process holds networks for the runtime instead of training.
 pub(super) const HELD: &str = "held-";
 
-/// Megabytes that a network of these sizes takes in a process of its own, trained with an optimizer
-/// or held by a runtime.
+/// Returns the megabytes of a network of these sizes in its own process, which trains it with an
+/// optimizer or holds it for a runtime.
 pub(super) fn of_network(kind: &str, sizes: &[usize]) -> Result<f64, String> {
     let mut own = Command::new(std::env::current_exe().map_err(text)?);
     own.args(["memory-of", kind]);
     megabytes(own.args(sizes.iter().map(usize::to_string)))
 }
 
-/// Megabytes that a process prints as `bytes` of a JSON object.
+/// Returns the megabytes that a process prints as `bytes` of a JSON object.
 pub(super) fn megabytes(command: &mut Command) -> Result<f64, String> {
     let output = command.output().map_err(text)?;
     if !output.status.success() {
@@ -26,10 +26,10 @@ pub(super) fn megabytes(command: &mut Command) -> Result<f64, String> {
     }
     let answer: Value = serde_json::from_slice(&output.stdout).map_err(text)?;
     let bytes = answer["bytes"].as_f64();
-    Ok(1e-6 * bytes.ok_or_else(|| format!("the process answered {answer}"))?)
+    Ok(1e-6 * bytes.ok_or_else(|| format!("the process printed {answer}, without bytes"))?)
 }
 
-/// Bytes that Linux counts for this process under a key.
+/// Returns the bytes of this process under a key of `/proc/self/status`.
 pub(super) fn status(key: &str) -> Result<u64, String> {
     let text = fs::read_to_string("/proc/self/status")
         .map_err(|e| format!("/proc/self/status: {e}; memory is measured on Linux"))?;

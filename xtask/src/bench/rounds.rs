@@ -1,20 +1,20 @@
-//! Contenders that take turns, so that what slows the machine slows everybody.
+//! Contenders that take turns, so that noise of the machine affects all of them alike.
 
 use serde_json::{Map, Value, json};
 
 use super::spread::Spread;
 
-/// Somebody who is timed: a name, and a run that says how long it took.
+/// A timed contender: its name, and a function that runs it and returns its time.
 pub(crate) type Contender<'a> = (&'a str, Box<dyn FnMut() -> Result<f64, String> + 'a>);
 
-/// Times of every contender, round by round; Zor's own come first.
+/// Times of every contender by round; Zor comes first.
 pub(crate) struct Times {
     unit: &'static str,
     all: Vec<(String, Vec<f64>)>,
 }
 
-/// Lets everybody run once a round; one round more warms up. Times are in the unit that the
-/// contenders answer in.
+/// Runs every contender once per round, after a warm-up round. `unit` is the unit of the times that
+/// contenders return.
 pub(crate) fn run(
     rounds: usize,
     unit: &'static str,
@@ -35,17 +35,17 @@ pub(crate) fn run(
 }
 
 impl Times {
-    /// Of the contender of this name.
+    /// Returns the times of a contender.
     pub(crate) fn of(&self, name: &str) -> Spread {
         Spread::of(self.raw(name))
     }
 
-    /// One contender's times by another's, pair by pair.
+    /// Returns the times of one contender divided by those of another, round by round.
     pub(crate) fn ratio(&self, of: &str, by: &str) -> Spread {
         Spread::of_ratios(self.raw(of), self.raw(by))
     }
 
-    /// Takes out the times of all contenders from this one on.
+    /// Splits off the contenders from an index on.
     pub(crate) fn split_off(&mut self, first: usize) -> Self {
         Self { unit: self.unit, all: self.all.split_off(first) }
     }
@@ -54,7 +54,7 @@ impl Times {
         self.all.iter().find(|(other, _)| other == name).map_or(&[], |(_, times)| times)
     }
 
-    /// Prints a table, and returns the same by name: `{time, times_ours}`.
+    /// Prints a table, and returns it by name: the time, and `times_ours`, its ratio to the first.
     pub(crate) fn report(&self, title: &str) -> Value {
         let rounds = self.all.first().map_or(0, |(_, times)| times.len());
         println!("\n{title}, {rounds} rounds:");

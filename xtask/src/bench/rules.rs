@@ -1,8 +1,8 @@
-//! The rule study: options of the rule under AdamW and Muon, on four tasks at short length.
+//! The rule study: variants of the rule under AdamW and Muon, in short trainings of four tasks.
 //!
-//! Everything is evaluated on training images that are held out: the presets are chosen by these
-//! numbers. A rate is the optimizer's own on a task, the same for every rule: both optimizers go by
-//! directions alone, so that a rule cannot make its steps longer.
+//! Evaluations use held-out training images: the presets are chosen by these numbers. A learning
+//! rate belongs to an optimizer and a task, and is equal for all rules: the steps of both
+//! optimizers depend on directions alone, so that no rule can lengthen them.
 
 use serde_json::{Map, Value, json};
 use zor::settings::OptimizerName;
@@ -12,23 +12,24 @@ use zor::tasks::parts::data_sets::Cifar10Set;
 use zor::training::Method;
 
 use super::spread::Spread;
-use super::suite::{Choice, Keep, Suite};
+use super::suite::{Keep, Suite, SuiteFilter};
 use super::variants::{self, Variant};
 use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "rules",
     data: Some(&Cifar10Set),
+    peer: None,
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/rules.md"),
 };
 
-/// A task at short length.
+/// A short training of a task.
 struct Short {
     task: &'static str,
     network: &'static str,
@@ -59,7 +60,7 @@ impl Short {
 }
 
 const OPTIMIZERS: [OptimizerName; 2] = [OptimizerName::AdamW, OptimizerName::Muon];
-/// Training images that are evaluated on.
+/// Number of held-out training images for evaluations.
 const HELD_OUT: usize = 2000;
 
 fn tasks() -> [Short; 4] {
@@ -79,8 +80,8 @@ fn name(task: &Short, optimizer: OptimizerName, variant: Variant) -> String {
     format!("{}, {optimizer}, {}", task.task, variant.name())
 }
 
-/// Trains all chosen networks.
-pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
+/// Trains the networks that the filter selects.
+pub(crate) fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     let mut loader = Loader::default();
     let kept = results::read("rules").unwrap_or_default();
     let mut all: Map<String, Value> = kept["rows"].as_object().cloned().unwrap_or_default();
@@ -88,10 +89,10 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
         for (optimizer, rate) in OPTIMIZERS.into_iter().zip(short.rates) {
             for variant in Variant::STUDIED {
                 let name = name(&short, optimizer, variant);
-                if !name.contains(&choice.only) {
+                if !name.contains(&filter.only) {
                     continue;
                 }
-                let known = kept["rows"][&name].as_array().filter(|_| choice.missing);
+                let known = kept["rows"][&name].as_array().filter(|_| filter.missing);
                 let mut runs = known.cloned().unwrap_or_default();
                 for seed in 0..short.seeds {
                     if runs.iter().any(|run| run["seed"] == seed) {
@@ -103,7 +104,7 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
                     runs.push(variants::train(&plan, &data, Method::LocalRule)?);
                 }
                 let runs = Value::from(runs);
-                println!("{name:<72}{}", told(&runs));
+                println!("{name:<72}{}", summary(&runs));
                 all.insert(name, runs);
             }
             keep(&json!({ "suite": "rules", "rows": all }))?;
@@ -112,7 +113,7 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "rules", "rows": all }))
 }
 
-/// PSNR in dB or top-1 in percent, of all seeds.
+/// Returns PSNR in dB or top-1 in percent of all seeds, and the unit.
 fn scores(runs: &Value) -> (Vec<f64>, &'static str) {
     let runs: Vec<&Value> = runs.as_array().into_iter().flatten().collect();
     let top1 = runs.iter().filter_map(|run| run["top1"].as_f64());
@@ -123,7 +124,7 @@ fn scores(runs: &Value) -> (Vec<f64>, &'static str) {
     (runs.iter().filter_map(|run| run["psnr_db"].as_f64()).collect(), "dB")
 }
 
-/// The mean over seeds of the cosine at the start, in the middle or at the end.
+/// Returns the mean over seeds of the cosine at the start, in the middle or at the end.
 fn cosine(runs: &Value, at: usize) -> f64 {
     let all: Vec<f64> = runs
         .as_array()
@@ -134,16 +135,16 @@ fn cosine(runs: &Value, at: usize) -> f64 {
     all.iter().sum::<f64>() / all.len() as f64
 }
 
-fn told(runs: &Value) -> String {
+fn summary(runs: &Value) -> String {
     let (scores, unit) = scores(runs);
     format!("{}, cosine {:.2}", Spread::of(&scores).with_unit(&format!(" {unit}")), cosine(runs, 1))
 }
 
-/// At no time is the cosine of a rule that stays apart from backpropagation above this.
-const APART: f64 = 0.9;
+/// Maximum cosine, at any time, of a rule that stays apart from backpropagation.
+const MAX_COSINE_APART: f64 = 0.9;
 
-/// The best rule of a task, of all or of those that stay apart from backpropagation, with its
-/// optimizer.
+/// Returns the best rule of a task with its optimizer, among all or among those that stay apart
+/// from backpropagation.
 fn best(raw: &Value, short: &Short, apart: bool) -> Option<(OptimizerName, Variant)> {
     let runs = |(optimizer, variant)| &raw["rows"][name(short, optimizer, variant)];
     let median = |rule| Spread::of(&scores(runs(rule)).0).median;
@@ -151,23 +152,23 @@ fn best(raw: &Value, short: &Short, apart: bool) -> Option<(OptimizerName, Varia
         .into_iter()
         .flat_map(|optimizer| Variant::STUDIED.map(|variant| (optimizer, variant)));
     all.filter(|rule| !median(*rule).is_nan())
-        .filter(|rule| !apart || (0..3).all(|at| cosine(runs(*rule), at) < APART))
+        .filter(|rule| !apart || (0..3).all(|at| cosine(runs(*rule), at) < MAX_COSINE_APART))
         .max_by(|a, b| median(*a).total_cmp(&median(*b)))
 }
 
-/// Nothing is promised of a study; the best rule of each task and optimizer is shown.
+/// Adds the best rules of each task, without promises.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for short in tasks() {
         for (apart, which) in [(false, "best rule"), (true, "best rule below cosine 0.9")] {
             let Some((optimizer, variant)) = best(raw, &short, apart) else { continue };
             let runs = &raw["rows"][name(&short, optimizer, variant)];
             let row = format!("{}, {which}: {}, {optimizer}", short.task, variant.name());
-            table.add(&row, "-".to_owned(), told(runs), true);
+            table.add(&row, "-".to_owned(), summary(runs), true);
         }
     }
 }
 
-/// A table for each task, in Markdown.
+/// Returns a table for each task in Markdown.
 pub(crate) fn page(raw: &Value) -> String {
     let mut page = String::new();
     for short in tasks() {
@@ -197,7 +198,7 @@ pub(crate) fn page(raw: &Value) -> String {
             page += &match best(raw, &short, apart) {
                 Some((optimizer, variant)) => {
                     let runs = &raw["rows"][name(&short, optimizer, variant)];
-                    format!("- {which}: {} with {optimizer}, {}.\n", variant.name(), told(runs))
+                    format!("- {which}: {} with {optimizer}, {}.\n", variant.name(), summary(runs))
                 }
                 None => format!("- {which}: none.\n"),
             };
@@ -207,7 +208,7 @@ pub(crate) fn page(raw: &Value) -> String {
     page
 }
 
-/// Scores of all rules on all tasks, as SVG.
+/// Returns the scores of all rules on all tasks as an SVG.
 pub(crate) fn picture(raw: &Value) -> String {
     let (left, width, line, gap) = (230.0, 360.0, 22.0, 46.0);
     let tasks = tasks();

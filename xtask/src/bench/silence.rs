@@ -1,9 +1,7 @@
 //! The cost of silence: quality against the share of hidden values that fire, of networks and of
-//! their images for small devices.
+//! their programs for small devices.
 //!
-//! Everything is measured by the runtime for small devices on the whole test set.
-
-use std::ops::ControlFlow;
+//! The runtime for small devices measures all of it on the whole test set.
 
 use serde_json::{Map, Value, json};
 use zor::export::{self, DType};
@@ -15,40 +13,43 @@ use zor::task::Plan;
 use zor::task::{Figure, Score};
 use zor::tasks::parts::data_sets::FashionMnistSet;
 use zor::tasks::parts::images;
+use zor::training::Method;
 use zor::training::evaluate::evaluate;
-use zor::training::{self, Method, Training};
 
-use super::common::model;
+use super::common::{model, train_to_end};
 use super::spread::Spread;
-use super::suite::{Choice, Keep, Suite};
+use super::suite::{Keep, Suite, SuiteFilter};
 use crate::data::Loader;
 use crate::paths::text;
 use crate::results;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "silence",
     data: Some(&FashionMnistSet),
+    peer: None,
     run,
     figures,
     remarks: include_str!("../../../docs/remarks/silence.md"),
 };
 
-/// Target spike rates; none leaves gates alone.
+/// Target spike rates; `None` leaves gates without a target.
 const TARGETS: [Option<f32>; 6] = [None, Some(0.5), Some(0.3), Some(0.2), Some(0.1), Some(0.05)];
-/// Rates that several seeds are measured of.
+/// Target rates with several seeds.
 const SEEDED: [Option<f32>; 2] = [None, Some(0.1)];
 const SEEDS: u64 = 3;
-/// Points that the sparse classifier may be behind its twin.
-const BEHIND: f64 = 1.0;
-/// Share of hidden values that fire in it, at most.
-const RATE: f64 = 0.1;
-/// Largest difference of an output of an f32 image.
-const EXACT: f64 = 1e-5;
-/// Loss of an int8 image in dB and points, at most, and its share of the f32 image's size.
-const LOST: [f64; 2] = [0.2, 0.3];
-const SIZE: f64 = 0.27;
+/// Maximum percentage points of top-1 by which the sparse classifier is behind the one without a
+/// target.
+const MAX_BEHIND: f64 = 1.0;
+/// Maximum share of hidden values that fire in it.
+const MAX_RATE: f64 = 0.1;
+/// Maximum difference of an output of an f32 program.
+const MAX_DIFFERENCE: f64 = 1e-5;
+/// Maximum loss of an int8 program in dB and percentage points, for the two tasks.
+const MAX_LOSS: [f64; 2] = [0.2, 0.3];
+/// Maximum size of an int8 program, relative to the f32 program.
+const MAX_SIZE: f64 = 0.27;
 
 const CLASSIFICATION: &str = "fashion-classification";
 const TASKS: [&str; 2] = ["fashion-reconstruction", CLASSIFICATION];
@@ -58,8 +59,8 @@ fn name(task: &str, target: Option<f32>) -> String {
     format!("{task}, {target}")
 }
 
-/// Settings of a network. Where all may fire, gates stay as they are, in the same network, trained
-/// in the same way.
+/// Returns the settings of a network. Without a target the rate is 1, which changes no gate: the
+/// network and its training are otherwise equal.
 fn plan(task: &str, target: Option<f32>, seed: u64) -> Result<Plan, String> {
     Plan::parse(&format!(
         "task = '{task}'
@@ -72,17 +73,17 @@ fn plan(task: &str, target: Option<f32>, seed: u64) -> Result<Plan, String> {
     .map_err(text)
 }
 
-pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
+pub(crate) fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     let mut loader = Loader::default();
     let kept = results::read("silence").unwrap_or_default();
     let mut rows: Map<String, Value> = kept["rows"].as_object().cloned().unwrap_or_default();
     for task in TASKS {
         for target in TARGETS {
             let name = name(task, target);
-            if !name.contains(&choice.only) {
+            if !name.contains(&filter.only) {
                 continue;
             }
-            let known = rows.get(&name).and_then(Value::as_array).filter(|_| choice.missing);
+            let known = rows.get(&name).and_then(Value::as_array).filter(|_| filter.missing);
             let mut runs = known.cloned().unwrap_or_default();
             let seeds = if SEEDED.contains(&target) { SEEDS } else { 1 };
             for seed in 0..seeds {
@@ -101,12 +102,10 @@ pub(crate) fn run(choice: &Choice, keep: Keep<'_>) -> Result<Value, String> {
     Ok(json!({ "suite": "silence", "rows": rows }))
 }
 
-/// Trains, exports, and evaluates the images.
+/// Trains, exports, and evaluates the programs.
 fn measure(plan: &Plan, data: &Data) -> Result<Value, String> {
     let device = Device::flex();
-    let continues = &mut |_: &mut Training| ControlFlow::Continue(());
-    let trained = training::run(plan, data, &device, Method::LocalRule, continues);
-    let trained = trained.map_err(text)?;
+    let trained = train_to_end(plan, data, Method::LocalRule)?;
     let (seconds, model) = (trained.train_seconds, model(trained.network, plan));
     let whole = evaluate(&model.network, plan, &*data.evaluation, &device).map_err(text)?;
     let export = |dtype| export::export(&model, data, dtype, &device).map_err(text);
@@ -132,7 +131,7 @@ fn measure(plan: &Plan, data: &Data) -> Result<Value, String> {
     }))
 }
 
-/// The largest difference of an output, by the largest output of its sample or 1.
+/// Returns the maximum difference of an output, relative to the largest output of its sample or 1.
 fn difference(model: &Model, image: &zor::compile::Program, data: &Data) -> Result<f64, String> {
     let small = image.network().map_err(text)?;
     let outputs: usize = small.output_shape().iter().product();
@@ -167,15 +166,15 @@ fn all(runs: &[Value], what: &str) -> Vec<f64> {
     runs.iter().filter_map(|run| run[what].as_f64()).collect()
 }
 
-/// The largest rate of any hidden layer.
+/// Returns the maximum spike rate of the hidden layers.
 fn highest_rate(run: &Value) -> f64 {
     let rates = run["spike_rates"].as_array().cloned().unwrap_or_default();
     rates.iter().filter_map(Value::as_f64).fold(0.0, f64::max)
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
-    for (task, lost) in TASKS.into_iter().zip(LOST) {
+    for (task, lost) in TASKS.into_iter().zip(MAX_LOSS) {
         let mut every = Vec::new();
         for target in TARGETS {
             let runs = runs(raw, task, target);
@@ -186,7 +185,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             let score = Spread::of(&all(&runs, "model"));
             let rate = runs.iter().map(highest_rate).fold(0.0, f64::max);
             let name = format!(
-                "{}: spike rate of the liveliest hidden layer {:.1} %",
+                "{}: highest spike rate of a hidden layer {:.1} %",
                 name(task, target),
                 100.0 * rate
             );
@@ -204,15 +203,15 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let exact = most(&|run| number(run, "largest_difference"));
         let found = format!("{exact:.1e}");
         table.add(
-            &format!("{task}: outputs of f32 images differ by"),
-            format!("at most {EXACT:.0e}"),
+            &format!("{task}: outputs of f32 programs differ by"),
+            format!("at most {MAX_DIFFERENCE:.0e}"),
             found,
-            exact <= EXACT,
+            exact <= MAX_DIFFERENCE,
         );
         let worst = most(&|run| number(run, "model") - number(run, "int8"));
         let found = format!("{worst:.3}");
         table.add(
-            &format!("{task}: int8 images are behind by"),
+            &format!("{task}: int8 programs are behind by"),
             format!("at most {lost}"),
             found,
             worst <= lost,
@@ -220,33 +219,33 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let size = most(&|run| number(run, "int8_bytes") / number(run, "f32_bytes"));
         let found = format!("{size:.3}");
         table.add(
-            &format!("{task}: size of int8 images by f32"),
-            format!("at most {SIZE}"),
+            &format!("{task}: size of int8 programs, relative to f32"),
+            format!("at most {MAX_SIZE}"),
             found,
-            size <= SIZE,
+            size <= MAX_SIZE,
         );
     }
     let task = CLASSIFICATION;
-    let [twin, sparse] = SEEDED.map(|target| Spread::of(&all(&runs(raw, task, target), "model")));
-    let behind = twin.median - sparse.median;
+    let [plain, sparse] = SEEDED.map(|target| Spread::of(&all(&runs(raw, task, target), "model")));
+    let behind = plain.median - sparse.median;
     let found = format!("{behind:.2} points");
     table.add(
-        "the sparse classifier is behind its twin by",
-        format!("at most {BEHIND:.1} point"),
+        "points of the classifier with target 0.1 behind the one without",
+        format!("at most {MAX_BEHIND:.1}"),
         found,
-        behind <= BEHIND,
+        behind <= MAX_BEHIND,
     );
     let rate = runs(raw, task, SEEDED[1]).iter().map(highest_rate).fold(f64::NAN, f64::max);
     let found = format!("{:.2} %", 100.0 * rate);
     table.add(
-        "hidden values that fire in it",
-        format!("at most {:.0} % of a layer", 100.0 * RATE),
+        "hidden values that fire in the classifier with target 0.1",
+        format!("at most {:.0} % of a layer", 100.0 * MAX_RATE),
         found,
-        rate <= RATE,
+        rate <= MAX_RATE,
     );
 }
 
-/// The trade-off as a picture: quality against spike rate, a panel a task.
+/// Returns the trade-off as an SVG: quality against spike rate, a panel per task.
 pub(crate) fn picture(raw: &Value) -> String {
     let (width, height) = (760.0, 300.0);
     let mut svg = Svg::new(width, height).labelled("Quality against spike rate");
@@ -258,7 +257,7 @@ pub(crate) fn picture(raw: &Value) -> String {
     let panels = [("PSNR, dB", [14.0, 22.0]), ("top-1, %", [80.0, 92.0])];
     for (panel, (task, (label, [low, high]))) in TASKS.into_iter().zip(panels).enumerate() {
         let (left, top, wide, tall) = (60.0 + 380.0 * panel as f64, 30.0, 290.0, 210.0);
-        // Rates from 0.02 to 1, each factor as wide as the next.
+        // Rates from 0.02 to 1 on a logarithmic axis.
         let x = |rate: f64| left + wide * (rate.max(0.02) / 0.02).ln() / 50f64.ln();
         let y = |score: f64| top + tall * (high - score) / (high - low);
         svg.text([left, top - 10.0], &format!("{task}: {label}"), start);
@@ -290,7 +289,7 @@ pub(crate) fn picture(raw: &Value) -> String {
     }
     svg.text(
         [width / 2.0, height - 12.0],
-        "share of the liveliest hidden layer's values that fire, test set; open circles: gates as they come",
+        "highest share of values of a hidden layer that fire, test set; open circles: gates without a target",
         middle.fill("#555"),
     );
     svg.finish()

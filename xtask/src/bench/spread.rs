@@ -1,14 +1,14 @@
-//! What several measurements of one thing say: the middle, and how far they lie apart.
+//! Median and range of several measurements.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The mean; NaN of nothing.
+/// Mean of values; NaN of none.
 pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Median, least and largest; NaN of nothing.
+/// Median, minimum and maximum; NaN of no values.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -26,27 +26,33 @@ impl Spread {
         Self { median, lowest: at(0), highest: at(last) }
     }
 
-    /// Of the quotients of measurements that were made side by side.
+    /// Returns the spread of the quotients of paired measurements.
     pub(crate) fn of_ratios(of: &[f64], by: &[f64]) -> Self {
         Self::of(&of.iter().zip(by).map(|(a, b)| a / b).collect::<Vec<_>>())
     }
 
-    /// As it was kept; NaN where nothing was.
+    /// Reads a spread from a results file; NaN where it is missing.
     pub(crate) fn read(kept: &Value) -> Self {
         Self::deserialize(kept).unwrap_or_else(|_| Self::of(&[]))
     }
 
-    /// The same in another unit.
+    /// Returns the spread in another unit.
     pub(crate) fn times(self, factor: f64) -> Self {
         let Self { median, lowest, highest } = self;
         Self { median: factor * median, lowest: factor * lowest, highest: factor * highest }
+    }
+
+    /// The spread of the reciprocals.
+    pub(crate) fn inverse(self) -> Self {
+        let Self { median, lowest, highest } = self;
+        Self { median: 1.0 / median, lowest: 1.0 / highest, highest: 1.0 / lowest }
     }
 
     pub(crate) fn json(self) -> Value {
         serde_json::json!(self)
     }
 
-    /// For tables: the middle with its range.
+    /// Formats the median with its range.
     pub(crate) fn with_unit(self, unit: &str) -> String {
         let digits = if self.median.abs() < 0.1 { 4 } else { 2 };
         let Self { median, lowest, highest } = self;

@@ -1,5 +1,5 @@
-//! A training step of dense networks beside PyTorch's and burn's, on any devices, and the share of
-//! matrix products.
+//! A training step of dense networks on any devices, compared with PyTorch and burn, and the share
+//! of matrix products in its time.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -16,30 +16,32 @@ use super::devices::Devices;
 use super::peers::Peer;
 use super::rounds::{self, Contender};
 use super::spread::Spread;
-use super::suite::{Choice, FLEX, Suite};
+use super::suite::{FLEX, Suite, SuiteFilter};
 use crate::paths::text;
 use crate::table::Table;
 
-/// The suite and its place among the others.
+/// This suite.
 pub(crate) const SUITE: Suite = Suite {
     name: "step",
     data: None,
-    run: |choice, _| run(choice),
+    peer: Some("torch"),
+    run: |filter, _| run(filter),
     figures,
     remarks: include_str!("../../../docs/remarks/step.md"),
 };
 
-/// Rounds that take turns, so that what slows the machine slows everybody; one more warms up.
+/// Rounds in which the contenders take turns, after a warm-up round.
 const ROUNDS: usize = 9;
 
-/// A network and batch, and how many times faster than each peer a step of the classic rule has to
-/// be.
+/// A network and a batch size, and the minimum speed of a step of the classic rule, relative to
+/// each peer.
 struct Case {
     sizes: [usize; 3],
     batch: usize,
     /// Steps in a round.
     steps: usize,
-    /// Least ratio to the same rule in PyTorch, to its perceptron, and to burn's autodiff.
+    /// Minimum time of the same rule in PyTorch, of its perceptron and of burn's autodiff, divided
+    /// by that of Zor.
     least: [f64; 3],
 }
 
@@ -48,13 +50,13 @@ const CASES: [Case; 3] = [
     Case { sizes: [784, 64, 784], batch: 48, steps: 100, least: [8.0, 5.0, 1.0] },
     Case { sizes: [3072, 728, 3072], batch: 512, steps: 2, least: [1.8, 1.0, 1.0] },
 ];
-/// Zor's own rows, which are measured on any device.
+/// Rows of Zor, which run on any device.
 const OWN: [&str; 2] = ["Zor, classic rule", "Zor, default rule, AdamW"];
 const PEERS: [&str; 3] = ["the same rule in PyTorch", "PyTorch's perceptron", "burn's autodiff"];
-/// Of the time of a step of the largest network.
-const PRODUCTS: f64 = 0.85;
-/// Of the best rate that the product library reaches on the same sizes.
-const RATE: f64 = 0.9;
+/// Minimum share of matrix products in the time of a step of the largest network.
+const MIN_SHARE: f64 = 0.85;
+/// Minimum rate of those matrix products, relative to the best rate of gemm on the same sizes.
+const MIN_RATE: f64 = 0.9;
 
 impl Case {
     fn name(&self) -> String {
@@ -63,11 +65,12 @@ impl Case {
     }
 }
 
-pub(crate) fn run(choice: &Choice) -> Result<Value, String> {
+pub(crate) fn run(filter: &SuiteFilter) -> Result<Value, String> {
     let threads = threads();
-    let names: Vec<&str> = choice.devices.iter().map(String::as_str).collect();
+    let names: Vec<&str> = filter.devices.iter().map(String::as_str).collect();
     let mut devices = Devices::find(&names);
-    let asks_peer = choice.torch && choice.is_on_flex();
+    devices.check()?;
+    let asks_peer = filter.peers && filter.is_on_flex();
     let peer = asks_peer.then(|| Peer::start("step.py", &[threads.to_string()])).transpose()?;
     let peer = peer.map(RefCell::new);
     let mut cases = Map::new();
@@ -77,19 +80,19 @@ pub(crate) fn run(choice: &Choice) -> Result<Value, String> {
         }
     }
     let mut raw = json!({ "suite": "step", "threads": threads });
-    if choice.is_on_flex() {
+    if filter.is_on_flex() {
         raw["cases"] = cases.into();
         raw["products"] = products()?;
     }
-    if !choice.other_devices().is_empty() {
+    if !filter.other_devices().is_empty() {
         devices.print(&format!("a training step, ms, {ROUNDS} rounds"));
         raw["devices"] = devices.json();
     }
     Ok(raw)
 }
 
-/// Measures milliseconds a step: Zor's own rows on every device and, where that is flex, everybody
-/// beside them. Returns what was measured on flex.
+/// Measures milliseconds per step: the rows of Zor on every device, and on flex also the peers.
+/// Returns the times on flex.
 fn measure(
     case: &Case,
     devices: &mut Devices,
@@ -135,7 +138,7 @@ fn measure(
     Ok(on_flex)
 }
 
-/// A network that is trained on noise.
+/// A network that trains on noise.
 struct Own {
     network: Network,
     input: Tensor<2>,
@@ -153,7 +156,8 @@ impl Own {
         Ok(Self { network, input, steps: case.steps, method, is_asynchronous })
     }
 
-    /// The mean of a round. A device with a queue is waited for at its end, as in a training.
+    /// Returns the mean time of a step in a round. An asynchronous device is synchronized at the
+    /// end of the round, as in a training.
     fn milliseconds(&mut self) -> Result<f64, String> {
         let optimizer = AdamW::default();
         let mut unread: Option<PendingMetrics> = None;
@@ -172,12 +176,13 @@ impl Own {
     }
 }
 
-/// The five products of the largest network's step: into memory that is there, as the step makes
-/// them, beside the same sizes without a transposed operand, and beside the step.
+/// Measures the five matrix products of a step of the largest network, into existing buffers as in
+/// the step: their share in the time of the step, and their rate relative to that of gemm on the
+/// same sizes without a transposed operand.
 fn products() -> Result<Value, String> {
     let case = &CASES[2];
     let ([inputs, hidden, outputs], batch) = (case.sizes, case.batch);
-    // (rows, inner, columns), and what is transposed.
+    // (rows, inner, columns), and the transposed operand.
     let shapes = [
         (batch, inputs, hidden, Transposed::Neither),
         (batch, hidden, outputs, Transposed::Neither),
@@ -198,12 +203,12 @@ fn products() -> Result<Value, String> {
         }
     }
     let (share, rate) = (Spread::of(&shares), Spread::of(&rates));
-    println!("\nthe five products, of a step's time: {}", share.with_unit(""));
-    println!("their rate, of gemm's best on the same sizes: {}", rate.with_unit(""));
+    println!("\nshare of the five matrix products in the time of a step: {}", share.with_unit(""));
+    println!("their rate, relative to the best of gemm on the same sizes: {}", rate.with_unit(""));
     Ok(json!({ "share_of_step": share.json(), "of_best_rate": rate.json() }))
 }
 
-/// A product with its operands and result.
+/// A matrix product with its operands and result.
 struct Product {
     sizes: [usize; 3],
     how: Transposed,
@@ -225,7 +230,7 @@ impl Product {
         Self { sizes: [m, k, n], how, left: noise(left), right: noise(right), result, plain }
     }
 
-    /// As a layer makes it.
+    /// Returns the time on the path of a layer.
     fn milliseconds(&mut self) -> f64 {
         let start = Instant::now();
         let (left, right, how) = (self.left.clone(), self.right.clone(), self.how);
@@ -233,13 +238,13 @@ impl Product {
         start.elapsed().as_secs_f64() * 1e3
     }
 
-    /// The better of one thread and all, operands as they lie.
+    /// Returns the better time of gemm on one thread and on all, with no transposed operand.
     fn best_milliseconds(&mut self) -> f64 {
         let [m, k, n] = self.sizes;
         let [a, b, c] = &mut self.plain;
         let mut time = |parallelism| {
             let start = Instant::now();
-            // SAFETY: rows of k, n and n values; the vectors have m, k and m of them.
+            // SAFETY: rows have k, n and n values; the vectors have m, k and m rows.
             unsafe {
                 gemm::gemm(
                     m,
@@ -269,7 +274,7 @@ impl Product {
     }
 }
 
-/// Promises, beside the numbers that [`run`] returns.
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     for case in &CASES {
         for (peer, least) in PEERS.into_iter().zip(case.least) {
@@ -280,8 +285,8 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         }
     }
     for (name, key, least) in [
-        ("products, of the step of 3072-728-3072", "share_of_step", PRODUCTS),
-        ("products, of gemm's best rate", "of_best_rate", RATE),
+        ("matrix products, share of the step of 3072-728-3072", "share_of_step", MIN_SHARE),
+        ("matrix products, relative to the best rate of gemm", "of_best_rate", MIN_RATE),
     ] {
         let found = Spread::read(&raw["products"][key]);
         let promised = format!("at least {least:.2}");

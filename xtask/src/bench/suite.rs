@@ -6,65 +6,66 @@ use zor::tasks::parts::data_sets::DataSet;
 use crate::results;
 use crate::table::Table;
 
-/// The device that every suite is measured on.
+/// The device that every suite runs on.
 pub(super) const FLEX: &str = "flex";
 
-/// A set of measurements with promises. Each lies in a file of its own as `SUITE`, and in
-/// [`super::SUITES`].
+/// A set of measurements with promises. Each is the constant `SUITE` of its own file, and an
+/// element of [`super::SUITES`].
 pub(crate) struct Suite {
-    /// The name for `--suite`, and that of its numbers under `docs/results/`.
+    /// Name for `--suite`, and of the results file in `docs/results/`.
     pub(crate) name: &'static str,
-    /// The data set that it needs.
+    /// Data set that the suite needs.
     pub(crate) data: Option<&'static dyn DataSet>,
+    /// Name for `--peer` of the program that Zor is compared with.
+    pub(crate) peer: Option<&'static str>,
     /// Measures and prints a table.
-    pub(super) run: fn(&Choice, Keep<'_>) -> Result<Value, String>,
-    /// Adds measured figures beside promised ones to a table.
+    pub(super) run: fn(&SuiteFilter, Keep<'_>) -> Result<Value, String>,
+    /// Adds the promised and the measured figures to a table.
     pub(crate) figures: fn(&Value, &mut Table),
-    /// The meaning of the numbers in Markdown: where Zor loses, why, and a way to close the gap.
+    /// Remarks on the figures in Markdown: where Zor loses, why, and how to close the gap.
     pub(crate) remarks: &'static str,
 }
 
 impl Suite {
-    /// Measures and prints a table. With `write` the numbers are kept under `docs/results/` as they
-    /// come.
-    pub(crate) fn run(&self, choice: &Choice, write: bool) -> Result<Value, String> {
+    /// Measures and prints a table. With `write`, the results file is rewritten after each part.
+    pub(crate) fn run(&self, filter: &SuiteFilter, write: bool) -> Result<Value, String> {
         let keep = |raw: &Value| if write { results::write(self.name, raw) } else { Ok(()) };
-        let raw = (self.run)(choice, &keep)?;
+        let raw = (self.run)(filter, &keep)?;
         keep(&raw)?;
         Ok(raw)
     }
 }
 
-/// Keeps numbers, whole or not yet whole.
+/// Writes raw numbers, which may be incomplete, to the results file.
 pub(super) type Keep<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
 
-/// Which parts of a suite are measured, and where.
-pub(crate) struct Choice {
+/// Selects the parts of a suite to run, and the devices.
+pub(crate) struct SuiteFilter {
     /// Names of devices.
     pub(crate) devices: Vec<String>,
-    /// Whether the peers in Python are asked too.
-    pub(crate) torch: bool,
-    /// Words in the names of what is measured, where a suite has names.
+    /// Whether the programs that Zor is compared with run too.
+    pub(crate) peers: bool,
+    /// Text that the names of rows must contain, in suites with named rows.
     pub(crate) only: String,
-    /// Whether seeds whose numbers are kept already are left out, where a suite has seeds: for one
-    /// that was interrupted.
+    /// Whether seeds in the results file are skipped, in suites with seeds: continues a suite that
+    /// was interrupted.
     pub(crate) missing: bool,
 }
 
-impl Default for Choice {
+impl Default for SuiteFilter {
     fn default() -> Self {
         let devices = vec![FLEX.to_owned()];
-        Self { devices, torch: false, only: String::new(), missing: false }
+        Self { devices, peers: false, only: String::new(), missing: false }
     }
 }
 
-impl Choice {
-    /// Whether anything is measured on the device that the promises are about.
+impl SuiteFilter {
+    /// Whether flex, the device of the promises, is selected.
     pub(super) fn is_on_flex(&self) -> bool {
         self.devices.iter().any(|name| name == FLEX)
     }
 
-    /// The other devices.
+    /// The selected devices other than flex.
     pub(super) fn other_devices(&self) -> Vec<&str> {
         self.devices.iter().map(String::as_str).filter(|name| *name != FLEX).collect()
     }

@@ -1,4 +1,4 @@
-//! Options of the rule that are compared, and the figures that are kept of a run under one of them.
+//! Variants of the rule to compare, and the figures that are kept of a run under one of them.
 
 use std::ops::ControlFlow;
 
@@ -10,30 +10,31 @@ use zor::task::{Data, Plan};
 use zor::training::evaluate::evaluate;
 use zor::training::{Method, Training};
 
+use crate::clock::{Machine, TIMES_PRODUCTS};
 use crate::paths::text;
 use crate::results;
 
-/// Options of the rule, by name.
+/// A variant of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// As the task's preset has it.
+    /// The rule of the preset.
     Preset,
-    /// The first version's, for shuffled batches: spikes gate the correlation alone.
+    /// The rule of the first version, for shuffled batches: spikes gate the correlation alone.
     Classic,
-    /// Spikes gate the signal on its way down, and nothing is normalised: backpropagation through
+    /// Spikes gate the signal on its way down, without normalization: backpropagation through
     /// ReLU.
     Gated,
-    /// Gated, the signal of each unit divided by its norm.
+    /// Gated, with the signal of each unit divided by its norm.
     Signal,
-    /// Gated, the activity of each presynaptic unit divided by its norm.
+    /// Gated, with the activity of each presynaptic unit divided by its norm.
     Presynaptic,
-    /// Gated, both of them.
+    /// Gated, with both normalizations.
     Normalised,
-    /// Both normalised, and units fire below zero too.
+    /// Both normalizations, with a threshold at which units fire below zero too.
     Low,
-    /// Both normalised, with a threshold that hardly silences.
+    /// Both normalizations, with a threshold that silences almost no unit.
     Lowest,
-    /// Both normalised, spikes gate the correlation alone: the signal passes silent units.
+    /// Both normalizations; spikes gate the correlation alone, and the signal passes silent units.
     Ungated,
 }
 
@@ -63,7 +64,7 @@ impl Variant {
         }
     }
 
-    /// A task's rule with these options; its initial weights stay.
+    /// Returns the rule of a preset with these options and the initial scale of the preset.
     pub(crate) fn of(self, preset: &Rule) -> Rule {
         let normalised = Rule {
             threshold: 0.0,
@@ -93,7 +94,7 @@ impl Variant {
     }
 }
 
-/// The options that differ between rules, in a few words.
+/// Formats the options that differ between variants.
 pub(crate) fn options(rule: &Value) -> String {
     let is = |key: &str| rule[key] == true;
     let gate = if rule["signal_gate"] == "in_correlation" { "correlation" } else { "signal" };
@@ -106,11 +107,11 @@ pub(crate) fn options(rule: &Value) -> String {
     format!("threshold {}, {gate} gated, {normalised}", rule["threshold"])
 }
 
-/// Evaluation images that a run looks at on its way.
+/// Number of images of the evaluations during training.
 const FEW: usize = 100;
 
-/// Trains, and returns the figures that are kept of the run. The cosine of the rule's updates with
-/// backpropagation's gradient is taken at the start, in the middle and at the end.
+/// Trains, and returns the figures that are kept of the run. The cosine between the updates of the
+/// rule and the gradient of backpropagation is computed at the start, in the middle and at the end.
 pub(crate) fn train(plan: &Plan, data: &Data, method: Method) -> Result<Value, String> {
     // The tree may change while a long training runs.
     let (commit, device) = (results::commit(), Device::flex());
@@ -121,7 +122,7 @@ pub(crate) fn train(plan: &Plan, data: &Data, method: Method) -> Result<Value, S
     };
     let start = Training::start(plan, data, &device).map_err(text)?;
     look(&start);
-    // Nobody looks at the curve: it need not cost time.
+    // The learning curve is not kept: evaluations during training use few images.
     let first: Vec<usize> = (0..FEW.min(data.evaluation.len())).collect();
     let few = data.evaluation.subset(&first).map_err(text)?;
     let quick = Data { evaluation: few, ..data.clone() };
@@ -147,6 +148,7 @@ pub(crate) fn train(plan: &Plan, data: &Data, method: Method) -> Result<Value, S
         "commit": commit, "seed": plan.settings.seed, "steps": trained.steps,
         "samples_seen": trained.samples_seen, "train_samples": data.train.len(),
         "eval_samples": data.evaluation.len(), "train_seconds": trained.train_seconds,
+        TIMES_PRODUCTS: Machine::measured().times_products(&trained),
         "parameters": trained.network.n_parameters(), "optimizer": plan.settings.optimizer,
         "rule": plan.settings.rule_settings, "cosines": cosines,
     });

@@ -1,11 +1,11 @@
-//! Dependencies point one way: each crate knows only crates below it.
+//! Checks the layering: each crate depends only on crates in lower layers.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use crate::paths::root;
 
-/// The crates from the bottom up; those of one row do not know each other.
+/// Crates from the bottom up; those of one row do not depend on each other.
 const LAYERS: [&[&str]; 6] = [
     &["zor-random"],
     &["zor-core", "zor-data", "zor-edge"],
@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 6] = [
     &["zor-cli"],
 ];
 
-/// Prints each crate's dependencies inside the workspace.
+/// Prints the dependencies of each crate inside the workspace, and fails if one is not below it.
 pub(crate) fn run() -> Result<(), String> {
     let mut wrong = Vec::new();
     for (name, dependencies) in dependencies()? {
@@ -32,7 +32,7 @@ fn height(name: &str) -> Option<usize> {
 fn misplaced(name: &str, dependencies: &[String]) -> Vec<String> {
     let Some(own) = height(name) else {
         return vec![format!(
-            "{name} has no place among the layers; give it one in xtask/src/checks/crate_graph.rs"
+            "{name} is in no layer; add it to LAYERS in xtask/src/checks/crate_graph.rs"
         )];
     };
     dependencies
@@ -42,7 +42,7 @@ fn misplaced(name: &str, dependencies: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Dependencies inside the workspace by crate, those for tests left out.
+/// Returns the dependencies inside the workspace by crate, without development dependencies.
 fn dependencies() -> Result<BTreeMap<String, Vec<String>>, String> {
     let folder = root().join("crates");
     let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;

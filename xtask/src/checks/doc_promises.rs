@@ -1,13 +1,13 @@
-//! The tests that promises in the documentation name exist.
+//! Checks that the tests named by promises in the documentation exist.
 
 use std::fs;
 
 use crate::paths::root;
 
-/// The pages that have a table of promises.
+/// Pages with a table of promises.
 const PAGES: [&str; 1] = ["docs/files.md"];
 
-/// Looks for every test that a page's table names, as `` `file` `test` `` in a row's last column.
+/// Fails if a test that a table names, as `` `file` `test` `` in the last column, does not exist.
 pub(crate) fn run() -> Result<(), String> {
     let mut missing = Vec::new();
     for page in PAGES {
@@ -31,7 +31,7 @@ fn read(path: &str) -> Result<String, String> {
     fs::read_to_string(root().join(path)).map_err(|error| format!("{path}: {error}"))
 }
 
-/// File and test that a row of a table names.
+/// Returns the file and the test that a row of a table names.
 fn named(line: &str) -> Option<(&str, &str)> {
     let cell = line.strip_prefix('|')?.trim_end().strip_suffix('|')?.rsplit('|').next()?;
     let mut words = cell.trim().split('`').filter(|word| !word.trim().is_empty());
@@ -39,7 +39,7 @@ fn named(line: &str) -> Option<(&str, &str)> {
     (file.ends_with(".rs") && words.next().is_none()).then_some((file, test))
 }
 
-/// Whether a source has a test of this name.
+/// Returns whether a source file has a test of this name.
 fn has_test(source: &str, test: &str) -> bool {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
     let function = format!("fn {test}()");

@@ -1,7 +1,7 @@
-//! `zor-edge` compiled for microcontrollers and the browser, and run in QEMU and in a headless
+//! Compiles `zor-edge` for microcontrollers and the browser, and runs it in QEMU and in headless
 //! Chromium.
 //!
-//! Where a tool cannot be had, that part says which command failed, and is skipped.
+//! A part whose tool cannot be installed prints the command that failed, and is skipped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,16 @@ use crate::{cargo, results};
 const CORTEX_M: &str = "thumbv7em-none-eabihf";
 const RISC_V: &str = "riscv32imac-unknown-none-elf";
 const BROWSER: &str = "wasm32-unknown-unknown";
-/// Bytes of scratch memory and stack that the int8 network of 784-64-784 may take, beside its
-/// image, input and output.
-const MOST_MEMORY: u64 = 4096;
-const KEPT: &str = "firmware";
+/// Maximum bytes of scratch memory and stack of the int8 network 784-64-784, without its program,
+/// input and output.
+const MAX_MEMORY: u64 = 4096;
+const NAME: &str = "firmware";
 
-/// Builds for all three, and runs what can be run. `write` keeps the numbers of the firmware.
+/// Builds for all three targets, and runs the firmware and the page. `write` writes the results
+/// file of the firmware.
 pub(crate) fn run(write: bool) -> Result<(), String> {
     for target in [CORTEX_M, RISC_V, BROWSER] {
-        if !has_target(target) {
+        if !cargo::has_target(target) {
             return Ok(());
         }
     }
@@ -40,8 +41,8 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
             RISC_V,
         ],
     )?;
-    println!("{RISC_V}: zor-edge builds without standard library");
-    // `no_panic` among its programs does not link if anything in zor-edge can panic.
+    println!("{RISC_V}: zor-edge builds without the standard library");
+    // Its program `no_panic` does not link if anything in zor-edge can panic.
     cargo::run(
         "firmware",
         &["build", "--profile", "edge", "--package", "zor-firmware", "--target", CORTEX_M],
@@ -49,29 +50,18 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
     println!("{CORTEX_M}: the firmware builds, and nothing in zor-edge can panic");
     let measured = firmware()?;
     if let (true, Some(measured)) = (write, &measured) {
-        results::write(KEPT, measured)?;
+        results::write(NAME, measured)?;
     }
     let page = page()?;
-    println!("{}: everything in one page", page.display());
+    println!("{}: page with the module inlined", page.display());
     visit(&page)
-}
-
-/// Whether code for a target can be built; it is installed if it can be.
-fn has_target(target: &str) -> bool {
-    let arguments = ["target", "add", target];
-    let done = Command::new("rustup").args(arguments).current_dir(root()).output();
-    let there = done.as_ref().is_ok_and(|output| output.status.success());
-    if !there {
-        println!("not available: `rustup {}` failed", arguments.join(" "));
-    }
-    there
 }
 
 fn built(target: &str, file: &str) -> PathBuf {
     crate::paths::target().join(target).join("edge").join(file)
 }
 
-/// Runs the firmware in QEMU, where every instruction takes a nanosecond, and reads what it prints.
+/// Runs the firmware in QEMU, where an instruction takes a nanosecond, and parses its output.
 fn firmware() -> Result<Option<Value>, String> {
     let program = built(CORTEX_M, "zor-firmware");
     let machine = ["-M", "mps2-an386", "-cpu", "cortex-m4", "-icount", "shift=0", "-nographic"];
@@ -84,8 +74,8 @@ fn firmware() -> Result<Option<Value>, String> {
         );
         return Ok(None);
     };
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-    print!("{said}");
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+    print!("{printed}");
     if !ran.status.success() {
         return Err(format!(
             "the firmware failed in QEMU: {}",
@@ -93,34 +83,34 @@ fn firmware() -> Result<Option<Value>, String> {
         ));
     }
     let mut found = Map::new();
-    for (what, number) in said.lines().filter_map(|line| line.split_once(": ")) {
+    for (what, number) in printed.lines().filter_map(|line| line.split_once(": ")) {
         if let Ok(number) = number.trim().parse::<u64>() {
-            // Of what is said twice, the last is after some steps of learning.
+            // Of a key that is printed twice, the last value follows some training steps.
             found.insert(what.to_owned(), number.into());
         }
     }
     let number = |what: &str| {
         let found = found.get(what).and_then(Value::as_u64);
-        found.ok_or_else(|| format!("the firmware did not say '{what}'"))
+        found.ok_or_else(|| format!("the firmware did not print '{what}'"))
     };
     let memory = number("scratch memory, bytes")? + number("an image, bytes of stack at most")?;
     let flash = flash(&program)?;
     let data = number("image of bytes")?
         + fs::metadata(root().join("examples/firmware/samples.bin")).map_or(0, |file| file.len());
     println!(
-        "flash: {flash} bytes, {} of them code; memory of a run beside input and output: {memory}",
+        "flash: {flash} bytes, {} of them code; memory of a run without input and output: {memory}",
         flash - data
     );
-    if memory > MOST_MEMORY {
-        return Err(format!("a run takes {memory} bytes of memory, more than {MOST_MEMORY}"));
+    if memory > MAX_MEMORY {
+        return Err(format!("a run takes {memory} bytes of memory, more than {MAX_MEMORY}"));
     }
-    let own = json!({ "suite": KEPT, "flash_bytes": flash, "code_bytes": flash - data, "memory_bytes": memory });
+    let own = json!({ "suite": NAME, "flash_bytes": flash, "code_bytes": flash - data, "memory_bytes": memory });
     let mut own = own.as_object().cloned().unwrap_or_default();
     own.insert("said".to_owned(), found.into());
     Ok(Some(own.into()))
 }
 
-/// Bytes of an ELF file of 32 bits that are loaded: its program headers' sizes in the file.
+/// Returns the loaded bytes of a 32-bit ELF file: the sum of the file sizes of its program headers.
 fn flash(program: &Path) -> Result<u64, String> {
     let bytes = fs::read(program).map_err(|e| format!("{}: {e}", program.display()))?;
     let u32_at = |at: usize| {
@@ -133,13 +123,13 @@ fn flash(program: &Path) -> Result<u64, String> {
     Ok(headers.map(|header| u64::from(u32_at(header + 16))).sum())
 }
 
-/// Builds the browser's module and puts it into its page.
+/// Builds the WebAssembly module and inlines it into its page.
 fn page() -> Result<PathBuf, String> {
-    // Vectors of 128 bits are in every browser since 2023.
+    // 128-bit SIMD is in every browser since 2023.
     let flags = format!("target.{BROWSER}.rustflags=['-Ctarget-feature=+simd128']");
     let build = ["build", "--profile", "edge", "--package", "zor-browser", "--lib"];
     let module = ["--target", BROWSER, "--config", &flags];
-    cargo::run("the browser's module", &[&build[..], &module].concat())?;
+    cargo::run("WebAssembly module", &[&build[..], &module].concat())?;
     let module = built(BROWSER, "zor_browser.wasm");
     let bytes = fs::read(&module).map_err(|e| format!("{}: {e}", module.display()))?;
     let path = root().join("examples/browser/index.html");
@@ -170,7 +160,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Opens the page, lets it learn, reads what it says, and takes a picture.
+/// Opens the page, lets it train, checks its text, and takes a screenshot.
 fn visit(page: &Path) -> Result<(), String> {
     let address = format!("file://{}#learn", page.display());
     let picture = page.with_extension("png");
@@ -191,21 +181,21 @@ fn visit(page: &Path) -> Result<(), String> {
     let after = |mark: &str| {
         seen.split_once(mark)
             .and_then(|(_, rest)| rest.split_once(['"', '<']))
-            .map(|(said, _)| said)
+            .map(|(found, _)| found)
     };
-    let ready = after("data-ready=\"").ok_or("the page did not get ready in Chromium")?;
+    let ready = after("data-ready=\"").ok_or("the page did not become ready in Chromium")?;
     let learned = after("id=\"said-learn\">").unwrap_or("");
     println!("{learned} {ready}");
     let decibels =
         ready.split_once("Reconstruction: ").and_then(|(_, rest)| rest.split_once(" dB"));
     let decibels: f64 = decibels.and_then(|(number, _)| number.parse().ok()).unwrap_or(0.0);
-    // An image that it has learned from; none that knows nothing comes near.
+    // PSNR of an image from its training set; an untrained network is far below.
     if decibels < 25.0 || !learned.starts_with("Step 500") {
-        return Err(format!("the page learned to {decibels} dB; 25 were expected"));
+        return Err(format!("the page reached {decibels} dB; at least 25 were expected"));
     }
     let shot = format!("--screenshot={}", picture.display());
     chromium(&[&shot]).map_err(|e| format!("chromium: {e}"))?;
-    println!("a picture of it: {}", picture.display());
+    println!("screenshot: {}", picture.display());
     Ok(())
 }
 

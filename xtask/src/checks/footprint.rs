@@ -1,5 +1,5 @@
-//! The footprint that "lightweight" promises: crates built for the command, bytes of its binary,
-//! lines of zor-core.
+//! Bounds the footprint of the command: crates that it builds, bytes of its binary, lines of
+//! zor-core.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,22 +7,22 @@ use std::fs;
 use crate::cargo;
 use crate::paths::root;
 
-/// Crates that `cargo install` of the command builds, Zor's own included.
-const MOST_CRATES: usize = 260;
-/// Bytes of the release binary.
-const LARGEST_BINARY: u64 = 16 << 20;
-/// Lines of code of zor-core, without comments, blank lines and tests; a fifth are the CPU's
-/// convolutions, a tenth the kernels for GPUs. A hundred check that layers show all their tensors
-/// and fit each other, and that an optimizer finds state of its own; 150 describe what layers
-/// compute, for autodiff and other formats.
-const MOST_LINES: usize = 8800;
+/// Maximum number of crates that `cargo install` of the command builds, including those of Zor.
+const MAX_CRATES: usize = 260;
+/// Maximum size of the release binary in bytes.
+const MAX_BINARY: u64 = 16 << 20;
+/// Maximum lines of code of zor-core, without comments, blank lines and tests. A fifth of them are
+/// the convolutions for the CPU, a tenth the kernels for GPUs; a hundred lines check that layers
+/// visit all their tensors and fit each other, and an optimizer's state belongs
+/// to it; 150 describe the operations of layers to autodiff and exports.
+const MAX_LINES: usize = 8800;
 
-/// Prints the three numbers and fails when one is beyond its bound. Builds the command in release.
+/// Builds the command in release, prints the three numbers, and fails if one exceeds its maximum.
 pub(crate) fn run() -> Result<(), String> {
     let measured = [
-        ("crates built for the command", crates()? as u64, MOST_CRATES as u64),
-        ("bytes of the release binary", binary()?, LARGEST_BINARY),
-        ("lines of code in zor-core", lines()? as u64, MOST_LINES as u64),
+        ("crates built for the command", crates()? as u64, MAX_CRATES as u64),
+        ("bytes of the release binary", binary()?, MAX_BINARY),
+        ("lines of code in zor-core", lines()? as u64, MAX_LINES as u64),
     ];
     let mut over = Vec::new();
     for (what, found, most) in measured {
@@ -69,8 +69,8 @@ fn lines() -> Result<usize, String> {
     Ok(sum)
 }
 
-/// Tests stand at the bottom of a file, from the first `cfg` of them on, or in a `tests.rs`;
-/// `cases.rs` are operations to compare.
+/// Counts lines of code. Tests are at the end of a file, from their `cfg` on, or in a `tests.rs`;
+/// `cases.rs` has operations for device checks.
 fn code_lines(text: &str) -> usize {
     let code = |line: &&str| !line.is_empty() && !line.starts_with("//");
     let is_test = |line: &str| line.starts_with("#[cfg") && line.contains("test");

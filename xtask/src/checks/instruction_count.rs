@@ -1,9 +1,9 @@
-//! Detects training steps that became slower, by their instructions, which valgrind counts alike on
-//! noisy machines.
+//! Detects slower training steps by their number of instructions, which valgrind counts
+//! reproducibly even on a noisy machine.
 //!
-//! Counted are the steps alone, by one thread, with the vectors that valgrind knows (AVX2), so that
-//! numbers are the same on every x86 machine with the same compiler. Another compiler makes other
-//! instructions: counts may rise by a fifth.
+//! Only the steps count, on one thread and with the vectors that valgrind supports (AVX2), so that
+//! the numbers are equal on all x86 machines with the same compiler. Another compiler generates
+//! other instructions: counts may rise by a fifth.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,10 @@ use zor::tasks::parts::networks;
 use crate::bench::noise;
 use crate::paths::{root, text};
 
-/// How far above what was kept a count may be.
-const TOLERATED: f64 = 1.2;
+/// Maximum ratio of a count to the kept one.
+const MAX_RATIO: f64 = 1.2;
 const FILE: &str = "xtask/guard.json";
-/// Runs whose instructions are counted.
+/// Computations whose instructions are counted.
 const CASES: [&str; 5] = [
     "step of 784-64-784, batch 10, classic rule",
     "step of 784-64-784, batch 48, default rule",
@@ -28,7 +28,7 @@ const CASES: [&str; 5] = [
     "one sample through 784-64-784",
 ];
 
-/// Compares with what was kept, or keeps.
+/// Compares the counts with the kept ones, or with `write` keeps them.
 pub(crate) fn run(write: bool) -> Result<(), String> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("skipped: valgrind is not installed (apt-get install valgrind)");
@@ -48,7 +48,7 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
         let before = kept.get(name).copied().unwrap_or(0);
         let ratio = now as f64 / before as f64;
         println!("{name:<56}{before:>16}{now:>16}{ratio:>8.2}");
-        if ratio > TOLERATED {
+        if ratio > MAX_RATIO {
             risen.push(name);
         }
         counts.insert(name, now);
@@ -61,12 +61,12 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "more instructions than in {FILE}: {}; mend it, or say why and run `cargo xtask guard --write`",
+        "more instructions than in {FILE}: {}; make it faster, or run `cargo xtask guard --write` and give the reason in the commit",
         risen.join("; ")
     ))
 }
 
-/// Instructions of a process that runs a case so often.
+/// Counts the instructions of a process that runs a case a number of times.
 fn instructions(case: usize, times: usize) -> Result<u64, String> {
     let own = std::env::current_exe().map_err(text)?;
     let output = Command::new("valgrind")
@@ -76,13 +76,13 @@ fn instructions(case: usize, times: usize) -> Result<u64, String> {
         .env("RAYON_NUM_THREADS", "1")
         .output()
         .map_err(|e| format!("valgrind: {e}"))?;
-    let told = String::from_utf8_lossy(&output.stderr);
+    let report = String::from_utf8_lossy(&output.stderr);
     let collected =
-        told.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
-    collected.ok_or_else(|| format!("valgrind counted nothing:\n{told}"))
+        report.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
+    collected.ok_or_else(|| format!("no instruction count in the output of valgrind:\n{report}"))
 }
 
-/// The process whose instructions are counted.
+/// Body of the process whose instructions are counted.
 pub(crate) fn repeat(case: &str, times: &str) -> Result<(), String> {
     let (case, times): (usize, usize) = (case.parse().map_err(text)?, times.parse().map_err(text)?);
     let device = Device::flex();

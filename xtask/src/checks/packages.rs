@@ -1,4 +1,4 @@
-//! What would be published builds by itself: no file is missing from a package.
+//! Checks that the published packages build alone: no file is missing from them.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::cargo;
 use crate::paths::root;
 
-/// The crates that are published.
+/// Published crates.
 const PUBLISHED: [&str; 9] = [
     "zor-random",
     "zor-core",
@@ -20,14 +20,14 @@ const PUBLISHED: [&str; 9] = [
     "zor-cli",
 ];
 
-/// Features that are off by default and compile without a GPU's libraries, all at once: each build
-/// of burn is minutes.
+/// Features that are off by default and compile without the libraries of a GPU, in one build: each
+/// build of burn takes minutes.
 const FEATURES: &str = "ndarray,wgpu,vulkan,metal,cuda,rocm,autotune,fusion";
 
-/// Packs every crate, unpacks them side by side as a workspace of their own, and checks that:
-/// without the CPU's kernels, with everything else.
+/// Packs every crate, unpacks them as a workspace, and checks it without the CPU kernels (`flex`)
+/// and with all other features.
 ///
-/// `cargo package` can verify too, but builds all dependencies for each crate anew.
+/// The verification of `cargo package` would build all dependencies again for each crate.
 pub(crate) fn run() -> Result<(), String> {
     let named = PUBLISHED.into_iter().flat_map(|name| ["--package", name]);
     let pack = ["package", "--allow-dirty", "--no-verify"].into_iter().chain(named);
@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<(), String> {
     let check = ["check", "--manifest-path", &manifest, "--target-dir", &target];
     let features = ["--no-default-features", "--features", FEATURES];
     let arguments: Vec<&str> = check.into_iter().chain(features).chain(named).collect();
-    // The variable lets the bindings to CUDA be checked where NVIDIA's toolkit is not installed.
+    // With this variable the CUDA bindings compile where the NVIDIA toolkit is not installed.
     cargo::run_with("packed crates with other features", &arguments, &[("DOCS_RS", "1")])
 }
 

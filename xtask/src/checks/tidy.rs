@@ -1,4 +1,4 @@
-//! Small rules that a reader relies on.
+//! Checks of the repository itself: documented folders and the width of comments.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ pub(crate) fn run() -> Result<(), String> {
     comments_wrap()
 }
 
-/// Widest comment, in columns. `rustfmt` wraps code at this width and leaves comments alone.
+/// Maximum width of a comment in columns. `rustfmt` wraps code at this width, but not comments.
 const WIDTH: usize = 100;
 
-/// Comments in Rust wrap at [`WIDTH`] columns.
+/// Fails if a comment in Rust is wider than [`WIDTH`] columns.
 fn comments_wrap() -> Result<(), String> {
     let mut wide = Vec::new();
     let mut folders = vec![String::new()];
@@ -38,8 +38,8 @@ fn comments_wrap() -> Result<(), String> {
     }
 }
 
-/// The numbers of lines whose comment is too wide. A line of one word, such as an address, cannot
-/// be wrapped.
+/// Returns the numbers of lines whose comment is too wide. A comment of one word, such as an
+/// address, cannot be wrapped and is left out.
 fn wide_comments(text: &str) -> impl Iterator<Item = usize> + '_ {
     let is_wide = |line: &str| {
         let comment = line.trim_start();
@@ -50,7 +50,7 @@ fn wide_comments(text: &str) -> impl Iterator<Item = usize> + '_ {
     (1..).zip(text.lines()).filter(move |(_, line)| is_wide(line)).map(|(number, _)| number)
 }
 
-/// ARCHITECTURE.md names every folder that is not hidden or made by tools.
+/// Fails if ARCHITECTURE.md does not name every folder that is not hidden or generated.
 fn architecture_names_every_folder() -> Result<(), String> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md"))
         .map_err(|e| format!("ARCHITECTURE.md: {e}"))?;

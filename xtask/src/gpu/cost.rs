@@ -1,34 +1,33 @@
-//! The time that products and steps should take on an NVIDIA H200, kernel by kernel, as
-//! `docs/cost.md` counts it.
+//! Predicts the time of matrix products and training steps on an NVIDIA H200 kernel by kernel, by
+//! the formulas of `docs/cost.md`.
 
 use std::fmt::Write;
 
 use zor::devices::step_time::{CASES, Case};
 use zor::settings::Precision;
 
-/// An H200's rates by its datasheet: bytes and dense floating-point operations in a second.
+/// Bytes and dense floating-point operations per second of an H200, by its datasheet.
 const MEMORY: f64 = 4.8e12;
 const F32: f64 = 67e12;
 const TF32: f64 = 495e12;
 const BF16: f64 = 990e12;
-/// The share of a rate that a good kernel reaches.
+/// Share of a rate that a good kernel reaches.
 const REACHED: f64 = 0.8;
-/// Seconds from the start of a kernel that does nothing to the start of the next.
+/// Seconds from the start of an empty kernel to the start of the next.
 const LAUNCH: f64 = 2.5e-6;
-/// Seconds that the host takes to hand a kernel over: `--kernels` measures it with a driver that
-/// does nothing.
+/// Seconds of the host to launch a kernel: `--kernels` measures it with a driver that does nothing.
 const HAND_OVER: f64 = 10e-6;
 
-/// Rows that column sums add up in one launch; see the kernels of `zor-core`.
+/// Rows that a launch of column sums adds up; see the kernels of `zor-core`.
 const PART: usize = 1024;
 
-/// All kernels of one kind in a step.
+/// All kernels of a kind in a step.
 #[derive(Debug, PartialEq)]
 pub(super) struct Kernels {
     pub(super) name: &'static str,
     pub(super) launches: usize,
     pub(super) operations: f64,
-    /// Read and written in all launches together.
+    /// Bytes read and written in all launches together.
     pub(super) bytes: f64,
 }
 
@@ -37,7 +36,7 @@ impl Kernels {
         Self { name, launches, operations: 0.0, bytes: 4.0 * values as f64 }
     }
 
-    /// Seconds on an H200: as long as the slowest of launching, memory and arithmetic.
+    /// Returns the seconds on an H200: the maximum of launching, memory and arithmetic.
     fn seconds(&self, rate: f64) -> f64 {
         let launching = LAUNCH * self.launches as f64;
         let memory = self.bytes / (REACHED * MEMORY);
@@ -45,7 +44,7 @@ impl Kernels {
     }
 }
 
-/// The kernels of a case in the order of their first launch.
+/// Returns the kernels of a case in the order of their first launch.
 pub(super) fn kernels(case: &Case, precision: Precision) -> Vec<Kernels> {
     match *case {
         Case::Product(side) => product("product", [side; 3], precision),
@@ -56,7 +55,7 @@ pub(super) fn kernels(case: &Case, precision: Precision) -> Vec<Kernels> {
 fn step([inputs, hidden, outputs]: [usize; 3], batch: usize, precision: Precision) -> Vec<Kernels> {
     let (i, h, o) = (batch * inputs, batch * hidden, batch * outputs);
     let (lower, upper) = (inputs * hidden, hidden * outputs);
-    // The sums of many rows are sums of parts, added up by one more launch.
+    // Sums of many rows are computed in parts, which one more launch adds up.
     let sums = if batch > PART { 2 } else { 1 };
     let product = |name, m, k, n| product(name, [m, k, n], precision);
     let mut all = Vec::new();
@@ -87,13 +86,14 @@ fn step([inputs, hidden, outputs]: [usize; 3], batch: usize, precision: Precisio
     all
 }
 
-/// Whether rows that do not come from a kernel of Zor's have gaps between them: each begins at a
-/// multiple of 512 bytes.
+/// Returns whether rows that do not come from a kernel of Zor are padded: each begins at a multiple
+/// of 512 bytes.
 fn has_gaps(columns: usize) -> bool {
     !(4 * columns).is_multiple_of(512)
 }
 
-/// A product `[m, k] @ [k, n]`; in bf16 with the kernels that round its operands.
+/// Returns the kernels of a matrix product `[m, k] @ [k, n]`; in bf16 with those that round its
+/// operands.
 fn product(name: &'static str, [m, k, n]: [usize; 3], precision: Precision) -> Vec<Kernels> {
     let operands = m * k + k * n;
     let operations = 2.0 * (m * k * n) as f64;
@@ -116,7 +116,7 @@ fn rate(precision: Precision) -> f64 {
     }
 }
 
-/// The cost of a case and the time that it should take.
+/// Cost and predicted time of a case.
 #[derive(Clone, Debug)]
 pub(super) struct Cost {
     pub(super) precision: Precision,
@@ -124,12 +124,12 @@ pub(super) struct Cost {
     pub(super) launches: usize,
     pub(super) gflop: f64,
     pub(super) megabytes: f64,
-    /// The time of the kernels, one after another.
+    /// Time of the kernels, one after another.
     pub(super) device_us: f64,
 }
 
 impl Cost {
-    /// Microseconds of a run in a row of them, as long as the slower of host and device.
+    /// Returns the microseconds of a run among many: the maximum of host and device.
     pub(super) fn expected_us(&self) -> f64 {
         self.device_us.max(1e6 * HAND_OVER * self.launches as f64)
     }
@@ -139,7 +139,7 @@ impl Cost {
     }
 }
 
-/// All cases in all precisions.
+/// Returns all cases in all precisions.
 pub(super) fn costs() -> Vec<Cost> {
     let of = |precision| CASES.into_iter().map(move |case| (precision, case));
     let pairs = Precision::ALL.into_iter().flat_map(of);
@@ -159,8 +159,8 @@ pub(super) fn costs() -> Vec<Cost> {
         .collect()
 }
 
-/// The table that the script compares with: precision, case, rows, launches, GFLOP, MB,
-/// microseconds.
+/// Returns the table of predictions for the script: precision, case, rows, launches, GFLOP, MB and
+/// microseconds, separated by tabs.
 pub(super) fn expected() -> String {
     let mut table = String::new();
     for cost in costs() {

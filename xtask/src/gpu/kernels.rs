@@ -1,10 +1,10 @@
-//! The kernels for NVIDIA's cards, compiled as on a card and assembled by NVIDIA's `ptxas`, without
-//! a card.
+//! Compiles the kernels for NVIDIA cards as on a card, and assembles them with `ptxas`, without a
+//! card.
 //!
-//! The command runs with `xtask/recorder` in the place of NVIDIA's driver: it compiles and launches
-//! kernels as ever, and the recorder writes them down. The table has the kernels of the device
-//! suite, of the timed products and steps, and of every preset. The launches of a step are compared
-//! with those that [`super::cost`] counts.
+//! The command runs with `xtask/recorder` in place of the NVIDIA driver: it compiles and launches
+//! kernels as usual, and the recorder logs them. The table has the kernels of the device checks, of
+//! the timed matrix products and steps, and of every preset. The launches of a step are compared
+//! with the counts of [`super::cost`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,10 +19,10 @@ use super::{FEATURES, build, cost};
 use crate::paths::root;
 use crate::results;
 
-/// Compute capabilities, and what `ptxas` calls them: an A100's and an H200's.
+/// Compute capabilities of an A100 and an H200, and their names for `ptxas`.
 const TARGETS: [(&str, &str); 2] = [("80", "sm_80"), ("90", "sm_90a")];
 
-/// A run of the command, and the text that its output has when it came to its end.
+/// A run of the command, and a text that its complete output contains.
 struct Part {
     name: String,
     arguments: String,
@@ -34,8 +34,7 @@ impl Part {
         Self { name: name.to_owned(), arguments, shows }
     }
 
-    /// The device suite. All that is read there is zero, so its checks fail; it is enough that all
-    /// of them ran.
+    /// The device checks. They read only zeros and fail; the part is complete when all of them ran.
     fn suite() -> Self {
         let arguments = "devices --device cuda --verify".to_owned();
         Self::new("device suite", arguments, "checks in")
@@ -55,7 +54,7 @@ impl Part {
     }
 }
 
-/// Presets that the images inside the crate are enough for, and those that need the data sets.
+/// Presets for which the images in the crate suffice, and presets that need the data sets.
 const PRESETS: [&str; 2] =
     ["fashion-reconstruction", "fashion-reconstruction --rule classic --optimizer adamw"];
 const PRESETS_WITH_DATA: [&str; 6] = [
@@ -67,34 +66,33 @@ const PRESETS_WITH_DATA: [&str; 6] = [
     "cifar-classification --network airbench --test-time-flip --precision bf16",
 ];
 
-/// A kernel as the recorder wrote it down.
+/// A recorded kernel.
 struct Recorded {
     name: String,
     ptx: PathBuf,
     launches: usize,
-    /// Bytes of shared memory that a launch asks for.
+    /// Maximum bytes of shared memory of a launch.
     shared: u64,
 }
 
-/// Launches of a part: its kernels, and after each read of the host how many launches the next one
-/// waited for.
+/// The launches of a part: its kernels, and the number of launches between reads of the host.
 struct Recording {
     kernels: Vec<Recorded>,
     between_reads: Vec<usize>,
 }
 
-/// Resources of a kernel by `ptxas`.
+/// Resources of a kernel, from `ptxas`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Assembled {
     registers: u64,
-    /// Bytes stored to memory because registers were not enough.
+    /// Bytes of spilled registers.
     spilled: u64,
     stack: u64,
     shared: u64,
 }
 
 impl Assembled {
-    fn most(self, other: Self) -> Self {
+    fn max(self, other: Self) -> Self {
         Self {
             registers: self.registers.max(other.registers),
             spilled: self.spilled.max(other.spilled),
@@ -118,8 +116,8 @@ struct Row {
     assembled: [Assembled; 2],
 }
 
-/// Records, assembles, prints the tables, and fails if a kernel of Zor's spills or a step's
-/// launches are not those counted.
+/// Records, assembles, prints the tables, and fails if a kernel of Zor spills or the launches of a
+/// step differ from the count.
 pub(crate) fn run(write: bool) -> Result<(), String> {
     let tools = Tools::set_up()?;
     let program = build(FEATURES, Some(&tools))?;
@@ -141,10 +139,10 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
                 let row: &mut Row = rows.entry(name.to_owned()).or_default();
                 let mut assembled = assemble(&tools.ptxas(), assembler_name, &kernel.ptx)?;
                 assembled.shared += kernel.shared;
-                row.assembled[target] = row.assembled[target].most(assembled);
+                row.assembled[target] = row.assembled[target].max(assembled);
                 row.variants.insert(variant.to_owned());
                 row.parts.insert(part.name.clone());
-                // Both targets launch alike; those of the second are counted.
+                // Both targets have the same launches; those of the second count.
                 row.launches += if target == 1 { kernel.launches } else { 0 };
             }
             if target == 1 && part.name.starts_with("steps in") {
@@ -156,7 +154,7 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
     show(&rows, &own);
     let missing: Vec<&String> = own.iter().filter(|name| !rows.contains_key(*name)).collect();
     for name in &missing {
-        println!("{name}: no part launches it, so it was not compiled");
+        println!("{name}: not compiled, because no part launches it");
     }
     for (name, row) in rows.iter().filter(|(name, _)| own.contains(*name)) {
         let spilled = row.assembled.iter().map(|one| one.spilled).max().unwrap_or_default();
@@ -181,8 +179,8 @@ fn parts() -> Vec<Part> {
     parts
 }
 
-/// Builds the library that stands in for NVIDIA's driver, and gives it the driver's name in a
-/// folder of its own.
+/// Builds the library that replaces the NVIDIA driver, and copies it to a separate folder under the
+/// name of the driver.
 fn build_recorder(folder: &Path) -> Result<PathBuf, String> {
     crate::cargo::run("recorder", &["build", "--release", "--package", "recorder"])?;
     let driver = folder.join("driver");
@@ -199,7 +197,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// Runs a part and returns what it launched and printed.
+    /// Runs a part and returns its launches and its output.
     fn run(&self, part: &Part, capability: &str) -> Result<(Recording, String), String> {
         let name: String = part.name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
         let folder = self.folder.join(format!("{name}-{capability}"));
@@ -216,8 +214,8 @@ impl Recorder {
             .map_err(|e| format!("{}: {e}", self.program.display()))?;
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         if !shown.contains(part.shows) {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{}: it ended before its end: {}", part.name, said.trim()));
+            let error = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{}: its output is incomplete: {}", part.name, error.trim()));
         }
         Ok((Recording::read(&folder)?, shown))
     }
@@ -260,13 +258,13 @@ impl Recording {
     }
 }
 
-/// The name of a PTX file's kernel.
+/// Returns the name of the kernel in a PTX file.
 fn entry(ptx: &str) -> Option<&str> {
     let (_, rest) = ptx.split_once(".entry ")?;
     rest.split('(').next().map(str::trim)
 }
 
-/// A kernel's name without the digits that tell its variants apart, and those digits.
+/// Splits the name of a kernel into its base and the digits of its variant.
 fn base_and_variant(name: &str) -> (&str, &str) {
     match name.rsplit_once('_') {
         Some((base, variant)) if variant.len() == 8 => (base, variant),
@@ -280,17 +278,17 @@ fn assemble(ptxas: &Path, target: &str, ptx: &Path) -> Result<Assembled, String>
         .arg(ptx)
         .output()
         .map_err(|e| format!("{}: {e}", ptxas.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let report = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(format!("{}: not assembled for {target}: {}", ptx.display(), said.trim()));
+        return Err(format!("{}: not assembled for {target}: {}", ptx.display(), report.trim()));
     }
-    Ok(resources(&said))
+    Ok(resources(&report))
 }
 
-/// Resources in a text of `ptxas --verbose`, such as `Used 24 registers, used 1 barriers, 1024
-/// bytes smem, 384 bytes cmem[0]`.
-fn resources(said: &str) -> Assembled {
-    let words: Vec<&str> = said.split([' ', ',', '\n']).filter(|word| !word.is_empty()).collect();
+/// Parses the resources in the output of `ptxas --verbose`, such as `Used 24 registers, used 1
+/// barriers, 1024 bytes smem, 384 bytes cmem[0]`.
+fn resources(report: &str) -> Assembled {
+    let words: Vec<&str> = report.split([' ', ',', '\n']).filter(|word| !word.is_empty()).collect();
     let before = |name: &[&str]| {
         let place = words.windows(name.len()).position(|some| some == name)?;
         words.get(place.checked_sub(1)?)?.parse().ok()
@@ -304,12 +302,12 @@ fn resources(said: &str) -> Assembled {
 }
 
 fn version(ptxas: &Path) -> String {
-    let said = super::output(&ptxas.to_string_lossy(), &["--version"]).unwrap_or_default();
-    let release = said.split_once("release ").map(|(_, rest)| rest);
+    let version = super::output(&ptxas.to_string_lossy(), &["--version"]).unwrap_or_default();
+    let release = version.split_once("release ").map(|(_, rest)| rest);
     release.and_then(|rest| rest.split(',').next()).unwrap_or("unknown").to_owned()
 }
 
-/// The kernels that zor-core defines: functions under `#[cube(launch)]`.
+/// Returns the names of the kernels that zor-core defines: functions under `#[cube(launch)]`.
 fn own_kernels() -> Result<BTreeSet<String>, String> {
     let folder = root().join("crates/zor-core/src/backend/cube");
     let error = |e: std::io::Error| format!("{}: {e}", folder.display());
@@ -324,10 +322,10 @@ fn own_kernels() -> Result<BTreeSet<String>, String> {
     Ok(names)
 }
 
-/// The launches of each step, and the time that handing them over took, beside what is counted.
+/// Returns the launches of each step, their time on the host, and the predictions.
 ///
-/// The command reads two numbers after three steps that warm up, after three more, and after each
-/// of nine rounds.
+/// The command reads two numbers after three warm-up steps, after three more, and after each of
+/// nine rounds.
 fn launches(
     part: &Part,
     recording: &Recording,
@@ -367,7 +365,7 @@ fn launches(
     Ok(all)
 }
 
-/// Milliseconds of a case in the output of `zor devices --time`.
+/// Returns the milliseconds of a case in the output of `zor devices --time`.
 fn milliseconds(shown: &str, cost: &cost::Cost) -> Option<f64> {
     let (case, rows) = (cost.case.to_string(), cost.case.rows().to_string());
     shown.lines().find_map(|line| {
@@ -384,7 +382,7 @@ fn show(rows: &BTreeMap<String, Row>, own: &BTreeSet<String>) {
         "\n{:<60}{:>9}{:>10}{:>16}{:>14}{:>16}",
         "kernel (sm_80 / sm_90a)", "variants", "launches", "registers", "spilled", "shared bytes"
     );
-    for (title, is_own) in [("zor-core's", true), ("burn's and cubek's", false)] {
+    for (title, is_own) in [("zor-core", true), ("burn and cubek", false)] {
         println!("{title}");
         for (name, row) in rows.iter().filter(|(name, _)| own.contains(*name) == is_own) {
             let both = |of: fn(&Assembled) -> u64| {
@@ -425,7 +423,7 @@ fn json(
     })
 }
 
-/// The tables of `docs/cost.md`: what steps should take, and the kernels that Zor defines.
+/// Returns the tables of `docs/cost.md`: predictions of steps, and the kernels of Zor.
 pub(crate) fn page(kept: &Value) -> String {
     let number = |value: &Value, digits: usize| match value.as_f64() {
         Some(number) => format!("{number:.digits$}"),

@@ -1,9 +1,9 @@
-//! LLVM to link `cuda` with, and NVIDIA's assembler: packages of the Python registry, kept in
-//! `target/gpu-tools`.
+//! LLVM to link `cuda` with, and the assembler of NVIDIA: packages from the Python registry, cached
+//! in `target/gpu-tools`.
 //!
-//! burn's CUDA backend compiles kernels with LLVM 23. Its build script fetches that LLVM from a
-//! release page; where a folder of its own says that one is installed, it takes what is there. This
-//! puts another build of LLVM 23 into that place, so that only registries are needed.
+//! burn's CUDA backend compiles kernels with LLVM 23. Its build script downloads LLVM from a
+//! release page, unless its folder has an installation with a marker file. This module puts another
+//! build of LLVM 23 there, so that only registries are needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::paths::root;
 
-/// Packages with their digests.
+/// List of packages with their digests.
 const REQUIREMENTS: &str = "xtask/gpu/requirements.txt";
 /// The crate whose build script looks for LLVM.
 const BUNDLER: &str = "tracel-llvm-bundler";
@@ -21,11 +21,11 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Fetches the packages the first time, and after their list has changed.
+    /// Downloads the packages the first time, and after their list has changed.
     pub(crate) fn set_up() -> Result<Self, String> {
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             return Err(
-                "`cuda` can be linked on Linux for x86-64 alone: no LLVM is known for others"
+                "`cuda` can be linked on Linux for x86-64 alone: there is no LLVM package for other platforms"
                     .to_owned(),
             );
         }
@@ -35,7 +35,7 @@ impl Tools {
         let mark = tools.folder.join("installed.txt");
         if fs::read_to_string(&mark).unwrap_or_default() != wanted {
             let place = tools.folder.display();
-            println!("fetching LLVM 23 and ptxas (130 MB) from the Python registry to {place}");
+            println!("downloading LLVM 23 and ptxas (130 MB) from the Python registry to {place}");
             if tools.folder.exists() {
                 fs::remove_dir_all(&tools.folder).map_err(|e| format!("{place}: {e}"))?;
             }
@@ -50,25 +50,25 @@ impl Tools {
         self.folder.join("packages")
     }
 
-    /// The folder that `XDG_DATA_HOME` has to name for burn's build script to find LLVM.
+    /// Folder for `XDG_DATA_HOME` in which burn's build script finds LLVM.
     pub(crate) fn data_home(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    /// A folder laid out as `CUDA_PATH`: libdevice lies in its `nvvm`.
+    /// Folder in the layout of `CUDA_PATH`: its `nvvm` has libdevice.
     pub(crate) fn cuda(&self) -> PathBuf {
         self.packages().join("nvidia/cuda_nvcc")
     }
 
-    /// The bitcode of mathematical functions, inside a `CUDA_PATH`.
+    /// Path of the bitcode of mathematical functions inside a `CUDA_PATH`.
     pub(crate) const LIBDEVICE: &str = "nvvm/libdevice/libdevice.10.bc";
 
     pub(crate) fn ptxas(&self) -> PathBuf {
         self.cuda().join("bin/ptxas")
     }
 
-    /// Licences of what the program contains or is shipped with, by the name under which they are
-    /// packed.
+    /// Returns the licenses of libraries in the program and in the folder, with the names to pack
+    /// them under.
     pub(crate) fn licenses(&self) -> Result<Vec<(&'static str, PathBuf)>, String> {
         let packages = self.packages();
         let entries =
@@ -81,7 +81,7 @@ impl Tools {
             };
             let path = folders.iter().find(is_its).map(|path| path.join("licenses").join(file));
             path.filter(|path| path.exists())
-                .ok_or_else(|| format!("{}: {package} has no licence", packages.display()))
+                .ok_or_else(|| format!("{}: {package} has no license", packages.display()))
         };
         Ok(vec![
             ("LLVM.txt", of("mlc_llvm_static-", "LICENSE")?),
@@ -89,8 +89,8 @@ impl Tools {
         ])
     }
 
-    /// Puts LLVM where burn's build script, in the version of Cargo.lock, looks for the one it
-    /// would fetch.
+    /// Links LLVM into the folder where burn's build script, in the version of Cargo.lock, looks
+    /// for its own.
     fn offer_llvm(&self) -> Result<(), String> {
         let llvm = self.packages().join("mlc_llvm_static/static");
         let wanted = bundler_version(&read(&root().join("Cargo.lock"))?)?;
@@ -100,13 +100,13 @@ impl Tools {
         let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if major(&found) != major(&wanted) {
             return Err(format!(
-                "{BUNDLER} {wanted} wants another LLVM than {found}: change {REQUIREMENTS}"
+                "{BUNDLER} {wanted} needs another LLVM than {found}: change {REQUIREMENTS}"
             ));
         }
         let place = self.data_home().join("tracel");
         let link = place.join(format!("tracel-llvm-{wanted}"));
         let error = |e: std::io::Error| format!("{}: {e}", link.display());
-        // Touched again, they would have everything above LLVM built again.
+        // Written once: a newer time would rebuild everything above LLVM.
         let mark = llvm.join(".tracel-llvm-installed");
         if !mark.exists() {
             fs::write(&mark, "").map_err(error)?;
@@ -139,7 +139,7 @@ fn install(list: &Path, packages: &Path) -> Result<(), String> {
     }
 }
 
-/// The version of the crate in a lock file.
+/// Returns the version of the crate in a lock file.
 fn bundler_version(lock: &str) -> Result<String, String> {
     let lock: toml::Table = lock.parse().map_err(|e| format!("Cargo.lock: {e}"))?;
     let packages = lock.get("package").and_then(toml::Value::as_array);
