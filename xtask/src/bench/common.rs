@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use zor::core::Parameter;
 use zor::prelude::*;
-use zor::task::Plan;
-use zor::task::Data;
+use zor::task::{Data, Model, Plan};
 use zor::training::{self, Method, Training};
 
 use crate::paths::text;
@@ -18,11 +17,7 @@ pub(crate) fn threads() -> usize {
 }
 
 /// Trains on the CPU to the last step.
-pub(crate) fn train_to_end(
-    plan: &Plan,
-    data: &Data,
-    method: Method,
-) -> Result<Training, String> {
+pub(crate) fn train_to_end(plan: &Plan, data: &Data, method: Method) -> Result<Training, String> {
     let never_stop = &mut |_: &mut Training| ControlFlow::Continue(());
     training::run(plan, data, &Device::flex(), method, never_stop).map_err(text)
 }
