@@ -5,7 +5,7 @@ use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::FloatDType;
 use burn_cubecl::CubeBackend;
-use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
+use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul as burn_matmul};
 use burn_cubecl::tensor::CubeTensor;
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
 use cubek::matmul::launch::launch_ref;
@@ -100,5 +100,5 @@ fn fastest(
     right: CubeTensor,
     result: &CubeTensor,
 ) -> Result<(), MatmulSetupError> {
-    matmul(left, right, Some(result.clone()), MatmulStrategy::default(), DType::F32).map(drop)
+    burn_matmul(left, right, Some(result.clone()), MatmulStrategy::default(), DType::F32).map(drop)
 }
