@@ -12,7 +12,6 @@ mod layer;
 mod layers;
 mod memory;
 mod network;
-mod operation;
 mod optimizer;
 mod parameter;
 mod rule;
@@ -24,16 +23,16 @@ pub use backend::ZorBackend;
 pub use build::{BuildContext, Initializer, WeightSource};
 pub use burn;
 pub use error::{Error, ErrorKind, Result};
+pub use layer::operation::{Operation, Pooling};
 pub use layer::{CloneLayer, Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
     Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GatePosition, GroupNorm,
-    GroupNormConfig, Join, Pool2d, Pool2dConfig, Pooling, Reshape, ReshapeConfig, Scale,
-    ScaleConfig, Sequential, SequentialConfig, Upsample, UpsampleConfig,
+    GroupNormConfig, Join, Pool2d, Pool2dConfig, Reshape, ReshapeConfig, Scale, ScaleConfig,
+    Sequential, SequentialConfig, Upsample, UpsampleConfig,
 };
 pub use memory::{Memory, Mode};
 pub use network::{Network, NetworkBuilder, Summary};
-pub use operation::Operation;
 pub use optimizer::Optimizer;
 pub use parameter::{OptimizerState, Parameter, StepNumber};
 pub use rule::{Rule, SignalGate, SparsityControl};

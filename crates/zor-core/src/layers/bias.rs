@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{by_channel, by_sample, channels, same_channels};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
-use crate::operation::Operation;
 use crate::ops;
 use crate::parameter::Parameter;
 

@@ -16,8 +16,8 @@ use super::pool::{WINNERS, route_to_winners};
 use super::{by_channel, map_shape};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
-use crate::operation::Operation;
 use crate::ops::{self, Geometry, Window};
 use crate::parameter::Parameter;
 

@@ -9,9 +9,9 @@ use zor_random::Random;
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::memory::Mode;
-use crate::operation::Operation;
 use crate::ops;
 
 /// Settings of a [`Dropout`] layer.

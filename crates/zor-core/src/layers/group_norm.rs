@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{by_channel, by_sample, channels, same_channels};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::memory::Mode;
-use crate::operation::Operation;
 use crate::ops;
 use crate::parameter::Parameter;
 

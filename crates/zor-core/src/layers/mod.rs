@@ -27,7 +27,7 @@ pub use dense::{Dense, DenseConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use gate::{Gate, GateConfig, GatePosition};
 pub use group_norm::{GroupNorm, GroupNormConfig};
-pub use pool::{Pool2d, Pool2dConfig, Pooling, Upsample, UpsampleConfig};
+pub use pool::{Pool2d, Pool2dConfig, Upsample, UpsampleConfig};
 pub use reshape::{Reshape, ReshapeConfig};
 pub use scale::{Scale, ScaleConfig};
 pub use sequential::{Sequential, SequentialConfig};

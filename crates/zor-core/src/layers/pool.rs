@@ -10,20 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::map_shape;
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
+use crate::layer::operation::{Operation, Pooling};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
-use crate::operation::Operation;
 use crate::ops::{self, Geometry, Window};
 use crate::workspace::Workspace;
-
-/// The value that a window is reduced to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pooling {
-    /// The maximum.
-    Max,
-    /// The mean, without the padding.
-    Average,
-}
 
 /// Settings of a [`Pool2d`] layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

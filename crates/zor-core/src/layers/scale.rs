@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
-use crate::operation::Operation;
 
 /// Settings of a [`Scale`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use crate::build::BuildContext;
 use crate::contract::{check_shape, check_visits};
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
-use crate::operation::Operation;
 
 /// Settings of a [`Sequential`]: the settings of its layers, from the input up.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use zor_random::Random;
 use super::*;
 
 use crate::build::BuildContext;
+use crate::layer::operation::Pooling;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::memory::{Memory, Mode};
 use crate::optimizer::Optimizer;

@@ -5,14 +5,16 @@
 //! work on maps of any height and width. A layer holds weights and settings only: activations kept
 //! for learning and state carried from step to step are in a [`Memory`] that the caller owns.
 
+pub(crate) mod operation;
+
 use std::fmt;
 
 use burn::tensor::Tensor;
 
+use self::operation::Operation;
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Mode};
-use crate::operation::Operation;
 use crate::optimizer::Optimizer;
 use crate::parameter::Parameter;
 use crate::workspace::Workspace;

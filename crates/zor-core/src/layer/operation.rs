@@ -1,9 +1,10 @@
 //! A description of a layer's computation for other forms of it: autodiff, programs for small
 //! devices, file formats.
 
+use serde::{Deserialize, Serialize};
+
+use super::Layer;
 use crate::activation::Activation;
-use crate::layer::Layer;
-use crate::layers::Pooling;
 use crate::ops::Window;
 use crate::parameter::Parameter;
 
@@ -130,4 +131,14 @@ pub enum Operation<'a> {
         /// The shortcut; empty for the identity.
         shortcut: Vec<Operation<'a>>,
     },
+}
+
+/// The value that a window is reduced to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The maximum.
+    Max,
+    /// The mean, without the padding.
+    Average,
 }
