@@ -13,9 +13,9 @@ const MAX_CRATES: usize = 260;
 const MAX_BINARY: u64 = 16 << 20;
 /// Maximum lines of code of zor-core, without comments, blank lines and tests. A fifth of them are
 /// the convolutions for the CPU, a tenth the kernels for GPUs; a hundred lines check that layers
-/// visit all their tensors and fit each other, and an optimizer's state belongs
-/// to it; 150 describe the operations of layers to autodiff and exports.
-const MAX_LINES: usize = 8800;
+/// visit all their tensors and fit each other, and that an optimizer's state is its own; 150
+/// describe the operations of layers to autodiff and exports.
+const MAX_LINES: usize = 9700;
 
 /// Builds the command in release, prints the three numbers, and fails if one exceeds its maximum.
 pub(crate) fn run() -> Result<(), String> {
@@ -69,12 +69,20 @@ fn lines() -> Result<usize, String> {
     Ok(sum)
 }
 
-/// Counts lines of code. Tests are at the end of a file, from their `cfg` on, or in a `tests.rs`;
-/// `cases.rs` has operations for device checks.
+/// Counts lines of code. Tests are at the end of a file, in a module with its `cfg`, or in a
+/// `tests.rs`; `cases.rs` has operations for device checks.
 fn code_lines(text: &str) -> usize {
-    let code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+    let is_code = |line: &str| !line.is_empty() && !line.starts_with("//");
     let is_test = |line: &str| line.starts_with("#[cfg") && line.contains("test");
-    text.lines().map(str::trim).take_while(|line| !is_test(line)).filter(code).count()
+    let (mut count, mut after_cfg) = (0, false);
+    for line in text.lines().map(str::trim) {
+        if after_cfg && line.starts_with("mod ") && !line.ends_with(';') {
+            break;
+        }
+        after_cfg = is_test(line) || after_cfg && line.starts_with("#[");
+        count += usize::from(is_code(line) && !after_cfg);
+    }
+    count
 }
 
 #[cfg(test)]
@@ -84,5 +92,6 @@ mod tests {
         let text = "//! Doc\n\nfn a() {\n    // why\n}\n\n#[cfg(test)]\nmod tests {}\n";
         assert_eq!(super::code_lines(text), 2);
         assert_eq!(super::code_lines("#[cfg(all(test, feature = \"flex\"))]\nmod tests {}"), 0);
+        assert_eq!(super::code_lines("#[cfg(test)]\nmod tests;\nmod a;\n"), 2);
     }
 }
