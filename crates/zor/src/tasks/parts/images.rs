@@ -405,7 +405,7 @@ mod tests {
             LoadedSet::own(&path, &Reading::default())
                 .unwrap_err()
                 .to_string()
-                .contains("one more is needed")
+                .contains("at least 2 are needed")
         );
         write(0);
         assert!(LoadedSet::own(&path, &Reading::default()).is_err());
@@ -417,5 +417,45 @@ mod tests {
         assert_eq!((train.len(), evaluation.len()), (2000, 1000));
         let error = split(sample(), "train_samples = 2001").unwrap_err();
         assert!(error.to_string().contains("2001 samples"));
+    }
+
+    /// A named set of eight grey images of one pixel, in two classes.
+    #[derive(Debug)]
+    struct Eight;
+
+    impl DataSet for Eight {
+        fn name(&self) -> &'static str {
+            "eight"
+        }
+
+        fn download_size(&self) -> &'static str {
+            "0 MB"
+        }
+
+        fn load(&self, _: &Locations) -> Result<LoadedSet> {
+            let shape = ImageShape { height: 1, width: 1, channels: 1 };
+            let labels = vec![0, 1, 0, 1, 0, 1, 0, 1];
+            let train = Images::new("eight", shape, (0..8).collect(), labels, 2)?;
+            let test = Some(train.first(2)?);
+            Ok(LoadedSet { train, test, source: Source::Sample, own: false })
+        }
+
+        fn find(&self, _: &Locations) -> Result<Option<std::path::PathBuf>> {
+            Ok(Some("eight".into()))
+        }
+
+        #[cfg(feature = "download")]
+        fn fetch(&self, _: &Locations) -> Result<std::path::PathBuf> {
+            Ok("eight".into())
+        }
+    }
+
+    #[test]
+    fn a_data_set_is_one_implementation() {
+        let subject = Subject { set: Some(&Eight), ..Subject::OWN };
+        let settings =
+            Settings { samples_per_class: Some(3), hold_out: Some(2), ..Settings::default() };
+        let data = subject.load(&settings, &mut |_| {}).unwrap();
+        assert_eq!((data.train.len(), data.evaluation.len(), data.outputs), (6, 2, 2));
     }
 }

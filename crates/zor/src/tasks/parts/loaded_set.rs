@@ -46,7 +46,7 @@ impl LoadedSet {
         let (test, train): (Vec<_>, Vec<_>) = (0..all.len()).partition(|&i| evaluated(i));
         if test.is_empty() || train.is_empty() {
             return Err(Error::input(format!(
-                "{}: it has {} image; one more is needed, because every tenth image (of fewer, the last) is held out for evaluation",
+                "{}: number of images: {}; at least 2 are needed, because every tenth image (of fewer, the last) is held out for evaluation",
                 path.display(),
                 all.len()
             )));
