@@ -38,8 +38,8 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "idx", parse: images, limit: |length| 1032 * length + (1 << 20) },
     Target { name: "cifar", parse: cifar, limit: data_limit },
     Target { name: "npy", parse: array, limit: data_limit },
-    // Running a program takes scratch memory and an output of limited length, and an aligned copy of
-    // the file.
+    // Running a program takes scratch memory and an output of limited length, and an aligned copy
+    // of the file.
     Target { name: "edge", parse: edge, limit: |length| 4 * length + 16 * MAX_VALUES },
     Target { name: "toml", parse: settings, limit: |length| 1000 * length + (1 << 20) },
 ];

@@ -46,8 +46,8 @@ pub(crate) struct Sums<'a, T: Number> {
     /// The first column of the range.
     pub(crate) first: usize,
     pub(crate) path: ProductStrategy,
-    /// `rows` and `values` have the same length, with room for [`GATHERED_AT_ONCE`] and [`ROOM`]; or
-    /// are empty if no events are gathered.
+    /// `rows` and `values` have the same length, with room for [`GATHERED_AT_ONCE`] and [`ROOM`];
+    /// or are empty if no events are gathered.
     pub(crate) rows: &'a mut [u32],
     pub(crate) values: &'a mut [T],
     /// Number of gathered events.

@@ -138,8 +138,8 @@ impl<'a> LearnPass<'a> {
 /// [`Layer::learn`] follows [`Layer::forward`] in [`Mode::Train`], with the same memory and shape.
 ///
 /// # Writing a layer
-/// - Training and prediction: `kind`, `output_shape`, `forward` and `learn`; `visit` and `visit_mut`
-///   for parameters, buffers and inner layers.
+/// - Training and prediction: `kind`, `output_shape`, `forward` and `learn`; `visit` and
+///   `visit_mut` for parameters, buffers and inner layers.
 /// - Checkpoints: `carried`, if tensors in its memory last from step to step.
 /// - Saved models: `config`, and a registration in `zor_io::Registry`.
 /// - Programs for small devices: `operation`.
