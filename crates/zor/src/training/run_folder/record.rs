@@ -107,8 +107,8 @@ impl RunRecord {
     }
 }
 
-/// Records the end of a run when the process exits without calling [`RunFolder::finish`]. Does
-/// nothing if the run has already ended.
+/// Records the end of a run when the process exits without calling
+/// [`RunFolder::finish`](super::RunFolder::finish). Does nothing if the run has already ended.
 ///
 /// # Errors
 /// When the record cannot be read or written.
