@@ -132,17 +132,16 @@ impl Gate {
         self.settings
     }
 
-    /// Returns true if this training pass computes the quantile.
-    fn is_measured(&self, pass: &mut Pass<'_>) -> bool {
-        !ops::is_asynchronous(pass.workspace.device())
-            || pass.memory.next_pass().is_multiple_of(EVERY)
-    }
-
-    /// Returns the quantile that the target share of inputs is above, or `None` without a target.
-    /// Reads the device.
-    fn quantile(&self, inputs: &Tensor<2>) -> Option<f32> {
+    /// Returns the quantile that the target share of inputs is above, or `None` if this pass
+    /// computes none. Reads the device.
+    fn quantile(&self, inputs: &Tensor<2>, pass: &mut Pass<'_>) -> Option<f32> {
         // At a target of 1 all units may fire.
         let target = self.target_spike_rate.filter(|target| *target < 1.0)?;
+        if ops::is_asynchronous(pass.workspace.device())
+            && !pass.memory.next_pass().is_multiple_of(EVERY)
+        {
+            return None;
+        }
         let share = MARGIN * target;
         let [rows, units] = inputs.dims();
         let rows = rows.min((SAMPLE / units).max(1));
@@ -199,8 +198,7 @@ impl Layer for Gate {
         }
         let shape = input.dims();
         if mode == Mode::Train
-            && self.is_measured(pass)
-            && let Some(quantile) = self.quantile(&input)
+            && let Some(quantile) = self.quantile(&input, pass)
         {
             pass.memory.set_number(QUANTILE, quantile);
         }
