@@ -75,6 +75,15 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
+/// Returns the known name closest to a mistyped one, or `None` if none is close.
+pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Jaro-Winkler similarity, in [0, 1], above which a name counts as a typing error.
+    const CLOSE: f64 = 0.8;
+    let rated = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let closest = rated.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(rate, _)| *rate > CLOSE);
+    closest.map(|(_, known)| known)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

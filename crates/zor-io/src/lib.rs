@@ -19,7 +19,7 @@ mod tests;
 pub use container::reseal;
 pub use description::{Header, LayerRecord, Progress, Purpose, TensorRecord};
 pub use dtype::DType;
-pub use error::{Error, ErrorKind, Result, escaped, shown};
+pub use error::{Error, ErrorKind, Result, closest, escaped, shown};
 #[cfg(feature = "mmap")]
 pub use model::load_mapped;
 pub use model::{

@@ -15,6 +15,7 @@ use zor_core::{
 };
 
 use crate::description::LayerRecord;
+use crate::error::closest;
 
 type Read = Arc<dyn Fn(&Registry, Value) -> Result<Box<dyn LayerConfig>, String> + Send + Sync>;
 
@@ -114,12 +115,8 @@ impl Registry {
                 (known.read)(self, config).map_err(|error| format!("settings of '{kind}': {error}"))
             }
             None => {
-                let rated = self.kinds().map(|known| (strsim::jaro_winkler(kind, known), known));
-                let nearest = rated.max_by(|a, b| a.0.total_cmp(&b.0));
-                let hint = match nearest.filter(|(similarity, _)| *similarity > SIMILAR) {
-                    Some((_, known)) => format!("; did you mean '{known}'?"),
-                    None => String::new(),
-                };
+                let hint = closest(kind, self.kinds())
+                    .map_or(String::new(), |known| format!("; did you mean '{known}'?"));
                 let known: Vec<_> = self.kinds().collect();
                 Err(format!(
                     "layers of kind '{kind}' are unknown{hint}; known are {}; register yours first",
@@ -139,9 +136,6 @@ impl Registry {
         layers.into_iter().map(|layer| self.read(&layer.kind, layer.config)).collect()
     }
 }
-
-/// Jaro-Winkler similarity, from 0 to 1, of a likely typing error.
-const SIMILAR: f64 = 0.8;
 
 fn parse<T: DeserializeOwned>(settings: Value) -> Result<T, String> {
     serde_json::from_value(settings).map_err(|error| error.to_string())

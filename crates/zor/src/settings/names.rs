@@ -9,11 +9,7 @@ use crate::error::{Error, Result};
 /// Returns `did you mean 'NAME'? ` with the known name closest to a mistyped one, or an empty
 /// string if none is close.
 pub(crate) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    /// Jaro-Winkler similarity, in [0, 1], above which a name counts as a typing error.
-    const CLOSE: f64 = 0.8;
-    let rated = known.into_iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    let closest = rated.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(rate, _)| *rate > CLOSE);
-    closest.map_or(String::new(), |(_, known)| format!("did you mean '{known}'? "))
+    zor_io::closest(name, known).map_or(String::new(), |known| format!("did you mean '{known}'? "))
 }
 
 /// An error for an unknown name. The message suggests the closest known name and lists all of them.

@@ -34,9 +34,10 @@ impl Plan {
                 "momentum is an option of muon and sgd; the optimizer is {optimizer}"
             )));
         }
-        let settings = given.over(&preset.settings)?;
-        let network = preset.settings.network.clone();
-        let plan = Self { task, settings: Settings { network, ..settings } };
+        let Settings { task: name, network, .. } = &preset.settings;
+        let (name, network) = (name.clone(), network.clone());
+        let settings = Settings { task: name, network, ..given.over(&preset.settings)? };
+        let plan = Self { task, settings };
         plan.settings.check()?;
         task.check(&plan.settings)?;
         match plan.changed_without_effect(&preset.settings) {

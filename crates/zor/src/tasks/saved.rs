@@ -6,7 +6,6 @@ use std::path::Path;
 use zor_core::burn::tensor::Device;
 
 use crate::error::{Error, Result};
-use crate::settings::Options;
 use crate::task::{Model, Plan, Task};
 use crate::training::checkpoint;
 use crate::training::run_folder;
@@ -59,14 +58,7 @@ pub fn plan_of(notes: &BTreeMap<String, String>, path: &Path) -> Result<Plan> {
     let options = checkpoint::settings_of(notes).unwrap_or_default();
     // Settings saved by an earlier version may be invalid today; the preset is enough to use a
     // model.
-    Ok(Plan::new(task, &with_task(options, task)).unwrap_or_else(|_| Plan::of(task)))
-}
-
-fn with_task(options: Options, task: &'static dyn Task) -> Options {
-    let mut own = Options::default();
-    // Setting the name of a known task cannot fail.
-    let _ = own.set("task", task.name());
-    own.or(options)
+    Ok(Plan::new(task, &options).unwrap_or_else(|_| Plan::of(task)))
 }
 
 /// Returns the task that a model was trained for.
