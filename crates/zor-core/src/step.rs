@@ -35,6 +35,13 @@ impl State {
 pub enum Target {
     /// Target values `[batch, outputs]`; the signal is `target - output`.
     Values(Tensor<2>),
+    /// Target values of which some are missing; the signal is `known * (target - output)`.
+    PartialValues {
+        /// Target values `[batch, outputs]`; any finite number where they are missing.
+        values: Tensor<2>,
+        /// 1 where the target is known and 0 where it is missing, `[batch, outputs]`.
+        known: Tensor<2>,
+    },
     /// Class of each row; the signal is `onehot - softmax(output)`.
     Classes(Vec<usize>),
     /// Classes with label smoothing (Szegedy et al. 2016, section 7): the target of each row is
@@ -67,6 +74,7 @@ impl Target {
         self.check(dims, device)?;
         Ok(match self {
             Self::Values(values) => values,
+            Self::PartialValues { values, known } => values * known,
             Self::Classes(classes) => probabilities(&classes, 0.0, dims, device),
             Self::SmoothedClasses { classes, smoothing } => {
                 probabilities(&classes, smoothing, dims, device)
@@ -77,10 +85,11 @@ impl Target {
         })
     }
 
-    /// Weight of each row, `[rows, 1]`; `None` if the rows are not weighted.
+    /// Weight of each row, `[rows, 1]`, or of each value, `[rows, outputs]`; `None` if all are 1.
     pub fn weights(&self, device: &Device) -> Option<Tensor<2>> {
         match self {
             Self::WeightedClasses { weights, .. } => Some(column(weights, device)),
+            Self::PartialValues { known, .. } => Some(known.clone()),
             _ => None,
         }
     }
@@ -88,7 +97,7 @@ impl Target {
     /// Class of each row; `None` for target values.
     pub fn classes(&self) -> Option<&[usize]> {
         match self {
-            Self::Values(_) => None,
+            Self::Values(_) | Self::PartialValues { .. } => None,
             Self::Classes(classes)
             | Self::SmoothedClasses { classes, .. }
             | Self::WeightedClasses { classes, .. } => Some(classes),
@@ -102,19 +111,11 @@ impl Target {
     /// If the target does not fit.
     pub fn check(&self, dims: [usize; 2], device: &Device) -> Result<()> {
         let (classes, smoothing) = match self {
-            Self::Values(values) if values.dims() != dims => {
-                return Err(Error::shape(format!(
-                    "the target has shape {:?}, the output {dims:?}",
-                    values.dims()
-                )));
+            Self::Values(values) => return check_values(values, dims, device),
+            Self::PartialValues { values, known } => {
+                check_values(values, dims, device)?;
+                return check_values(known, dims, device);
             }
-            Self::Values(values) if values.device() != *device => {
-                return Err(Error::setting(format!(
-                    "the target is on {:?}, the network on {device:?}; move the target with to_device",
-                    values.device()
-                )));
-            }
-            Self::Values(_) => return Ok(()),
             Self::Classes(classes) => (classes, 0.0),
             Self::SmoothedClasses { classes, smoothing } => (classes, *smoothing),
             Self::WeightedClasses { classes, smoothing, weights } => {
@@ -159,7 +160,24 @@ impl Target {
 
     /// True for classes: the outputs are logits then.
     pub fn is_classes(&self) -> bool {
-        !matches!(self, Self::Values(_))
+        self.classes().is_some()
+    }
+}
+
+/// Checks shape and device of target values.
+fn check_values(values: &Tensor<2>, dims: [usize; 2], device: &Device) -> Result<()> {
+    if values.dims() != dims {
+        return Err(Error::shape(format!(
+            "the target has shape {:?}, the output {dims:?}",
+            values.dims()
+        )));
+    }
+    match values.device() == *device {
+        true => Ok(()),
+        false => Err(Error::setting(format!(
+            "the target is on {:?}, the network on {device:?}; move the target with to_device",
+            values.device()
+        ))),
     }
 }
 

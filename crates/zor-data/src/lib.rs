@@ -10,6 +10,7 @@ mod examples;
 mod file;
 mod hexadecimal;
 mod in_memory;
+mod numpy;
 mod prefetch;
 mod weighted;
 

@@ -20,6 +20,7 @@ mod error;
 pub use command::command;
 pub use devices::{DeviceLine, check_precision, device, device_line, devices, named_device};
 pub use error::{Error, ErrorKind, Result, escaped, shown};
+pub use tasks::detection;
 pub use zor_compile as compile;
 pub use zor_core as core;
 pub use zor_data as data;

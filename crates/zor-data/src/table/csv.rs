@@ -1,24 +1,14 @@
 //! Tables of text cells, from CSV files with a header (RFC 4180).
 
-use std::collections::HashMap;
-use std::io::{Chain, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use csv::{Reader, ReaderBuilder, StringRecord};
-
 use crate::error::{Error, Result, shown};
 use crate::file;
-use crate::table::{listed, quoted};
-
-/// Cells that mean a missing value, in lower case. An empty cell does too.
-const MISSING: [&str; 6] = ["na", "n/a", "nan", "null", "none", "?"];
-/// Maximum number of columns.
-const MAX_COLUMNS: usize = 1 << 16;
-/// Byte order mark of UTF-8, which spreadsheets write at the start of a file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// A last record that is appended to detect a quote that is never closed.
-const SENTINEL: &[u8] = b"\n\0";
+use crate::table::arrays;
+use crate::table::records::{Record, Records, check_names, number};
+use crate::table::{listed, quoted, ragged};
 
 /// A table of text cells with named columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,19 +21,29 @@ pub struct Table {
     ends: Vec<usize>,
     /// Line number of each row in the file.
     lines: Vec<u64>,
-    decimal_comma: bool,
+    delimiter: u8,
 }
 
 impl Table {
-    /// Reads a CSV file with a header. The delimiter (`,`, `;` or tab) is the most frequent one in
+    /// Reads a table from a file: NumPy arrays of numbers if its name ends in `.npy` or `.npz`, CSV
+    /// with a header otherwise. The delimiter of CSV (`,`, `;` or tab) is the most frequent one in
     /// the header.
     ///
     /// # Errors
     /// When the file is missing, empty or not UTF-8, has no rows below its header, a row is longer
     /// or shorter than the header, or two columns have the same name or one has none. The message
-    /// names file and line.
+    /// names file and line. When an array does not have the shape `[rows, columns]` or `[rows]`.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(&shown(path), &file::read(path)?)
+        let (name, bytes) = (shown(path), file::read(path)?);
+        let is = |extension: &str| {
+            path.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
+        };
+        let table = match () {
+            () if is("npy") => arrays::npy(&name, &bytes),
+            () if is("npz") => arrays::npz(&name, &bytes),
+            () => return Self::parse(&name, &bytes),
+        };
+        table.map_err(|message| Error::in_file(path, message))
     }
 
     /// Parses the contents of a CSV file. The name is for messages.
@@ -51,70 +51,72 @@ impl Table {
     /// # Errors
     /// Those of [`Table::read`], except for a missing file.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
-        let name = shown(name);
-        let refused = |message: String| Error::input(format!("{name}{message}"));
-        let bytes = text(bytes).map_err(refused)?;
-        let delimiter = delimiter(bytes);
-        let mut records = Records::new(bytes, delimiter);
-        let mut record = StringRecord::new();
-        let line = loop {
-            match records.next(&mut record).map_err(refused)? {
-                Some(_) if is_blank(&record) => {}
-                Some(line) => break line,
-                None => {
-                    let message = ": it is empty; a table starts with a header of column names";
-                    return Err(refused(message.to_owned()));
-                }
-            }
-        };
-        if record.len() > MAX_COLUMNS {
-            return Err(refused(format!(
-                ", line {line}: {} columns are too many; leave out all but {MAX_COLUMNS}",
-                record.len()
-            )));
-        }
-        let columns: Arc<[String]> = record.iter().map(|cell| cell.trim().to_owned()).collect();
-        check_names(&columns).map_err(|message| refused(format!(", line {line}: {message}")))?;
-        let mut table = Self {
-            name: name.clone(),
-            columns,
-            text: String::new(),
-            ends: Vec::new(),
-            lines: Vec::new(),
-            decimal_comma: delimiter != b',',
-        };
-        let short = |_| refused(": not enough memory for the table; split the file".to_owned());
-        table.text.try_reserve_exact(bytes.len()).map_err(short)?;
-        while let Some(line) = records.next(&mut record).map_err(refused)? {
-            let n_columns = table.columns.len();
-            if n_columns > 1 && is_blank(&record) {
-                continue;
-            }
+        Self::collect(Records::new(name, bytes)?)
+    }
+
+    /// Reads all records of a stream. The first one is the header.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn collect<R: Read>(mut records: Records<R>) -> Result<Self> {
+        let (columns, header) = records.header()?;
+        let name = records.name().to_owned();
+        let mut table = Self::new(name.clone(), columns.into(), b',');
+        let n_columns = table.columns.len();
+        while let Some(record) = records.next()? {
+            let line = record.line();
             if record.len() != n_columns {
-                return Err(refused(format!(
-                    ", line {line}: it has {} cells and the header has {n_columns} columns; add or \
-                     remove cells, and quote those that contain '{}'",
-                    record.len(),
-                    char::from(delimiter).escape_default()
-                )));
+                let message = ragged(record.len(), n_columns, record.delimiter());
+                return Err(Error::input(format!("{name}, line {line}: {message}")));
             }
+            table.delimiter = record.delimiter;
+            let short = |_| {
+                Error::input(format!("{name}: not enough memory for the table; split the file"))
+            };
             table.ends.try_reserve(n_columns).map_err(short)?;
-            for cell in &record {
-                let cell = cell.trim();
-                if !MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing)) {
-                    table.text.push_str(cell);
-                }
+            for index in 0..n_columns {
+                let cell = record.cell(index).unwrap_or_default();
+                table.text.try_reserve(cell.len()).map_err(short)?;
+                table.text.push_str(cell);
                 table.ends.push(table.text.len());
             }
             table.lines.push(line);
         }
-        if table.is_empty() {
-            return Err(refused(format!(
-                ", line {line}: there are no rows below the header; the first line has the names of \
-                 the columns"
-            )));
+        match table.is_empty() {
+            false => Ok(table),
+            true => Err(records.refused(
+                header,
+                "there are no rows below the header; the first line has the names of the columns",
+            )),
         }
-        Ok(table)
+    }
+
+    /// A table without rows.
+    ///
+    /// # Errors
+    /// When there are no columns, a column has no name, or two have one name.
+    pub(super) fn empty(name: &str, columns: Vec<String>) -> std::result::Result<Self, String> {
+        check_names(&columns)?;
+        Ok(Self::new(shown(name), columns.into(), b','))
+    }
+
+    /// Appends a row. `write` appends the text of a cell.
+    pub(super) fn push<T>(
+        &mut self,
+        cells: impl Iterator<Item = T>,
+        line: u64,
+        mut write: impl FnMut(T, &mut String),
+    ) {
+        for cell in cells {
+            write(cell, &mut self.text);
+            self.ends.push(self.text.len());
+        }
+        self.lines.push(line);
+    }
+
+    fn new(name: String, columns: Arc<[String]>, delimiter: u8) -> Self {
+        let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
+        Self { name, columns, text, ends, lines, delimiter }
     }
 
     /// Name of the file, for messages.
@@ -137,6 +139,16 @@ impl Table {
         self.lines.is_empty()
     }
 
+    /// Returns a row, or an empty record if the row is out of range.
+    pub fn record(&self, row: usize) -> Record<'_> {
+        let n_columns = self.columns.len();
+        let range = row.saturating_mul(n_columns)..row.saturating_add(1).saturating_mul(n_columns);
+        let ends = self.ends.get(range.clone()).unwrap_or_default();
+        let start = range.start.checked_sub(1).and_then(|last| self.ends.get(last));
+        let (line, text, start) = (self.line(row), &self.text[..], start.copied().unwrap_or(0));
+        Record { line, text, start, ends, delimiter: self.delimiter }
+    }
+
     /// Text of a cell, trimmed. `None` if the value is missing: the cell is empty, `NA`, `N/A`,
     /// `NaN`, `null`, `None` or `?` in any case, or out of range.
     pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
@@ -153,13 +165,7 @@ impl Table {
     /// Where the delimiter is `;` or a tab, the decimal point may be a comma.
     pub fn number(&self, row: usize, column: usize) -> Option<f64> {
         let cell = self.cell(row, column)?;
-        let number: f64 = match cell.split_once(',') {
-            Some((whole, fraction)) if self.decimal_comma && !cell.contains('.') => {
-                format!("{whole}.{fraction}").parse().ok()?
-            }
-            _ => cell.parse().ok()?,
-        };
-        (number as f32).is_finite().then_some(number)
+        number(cell, self.delimiter != b',')
     }
 
     /// Line number of a row in the file, from 1; 0 if the row is out of range.
@@ -192,14 +198,7 @@ impl Table {
     /// # Errors
     /// When an index is out of range.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
-        let mut table = Self {
-            name: self.name.clone(),
-            columns: self.columns.clone(),
-            text: String::new(),
-            ends: Vec::new(),
-            lines: Vec::new(),
-            decimal_comma: self.decimal_comma,
-        };
+        let mut table = Self::new(self.name.clone(), self.columns.clone(), self.delimiter);
         for &row in rows {
             self.check_row(row)?;
             for column in 0..self.columns.len() {
@@ -234,133 +233,6 @@ impl Table {
         let name = self.columns.get(column).map(|name| quoted(name)).unwrap_or_default();
         Error::input(format!("{}, column {name}: {message}", self.name))
     }
-}
-
-/// Iterator over the records of a file and their line numbers.
-struct Records<'a> {
-    bytes: &'a [u8],
-    reader: Reader<Chain<&'a [u8], &'static [u8]>>,
-    /// Number of bytes whose line ends are counted, and the line number of the next byte.
-    counted: usize,
-    line: u64,
-}
-
-impl<'a> Records<'a> {
-    fn new(bytes: &'a [u8], delimiter: u8) -> Self {
-        let reader = ReaderBuilder::new()
-            .delimiter(delimiter)
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(bytes.chain(SENTINEL));
-        Self { bytes, reader, counted: 0, line: 1 }
-    }
-
-    /// Reads the next record and returns its line number; `None` after the last record.
-    fn next(&mut self, record: &mut StringRecord) -> std::result::Result<Option<u64>, String> {
-        let mut start = self.position();
-        while matches!(self.bytes.get(start), Some(b'\n' | b'\r')) {
-            start += 1;
-        }
-        self.line += line_ends(self.bytes, self.counted, start);
-        self.counted = start;
-        let line = self.line;
-        match self.reader.read_record(record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(error) => return Err(format!(", line {line}: {}", shown(error.to_string()))),
-        }
-        if self.position() < self.bytes.len() + SENTINEL.len() {
-            return Ok(Some(line));
-        }
-        match record.len() == 1 && record.get(0) == Some("\0") {
-            true => Ok(None),
-            false => Err(format!(
-                ", line {line}: a quote is opened in this row and never closed; close it, or \
-                 double it inside a quoted cell"
-            )),
-        }
-    }
-
-    fn position(&self) -> usize {
-        usize::try_from(self.reader.position().byte()).unwrap_or(usize::MAX)
-    }
-}
-
-/// Counts the line ends (`\n`, `\r` or `\r\n`) whose last byte is in a range of a file.
-fn line_ends(bytes: &[u8], start: usize, end: usize) -> u64 {
-    let is_end = |&index: &usize| match bytes.get(index) {
-        Some(b'\n') => true,
-        Some(b'\r') => bytes.get(index + 1) != Some(&b'\n'),
-        _ => false,
-    };
-    (start..end).filter(is_end).count() as u64
-}
-
-/// Checks that a file is UTF-8, and strips its byte order mark.
-fn text(bytes: &[u8]) -> std::result::Result<&[u8], String> {
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(", line 1: it is UTF-16; save it as UTF-8".to_owned());
-    }
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(format!(
-            ", line {}: it is not UTF-8; save it as UTF-8",
-            1 + line_ends(bytes, 0, error.valid_up_to())
-        )),
-    }
-}
-
-/// Returns the most frequent delimiter outside quotes in the first line that is not blank; a comma
-/// if it has none.
-fn delimiter(bytes: &[u8]) -> u8 {
-    const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-    let mut counts = [0usize; DELIMITERS.len()];
-    let (mut in_quotes, mut before) = (false, b',');
-    let mut is_blank = true;
-    for &byte in bytes {
-        let place = DELIMITERS.iter().position(|&delimiter| delimiter == byte);
-        match (byte, place) {
-            (b'"', _) if in_quotes || before == b'"' || DELIMITERS.contains(&before) => {
-                in_quotes = !in_quotes;
-            }
-            (b'\n' | b'\r', _) if !in_quotes && is_blank => {
-                before = b',';
-                continue;
-            }
-            (b'\n' | b'\r', _) if !in_quotes => break,
-            (_, Some(place)) if !in_quotes => counts[place] += 1,
-            _ => {}
-        }
-        is_blank &= byte == b' ';
-        before = byte;
-    }
-    let most = counts.iter().max().copied().unwrap_or_default();
-    let first = DELIMITERS.iter().zip(counts).find(|(_, count)| *count == most);
-    first.map_or(b',', |(&delimiter, _)| delimiter)
-}
-
-/// True if a record is a blank line.
-fn is_blank(record: &StringRecord) -> bool {
-    record.len() == 1 && record.iter().all(|cell| cell.trim().is_empty())
-}
-
-/// Checks that every column has a name, and that names differ.
-fn check_names(names: &[String]) -> std::result::Result<(), String> {
-    let mut places = HashMap::new();
-    for (index, name) in names.iter().enumerate() {
-        let number = index + 1;
-        if name.is_empty() {
-            return Err(format!("column {number} has no name; name it, or remove the column"));
-        }
-        if let Some(first) = places.insert(name, number) {
-            return Err(format!(
-                "columns {first} and {number} are both named {}; rename one",
-                quoted(name)
-            ));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -463,7 +335,7 @@ mod tests {
         refused(b"a,,b\n1,2,3\n", "t.csv, line 1: column 2 has no name");
         refused(b"a,b\n1,2\n3,\"4\n5,6\n", "t.csv, line 3: a quote is opened");
         refused(b"\"a,b\n1,2\n", "t.csv, line 1: a quote is opened");
-        refused(&b",".repeat(MAX_COLUMNS), "t.csv, line 1: 65537 columns are too many");
+        refused(&b",".repeat(1 << 16), "t.csv, line 1: 65537 columns are too many");
         let message = Table::read(Path::new("no/t.csv")).unwrap_err().to_string();
         assert_eq!(message, "no/t.csv: there is no such file");
     }

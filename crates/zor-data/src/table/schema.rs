@@ -10,7 +10,7 @@ use crate::table::csv::Table;
 use crate::table::quoted;
 
 /// Maximum number of categories in a column. Each becomes an input.
-const MAX_CATEGORIES: usize = 256;
+pub(super) const MAX_CATEGORIES: usize = 256;
 /// Maximum number of classes.
 const MAX_CLASSES: usize = 1 << 16;
 /// Minimum number of classes. A single class needs no model.
@@ -18,7 +18,7 @@ const MIN_CLASSES: usize = 2;
 /// Maximum number of distinct integers that [`TargetKind::Auto`] treats as classes.
 const MAX_INTEGER_CLASSES: usize = 20;
 /// Maximum number of inputs of all columns together.
-const MAX_INPUTS: usize = 1 << 16;
+pub(super) const MAX_INPUTS: usize = 1 << 16;
 /// From here on, `f64` does not represent every integer.
 const EXACT: f64 = (1u64 << 53) as f64;
 
@@ -349,13 +349,13 @@ impl Scale {
 }
 
 /// Counts of a column's cells: those with a value, and those with a number.
-struct Contents {
-    values: usize,
+pub(super) struct Contents {
+    pub(super) values: usize,
     numbers: usize,
 }
 
 impl Contents {
-    fn of(table: &Table, column: usize) -> Self {
+    pub(super) fn of(table: &Table, column: usize) -> Self {
         let rows = || 0..table.len();
         Self {
             values: rows().filter(|&row| table.cell(row, column).is_some()).count(),
@@ -364,7 +364,7 @@ impl Contents {
     }
 
     /// True if more than half of the values are numbers.
-    fn is_numeric(&self) -> bool {
+    pub(super) fn is_numeric(&self) -> bool {
         self.numbers > self.values - self.numbers
     }
 }

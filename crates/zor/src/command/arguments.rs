@@ -46,6 +46,8 @@ pub(super) enum Command {
     Colorize(ColorizeArguments),
     /// Predict a column of your own table with a saved model
     Predict(PredictArguments),
+    /// Score the rows of a table or a stream with a saved detector, and raise alarms
+    Detect(DetectArguments),
     /// Show the layers and metadata of a model, checkpoint, .safetensors file or .zore program
     Info {
         /// File, run folder or task folder
@@ -175,7 +177,7 @@ struct SettingFlags {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Your own data: a folder of PNG, JPEG or WebP images of equal size, a .npy array of bytes, or
-    /// a .csv file for the task table
+    /// for the tasks table and detection a .csv, .npy or .npz file
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     data: Option<PathBuf>,
     /// Resize your own images to this size, such as 32x32; saved with the model
@@ -191,6 +193,19 @@ struct SettingFlags {
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignore: Vec<String>,
+    /// Table column with labels for the evaluation of a detector: 1 for an anomaly, 0 for a normal
+    /// row. Anomalies are not trained on
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// Number of consecutive rows of a series that a detector reads together [default: 1, a table]
+    #[arg(long, value_name = "N", value_parser = whole_size)]
+    window: Option<usize>,
+    /// Number of rows from the start of a window to the start of the next [default: 1]
+    #[arg(long, value_name = "N", value_parser = whole_size)]
+    stride: Option<usize>,
+    /// Table column with time stamps, numbers or dates; a window does not span a gap
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -242,7 +257,7 @@ pub(super) struct TrainArguments {
     /// settings; raise --steps to train longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
         "task", "config", "network", "rule", "batch", "learning_rate", "schedule", "optimizer", "hidden", "target_spike_rate", "train_samples",
-        "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "set",
+        "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "label", "window", "stride", "time", "set",
     ])]
     pub(super) resume: Option<PathBuf>,
     /// Initialize the weights from a model or checkpoint; its settings are the defaults
@@ -372,10 +387,14 @@ pub(super) struct EvalArguments {
     /// Folder with the named data sets
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Evaluate on all of your own data instead: a folder of images, a .npy array of bytes, or a
-    /// .csv file for the task table
+    /// Evaluate on all of your own data instead: a folder of images, a .npy array of bytes, or
+    /// for the tasks table and detection a .csv, .npy or .npz file
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
+    /// Table column with labels for the evaluation of a detector: 1 for an anomaly, 0 for a normal
+    /// row
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    pub(super) label: Option<String>,
     #[command(flatten)]
     pub(super) views: ViewArguments,
     /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
@@ -387,6 +406,43 @@ pub(super) struct EvalArguments {
     /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DetectArguments {
+    /// Model file, run folder or task folder of the task detection
+    #[arg(long, value_name = "MODEL")]
+    pub(super) model: PathBuf,
+    /// CSV file, .npy or .npz file, or '-' for CSV from standard input, scored row by row as it
+    /// comes in
+    pub(super) file: PathBuf,
+    /// Largest share of normal rows that may raise an alarm, above 0 and below 1
+    #[arg(long, value_name = "SHARE", default_value = "0.05")]
+    pub(super) false_alarm_rate: f32,
+    /// Print one JSON object per row instead of CSV
+    #[arg(long)]
+    pub(super) json_lines: bool,
+    /// Add the columns that make a row strange, with the values that were expected
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// Stop at the first row that cannot be read
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Learn from rows without alarm. The promised false-alarm rate ends there
+    #[arg(long, requires = "save")]
+    pub(super) adapt: bool,
+    /// Save the adapted detector as this file
+    #[arg(long, value_name = "MODEL", requires = "adapt")]
+    pub(super) save: Option<PathBuf>,
+    /// Draw scores and alarms over the rows as this SVG file
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+    /// Number of CPU threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -20,7 +20,14 @@ pub(super) fn run(arguments: &EvalArguments) -> Result<()> {
         let flag = key.replace('_', "-");
         return Err(Error::input(format!("--{flag} has no effect here: {reason}")));
     }
-    let place = DataLocation { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
+    let place = DataLocation {
+        data: arguments.data.clone(),
+        data_dir: arguments.data_dir.clone(),
+        label: arguments.label.clone(),
+    };
+    if place.label.is_some() && !task.commands().contains(&"detect") {
+        return Err(Error::input("--label has no effect here: it is for detectors"));
+    }
     let mut last = None;
     for set in task.evaluation_sets(&model, &place)? {
         set.remarks.iter().for_each(|remark| tell!("warning: {remark}"));

@@ -30,7 +30,11 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
     let model = Model::load(&path, &device).map_err(|error| {
         error.with_advice("zor::compile::compile makes a program with samples of another task")
     })?;
-    let place = DataLocation { data: arguments.data.clone(), data_dir: arguments.data_dir.clone() };
+    let place = DataLocation {
+        data: arguments.data.clone(),
+        data_dir: arguments.data_dir.clone(),
+        ..DataLocation::default()
+    };
     let (data, remarks) = model.plan.task.load_for(&model, &place)?;
     remarks.iter().for_each(|remark| tell!("warning: {remark}"));
     let dtype = if arguments.int8 { DType::I8 } else { DType::F32 };

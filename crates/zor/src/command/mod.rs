@@ -9,6 +9,7 @@ mod stdout;
 mod arguments;
 mod confusion_svg;
 mod data;
+mod detect;
 mod devices;
 mod evaluate;
 mod export;
@@ -22,6 +23,7 @@ mod outputs;
 mod predict;
 mod progress;
 mod results;
+mod score_plot;
 mod tasks;
 mod train;
 
@@ -47,6 +49,7 @@ pub fn command(tasks: &[&'static dyn Task]) -> ExitCode {
         Command::Classify(arguments) => inference::classify(&arguments),
         Command::Colorize(arguments) => inference::colorize(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Detect(arguments) => detect::run(&arguments),
         Command::Info { file } => model_files::info(&file),
         Command::Verify { file } => model_files::verify(&file),
         Command::Convert(arguments) => model_files::convert(&arguments),

@@ -42,10 +42,10 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
         Some(from) if from.is_of_task(&given) => given.or(from.options.clone()),
         _ => given,
     };
-    let plan = Plan::resolve(&given)?;
-    let settings = &plan.settings;
+    let mut plan = Plan::resolve(&given)?;
     let destination = destination(arguments, &plan, resumed.as_ref())?;
     destination.check()?;
+    let settings = &plan.settings;
     set_threads(settings.threads)?;
     settings.precision.set();
     let (device_name, device) = crate::named_device(&settings.device)?;
@@ -58,6 +58,8 @@ pub(super) fn run(arguments: &TrainArguments) -> Result<()> {
         }
         _ => error,
     })?;
+    plan.fit_to(&given, &data)?;
+    let settings = &plan.settings;
     set_purpose(Purpose::Network);
     let digest = from.as_ref().map(Origin::digest).transpose()?;
     let mut provenance = Provenance::new(&plan, &data, digest.as_deref())?;
@@ -333,7 +335,20 @@ impl Work {
             );
             return Err(Error::new(ErrorKind::Interrupted, message));
         }
-        let notes = self.provenance.notes(&trained);
+        let mut trained = trained;
+        let mut notes = self.provenance.notes(&trained);
+        let calibrated = self.plan.task.calibrate(&Outcome {
+            plan: &self.plan,
+            data: &self.data,
+            network: &trained.network,
+            evaluation: &trained.evaluation(),
+            device: &self.device,
+            folder: &path,
+        })?;
+        if let (Some(calibrated), Some(last)) = (calibrated, trained.curve.last_mut()) {
+            notes.extend(calibrated.notes);
+            last.evaluation = calibrated.evaluation;
+        }
         save_for_certain(&path.join(MODEL), &|path| {
             Ok(zor_io::save(&trained.network, &notes, path)?)
         })?;

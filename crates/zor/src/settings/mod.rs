@@ -1,6 +1,7 @@
 //! Training settings, merged from defaults, the preset of the task, a TOML file and command-line
 //! flags, each overriding the ones before.
 
+mod detection;
 mod names;
 mod options;
 
@@ -14,6 +15,7 @@ use zor_data::{Augment, Reading, Size};
 use zor_optim::{AdamW, Decay, Muon, Schedule, Sgd};
 
 use crate::error::{Error, Result};
+pub use detection::DetectionSettings;
 pub use names::{
     ClassBalance, Count, OptimizerName, RuleName, ScheduleName, Selection, TrainingSize,
 };
@@ -110,6 +112,18 @@ pub struct Settings {
     /// Table columns to ignore.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore: Vec<String>,
+    /// Table column with labels for evaluation: 1 for an anomaly, 0 for a normal row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Table column with time stamps, which reveal gaps in a series.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Number of consecutive rows of a series that are read together; 1 for a table.
+    pub window: usize,
+    /// Number of rows from the start of a window to the start of the next.
+    pub stride: usize,
+    /// Options of detectors.
+    pub detection: DetectionSettings,
     /// Augmentation options for images.
     pub augmentation: Augment,
     /// Options of the learning rule.
@@ -155,6 +169,11 @@ impl Default for Settings {
             target: None,
             target_kind: TargetKind::Auto,
             ignore: Vec::new(),
+            label: None,
+            time: None,
+            window: 1,
+            stride: 1,
+            detection: DetectionSettings::default(),
             augmentation: Augment::default(),
             rule_settings: Rule::default(),
         }
@@ -232,6 +251,8 @@ impl Settings {
             ("samples_per_class", self.samples_per_class == Some(0)),
             ("train_samples", self.train_samples == Some(Count::Number(0))),
             ("hold_out", self.hold_out == Some(0)),
+            ("window", self.window == 0),
+            ("stride", self.stride == 0),
         ];
         for (name, is_zero) in at_least_one {
             if is_zero {
@@ -257,6 +278,7 @@ impl Settings {
         if self.augment {
             self.augmentation.check()?;
         }
+        self.detection.check()?;
         self.rule_settings.check()?;
         Ok(self.build_optimizer().check()?)
     }

@@ -69,6 +69,8 @@ pub struct DataLocation {
     pub data: Option<PathBuf>,
     /// Folder with the named data sets.
     pub data_dir: Option<PathBuf>,
+    /// Column of a table with labels of anomalies.
+    pub label: Option<String>,
 }
 
 impl DataLocation {

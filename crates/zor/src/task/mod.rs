@@ -128,7 +128,7 @@ pub trait Task: fmt::Debug + Sync {
         Ok(data.train.clone())
     }
 
-    /// Returns a batch as the network's input and its target.
+    /// Returns a batch as the network's input and its target. Targets that are NaN are missing.
     ///
     /// # Shapes
     /// The input is `[rows, inputs]`.
@@ -155,6 +155,14 @@ pub trait Task: fmt::Debug + Sync {
                 }
             }
             Values::Numbers(values) if values.is_empty() => Target::Values(input.clone()),
+            Values::Numbers(values) if values.iter().any(|value| value.is_nan()) => {
+                let or_zero = |value: &f32| if value.is_nan() { 0.0 } else { *value };
+                let is_known = |value: &f32| f32::from(u8::from(!value.is_nan()));
+                let matrix = |of: &dyn Fn(&f32) -> f32| {
+                    matrix(&values.iter().map(of).collect::<Vec<_>>(), batch.rows, device)
+                };
+                Target::PartialValues { values: matrix(&or_zero)?, known: matrix(&is_known)? }
+            }
             Values::Numbers(values) => Target::Values(matrix(values, batch.rows, device)?),
         };
         Ok((input, target))
@@ -175,6 +183,19 @@ pub trait Task: fmt::Debug + Sync {
         workspace: &mut Workspace,
     ) -> Result<Tensor<2>> {
         Ok(network.predict_in(input, workspace)?)
+    }
+
+    /// Adapts default settings to the data, such as the number of steps. Settings that the user gives
+    /// are kept.
+    fn fit_settings(&self, _data: &Data, _settings: &mut Settings) {}
+
+    /// Calibrates a network after its last training step. `None` if the task has nothing to
+    /// calibrate.
+    ///
+    /// # Errors
+    /// When a prediction or a further training fails.
+    fn calibrate(&self, _of: &Outcome<'_>) -> Result<Option<Calibrated>> {
+        Ok(None)
     }
 
     /// Evaluates predictions, whether of a network, its exported program or a baseline.
@@ -211,7 +232,16 @@ pub(crate) fn evaluate_with<T: Task + ?Sized>(
     evaluation::score(of, &pair, predict)
 }
 
-/// A finished training run, for [`Task::report`].
+/// Result of [`Task::calibrate`].
+#[derive(Clone, Debug)]
+pub struct Calibrated {
+    /// Metadata for the model file.
+    pub notes: BTreeMap<String, String>,
+    /// Evaluation of the calibrated network.
+    pub evaluation: Score,
+}
+
+/// A finished training run, for [`Task::calibrate`] and [`Task::report`].
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<'a> {
     /// The task and its settings.

@@ -2,7 +2,7 @@
 
 use toml::Table;
 
-use super::Task;
+use super::{Data, Task};
 use crate::error::{Error, Result};
 use crate::settings::{OptimizerName, Options, RuleName, Settings, TrainingSize, did_you_mean};
 
@@ -44,6 +44,18 @@ impl Plan {
             Some((key, reason)) => Err(Error::input(format!("{key} has no effect here: {reason}"))),
             None => Ok(plan),
         }
+    }
+
+    /// Adapts the settings that the user did not give to the data; see [`Task::fit_settings`].
+    ///
+    /// # Errors
+    /// When a value is not valid.
+    pub fn fit_to(&mut self, given: &Options, data: &Data) -> Result<()> {
+        let mut fitted = self.settings.clone();
+        self.task.fit_settings(data, &mut fitted);
+        let (task, network) = (fitted.task.clone(), fitted.network.clone());
+        self.settings = Settings { task, network, ..given.over(&fitted)? };
+        self.settings.check()
     }
 
     /// Returns the settings that have no effect given the others, each with the reason.

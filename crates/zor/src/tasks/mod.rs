@@ -7,6 +7,7 @@ pub mod cifar_colorization;
 pub mod cifar_reconstruction;
 pub mod classification;
 pub mod colorization;
+pub mod detection;
 pub mod fashion_classification;
 pub mod fashion_reconstruction;
 pub mod parts;
@@ -32,4 +33,5 @@ pub static TASKS: &[&dyn Task] = &[
     &cifar_colorization::CIFAR_COLORIZATION,
     &cifar_classification::CIFAR_CLASSIFICATION,
     &table::TABLE,
+    &detection::DETECTION,
 ];

@@ -12,7 +12,7 @@ use zor_core::{BiasConfig, DenseConfig, GateConfig, Network, NetworkBuilder, Ran
 use zor_data::table::{Rows, Schema, Table, WithTarget};
 
 use super::parts::comparison::{self, train_backprop};
-use super::parts::presets::stateless;
+use super::parts::presets::{idle_for_other_tasks, idle_for_tables, stateless};
 use super::parts::selection;
 use crate::error::{Error, Result, listed};
 use crate::report::{Picture, Report, Watch};
@@ -76,17 +76,8 @@ impl Task for TablePrediction {
     }
 
     fn without_effect(&self, _: &Settings) -> Vec<(&'static str, String)> {
-        let images = [
-            "augment",
-            "early_crop",
-            "test_time_flip",
-            "test_time_shift",
-            "resize",
-            "crop",
-            "skip_damaged",
-        ];
-        let mut idle: Vec<_> =
-            images.map(|key| (key, "it is for images, but the data is a table".to_owned())).into();
+        let mut idle = idle_for_tables();
+        idle.extend(idle_for_other_tasks());
         idle.push(("output_activation", "the outputs of the network are linear".to_owned()));
         idle.push(("data_dir", "the task uses your own data; give it with --data".to_owned()));
         idle
@@ -94,7 +85,9 @@ impl Task for TablePrediction {
 
     fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
         let path = settings.data.as_deref().ok_or_else(|| {
-            Error::input("the task table needs your own data; give a .csv file with --data")
+            Error::input(
+                "the task table needs your own data; give a .csv, .npy or .npz file with --data",
+            )
         })?;
         let table = Table::read(path)?;
         let Some(target) = settings.target.as_deref() else {
@@ -263,10 +256,9 @@ pub(crate) fn schema(model: &Model) -> Result<Schema> {
 
 /// Reads and encodes the user's table for a model.
 fn read_for(model: &Model, place: &DataLocation, target: WithTarget) -> Result<Rows> {
-    let path = place
-        .data
-        .as_deref()
-        .ok_or_else(|| Error::input("this model needs a table; give a .csv file with --data"))?;
+    let path = place.data.as_deref().ok_or_else(|| {
+        Error::input("this model needs a table; give a .csv, .npy or .npz file with --data")
+    })?;
     Ok(schema(model)?.encode(&Table::read(path)?, target)?)
 }
 

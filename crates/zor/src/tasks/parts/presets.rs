@@ -33,6 +33,26 @@ pub(crate) fn photographs() -> Augment {
     Augment { border: Border::Mirror, stretch: 0.3, ..Augment::shifts_and_flips(4) }
 }
 
+/// Returns the settings that have an effect on images only, each with the reason.
+pub(crate) fn idle_for_tables() -> Vec<(&'static str, String)> {
+    let images = [
+        "augment",
+        "early_crop",
+        "test_time_flip",
+        "test_time_shift",
+        "resize",
+        "crop",
+        "skip_damaged",
+    ];
+    images.map(|key| (key, "it is for images, but the data is a table".to_owned())).into()
+}
+
+/// Returns the settings that have an effect on detectors only, each with the reason.
+pub(crate) fn idle_for_other_tasks() -> Vec<(&'static str, String)> {
+    let detection = ["label", "time", "window", "stride", "detection"];
+    detection.map(|key| (key, "it is for the task detection".to_owned())).into()
+}
+
 /// Returns the settings of image tasks that have no effect given the others, each with the reason.
 pub(crate) fn idle_for_images(
     settings: &Settings,
@@ -47,6 +67,7 @@ pub(crate) fn idle_for_images(
         ("target_kind", "it is for table columns".to_owned()),
         ("ignore", "it is for table columns".to_owned()),
     ];
+    idle.extend(idle_for_other_tasks());
     if !has_labels {
         for key in ["label_smoothing", "class_balance"] {
             idle.push((key, format!("the task is {task}, which has no labels")));

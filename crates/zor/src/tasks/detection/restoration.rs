@@ -1,0 +1,150 @@
+//! Restoration of rows with hidden cells, and scores from its errors.
+//!
+//! A row is restored several times, each time with another share of its cells hidden. With the
+//! squared error `e[c]` of cell `c`, averaged over the times, and its mean `s[c]` over held-out
+//! normal rows, the score of a row is the mean of `sqrt(e[c] / s[c])` over its known cells. A column
+//! that normal rows predict well counts as strange at a small error, one that they predict badly
+//! only at a large error. The square root keeps a single column from ruling the score.
+
+use std::ops::Range;
+
+use zor_core::burn::tensor::Device;
+use zor_core::ops;
+
+use super::masks::Masks;
+use crate::error::Result;
+use crate::task::{Predict, matrix};
+
+/// Added to the scale of each cell, so that a cell that is always restored does not rule the score.
+const LEAST_SCALE: f32 = 1e-2;
+/// Maximum number of rows of a matrix of inputs.
+const MAX_BATCH: usize = 512;
+
+/// Errors of restored rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Restored {
+    n_cells: usize,
+    /// Mean squared error of each cell, `[rows, cells]`; NaN for missing cells.
+    pub(crate) errors: Vec<f32>,
+    /// Values that were predicted where they were hidden, `[rows, width]`.
+    pub(crate) expected: Vec<f32>,
+}
+
+impl Restored {
+    /// Restores rows, whose cells have these ranges.
+    ///
+    /// # Errors
+    /// When a prediction fails.
+    pub(crate) fn of(
+        rows: &[&[f32]],
+        cells: &[Range<usize>],
+        masks: &Masks,
+        device: &Device,
+        predict: &mut Predict<'_>,
+    ) -> Result<Self> {
+        let (n_cells, width) = (cells.len(), cells.last().map_or(0, |cell| cell.end));
+        let passes = masks.passes();
+        let times_hidden = masks.times_hidden(n_cells);
+        let mut errors = Vec::with_capacity(rows.len() * n_cells);
+        let mut expected = Vec::with_capacity(rows.len() * width);
+        let mut inputs = Vec::new();
+        for batch in rows.chunks((MAX_BATCH / passes.max(1)).max(1)) {
+            inputs.clear();
+            for row in batch {
+                for hidden in &masks.hidden {
+                    push_input(&mut inputs, row, cells, hidden);
+                }
+            }
+            let input = matrix(&inputs, batch.len() * passes, device)?;
+            let outputs = ops::read(predict(input)?)?;
+            for (row, outputs) in batch.iter().zip(outputs.chunks_exact(width * passes)) {
+                let (start, first) = (errors.len(), expected.len());
+                errors.resize(start + n_cells, 0.0f32);
+                expected.resize(first + width, 0.0f32);
+                for (output, hidden) in outputs.chunks_exact(width).zip(&masks.hidden) {
+                    for (cell, error) in cells.iter().zip(&mut errors[start..]) {
+                        *error += cell
+                            .clone()
+                            .map(|place| (output[place] - row[place]).powi(2))
+                            .sum::<f32>();
+                    }
+                    for &cell in hidden {
+                        for place in cells[cell].clone() {
+                            expected[first + place] += output[place] / times_hidden[cell];
+                        }
+                    }
+                }
+                errors[start..].iter_mut().for_each(|error| *error /= passes as f32);
+            }
+        }
+        Ok(Self { n_cells, errors, expected })
+    }
+
+    /// Appends the errors of other rows.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.errors.append(&mut other.errors);
+        self.expected.append(&mut other.expected);
+    }
+
+    /// Mean error of each cell over all rows, which are normal rows: the scale of its errors.
+    pub(crate) fn scales(&self) -> Vec<f32> {
+        self.scales_of(|_| true)
+    }
+
+    /// Mean error of each cell over the rows that `is_normal` selects.
+    pub(crate) fn scales_of(&self, is_normal: impl Fn(usize) -> bool) -> Vec<f32> {
+        let mut sums = vec![(0.0f64, 0usize); self.n_cells];
+        let rows = self.errors.chunks_exact(self.n_cells.max(1)).enumerate();
+        for (_, errors) in rows.filter(|(row, _)| is_normal(*row)) {
+            for ((sum, count), error) in sums.iter_mut().zip(errors) {
+                if !error.is_nan() {
+                    *sum += f64::from(*error);
+                    *count += 1;
+                }
+            }
+        }
+        let mean = |(sum, count): (f64, usize)| (sum / count.max(1) as f64) as f32 + LEAST_SCALE;
+        sums.into_iter().map(mean).collect()
+    }
+
+    /// Score of each row, given the scale of each cell.
+    pub(crate) fn scores(&self, scales: &[f32]) -> Vec<f32> {
+        let score = |errors: &[f32]| {
+            let (mut sum, mut count) = (0.0f32, 0usize);
+            for part in parts(errors, scales).filter(|part| !part.is_nan()) {
+                sum += part;
+                count += 1;
+            }
+            sum / count.max(1) as f32
+        };
+        self.errors.chunks_exact(self.n_cells.max(1)).map(score).collect()
+    }
+
+    /// Parts of a row's score by cell; NaN for missing cells.
+    pub(crate) fn parts_of(&self, row: usize, scales: &[f32]) -> Vec<f32> {
+        parts(&self.errors[row * self.n_cells..][..self.n_cells], scales).collect()
+    }
+}
+
+fn parts(errors: &[f32], scales: &[f32]) -> impl Iterator<Item = f32> {
+    let part = |(error, scale): (&f32, &f32)| match error.is_nan() {
+        true => f32::NAN,
+        false => (error / scale).sqrt(),
+    };
+    errors.iter().zip(scales).map(part)
+}
+
+/// Appends the input for a row: its values, 0 where they are hidden or missing, and then for each
+/// value 1 if it is shown and 0 if not. `hidden` are the hidden cells in increasing order.
+fn push_input(inputs: &mut Vec<f32>, row: &[f32], cells: &[Range<usize>], hidden: &[usize]) {
+    let start = inputs.len();
+    inputs.extend_from_slice(row);
+    inputs.resize(start + 2 * row.len(), 1.0);
+    let (values, is_shown) = inputs[start..].split_at_mut(row.len());
+    let is_missing = |cell: &Range<usize>| row[cell.start].is_nan();
+    let missing = cells.iter().filter(|cell| is_missing(cell));
+    for cell in hidden.iter().map(|&cell| &cells[cell]).chain(missing) {
+        values[cell.clone()].fill(0.0);
+        is_shown[cell.clone()].fill(0.0);
+    }
+}
