@@ -11,6 +11,7 @@ mod common;
 mod conv;
 mod cost;
 mod depth;
+mod detection;
 mod devices;
 mod edge;
 mod few_shot;
@@ -39,13 +40,14 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// All suites, in the order of their pages.
-pub(crate) const SUITES: [Suite; 16] = [
+pub(crate) const SUITES: [Suite; 17] = [
     cifar::SUITE,
     cifar_classification::SUITE,
     classification::SUITE,
     conv::SUITE,
     cost::SUITE,
     depth::SUITE,
+    detection::SUITE,
     edge::SUITE,
     few_shot::SUITE,
     inference::SUITE,

@@ -99,11 +99,12 @@ pub(super) fn command(script: &str) -> Result<Command, String> {
 }
 
 /// Returns the interpreter of a virtual environment in the target folder: there is one each for
-/// PyTorch, ONNX Runtime and scikit-learn, selected by the prefix of the name of the script.
+/// PyTorch, ONNX Runtime, scikit-learn and PyOD, selected by the prefix of the name of the script.
 fn python(script: &str) -> Result<PathBuf, String> {
     let (name, what) = match script {
         script if script.starts_with("onnx") => ("-onnx", "ONNX Runtime"),
         script if script.starts_with("sklearn") => ("-sklearn", "scikit-learn"),
+        script if script.starts_with("pyod") => ("-pyod", "PyOD"),
         _ => ("", "PyTorch"),
     };
     let folder = root().join(format!("target/peers{name}"));

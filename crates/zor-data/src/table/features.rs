@@ -11,19 +11,18 @@ use crate::table::records::{Record, number};
 use crate::table::schema::{Contents, MAX_CATEGORIES, MAX_INPUTS, not_a_number, number_name};
 use crate::table::{listed, quoted, ragged};
 
-/// Interquartile range of the standard normal distribution.
-const NORMAL_RANGE: f64 = 1.349;
-/// Minimum scale of a column as a fraction of its standard deviation.
-const LEAST_SCALE: f64 = 0.25;
+/// Share of the numbers at each end of a column that may be outliers.
+const OUTLIERS: f64 = 0.01;
 /// Maximum absolute value of a standardised number.
 pub const CLIP: f32 = 10.0;
 
 /// The columns that a model without a target reads, and their encoding.
 ///
 /// A column is numeric if more than half of its values are numbers. A number `x` becomes
-/// `(x - median) / scale`, clipped to [-10, 10]. The scale is the interquartile range divided by
-/// 1.349, which is the standard deviation if the values are normally distributed, but at least a
-/// quarter of the standard deviation, and 1 if all values are equal. Any other column is categorical
+/// `(x - median) / scale`, clipped to [-10, 10]. The scale is the winsorised standard deviation: that
+/// of the column after the smallest and the largest hundredth of its numbers, at least one each, are
+/// replaced by the next ones (Tukey 1962, "The future of data analysis"). It is the plain standard
+/// deviation if that is 0, and 1 if all numbers are equal. Any other column is categorical
 /// and one-hot encoded: each category becomes a value, 1 in its rows and 0 elsewhere. All values of
 /// a missing cell are NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -310,25 +309,22 @@ fn rounded(number: f64) -> String {
 
 /// Median and scale of numbers, as described at [`Features`].
 fn robust_scale(numbers: &mut [f64]) -> (f64, f64) {
-    if numbers.is_empty() {
+    numbers.sort_by(f64::total_cmp);
+    let (n, half) = (numbers.len(), numbers.len() / 2);
+    if n == 0 {
         return (0.0, 1.0);
     }
-    numbers.sort_by(f64::total_cmp);
-    // Linear interpolation between the closest ranks.
-    let quantile = |fraction: f64| {
-        let place = fraction * (numbers.len() - 1) as f64;
-        let (low, high) = (numbers[place.floor() as usize], numbers[place.ceil() as usize]);
-        low + (high - low) * place.fract()
+    let median = 0.5 * (numbers[(n - 1) / 2] + numbers[half]);
+    let cut = ((OUTLIERS * n as f64) as usize).max(1).min((n - 1) / 2);
+    let (low, high) = (numbers[cut], numbers[n - 1 - cut]);
+    let deviation = |low: f64, high: f64| {
+        let values = || numbers.iter().map(|number| number.clamp(low, high));
+        let mean = values().sum::<f64>() / n as f64;
+        (values().map(|value| (value - mean).powi(2)).sum::<f64>() / n as f64).sqrt()
     };
-    let median = quantile(0.5);
-    if numbers.first() == numbers.last() {
-        return (median, 1.0);
-    }
-    let count = numbers.len() as f64;
-    let mean = numbers.iter().sum::<f64>() / count;
-    let deviation = (numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
-    let scale = ((quantile(0.75) - quantile(0.25)) / NORMAL_RANGE).max(LEAST_SCALE * deviation);
-    (median, if scale > 0.0 && scale.is_finite() { scale } else { 1.0 })
+    let scales = [deviation(low, high), deviation(f64::NEG_INFINITY, f64::INFINITY)];
+    let is_scale = |scale: &f64| scale.is_finite() && *scale > 1e-12 * median.abs();
+    (median, scales.into_iter().find(is_scale).unwrap_or(1.0))
 }
 
 impl TryFrom<Vec<Feature>> for Features {
@@ -412,10 +408,12 @@ mod tests {
     #[test]
     fn a_scale_resists_outliers_and_is_never_zero() {
         let scale = |numbers: &[f64]| robust_scale(&mut numbers.to_vec());
-        let (center, wide) = scale(&[0.0, 1.0, 2.0, 3.0, 4.0, 1e6]);
-        assert!(center == 2.5 && wide > 1e4, "{wide}");
-        let (_, narrow) = scale(&[0.0, 1.0, 2.0, 3.0, 4.0, 10.0]);
-        assert!((1.5..2.5).contains(&narrow), "{narrow}");
+        let (center, robust) = scale(&[0.0, 1.0, 2.0, 3.0, 4.0, 1e6]);
+        assert!(center == 2.5 && (1.0..1.5).contains(&robust), "{robust}");
+        let many: Vec<f64> =
+            (0..1000).map(|x| if x < 10 { 1e9 } else { f64::from(x % 7) }).collect();
+        let (center, robust) = scale(&many);
+        assert!(center == 3.0 && (1.9..2.1).contains(&robust), "{robust}");
         assert_eq!(scale(&[7.0, 7.0]), (7.0, 1.0));
         assert!(scale(&[0.0, 0.0, 0.0, 0.0, 1.0]).1 > 0.0);
         assert_eq!(scale(&[]), (0.0, 1.0));
@@ -465,7 +463,7 @@ mod tests {
         let (features, _) = fit(TRAINING).unwrap();
         let json = serde_json::to_string(&features).unwrap();
         let expected = concat!(
-            r#"[{"name":"n","coding":{"number":{"center":2.0,"scale":0.7412898443291327}}},"#,
+            r#"[{"name":"n","coding":{"number":{"center":2.0,"scale":0.816496580927726}}},"#,
             r#"{"name":"c","coding":{"categories":["blue","red"]}},"#,
             r#"{"name":"k","coding":{"number":{"center":5.0,"scale":1.0}}}]"#
         );

@@ -1,0 +1,295 @@
+//! Detection of anomalies in tables of ADBench (Han et al. 2022): the task `detection` compared with
+//! detectors of scikit-learn and PyOD, each with its default settings.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use zor::core::Random;
+use zor::data::table::Table as Cells;
+use zor::detection::{Detector, DetectorConfig, metrics};
+use zor::prelude::*;
+
+use super::peers::Peer;
+use super::spread::{Spread, mean};
+use super::suite::{Keep, Suite, SuiteFilter};
+use crate::clock::Machine;
+use crate::paths::{root, text};
+use crate::table::Table;
+
+/// This suite.
+pub(crate) const SUITE: Suite = Suite {
+    name: "detection",
+    data: None,
+    peer: Some("pyod"),
+    run,
+    figures,
+    remarks: include_str!("../../../docs/remarks/detection.md"),
+};
+
+/// Tables that settings were chosen on: every third one by number. Figures are of the others.
+const DEVELOPMENT: [&str; 10] = [
+    "5_campaign",
+    "10_cover",
+    "15_Hepatitis",
+    "21_Lymphography",
+    "25_musk",
+    "29_Pima",
+    "33_skin",
+    "39_vertebral",
+    "43_WDBC",
+    "47_yeast",
+];
+/// Numbers of normal rows to learn from. The promises are for the first.
+const SIZES: [usize; 5] = [64, 16, 256, 2000, 20_000];
+const DRAWS: u64 = 5;
+/// Minimum mean lead over nearest neighbours, and the lead that is aimed at.
+const LEAD: f64 = 0.010;
+const GOAL: f64 = 0.025;
+/// Resamples of the tables for the interval of the lead.
+const RESAMPLES: usize = 10_000;
+
+/// A detector that differs from the default in some settings, for `--only variants`.
+const VARIANTS: [(&str, &[(&str, &str)]); 9] = [
+    ("no gate (threshold -1e9)", &[("rule_settings.threshold", "-1e9")]),
+    ("mask 0.05", &[("detection.mask", "0.05")]),
+    ("mask 0.5", &[("detection.mask", "0.5")]),
+    ("no noise", &[("detection.noise", "0.0")]),
+    ("noise 0.3", &[("detection.noise", "0.3")]),
+    (
+        "no normalisation",
+        &[
+            ("rule_settings.normalize_signal", "false"),
+            ("rule_settings.normalize_presynaptic", "false"),
+        ],
+    ),
+    ("AdamW", &[("optimizer", "'adamw'"), ("learning_rate", "0.003")]),
+    ("rule backprop", &[("rule", "'backprop'")]),
+    ("hidden 256", &[("hidden", "256")]),
+];
+
+/// Returns the folder of the tables.
+fn folder() -> Result<PathBuf, String> {
+    let place = std::env::var_os("ZOR_DATA_DIR").map(|place| PathBuf::from(place).join("adbench"));
+    match place.filter(|folder| folder.is_dir()) {
+        Some(folder) => Ok(folder),
+        None => {
+            Err("the tables of ADBench (adbench/datasets/Classical of its repository) are needed \
+                     in the folder adbench of ZOR_DATA_DIR"
+                .to_owned())
+        }
+    }
+}
+
+/// Returns the tables by number.
+fn tables(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut tables: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "npz"))
+        .collect();
+    let number = |path: &PathBuf| name(path).split('_').next().and_then(|n| n.parse::<u32>().ok());
+    tables.sort_by_key(number);
+    Ok(tables)
+}
+
+fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
+    let files = root().join("target/detection");
+    let mut peer = Peer::start("pyod_detection.py", &[files.to_string_lossy().into_owned()])?;
+    // Neither Zor nor its peers use more than one thread.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(text)?;
+    let tables = tables(&folder()?)?;
+    let with_variants = filter.only.contains("variants");
+    let is_development = |name: &str| DEVELOPMENT.contains(&name);
+    let mut sizes = Map::new();
+    for size in SIZES {
+        let asked = filter.only.replace("variants", "").replace("development", "");
+        if !asked.trim().is_empty() && asked.trim() != size.to_string() {
+            continue;
+        }
+        let mut all = Map::new();
+        for path in &tables {
+            let table = name(path);
+            if filter.only.contains("development") && !is_development(&table) {
+                continue;
+            }
+            let mut runs = Vec::new();
+            for draw in 0..DRAWS {
+                let question = json!({
+                    "table": path.to_string_lossy(), "rows": size, "draw": draw, "peers": filter.peers,
+                });
+                let mut answer = peer.ask(&question.to_string())?;
+                let file = |key: &str| answer[key].as_str().map(PathBuf::from).ok_or("no file");
+                let [train, test, labels] =
+                    [file("train")?, file("test")?, file("labels")?].map(|path| Cells::read(&path));
+                let (train, test) = (train.map_err(text)?, test.map_err(text)?);
+                let labels = labels.map_err(text)?;
+                let labels: Vec<bool> =
+                    (0..labels.len()).map(|row| labels.number(row, 0) == Some(1.0)).collect();
+                let mut measure = |name: &str, settings: &[(&str, &str)]| {
+                    let found = pool.install(|| detect(&train, &test, &labels, draw, settings));
+                    match found {
+                        Ok((auroc, seconds)) => {
+                            answer["auroc"][name] = auroc.into();
+                            answer["seconds"][name] = seconds.into();
+                        }
+                        Err(error) => answer["failed"][name] = error.into(),
+                    }
+                };
+                measure("zor", &[]);
+                if with_variants {
+                    VARIANTS.iter().for_each(|(name, settings)| measure(name, settings));
+                }
+                runs.push(json!({
+                    "draw": draw, "rows": answer["rows"], "columns": answer["columns"],
+                    "auroc": answer["auroc"], "seconds": answer["seconds"], "failed": answer["failed"],
+                }));
+            }
+            let means: Vec<String> = mean_by_name(&runs, "auroc")
+                .iter()
+                .map(|(name, auroc)| format!("{name} {auroc:.3}"))
+                .collect();
+            println!("{size} rows, {table}: {}", means.join(", "));
+            all.insert(table, runs.into());
+            sizes.insert(size.to_string(), all.clone().into());
+            keep(&results(&sizes))?;
+        }
+        let (means, count) = means(&Value::Object(all), |_| true);
+        let said: Vec<String> =
+            means.iter().map(|(name, auroc)| format!("{name} {auroc:.4}")).collect();
+        println!("{size} rows, mean of {count} tables: {}", said.join(", "));
+    }
+    Ok(results(&sizes))
+}
+
+fn results(sizes: &Map<String, Value>) -> Value {
+    json!({ "suite": "detection", "machine": Machine::measured().json(), "sizes": sizes })
+}
+
+/// Trains a detector and scores the test rows. Returns the AUROC and the seconds of training.
+fn detect(
+    train: &Cells,
+    test: &Cells,
+    labels: &[bool],
+    seed: u64,
+    settings: &[(&str, &str)],
+) -> Result<(f64, f64), String> {
+    let mut config = DetectorConfig::new().seed(seed);
+    for (key, value) in settings {
+        let value: toml::Table = format!("value = {value}").parse().map_err(text)?;
+        config = config.set(key, value["value"].clone()).map_err(text)?;
+    }
+    let start = Instant::now();
+    let mut detector = Detector::fit(&config, train, &Device::flex()).map_err(text)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let found = detector.score(test).map_err(text)?;
+    let scores: Vec<f32> = found.iter().map(|found| found.score).collect();
+    let auroc = metrics::auroc(&scores, labels).ok_or("a test set has one kind of rows alone")?;
+    Ok((auroc, seconds))
+}
+
+/// Means over draws by detector.
+fn mean_by_name(runs: &[Value], key: &str) -> BTreeMap<String, f64> {
+    let mut all = BTreeMap::<String, Vec<f64>>::new();
+    for run in runs {
+        for (name, value) in run[key].as_object().into_iter().flatten() {
+            all.entry(name.clone()).or_default().extend(value.as_f64());
+        }
+    }
+    all.into_iter().map(|(name, values)| (name, mean(&values))).collect()
+}
+
+/// Means over the selected tables by detector, of those that read every table; and the number of
+/// tables.
+fn means(of_size: &Value, is_selected: impl Fn(&str) -> bool) -> (BTreeMap<String, f64>, usize) {
+    let tables = by_table(of_size, "auroc", is_selected);
+    let mut all = BTreeMap::<String, Vec<f64>>::new();
+    for found in &tables {
+        found.iter().for_each(|(name, auroc)| all.entry(name.clone()).or_default().push(*auroc));
+    }
+    all.retain(|_, values| values.len() == tables.len());
+    (all.into_iter().map(|(name, values)| (name, mean(&values))).collect(), tables.len())
+}
+
+/// Means over draws by detector, for each selected table.
+fn by_table(
+    of_size: &Value,
+    key: &str,
+    is_selected: impl Fn(&str) -> bool,
+) -> Vec<BTreeMap<String, f64>> {
+    let tables = of_size.as_object().into_iter().flatten();
+    tables
+        .filter(|(table, _)| is_selected(table))
+        .map(|(_, runs)| mean_by_name(runs.as_array().map_or(&[], Vec::as_slice), key))
+        .collect()
+}
+
+/// 95 % interval of the mean of differences, by resampling them (percentile bootstrap; Efron 1979).
+fn bootstrap(differences: &[f64]) -> [f64; 2] {
+    let mut random = Random::seeded(0);
+    let mut means: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let n = differences.len();
+            (0..n).map(|_| differences[random.below(n)]).sum::<f64>() / n as f64
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    [means[RESAMPLES * 25 / 1000], means[RESAMPLES * 975 / 1000]]
+}
+
+/// Adds the promised and the measured figures of the numbers that [`run`] returns.
+pub(crate) fn figures(raw: &Value, table: &mut Table) {
+    let is_reported = |name: &str| !DEVELOPMENT.contains(&name);
+    for (index, size) in SIZES.iter().enumerate() {
+        let of_size = &raw["sizes"][size.to_string()];
+        let (means, count) = means(of_size, is_reported);
+        let Some(own) = means.get("zor") else { continue };
+        let rest = means.iter().filter(|(name, _)| *name != "zor" && !is_variant(name));
+        let best = rest.clone().max_by(|a, b| a.1.total_cmp(b.1));
+        let others: Vec<String> = rest.map(|(name, auroc)| format!("{name} {auroc:.3}")).collect();
+        let Some((best, best_auroc)) = best else { continue };
+        let measured =
+            format!("{own:.4}; best other {best} {best_auroc:.4} ({})", others.join(", "));
+        let promised = if index == 0 { "the largest of all detectors" } else { "-" };
+        let is_first = index > 0 || own > best_auroc;
+        let name = format!("{size} normal rows: mean AUROC over {count} tables");
+        table.add(&name, promised.to_owned(), measured, is_first);
+        let tables = by_table(of_size, "auroc", is_reported);
+        let leads: Vec<f64> =
+            tables.iter().filter_map(|found| Some(found.get("zor")? - found.get("knn")?)).collect();
+        let (lead, [low, high]) = (mean(&leads), bootstrap(&leads));
+        let ahead = leads.iter().filter(|lead| **lead > 0.0).count();
+        let measured = format!("{lead:+.4} [{low:+.4}, {high:+.4}], ahead on {ahead} of {count}");
+        let promised = match index {
+            0 => format!("at least {LEAD:.3} and interval above 0; goal {GOAL:.3}"),
+            _ => "-".to_owned(),
+        };
+        let holds = index > 0 || (lead >= LEAD && low > 0.0);
+        table.add(
+            &format!("{size} normal rows: lead over nearest neighbours"),
+            promised,
+            measured,
+            holds,
+        );
+        let seconds = |name: &str| {
+            let all = by_table(of_size, "seconds", is_reported);
+            Spread::of(&all.iter().filter_map(|found| found.get(name).copied()).collect::<Vec<_>>())
+        };
+        let (own, theirs) = (seconds("zor"), seconds("autoencoder"));
+        let measured = format!("{} s vs {} s", own.with_unit(""), theirs.with_unit(""));
+        let promised = if index == 0 { "less than PyOD's" } else { "-" };
+        let holds = index > 0 || own.median < theirs.median;
+        let name = format!("{size} normal rows: fit on one thread vs PyOD's AutoEncoder");
+        table.add(&name, promised.to_owned(), measured, holds);
+    }
+}
+
+fn is_variant(name: &str) -> bool {
+    VARIANTS.iter().any(|(variant, _)| *variant == name)
+}
