@@ -202,15 +202,15 @@ impl Work<'_> {
         let rows: Vec<&[f32]> = batch.rows.iter().flatten().map(|row| &row[..]).collect();
         let mut found = self.detector.score_encoded(&rows)?.into_iter();
         for row in batch.rows.drain(..) {
-            let scored = row.as_deref().and_then(|row| Some((row, found.next()?)));
-            self.write(scored.as_ref().map(|(row, found)| (*row, found))).map_err(Stop::Output)?;
-            if let Some((row, found)) = scored {
+            let scored = row.and_then(|_| found.next());
+            self.write(scored.as_ref()).map_err(Stop::Output)?;
+            if let Some(found) = scored {
                 let is_alarm = found.score > self.threshold;
                 self.plot.push(self.n_rows, found.score);
                 self.n_scored += 1;
                 self.n_alarms += usize::from(is_alarm);
                 if self.arguments.adapt && !is_alarm {
-                    self.detector.adapt(row)?;
+                    self.detector.adapt(&found.values)?;
                 }
             }
             self.n_rows += 1;
@@ -219,20 +219,16 @@ impl Work<'_> {
     }
 
     /// Writes the line of a row.
-    fn write(&mut self, scored: Option<(&[f32], &Detection)>) -> io::Result<()> {
+    fn write(&mut self, scored: Option<&Detection>) -> io::Result<()> {
         let row = self.n_rows;
         let causes: Vec<Cause> = match scored {
-            Some((values, found)) if self.arguments.explain => {
-                self.detector.explain(values, found, CAUSES)
-            }
+            Some(found) if self.arguments.explain => self.detector.explain(found, CAUSES),
             _ => Vec::new(),
         };
         let is_alarm = |found: &Detection| found.score > self.threshold;
         if self.arguments.json_lines {
             let (score, p_value, alarm) = match scored {
-                Some((_, found)) => {
-                    (json!(found.score), json!(found.p_value), json!(is_alarm(found)))
-                }
+                Some(found) => (json!(found.score), json!(found.p_value), json!(is_alarm(found))),
                 None => (json!(null), json!(null), json!(null)),
             };
             let mut line =
@@ -251,7 +247,7 @@ impl Work<'_> {
             return writeln!(self.out, "{line}");
         }
         match scored {
-            Some((_, found)) => {
+            Some(found) => {
                 let alarm = u8::from(is_alarm(found));
                 write!(self.out, "{row},{:.4},{:.4},{alarm}", found.score, found.p_value)?;
             }

@@ -112,7 +112,9 @@ pub struct Detection {
     pub p_value: f32,
     /// Part of each cell in the score, in the order of [`Scheme::cells`]; NaN for missing cells.
     pub parts: Vec<f32>,
-    /// Values that were expected where they were hidden, standardised as the inputs are.
+    /// Encoded values of the row.
+    pub values: Vec<f32>,
+    /// Values that were expected where they were hidden, encoded as the inputs are.
     pub expected: Vec<f32>,
 }
 
@@ -144,6 +146,8 @@ pub struct Cause {
 /// let rows = Table::parse("rows.csv", b"a,b\n10,20\n10,60\n")?;
 /// let found = detector.score(&rows)?;
 /// assert!(found[1].score > found[0].score);
+/// let cause = &detector.explain(&found[1], 1)[0];
+/// assert!(cause.column == "a" || cause.column == "b");
 /// # Ok::<(), zor::Error>(())
 /// ```
 #[derive(Debug)]
@@ -264,14 +268,14 @@ impl Detector {
             score,
             p_value: scoring.calibration.p_value(score),
             parts: restored.parts_of(row, &scoring.scales),
+            values: rows[row].to_vec(),
             expected: restored.expected[row * width..][..width].to_vec(),
         };
         Ok(scores.into_iter().enumerate().map(detection).collect())
     }
 
-    /// Returns the cells that make a row strange, the strangest first, at most `most`. `row` are the
-    /// encoded values that were scored.
-    pub fn explain(&self, row: &[f32], detection: &Detection, most: usize) -> Vec<Cause> {
+    /// Returns the cells that make a row strange, the strangest first, at most `most`.
+    pub fn explain(&self, detection: &Detection, most: usize) -> Vec<Cause> {
         let cells = self.scoring.scheme.cells();
         let parts = &detection.parts;
         let total: f32 = parts.iter().filter(|part| !part.is_nan()).sum();
@@ -280,7 +284,7 @@ impl Detector {
         let cause = |cell: usize| Cause {
             column: self.scoring.scheme.name(cell),
             share: parts[cell] / total.max(f32::MIN_POSITIVE),
-            value: self.scoring.scheme.decoded(cell, &row[cells[cell].clone()]),
+            value: self.scoring.scheme.decoded(cell, &detection.values[cells[cell].clone()]),
             expected: self.scoring.scheme.decoded(cell, &detection.expected[cells[cell].clone()]),
         };
         order.into_iter().take(most).map(cause).collect()
