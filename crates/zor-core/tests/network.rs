@@ -568,6 +568,31 @@ fn rows_with_weights_count_as_often() {
 }
 
 #[test]
+fn missing_targets_have_no_signal() {
+    let device = Device::flex();
+    let build = || Network::dense(&[6, 4, 3]).rule(Rule::backprop()).build(&device).unwrap();
+    let input = random([5, 6], 1);
+    let values = random([5, 3], 2);
+    // Targets that the untrained network meets exactly have no signal either.
+    let met = build().predict(input.clone()).unwrap();
+    let column =
+        |known: [f32; 3]| Tensor::<1>::from_floats(known, &device).reshape([1, 3]).repeat_dim(0, 5);
+    let known = column([1.0, 0.0, 1.0]);
+    let expected = values.clone() * known.clone() + met * column([0.0, 1.0, 0.0]);
+    let (mut partial, mut whole) = (build(), build());
+    let target = Target::PartialValues { values: values.clone(), known: known.clone() };
+    let error = partial.train_batch(&Step(0.1), input.clone(), target).unwrap();
+    let other = whole.train_batch(&Step(0.1), input.clone(), expected).unwrap();
+    assert!((error.sums.squared - other.sums.squared).abs() < 1e-6, "{error:?} {other:?}");
+    for (a, b) in weights(&partial).concat().into_iter().zip(weights(&whole).concat()) {
+        assert!((a - b).abs() < 1e-6, "{a} and {b}");
+    }
+    let target = Target::PartialValues { values, known: random([4, 3], 1) };
+    let refused_target = build().train_batch(&Step(0.1), input, target);
+    assert_eq!(refused_target.unwrap_err().kind(), ErrorKind::Shape);
+}
+
+#[test]
 fn layers_that_do_not_fit_are_an_error_and_no_panic() {
     use ErrorKind::{Setting, Shape};
     let device = Device::flex();

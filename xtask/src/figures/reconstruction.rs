@@ -27,9 +27,7 @@ const SEEDS: std::ops::Range<u64> = 0..5;
 const DRAWS: std::ops::Range<u64> = 0..20;
 /// PSNR in dB on the test set of PCA with 64 components, fitted to all 60,000 training images.
 const PCA_64_DB: f64 = 19.84;
-/// Maximum training times, as multiples of the time of the matrix products: of ten augmented
-/// images, and of all 60,000.
-const MAX_TIME_OF_TEN: f64 = 3.48;
+/// Maximum training time of all 60,000 images, as a multiple of the time of its matrix products.
 const MAX_TIME_OF_ALL: f64 = 8.35;
 
 struct Bench<'a> {
@@ -78,7 +76,11 @@ impl Bench<'_> {
             }
             self.add_at_least(name, least, &runs);
             if augment {
-                add_training_time(self.table, name, &times(&runs), MAX_TIME_OF_TEN);
+                // Handing work to threads takes most of so short a training, not its products. Its
+                // time is promised relative to PyTorch's, in suite few-shot.
+                let seconds = Spread::of(&runs.iter().map(|run| run.seconds).collect::<Vec<_>>());
+                let name = format!("{name}: training time");
+                self.table.add(&name, "-".to_owned(), seconds.with_unit(" s"), true);
             }
         }
         Ok(())

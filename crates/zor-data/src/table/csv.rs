@@ -63,7 +63,7 @@ impl Table {
         let name = records.name().to_owned();
         let mut table = Self::new(name.clone(), columns.into(), b',');
         let n_columns = table.columns.len();
-        while let Some(record) = records.next()? {
+        while let Some(record) = records.read()? {
             let line = record.line();
             if record.len() != n_columns {
                 let message = ragged(record.len(), n_columns, record.delimiter());

@@ -168,7 +168,7 @@ impl Features {
                 Coding::Number { .. } => HashMap::new(),
                 Coding::Categories(names) => names.iter().map(String::as_str).zip(0..).collect(),
             };
-            columns.push((place, coding, categories, span.clone()));
+            columns.push(ColumnEncoder { place, coding, categories, span: span.clone() });
         }
         let (file, header) = (file.to_owned(), header.to_vec());
         Ok(RowEncoder { file, header, columns, width: self.width() })
@@ -180,9 +180,19 @@ impl Features {
 pub struct RowEncoder<'a> {
     file: String,
     header: Vec<String>,
-    /// Place in a record, coding, index of each category, and place among the values.
-    columns: Vec<(usize, &'a Coding, HashMap<&'a str, usize>, Range<usize>)>,
+    columns: Vec<ColumnEncoder<'a>>,
     width: usize,
+}
+
+#[derive(Debug)]
+struct ColumnEncoder<'a> {
+    /// Place of the cell in a record.
+    place: usize,
+    coding: &'a Coding,
+    /// Index of each category.
+    categories: HashMap<&'a str, usize>,
+    /// Place among the values.
+    span: Range<usize>,
 }
 
 impl RowEncoder<'_> {
@@ -201,7 +211,7 @@ impl RowEncoder<'_> {
             let message = ragged(record.len(), self.header.len(), record.delimiter());
             return Err(Error::input(format!("{}, line {}: {message}", self.file, record.line())));
         }
-        for (place, coding, categories, span) in &self.columns {
+        for ColumnEncoder { place, coding, categories, span } in &self.columns {
             let values = &mut values[span.clone()];
             let Some(cell) = record.cell(*place) else {
                 values.fill(f32::NAN);

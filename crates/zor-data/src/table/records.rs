@@ -108,7 +108,7 @@ impl<R: Read> Records<R> {
     /// When the stream is empty, a column has no name, two columns have one name, or there are more
     /// than 65,536 columns. The message names the line.
     pub fn header(&mut self) -> Result<(Vec<String>, u64)> {
-        let Some(record) = self.next()? else {
+        let Some(record) = self.read()? else {
             let message = "it is empty; a table starts with a header of column names";
             return Err(Error::input(format!("{}: {message}", self.name)));
         };
@@ -145,7 +145,7 @@ impl<R: Read> Records<R> {
     /// When the source cannot be read. When the record is not UTF-8, is longer than 16 MiB, or has a
     /// quote that is never closed: then the next call continues with the record after it. The
     /// message names the line.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>> {
+    pub fn read(&mut self) -> Result<Option<Record<'_>>> {
         loop {
             let Some(line) = self.start()? else { return Ok(None) };
             let (n_bytes, n_cells) = self.parse(line)?;
@@ -431,7 +431,7 @@ mod tests {
         let mut records = Records::new("t.csv", source).unwrap();
         let mut found = Vec::new();
         loop {
-            match records.next() {
+            match records.read() {
                 Ok(None) => return found,
                 Ok(Some(record)) => {
                     let cells: Vec<&str> =
@@ -491,7 +491,7 @@ mod tests {
         let mut records = Records::new("-", Once(false)).unwrap();
         assert_eq!(records.header().unwrap(), (vec!["a".to_owned(), "b".to_owned()], 1));
         assert!(records.has_unread_line());
-        assert_eq!(records.next().unwrap().unwrap().cell(1), Some("2"));
+        assert_eq!(records.read().unwrap().unwrap().cell(1), Some("2"));
         assert!(!records.has_unread_line());
     }
 }

@@ -123,7 +123,7 @@ impl Work<'_> {
         self.header()?;
         let mut batch = Batch::default();
         loop {
-            let record = records.next();
+            let record = records.read();
             let ended = matches!(record, Ok(None));
             match record {
                 Ok(None) => {}

@@ -19,12 +19,12 @@ use crate::task::{Data, Plan};
 use crate::training::{Method, Training};
 
 /// Number of parts of the training rows. Each is restored by a network trained on the others.
-const FOLDS: usize = 8;
+const FOLDS: usize = 4;
 
 /// Calibrates a network that was trained on the rows of `data`.
 ///
 /// If the data has held-out normal rows, they give scales and scores. Otherwise the training
-/// rows are divided into eight parts, each restored by another network of the same kind that is
+/// rows are divided into four parts, each restored by another network of the same kind that is
 /// trained on the other parts (cross-conformal prediction; Vovk 2015, "Cross-conformal
 /// predictors", Annals of Mathematics and Artificial Intelligence 74).
 ///

@@ -44,3 +44,26 @@ impl Masks {
         times.iter().map(|times| times.max(1.0)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_of_passes_hides_each_cell_once() {
+        for (n_cells, passes, groups) in [(10, 16, 3), (2, 4, 2), (7, 7, 7), (1, 3, 3)] {
+            let masks = Masks::new(n_cells, passes, groups);
+            assert_eq!(masks.passes(), passes);
+            for round in masks.hidden.chunks_exact(groups) {
+                let mut cells = round.concat();
+                cells.sort_unstable();
+                assert_eq!(cells, (0..n_cells).collect::<Vec<_>>(), "{n_cells} {groups}");
+            }
+            assert!(masks.hidden.iter().all(|cells| cells.is_sorted()));
+        }
+        let wide = Masks::new(30, 6, 3);
+        assert_ne!(wide.hidden[..3], wide.hidden[3..]);
+        assert_eq!(wide.times_hidden(30), [2.0; 30]);
+        assert_eq!(Masks::new(5, 1, 5).times_hidden(5), [1.0; 5]);
+    }
+}

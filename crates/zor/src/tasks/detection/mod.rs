@@ -81,7 +81,7 @@ impl Task for AnomalyDetection {
     fn preset(&self, given: &Options) -> Settings {
         Settings {
             rule_settings: stateless(given.rule()),
-            steps: 400,
+            steps: 200,
             batch: 128,
             learning_rate: 0.02,
             schedule: ScheduleName::Linear,
@@ -122,8 +122,8 @@ impl Task for AnomalyDetection {
 
     fn fit_settings(&self, data: &Data, settings: &mut Settings) {
         let n = data.train.len();
-        // More rows are worth more steps; few columns need no wide network.
-        settings.steps = if n > HOLD_OUT_FROM { 2000 } else { 400 };
+        // More rows are worth more steps.
+        settings.steps = if n < HOLD_OUT_FROM { 200 } else { 2000 };
     }
 
     fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {

@@ -148,3 +148,51 @@ fn push_input(inputs: &mut Vec<f32>, row: &[f32], cells: &[Range<usize>], hidden
         is_shown[cell.clone()].fill(0.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zor_core::burn::tensor::Tensor;
+
+    use super::*;
+
+    /// Restores rows by a network that returns what it is shown.
+    fn restored(rows: &[&[f32]], cells: &[Range<usize>], masks: &Masks) -> Restored {
+        let width = cells.last().map_or(0, |cell| cell.end);
+        let device = Device::flex();
+        let mut predict = |input: Tensor<2>| Ok(input.narrow(1, 0, width));
+        Restored::of(rows, cells, masks, &device, &mut predict).unwrap()
+    }
+
+    #[test]
+    fn a_cell_that_is_hidden_half_of_the_time_has_half_of_its_square_as_error() {
+        let cells = [0..1, 1..3];
+        let masks = Masks::new(2, 2, 2);
+        let row = [3.0, 0.0, 1.0];
+        let found = restored(&[&row, &[f32::NAN, 2.0, 0.0]], &cells, &masks);
+        assert_eq!(found.errors[..2], [4.5, 0.5]);
+        assert!(found.errors[2].is_nan() && found.errors[3] == 2.0);
+        // Hidden values are restored as 0 by this network.
+        assert_eq!(found.expected[..3], [0.0; 3]);
+        let scales = found.scales();
+        assert_eq!(scales, [4.5 + LEAST_SCALE, 1.25 + LEAST_SCALE]);
+        let scores = found.scores(&[4.5, 2.0]);
+        assert_eq!(scores, [0.5 * (1.0 + 0.5), 1.0]);
+        assert_eq!(found.parts_of(0, &[4.5, 2.0]), [1.0, 0.5]);
+        assert!(found.parts_of(1, &[4.5, 2.0])[0].is_nan());
+    }
+
+    #[test]
+    fn the_number_of_rows_per_matrix_does_not_matter() {
+        let masks = Masks::new(3, 16, 3);
+        let cells = [0..1, 1..2, 2..3];
+        let rows: Vec<[f32; 3]> = (0..100).map(|row| [row as f32, 1.0, -0.5]).collect();
+        let all: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();
+        let together = restored(&all, &cells, &masks);
+        for (index, row) in all.iter().enumerate() {
+            let alone = restored(&[row], &cells, &masks);
+            assert_eq!(alone.errors, together.errors[3 * index..][..3]);
+        }
+        let scores = restored(&[&[f32::NAN; 3]], &cells, &masks).scores(&[1.0; 3]);
+        assert_eq!(scores, [0.0]);
+    }
+}

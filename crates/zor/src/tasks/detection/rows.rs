@@ -232,3 +232,88 @@ impl Examples for Rows {
         Ok(Arc::new(self.select(indices)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of a table with a number and a category, some cells of which are missing; windows of
+    /// `window` rows.
+    fn rows(len: usize, window: usize) -> Rows {
+        let line = |row: usize| match row % 5 {
+            4 => format!("{row},\n"),
+            other => format!("{row},{}\n", ["a", "b"][other % 2]),
+        };
+        let text: String = (0..len).map(line).collect();
+        let table = Table::parse("t.csv", format!("n,c\n{text}").as_bytes()).unwrap();
+        let settings = Settings { window, ..Settings::default() };
+        let all: Vec<usize> = (0..len).collect();
+        let (scheme, _) = Scheme::fit(&table, &all, &settings).unwrap();
+        Rows::read(&Arc::new(scheme), &table, None).unwrap()
+    }
+
+    fn batch(rows: &Rows, first: u64) -> (Vec<f32>, Vec<f32>) {
+        let indices: Vec<usize> = (0..rows.len()).collect();
+        let mut batch = Batch::default();
+        rows.fill(&Draw { indices: &indices, first, seed: 1 }, &mut batch);
+        (batch.inputs.numbers().to_vec(), batch.targets.numbers().to_vec())
+    }
+
+    #[test]
+    fn inputs_are_values_and_whether_they_are_shown() {
+        let rows = rows(10, 1);
+        let (inputs, targets) = batch(&rows, 0);
+        assert_eq!((rows.width(), rows.input_shape()), (3, vec![6]));
+        for (row, input) in inputs.chunks_exact(6).enumerate() {
+            let is_missing = row % 5 == 4;
+            assert_eq!(input[0], rows.row(row)[0]);
+            assert_eq!(input[3..], if is_missing { [1.0, 0.0, 0.0] } else { [1.0; 3] });
+            assert_eq!(targets[3 * row + 1].is_nan(), is_missing);
+            assert!(input.iter().all(|value| value.is_finite()));
+        }
+    }
+
+    #[test]
+    fn cells_are_hidden_whole_and_depend_on_the_position_alone() {
+        let rows = rows(1000, 1).corrupted(&Settings::default());
+        let (inputs, targets) = batch(&rows, 0);
+        assert!(batch(&rows, 0).0 == inputs && batch(&rows, 1000).0 != inputs);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert!(bits(&targets) == bits(&batch(&rows, 1000).1));
+        let mut hidden = 0;
+        for input in inputs.chunks_exact(6) {
+            assert_eq!(input[4], input[5]);
+            assert!((0..3).all(|place| input[3 + place] == 1.0 || input[place] == 0.0));
+            hidden += usize::from(input[3] == 0.0);
+        }
+        assert!((250..350).contains(&hidden), "{hidden}");
+    }
+
+    #[test]
+    fn parts_have_every_row_once_and_windows_of_a_part_overlap_no_other() {
+        for (window, n_left_out) in [(1, 0), (4, 6)] {
+            let rows = rows(103, window);
+            let mut seen = Vec::new();
+            for fold in 0..8 {
+                let (others, own) = rows.fold(fold, 8);
+                let [mine, theirs] = [&own, &others]
+                    .map(|part| (0..part.len()).map(|row| part.number(row)).collect::<Vec<_>>());
+                let is_apart = |a: &usize, b: &usize| a.abs_diff(*b) >= window;
+                assert!(mine.iter().all(|a| theirs.iter().all(|b| is_apart(a, b))));
+                let n_missing = rows.len() - own.len() - others.len();
+                assert_eq!(n_missing, if fold % 7 == 0 { n_left_out / 2 } else { n_left_out });
+                seen.extend(mine);
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (window - 1..103).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_digest_depends_on_values_and_their_number() {
+        let rows = rows(20, 1);
+        assert_eq!(rows.digest(), rows.clone().digest());
+        assert_ne!(rows.digest(), rows.select(&[1, 0]).digest());
+        assert_ne!(rows.select(&[0, 1]).digest(), rows.select(&[1, 0]).digest());
+    }
+}
