@@ -68,6 +68,8 @@ fn labelled_anomalies_are_evaluated_and_not_trained_on() {
     let (text, _) = done(at, &[&train[..], &["--out", "run"]].concat());
     let object = json(&text);
     assert_eq!((&object["train_samples"], &object["eval_samples"]), (&144.into(), &56.into()));
+    let (text, _) = done(at, &[&train[..], &["--out", "few", "--train-samples", "40"]].concat());
+    assert_eq!(json(&text)["train_samples"], 40);
     assert!(object["auroc"].as_f64().unwrap() > 0.95, "{object}");
 }
 

@@ -32,6 +32,7 @@ pub use self::rows::Rows;
 pub use self::scheme::{Reader, Scheme};
 pub use self::scoring::Scoring;
 use super::parts::presets::{idle_for_tables, stateless};
+use super::parts::selection;
 use crate::error::{Error, Result};
 use crate::report::{Report, Watch};
 use crate::settings::{Options, ScheduleName, Settings};
@@ -251,8 +252,7 @@ pub(crate) fn data_of(table: &Table, settings: &Settings) -> Result<(Data, Vec<S
         )));
     }
     if normal.len() > MAX_ROWS {
-        let mut random = Random::stream(settings.seed, SELECTION_STREAM);
-        random.shuffle(&mut normal);
+        Random::stream(settings.seed, SELECTION_STREAM).shuffle(&mut normal);
         normal.truncate(MAX_ROWS);
         normal.sort_unstable();
         notes.push(format!("{MAX_ROWS} of the {} rows are used, chosen at random", rows.len()));
@@ -282,7 +282,9 @@ pub(crate) fn data_of(table: &Table, settings: &Settings) -> Result<(Data, Vec<S
         (0..normal.len()).filter(|&place| !is_held_out(place)).map(|place| normal[place]).collect();
     let mut evaluated: Vec<usize> =
         (0..normal.len()).filter(|&place| is_held_out(place)).map(|place| normal[place]).collect();
-    let mut train = rows.select(&train);
+    let mut random = Random::stream(settings.seed, SELECTION_STREAM);
+    let mut train =
+        rows.select(&selection::learned_from(train, None, settings, &mut random, "rows")?);
     train.by_folds = normal.len() < HOLD_OUT_FROM && settings.hold_out.is_none();
     let name = match (held_out, anomalies.len()) {
         (0, 0) => "the training rows".to_owned(),
