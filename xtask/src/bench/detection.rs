@@ -1,5 +1,5 @@
-//! Detection of anomalies in tables of ADBench (Han et al. 2022): the task `detection` compared with
-//! detectors of scikit-learn and PyOD, each with its default settings.
+//! Detection of anomalies in tables of ADBench (Han et al. 2022): the task `detection` compared
+//! with detectors of scikit-learn and PyOD, each with its default settings.
 
 use std::collections::BTreeMap;
 use std::fs;

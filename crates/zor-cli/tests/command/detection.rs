@@ -8,8 +8,8 @@ use std::process::Stdio;
 
 use crate::support::{command, done, folder, json, refused};
 
-/// Writes a table in which the pressure follows the temperature. Every tenth row from row 5 on is an
-/// anomaly if `has_labels`: its pressure does not.
+/// Writes a table in which the pressure follows the temperature. Every tenth row from row 5 on is
+/// an anomaly if `has_labels`: its pressure does not.
 fn write_table(path: &Path, rows: usize, has_labels: bool) {
     let mut text = format!("temperature,pressure,mode{}\n", if has_labels { ",label" } else { "" });
     for row in 0..rows {

@@ -21,8 +21,8 @@ pub(super) fn npy(name: &str, bytes: &[u8]) -> Result<Table, String> {
 }
 
 /// Reads a `.npz` file, an archive of arrays with equal numbers of rows. An array `[rows]` is a
-/// column of its name; the columns of an array `[rows, columns]` are named 0, 1, ..., after the name
-/// of the array if there are several such arrays.
+/// column of its name; the columns of an array `[rows, columns]` are named 0, 1, ..., after the
+/// name of the array if there are several such arrays.
 ///
 /// # Errors
 /// When the file is damaged, or an array is not of numbers with such a shape. The message is the

@@ -19,10 +19,10 @@ pub const CLIP: f32 = 10.0;
 /// The columns that a model without a target reads, and their encoding.
 ///
 /// A column is numeric if more than half of its values are numbers. A number `x` becomes
-/// `(x - median) / scale`, clipped to [-10, 10]. The scale is the winsorised standard deviation: that
-/// of the column after the smallest and the largest hundredth of its numbers, at least one each, are
-/// replaced by the next ones (Tukey 1962, "The future of data analysis"). It is the plain standard
-/// deviation if that is 0, and 1 if all numbers are equal. Any other column is categorical
+/// `(x - median) / scale`, clipped to [-10, 10]. The scale is the winsorised standard deviation:
+/// that of the column after the smallest and the largest hundredth of its numbers, at least one
+/// each, are replaced by the next ones (Tukey 1962, "The future of data analysis"). It is the plain
+/// standard deviation if that is 0, and 1 if all numbers are equal. Any other column is categorical
 /// and one-hot encoded: each category becomes a value, 1 in its rows and 0 elsewhere. All values of
 /// a missing cell are NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,9 +57,9 @@ enum Coding {
 }
 
 impl Features {
-    /// Fits the encoding of all columns that are not ignored. Scales are those of `rows`; categories
-    /// are those of the whole table. Also returns notes for the user, one line of plain text each:
-    /// columns that are left out.
+    /// Fits the encoding of all columns that are not ignored. Scales are those of `rows`;
+    /// categories are those of the whole table. Also returns notes for the user, one line of plain
+    /// text each: columns that are left out.
     ///
     /// # Errors
     /// When an ignored column does not exist, a numeric column has text, a column has more than 256

@@ -142,8 +142,8 @@ impl<R: Read> Records<R> {
     /// Reads the next record; `None` after the last one.
     ///
     /// # Errors
-    /// When the source cannot be read. When the record is not UTF-8, is longer than 16 MiB, or has a
-    /// quote that is never closed: then the next call continues with the record after it. The
+    /// When the source cannot be read. When the record is not UTF-8, is longer than 16 MiB, or has
+    /// a quote that is never closed: then the next call continues with the record after it. The
     /// message names the line.
     pub fn read(&mut self) -> Result<Option<Record<'_>>> {
         loop {

@@ -52,8 +52,8 @@ impl ScorePlot {
         Ok(zor_io::atomic::write(path, self.svg().as_bytes())?)
     }
 
-    /// Draws the scores on a logarithmic axis, since those of anomalies can be a hundred times those
-    /// of normal rows.
+    /// Draws the scores on a logarithmic axis, since those of anomalies can be a hundred times
+    /// those of normal rows.
     fn svg(&self) -> String {
         let (width, height, left, right, top, bottom) = (760.0, 320.0, 60.0, 740.0, 20.0, 270.0);
         let logarithm = |score: f32| f64::from(score.max(1e-3)).log10();

@@ -11,8 +11,8 @@ const MAX_PASSES: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectionSettings {
-    /// Mean share of the cells that are hidden, above 0 and at most 0.5. In training, the share of a
-    /// row is uniform between 0 and twice this.
+    /// Mean share of the cells that are hidden, above 0 and at most 0.5. In training, the share of
+    /// a row is uniform between 0 and twice this.
     pub mask: f32,
     /// Standard deviation of the noise that is added to standardised numbers in training.
     pub noise: f32,

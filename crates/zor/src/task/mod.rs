@@ -185,8 +185,8 @@ pub trait Task: fmt::Debug + Sync {
         Ok(network.predict_in(input, workspace)?)
     }
 
-    /// Adapts default settings to the data, such as the number of steps. Settings that the user gives
-    /// are kept.
+    /// Adapts default settings to the data, such as the number of steps. Settings that the user
+    /// gives are kept.
     fn fit_settings(&self, _data: &Data, _settings: &mut Settings) {}
 
     /// Calibrates a network after its last training step. `None` if the task has nothing to

@@ -1,9 +1,9 @@
 //! Calibration of scores: how a fresh normal row compares with held-out normal rows.
 //!
-//! The conformal p-value of a score is `(1 + n) / (1 + N)`, where `n` of the `N` held-out scores are
-//! at least as large (Vovk, Gammerman and Shafer 2005, "Algorithmic Learning in a Random World").
-//! If a fresh row and the held-out rows are exchangeable, a p-value is at most `a` with probability
-//! at most `a`, so an alarm at `p <= a` has the false-alarm rate `a` at most.
+//! The conformal p-value of a score is `(1 + n) / (1 + N)`, where `n` of the `N` held-out scores
+//! are at least as large (Vovk, Gammerman and Shafer 2005, "Algorithmic Learning in a Random
+//! World"). If a fresh row and the held-out rows are exchangeable, a p-value is at most `a` with
+//! probability at most `a`, so an alarm at `p <= a` has the false-alarm rate `a` at most.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,8 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// A calibration by the scores of held-out normal rows. Of more than 2,000 scores, evenly spaced
-    /// ones are kept.
+    /// A calibration by the scores of held-out normal rows. Of more than 2,000 scores, evenly
+    /// spaced ones are kept.
     ///
     /// # Errors
     /// When there are no scores, or one is not a number.
@@ -58,8 +58,8 @@ impl Calibration {
     /// Score above which a row is an alarm, at a false-alarm rate.
     ///
     /// # Errors
-    /// When the rate is not in (0, 1), or smaller than so few held-out rows can promise. The message
-    /// gives the smallest rate.
+    /// When the rate is not in (0, 1), or smaller than so few held-out rows can promise. The
+    /// message gives the smallest rate.
     pub fn threshold(&self, rate: f32) -> Result<f32> {
         if !(rate > 0.0 && rate < 1.0) {
             return Err(Error::input(format!(

@@ -110,7 +110,8 @@ pub struct Detection {
     pub score: f32,
     /// Conformal p-value, in (0, 1]: how rare such a score is among normal rows.
     pub p_value: f32,
-    /// Part of each cell in the score, in the order of [`Scheme::cells`]; NaN for missing cells.
+    /// Part of each cell in the score, in the order of [`Scheme::cells`](super::Scheme::cells); NaN
+    /// for missing cells.
     pub parts: Vec<f32>,
     /// Encoded values of the row.
     pub values: Vec<f32>,

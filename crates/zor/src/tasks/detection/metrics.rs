@@ -13,8 +13,8 @@ pub fn auroc(scores: &[f32], is_anomaly: &[bool]) -> Option<f64> {
     (above > 0.0 && normal > 0.0).then(|| sum / (above * normal))
 }
 
-/// Average precision: the mean over anomalies of the share of anomalies among the rows with at least
-/// their score. `None` unless there are anomalies.
+/// Average precision: the mean over anomalies of the share of anomalies among the rows with at
+/// least their score. `None` unless there are anomalies.
 pub fn average_precision(scores: &[f32], is_anomaly: &[bool]) -> Option<f64> {
     let order = descending(scores);
     let (mut anomalies, mut rows, mut sum) = (0.0, 0.0, 0.0);

@@ -2,9 +2,9 @@
 //!
 //! A row is restored several times, each time with another share of its cells hidden. With the
 //! squared error `e[c]` of cell `c`, averaged over the times, and its mean `s[c]` over held-out
-//! normal rows, the score of a row is the mean of `sqrt(e[c] / s[c])` over its known cells. A column
-//! that normal rows predict well counts as strange at a small error, one that they predict badly
-//! only at a large error. The square root keeps a single column from ruling the score.
+//! normal rows, the score of a row is the mean of `sqrt(e[c] / s[c])` over its known cells. A
+//! column that normal rows predict well counts as strange at a small error, one that they predict
+//! badly only at a large error. The square root keeps a single column from ruling the score.
 
 use std::ops::Range;
 

@@ -30,8 +30,9 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// Fits the encoding to the normal rows of a table; categories are those of all rows. Columns with labels, with time stamps and those
-    /// to ignore are not read. Also returns notes for the user.
+    /// Fits the encoding to the normal rows of a table; categories are those of all rows. Columns
+    /// with labels, with time stamps and those to ignore are not read. Also returns notes for the
+    /// user.
     ///
     /// # Errors
     /// When a column does not exist, its cells cannot be encoded, or no column is left.
