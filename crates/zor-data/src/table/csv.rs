@@ -1,12 +1,9 @@
 //! Tables of text cells, from CSV files with a header (RFC 4180).
 
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result, shown};
-use crate::file;
-use crate::table::arrays;
 use crate::table::records::{Record, Records, check_names, number};
 use crate::table::{listed, quoted, ragged};
 
@@ -25,27 +22,6 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a table from a file: NumPy arrays of numbers if its name ends in `.npy` or `.npz`, CSV
-    /// with a header otherwise. The delimiter of CSV (`,`, `;` or tab) is the most frequent one in
-    /// the header.
-    ///
-    /// # Errors
-    /// When the file is missing, empty or not UTF-8, has no rows below its header, a row is longer
-    /// or shorter than the header, or two columns have the same name or one has none. The message
-    /// names file and line. When an array does not have the shape `[rows, columns]` or `[rows]`.
-    pub fn read(path: &Path) -> Result<Self> {
-        let (name, bytes) = (shown(path), file::read(path)?);
-        let is = |extension: &str| {
-            path.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
-        };
-        let table = match () {
-            () if is("npy") => arrays::npy(&name, &bytes),
-            () if is("npz") => arrays::npz(&name, &bytes),
-            () => return Self::parse(&name, &bytes),
-        };
-        table.map_err(|message| Error::in_file(path, message))
-    }
-
     /// Parses the contents of a CSV file. The name is for messages.
     ///
     /// # Errors
@@ -237,6 +213,8 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn table(text: &str) -> Table {

@@ -4,6 +4,7 @@ mod arrays;
 mod csv;
 mod encode;
 mod features;
+mod read;
 mod records;
 mod rows;
 mod schema;
