@@ -104,7 +104,7 @@ fn rows_of_a_stream_are_scored_as_they_come_in() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(ended.status.success(), "{said}");
     assert!(said.contains("standard input, line 3, column 'pressure': 'oops' is not"), "{said}");
-    assert!(said.contains("4 rows, 3 scored, 1 alarms, 1 could not be read"), "{said}");
+    assert!(said.contains("rows: 4, scored: 3, alarms: 1, unreadable: 1"), "{said}");
 }
 
 #[test]

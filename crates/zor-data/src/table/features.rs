@@ -139,14 +139,6 @@ impl Features {
         }
     }
 
-    /// Center and scale of a numeric column; `None` for categories.
-    pub fn scale(&self, column: usize) -> Option<(f64, f64)> {
-        match self.columns[column].coding {
-            Coding::Number { center, scale } => Some((center, scale)),
-            Coding::Categories(_) => None,
-        }
-    }
-
     /// Returns an encoder for the rows of a file with this header. Columns are found by name; those
     /// that the model does not have are ignored.
     ///

@@ -269,11 +269,7 @@ impl Work<'_> {
     /// Saves what was asked for, and prints a summary.
     fn finish(self) -> Result<()> {
         let Self { arguments, detector, plot, n_rows, n_scored, n_alarms, n_unread, .. } = self;
-        let unread = match n_unread {
-            0 => String::new(),
-            n => format!(", {n} could not be read"),
-        };
-        tell!("{n_rows} rows, {n_scored} scored, {n_alarms} alarms{unread}");
+        tell!("rows: {n_rows}, scored: {n_scored}, alarms: {n_alarms}, unreadable: {n_unread}");
         if let Some(path) = &arguments.plot {
             plot.write(path)?;
             tell!("written to {}", shown(path));

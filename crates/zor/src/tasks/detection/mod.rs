@@ -14,7 +14,6 @@ mod rows;
 mod scheme;
 mod scoring;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zor_core::{
@@ -215,10 +214,6 @@ impl Task for AnomalyDetection {
             Some(figure) if figure.name == "auroc" => "AUROC of held-out rows".to_owned(),
             _ => "MAE of hidden cells, standardised".to_owned(),
         };
-    }
-
-    fn notes(&self, _: &Data) -> BTreeMap<String, String> {
-        BTreeMap::new()
     }
 }
 
