@@ -1,6 +1,6 @@
 //! Encoding of the columns of a table as numbers, for models without a target.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::table::csv::Table;
 use crate::table::records::{Record, number};
-use crate::table::schema::{Contents, MAX_CATEGORIES, MAX_INPUTS, not_a_number, number_name};
+use crate::table::schema::{
+    Contents, MAX_INPUTS, categories, check_numbers, left_out, number_name,
+};
 use crate::table::{listed, quoted, ragged};
 
 /// Share of the numbers at each end of a column that may be outliers.
@@ -79,7 +81,7 @@ impl Features {
             }
             let contents = Contents::of(table, column);
             if contents.values == 0 {
-                notes.push(format!("column {} has no value; it is left out", quoted(name)));
+                notes.push(left_out(name));
                 continue;
             }
             let coding = Coding::fit(table, rows, column, contents.is_numeric())?;
@@ -163,7 +165,7 @@ impl Features {
             columns.push(ColumnEncoder { place, coding, categories, span: span.clone() });
         }
         let (file, header) = (file.to_owned(), header.to_vec());
-        Ok(RowEncoder { file, header, columns, width: self.width() })
+        Ok(RowEncoder { file, header, columns })
     }
 }
 
@@ -173,7 +175,6 @@ pub struct RowEncoder<'a> {
     file: String,
     header: Vec<String>,
     columns: Vec<ColumnEncoder<'a>>,
-    width: usize,
 }
 
 #[derive(Debug)]
@@ -188,11 +189,6 @@ struct ColumnEncoder<'a> {
 }
 
 impl RowEncoder<'_> {
-    /// Number of values per row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
     /// Encodes a record. The values of missing cells are NaN.
     ///
     /// # Errors
@@ -249,28 +245,13 @@ impl RowEncoder<'_> {
 impl Coding {
     fn fit(table: &Table, rows: &[usize], column: usize, is_numeric: bool) -> Result<Self> {
         if is_numeric {
-            for row in 0..table.len() {
-                if table.number(row, column).is_none() && table.cell(row, column).is_some() {
-                    let advice = "correct it, or leave the cell empty";
-                    return Err(not_a_number(table, row, column, advice));
-                }
-            }
+            check_numbers(table, column, "correct it, or leave the cell empty")?;
             let mut numbers: Vec<f64> =
                 rows.iter().filter_map(|&row| table.number(row, column)).collect();
             let (center, scale) = robust_scale(&mut numbers);
             return Ok(Self::Number { center, scale });
         }
-        let categories: BTreeSet<&str> =
-            (0..table.len()).filter_map(|row| table.cell(row, column)).collect();
-        if categories.len() > MAX_CATEGORIES {
-            let message = format!(
-                "it has {} categories, more than the maximum of {MAX_CATEGORIES}; leave it out \
-                 (setting `ignore`)",
-                categories.len()
-            );
-            return Err(table.refused_column(column, &message));
-        }
-        Ok(Self::Categories(categories.into_iter().map(str::to_owned).collect()))
+        Ok(Self::Categories(categories(table, column)?))
     }
 
     fn width(&self) -> usize {
@@ -384,7 +365,7 @@ mod tests {
         let table = table(text);
         let encoder = features.encoder(table.name(), table.columns()).unwrap();
         let row = |row: usize| {
-            let mut values = vec![0.0; encoder.width()];
+            let mut values = vec![0.0; features.width()];
             let encoded = encoder.encode(&table.record(row), &mut values);
             encoded.map(|()| values).map_err(|error| error.to_string())
         };

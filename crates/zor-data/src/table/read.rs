@@ -18,14 +18,20 @@ impl Table {
     /// names file and line. When an array does not have the shape `[rows, columns]` or `[rows]`.
     pub fn read(path: &Path) -> Result<Self> {
         let (name, bytes) = (shown(path), file::read(path)?);
-        let is = |extension: &str| {
-            path.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
-        };
         let table = match () {
-            () if is("npy") => arrays::npy(&name, &bytes),
-            () if is("npz") => arrays::npz(&name, &bytes),
+            () if ends_in(path, "npy") => arrays::npy(&name, &bytes),
+            () if ends_in(path, "npz") => arrays::npz(&name, &bytes),
             () => return Self::parse(&name, &bytes),
         };
         table.map_err(|message| Error::in_file(path, message))
     }
+
+    /// True if [`Table::read`] reads this file as NumPy arrays.
+    pub fn is_array(path: &Path) -> bool {
+        ends_in(path, "npy") || ends_in(path, "npz")
+    }
+}
+
+fn ends_in(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
 }

@@ -146,7 +146,7 @@ impl<R: Read> Records<R> {
     /// a quote that is never closed: then the next call continues with the record after it. The
     /// message names the line.
     pub fn read(&mut self) -> Result<Option<Record<'_>>> {
-        loop {
+        let (line, n_bytes, n_cells) = loop {
             let Some(line) = self.start()? else { return Ok(None) };
             let (n_bytes, n_cells) = self.parse(line)?;
             if self.finished {
@@ -160,20 +160,18 @@ impl<R: Read> Records<R> {
                     )),
                 };
             }
-            let text = std::str::from_utf8(&self.text[..n_bytes]).ok();
-            let text = text
-                .filter(|text| self.ends[..n_cells].iter().all(|&end| text.is_char_boundary(end)));
-            let Some(text) = text else {
-                return Err(self.refused(line, "it is not UTF-8; save it as UTF-8"));
-            };
-            if self.skips_blank && n_cells == 1 && text.trim().is_empty() {
-                continue;
+            let text = || std::str::from_utf8(&self.text[..n_bytes]);
+            if !(self.skips_blank && n_cells == 1 && text().is_ok_and(|t| t.trim().is_empty())) {
+                break (line, n_bytes, n_cells);
             }
-            // The borrow checker does not accept `text` here, since the loop may continue.
-            let text = std::str::from_utf8(&self.text[..n_bytes]).unwrap_or_default();
-            let ends = &self.ends[..n_cells];
-            let delimiter = self.delimiter;
-            return Ok(Some(Record { line, text, start: 0, ends, delimiter }));
+        };
+        let ends = &self.ends[..n_cells];
+        let text = std::str::from_utf8(&self.text[..n_bytes]).ok();
+        match text.filter(|text| ends.iter().all(|&end| text.is_char_boundary(end))) {
+            Some(text) => {
+                Ok(Some(Record { line, text, start: 0, ends, delimiter: self.delimiter }))
+            }
+            None => Err(self.refused(line, "it is not UTF-8; save it as UTF-8")),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::table::csv::Table;
 use crate::table::quoted;
 
 /// Maximum number of categories in a column. Each becomes an input.
-pub(super) const MAX_CATEGORIES: usize = 256;
+const MAX_CATEGORIES: usize = 256;
 /// Maximum number of classes.
 const MAX_CLASSES: usize = 1 << 16;
 /// Minimum number of classes. A single class needs no model.
@@ -189,8 +189,7 @@ impl Schema {
 
     /// Notes for the user, one line of plain text each: columns that are left out.
     pub fn notes(&self) -> Vec<String> {
-        let note = |name: &String| format!("column {} has no value; it is left out", quoted(name));
-        self.left_out.iter().map(note).collect()
+        self.left_out.iter().map(|name| left_out(name)).collect()
     }
 
     /// Returns the schema if it is valid.
@@ -242,17 +241,7 @@ impl Column {
             let advice = "correct it, or leave the cell empty";
             Coding::Number(Scale::fit(table, rows, column, advice)?)
         } else {
-            let categories: BTreeSet<&str> =
-                (0..table.len()).filter_map(|row| table.cell(row, column)).collect();
-            if categories.len() > MAX_CATEGORIES {
-                let message = format!(
-                    "it has {} categories, more than the maximum of {MAX_CATEGORIES}; leave it out \
-                     (setting `ignore`)",
-                    categories.len()
-                );
-                return Err(table.refused_column(column, &message));
-            }
-            Coding::Categories(categories.into_iter().map(str::to_owned).collect())
+            Coding::Categories(categories(table, column)?)
         };
         let name = table.columns()[column].clone();
         Ok(Some(Self { name, coding, missing: contents.values < table.len() }))
@@ -324,11 +313,7 @@ impl Scale {
     /// Fits mean and standard deviation to the numbers in some rows. A cell with text anywhere in
     /// the column is an error.
     fn fit(table: &Table, rows: &[usize], column: usize, advice: &str) -> Result<Self> {
-        for row in 0..table.len() {
-            if table.number(row, column).is_none() && table.cell(row, column).is_some() {
-                return Err(not_a_number(table, row, column, advice));
-            }
-        }
+        check_numbers(table, column, advice)?;
         let numbers = || rows.iter().filter_map(|&row| table.number(row, column));
         let count = numbers().count() as f64;
         let first = numbers().next().unwrap_or_default();
@@ -366,6 +351,36 @@ impl Contents {
     /// True if more than half of the values are numbers.
     pub(super) fn is_numeric(&self) -> bool {
         self.numbers > self.values - self.numbers
+    }
+}
+
+/// The note on a column without any value.
+pub(super) fn left_out(name: &str) -> String {
+    format!("column {} has no value; it is left out", quoted(name))
+}
+
+/// Returns the categories of a column of the whole table, in alphabetical order.
+pub(super) fn categories(table: &Table, column: usize) -> Result<Vec<String>> {
+    let categories: BTreeSet<&str> =
+        (0..table.len()).filter_map(|row| table.cell(row, column)).collect();
+    if categories.len() > MAX_CATEGORIES {
+        let message = format!(
+            "it has {} categories, more than the maximum of {MAX_CATEGORIES}; leave it out (setting \
+             `ignore`)",
+            categories.len()
+        );
+        return Err(table.refused_column(column, &message));
+    }
+    Ok(categories.into_iter().map(str::to_owned).collect())
+}
+
+/// Checks that every value of a numeric column is a number.
+pub(super) fn check_numbers(table: &Table, column: usize, advice: &str) -> Result<()> {
+    let is_text =
+        |&row: &usize| table.number(row, column).is_none() && table.cell(row, column).is_some();
+    match (0..table.len()).find(is_text) {
+        Some(row) => Err(not_a_number(table, row, column, advice)),
+        None => Ok(()),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::json;
 use zor_data::table::{Record, Records, Table};
@@ -102,13 +101,10 @@ impl Work<'_> {
     /// Scores all rows of the file, or of standard input.
     fn rows(&mut self, is_stdin: bool) -> std::result::Result<(), Stop> {
         let path = &self.arguments.file;
-        let is = |extension: &str| {
-            path.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
-        };
         if is_stdin {
             let records = Records::new("standard input", io::stdin().lock())?;
             self.stream(records)
-        } else if is("npy") || is("npz") {
+        } else if Table::is_array(path) {
             self.table(&Table::read(path)?)
         } else {
             self.stream(Records::new(&shown(path), open(path)?)?)
@@ -118,7 +114,7 @@ impl Work<'_> {
     fn stream<R: Read>(&mut self, mut records: Records<R>) -> std::result::Result<(), Stop> {
         let (header, _) = records.header()?;
         let name = records.name().to_owned();
-        let scheme = Arc::new(self.detector.scoring().scheme.clone());
+        let scheme = self.detector.scoring().scheme.clone();
         let mut reader = scheme.reader(&name, &header)?;
         self.header()?;
         let mut batch = Batch::default();
@@ -148,7 +144,7 @@ impl Work<'_> {
     }
 
     fn table(&mut self, table: &Table) -> std::result::Result<(), Stop> {
-        let scheme = Arc::new(self.detector.scoring().scheme.clone());
+        let scheme = self.detector.scoring().scheme.clone();
         let mut reader = scheme.reader(table.name(), table.columns())?;
         self.header()?;
         let mut batch = Batch::default();

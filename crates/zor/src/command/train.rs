@@ -324,7 +324,7 @@ impl Work {
             }
             next
         });
-        let trained = trained.map_err(|error| with_checkpoint(error, &path))?;
+        let mut trained = trained.map_err(|error| with_checkpoint(error, &path))?;
         progress.finish(trained.steps, &headline(&trained));
         if trained.stopped {
             let place = left.transpose()?.unwrap_or_default();
@@ -335,7 +335,6 @@ impl Work {
             );
             return Err(Error::new(ErrorKind::Interrupted, message));
         }
-        let mut trained = trained;
         let mut notes = self.provenance.notes(&trained);
         let calibrated = self.plan.task.calibrate(&Outcome {
             plan: &self.plan,

@@ -34,10 +34,7 @@ impl Plan {
                 "momentum is an option of muon and sgd; the optimizer is {optimizer}"
             )));
         }
-        let Settings { task: name, network, .. } = &preset.settings;
-        let (name, network) = (name.clone(), network.clone());
-        let settings = Settings { task: name, network, ..given.over(&preset.settings)? };
-        let plan = Self { task, settings };
+        let plan = Self { task, settings: merged(given, &preset.settings)? };
         plan.settings.check()?;
         task.check(&plan.settings)?;
         match plan.changed_without_effect(&preset.settings) {
@@ -53,8 +50,7 @@ impl Plan {
     pub fn fit_to(&mut self, given: &Options, data: &Data) -> Result<()> {
         let mut fitted = self.settings.clone();
         self.task.fit_settings(data, &mut fitted);
-        let (task, network) = (fitted.task.clone(), fitted.network.clone());
-        self.settings = Settings { task, network, ..given.over(&fitted)? };
+        self.settings = merged(given, &fitted)?;
         self.settings.check()
     }
 
@@ -86,6 +82,13 @@ impl Plan {
         let (mine, theirs) = (values(&self.settings), values(others));
         self.without_effect().into_iter().find(|(key, _)| mine.get(*key) != theirs.get(*key))
     }
+}
+
+/// Returns the given settings over others, which keep their task and network: given names of these
+/// may be aliases.
+fn merged(given: &Options, others: &Settings) -> Result<Settings> {
+    let (task, network) = (others.task.clone(), others.network.clone());
+    Ok(Settings { task, network, ..given.over(others)? })
 }
 
 /// Returns the task's preset, which may depend on the given settings.

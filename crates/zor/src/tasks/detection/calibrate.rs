@@ -36,16 +36,14 @@ pub(super) fn calibrate(
     network: &Network,
     device: &Device,
 ) -> Result<Scoring> {
-    let train = rows(&data.train)?;
-    let scheme = train.scheme().clone();
-    let masks = masks(&scheme, &plan.settings);
+    let train = rows(&*data.train)?;
+    let masks = masks(train.scheme(), &plan.settings);
     let restore = |network: &Network, rows: &Rows| {
         let mut workspace = Workspace::new(device);
-        Restored::of(&all(rows), rows.cells(), &masks, device, &mut |input| {
+        Restored::of(&rows.all(), rows.cells(), &masks, device, &mut |input| {
             plan.task.predict(network, &plan.settings, input, &mut workspace)
         })
     };
-    let held_out = rows(&data.evaluation)?.normal();
     let restored = if train.by_folds {
         let mut all: Option<Restored> = None;
         for fold in 0..FOLDS.min(train.len()) {
@@ -66,11 +64,11 @@ pub(super) fn calibrate(
         }
         all.ok_or_else(|| Error::input("there are no rows to learn from"))?
     } else {
-        restore(network, &held_out)?
+        restore(network, &rows(&*data.evaluation)?.normal())?
     };
     let scales = restored.scales();
     let calibration = Calibration::new(restored.scores(&scales))?;
-    Ok(Scoring { scheme: (*scheme).clone(), masks, scales, calibration })
+    Ok(Scoring { scheme: (**train.scheme()).clone(), masks, scales, calibration })
 }
 
 /// Returns the masks for the rows of a scheme.
@@ -83,12 +81,7 @@ pub(super) fn masks(scheme: &Scheme, settings: &Settings) -> Masks {
 ///
 /// # Errors
 /// When they are examples of another task.
-pub(super) fn rows(examples: &Arc<dyn Examples>) -> Result<&Rows> {
-    let examples: &dyn std::any::Any = &**examples;
+pub(super) fn rows(examples: &dyn Examples) -> Result<&Rows> {
+    let examples: &dyn std::any::Any = examples;
     examples.downcast_ref().ok_or_else(|| Error::input("the examples are not rows of a detector"))
-}
-
-/// Values of all rows.
-fn all(rows: &Rows) -> Vec<&[f32]> {
-    (0..rows.len()).map(|row| rows.row(row)).collect()
 }

@@ -248,8 +248,7 @@ impl Detector {
     pub fn score(&mut self, table: &Table) -> Result<Vec<Detection>> {
         let scheme = Arc::new(self.scoring.scheme.clone());
         let rows = Rows::read(&scheme, table, None)?;
-        let all: Vec<&[f32]> = (0..rows.len()).map(|row| rows.row(row)).collect();
-        self.score_encoded(&all)
+        self.score_encoded(&rows.all())
     }
 
     /// Scores rows that were encoded by a [`Reader`](super::Reader) of the detector's scheme.
@@ -303,7 +302,7 @@ impl Detector {
         }
         self.recent.push_back(row.to_vec());
         self.since += 1;
-        if self.since < ADAPT_EVERY || self.recent.len() < ADAPT_EVERY {
+        if self.since < ADAPT_EVERY {
             return Ok(());
         }
         self.since = 0;

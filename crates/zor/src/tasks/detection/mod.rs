@@ -156,25 +156,20 @@ impl Task for AnomalyDetection {
     }
 
     fn learned_from(&self, data: &Data, settings: &Settings) -> Result<Arc<dyn Examples>> {
-        Ok(Arc::new(calibrate::rows(&data.train)?.clone().corrupted(settings)))
+        Ok(Arc::new(calibrate::rows(&*data.train)?.clone().corrupted(settings)))
     }
 
     fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
-        let examples: &dyn std::any::Any = of.examples;
-        let rows: &Rows = examples
-            .downcast_ref()
-            .ok_or_else(|| Error::input("the examples are not rows of a detector"))?;
+        let rows = calibrate::rows(of.examples)?;
         let masks = match &rows.scoring {
             Some(scoring) => scoring.masks.clone(),
             None => calibrate::masks(rows.scheme(), of.settings),
         };
-        let all: Vec<&[f32]> = (0..rows.len()).map(|row| rows.row(row)).collect();
+        let all = rows.all();
         let restored = Restored::of(&all, rows.cells(), &masks, of.device, predict)?;
-        let known = |values: &[f32]| -> Vec<f32> {
-            let of_row = |(row, value): (&f32, &f32)| (!row.is_nan()).then_some(*value);
-            all.concat().iter().zip(values).filter_map(of_row).collect()
-        };
-        let (targets, expected) = (known(&all.concat()), known(&restored.expected));
+        let pairs = all.iter().copied().flatten().zip(&restored.expected);
+        let (targets, expected): (Vec<f32>, Vec<f32>) =
+            pairs.filter(|(target, _)| !target.is_nan()).unzip();
         let mut score = Score { samples: rows.len(), ..Score::default() };
         score.deviation = ErrorMetrics::between(&targets, &expected)?;
         // Before the calibration, the rows that are not known to be anomalies give the scales.
@@ -199,7 +194,7 @@ impl Task for AnomalyDetection {
         let Outcome { plan, data, network, device, .. } = *outcome;
         let scoring = calibrate(plan, data, network, device)?;
         let notes = scoring.note()?;
-        let mut rows = calibrate::rows(&data.evaluation)?.clone();
+        let mut rows = calibrate::rows(&*data.evaluation)?.clone();
         rows.scoring = Some(Arc::new(scoring));
         let settings = &plan.settings;
         let mut workspace = zor_core::Workspace::new(device);

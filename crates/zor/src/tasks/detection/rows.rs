@@ -11,6 +11,7 @@ use super::scheme::{Scheme, labels};
 use super::scoring::Scoring;
 use crate::error::{Error, Result};
 use crate::settings::{DetectionSettings, Settings};
+use crate::training::checkpoint::hexadecimal;
 
 /// Encoded rows of a table, or windows of a series. NaN is a missing value.
 #[derive(Clone, Debug)]
@@ -120,6 +121,11 @@ impl Rows {
         &self.values[self.places[index] * width..][..width]
     }
 
+    /// Values of all rows.
+    pub(crate) fn all(&self) -> Vec<&[f32]> {
+        (0..self.places.len()).map(|row| self.row(row)).collect()
+    }
+
     /// What the values are.
     pub fn scheme(&self) -> &Arc<Scheme> {
         &self.scheme
@@ -225,7 +231,7 @@ impl Examples for Rows {
         for index in 0..self.len() {
             self.row(index).iter().for_each(|value| hasher.update(value.to_bits().to_le_bytes()));
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&hasher.finalize())
     }
 
     fn subset(&self, indices: &[usize]) -> zor_data::Result<Arc<dyn Examples>> {

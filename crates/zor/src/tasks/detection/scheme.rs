@@ -132,9 +132,7 @@ impl Reader<'_> {
         let encoded = self.encoder.encode(record, &mut self.row).map_err(Error::from);
         let time = match self.time {
             None => Ok(None),
-            Some(place) => series::time(record, place).map_err(|message| {
-                Error::input(format!("{}, line {}: {message}", self.file, record.line()))
-            }),
+            Some(place) => time(&self.file, record, place),
         };
         match encoded.and(time) {
             Ok(time) => Ok(self.window.push(&self.row, time)),
@@ -154,12 +152,13 @@ impl Reader<'_> {
 /// Reads the time stamps of a table.
 fn times(table: &Table, name: &str) -> Result<Vec<Option<f64>>> {
     let place = table.find(name)?;
-    let time = |row: usize| {
-        series::time(&table.record(row), place).map_err(|message| {
-            Error::input(format!("{}, line {}: {message}", table.name(), table.line(row)))
-        })
-    };
-    (0..table.len()).map(time).collect()
+    (0..table.len()).map(|row| time(table.name(), &table.record(row), place)).collect()
+}
+
+/// Reads a time stamp; an error names file and line.
+fn time(file: &str, record: &Record<'_>, place: usize) -> Result<Option<f64>> {
+    series::time(record, place)
+        .map_err(|message| Error::input(format!("{file}, line {}: {message}", record.line())))
 }
 
 /// Reads the labels of a table: whether each row is an anomaly.
