@@ -1,7 +1,7 @@
 //! `zor train detection`, `zor detect` and `zor eval` on tables, series and streams.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
@@ -64,11 +64,20 @@ fn labelled_anomalies_are_evaluated_and_not_trained_on() {
     let folder = folder();
     let at = folder.path();
     write_table(&at.join("all.csv"), 200, true);
-    let train = ["train", "detection", "--data", "all.csv", "--label", "label", "--json"];
-    let (text, _) = done(at, &[&train[..], &["--out", "run"]].concat());
+    let train = ["train", "detection", "--label", "label", "--json"];
+    let (text, _) = done(at, &[&train[..], &["--data", "all.csv", "--out", "run"]].concat());
     let object = json(&text);
     assert_eq!((&object["train_samples"], &object["eval_samples"]), (&144.into(), &56.into()));
-    let (text, _) = done(at, &[&train[..], &["--out", "few", "--train-samples", "40"]].concat());
+    let mut from_input = command(at, &train);
+    from_input.args(["--data", "-", "--out", "piped"]);
+    let output = from_input.stdin(File::open(at.join("all.csv")).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let piped = json(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(piped["auroc"], object["auroc"], "{piped}");
+    let (text, _) = done(
+        at,
+        &[&train[..], &["--data", "all.csv", "--out", "few", "--train-samples", "40"]].concat(),
+    );
     assert_eq!(json(&text)["train_samples"], 40);
     assert!(object["auroc"].as_f64().unwrap() > 0.95, "{object}");
 }

@@ -6,8 +6,8 @@ use std::io::{Cursor, Read};
 use crate::numpy::Array;
 use crate::table::csv::Table;
 
-/// Maximum number of bytes of an unpacked array.
-const MAX_BYTES: u64 = 1 << 34;
+/// Maximum number of bytes of the unpacked arrays of a file.
+const MAX_BYTES: u64 = 1 << 32;
 
 /// Columns of numbers, all of one length.
 type Columns = Vec<(String, Vec<f64>)>;
@@ -28,14 +28,24 @@ pub(super) fn npy(name: &str, bytes: &[u8]) -> Result<Table, String> {
 /// When the file is damaged, or an array is not of numbers with such a shape. The message is the
 /// reason and the remedy.
 pub(super) fn npz(name: &str, bytes: &[u8]) -> Result<Table, String> {
+    npz_within(MAX_BYTES, name, bytes)
+}
+
+fn npz_within(max_bytes: u64, name: &str, bytes: &[u8]) -> Result<Table, String> {
     let damaged = |error: &dyn std::fmt::Display| format!("it is not a valid .npz file: {error}");
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(&error))?;
     let mut arrays = Vec::new();
+    let mut left = max_bytes;
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|error| damaged(&error))?;
         let array = entry.name().trim_end_matches(".npy").to_owned();
         let mut bytes = Vec::new();
-        entry.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
+        entry.take(left + 1).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
+        left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
+            format!(
+                "its arrays have over {max_bytes} bytes; save fewer rows, or each array as a .npy file"
+            )
+        })?;
         arrays.push((array, bytes));
     }
     let mut is_matrix = Vec::new();
@@ -165,6 +175,10 @@ mod tests {
         refused(npy("a", &matrix("<f4", "(2, 0)", &[])), "no rows");
         refused(npz("a", b"PK"), "it is not a valid .npz file");
         refused(npz("a", &archive(&[])), "no rows");
+        let zeros = matrix("<f4", "(1000,)", &[0.0; 1000]);
+        let zeros = archive(&[("a.npy", zeros.clone()), ("b.npy", zeros)]);
+        assert!(npz_within(10_000, "a", &zeros).is_ok());
+        refused(npz_within(8_000, "a", &zeros), "over 8000 bytes");
         refused(npz("a", &archive(&[("x.txt", b"hello".to_vec())])), "array x.txt: it is not");
         let (one, two) = (matrix("<f4", "(1,)", &[0.0]), matrix("<f4", "(2,)", &[0.0; 2]));
         refused(

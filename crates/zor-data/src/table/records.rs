@@ -1,7 +1,7 @@
 //! Records of a CSV stream (RFC 4180), read one at a time in constant memory.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, StdinLock};
 use std::ops::Range;
 use std::path::Path;
 
@@ -61,6 +61,16 @@ pub struct Record<'a> {
     pub(super) start: usize,
     pub(super) ends: &'a [usize],
     pub(super) delimiter: u8,
+}
+
+impl Records<StdinLock<'static>> {
+    /// Starts to read the standard input. Waits for the first line.
+    ///
+    /// # Errors
+    /// As [`Records::new`].
+    pub fn standard_input() -> Result<Self> {
+        Self::new("standard input", io::stdin().lock())
+    }
 }
 
 impl<R: Read> Records<R> {

@@ -177,7 +177,8 @@ struct SettingFlags {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Your own data: a folder of PNG, JPEG or WebP images of equal size, a .npy array of bytes, or
-    /// for the tasks table and detection a .csv, .npy or .npz file
+    /// for the tasks table and detection a .csv, .npy or .npz file, or '-' for CSV from standard
+    /// input
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     data: Option<PathBuf>,
     /// Resize your own images to this size, such as 32x32; saved with the model
@@ -388,7 +389,8 @@ pub(super) struct EvalArguments {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
     /// Evaluate on all of your own data instead: a folder of images, a .npy array of bytes, or
-    /// for the tasks table and detection a .csv, .npy or .npz file
+    /// for the tasks table and detection a .csv, .npy or .npz file, or '-' for CSV from standard
+    /// input
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
     /// Table column with labels for the evaluation of a detector: 1 for an anomaly, 0 for a normal
@@ -523,7 +525,7 @@ pub(super) struct PredictArguments {
     /// Model file, run folder or task folder of the task table
     #[arg(long, value_name = "MODEL")]
     pub(super) model: PathBuf,
-    /// .csv file with the columns that the model reads, in any order
+    /// .csv file with the columns that the model reads, in any order, or '-' for standard input
     pub(super) table: PathBuf,
     /// Output .csv file: the table with a column of predictions [default: standard output]
     #[arg(long, value_name = "FILE", conflicts_with = "json")]

@@ -102,8 +102,7 @@ impl Work<'_> {
     fn rows(&mut self, is_stdin: bool) -> std::result::Result<(), Stop> {
         let path = &self.arguments.file;
         if is_stdin {
-            let records = Records::new("standard input", io::stdin().lock())?;
-            self.stream(records)
+            self.stream(Records::standard_input()?)
         } else if Table::is_array(path) {
             self.table(&Table::read(path)?)
         } else {

@@ -29,6 +29,8 @@ mod train;
 
 use std::process::ExitCode;
 
+use zor_data::table::Table;
+
 use self::arguments::Command;
 use crate::ErrorKind;
 use crate::task::Task;
@@ -93,8 +95,12 @@ fn make_folder(path: &std::path::Path) -> crate::Result<()> {
     Ok(zor_io::atomic::check_writable(path)?)
 }
 
-/// Returns an absolute path, so that the settings of a run are valid in any working directory.
+/// Returns an absolute path, so that the settings of a run are valid in any working directory. The
+/// standard input (`-`) stays.
 fn absolute(path: &std::path::Path) -> crate::Result<std::path::PathBuf> {
+    if Table::is_standard_input(path) {
+        return Ok(path.to_path_buf());
+    }
     std::path::absolute(path)
         .map_err(|error| crate::Error::file_system(path, "find its folder", &error))
 }

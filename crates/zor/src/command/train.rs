@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zor_core::burn::tensor::Device;
+use zor_data::table::Table;
 
 use super::arguments::TrainArguments;
 use super::out_of_memory::{Purpose, set_purpose};
@@ -547,7 +548,8 @@ fn read_config(path: &Path) -> Result<Options> {
             let message = format!("{key} is empty; give a path, or leave it out");
             return Err(Error::in_file(path, message));
         }
-        options.set(key, absolute(&folder.join(place))?.to_string_lossy().into_owned())?;
+        let place = if Table::is_standard_input(&place) { place } else { folder.join(place) };
+        options.set(key, absolute(&place)?.to_string_lossy().into_owned())?;
     }
     Ok(options)
 }

@@ -235,6 +235,11 @@ impl Detector {
         Ok(zor_io::save(&self.network, &notes, path)?)
     }
 
+    /// The network that restores rows.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// What the detector reads, and how it scores.
     pub fn scoring(&self) -> &Scoring {
         &self.scoring
