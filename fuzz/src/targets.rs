@@ -1,6 +1,9 @@
 //! The fuzzed parsers, and their memory limits.
 
+use std::path::Path;
+
 use zor::compile::{self, LayerSpec, MAX_VALUES, Program};
+use zor::data::table::{Features, Records, RowEncoder, Table};
 use zor::data::{cifar10, idx, npy};
 use zor::io::{self, Registry};
 use zor::prelude::Device;
@@ -30,7 +33,7 @@ fn data_limit(length: usize) -> usize {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "model", parse: model, limit: network_limit },
     Target { name: "checkpoint", parse: model, limit: network_limit },
     Target { name: "safetensors", parse: safetensors, limit: network_limit },
@@ -38,6 +41,11 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "idx", parse: images, limit: |length| 1032 * length + (1 << 20) },
     Target { name: "cifar", parse: cifar, limit: data_limit },
     Target { name: "npy", parse: array, limit: data_limit },
+    // A cell of one byte takes its place in the row, in the record and in the columns.
+    Target { name: "csv", parse: csv, limit: |length| 64 * length + (4 << 20) },
+    Target { name: "table-npy", parse: table_npy, limit: |length| 100 * length + (1 << 20) },
+    // Deflate expands at most 1,032-fold.
+    Target { name: "table-npz", parse: table_npz, limit: |length| 60_000 * length + (1 << 20) },
     // Running a program takes scratch memory and an output of limited length, and an aligned copy
     // of the file.
     Target { name: "edge", parse: edge, limit: |length| 4 * length + 16 * MAX_VALUES },
@@ -97,6 +105,42 @@ fn cifar(input: &[u8]) -> bool {
 
 fn array(input: &[u8]) -> bool {
     npy::parse(input).is_ok()
+}
+
+/// Reads a table, fits the encoding of its columns to its rows, and encodes them again, record by
+/// record.
+fn csv(input: &[u8]) -> bool {
+    let Ok(table) = Table::parse("-", input) else { return stream(None, input) };
+    let rows: Vec<usize> = (0..table.len()).collect();
+    let features = Features::fit(&table, &rows, &[]).ok().map(|(features, _)| features);
+    stream(features.as_ref(), input)
+}
+
+/// Reads the records of a table. Returns true if all of them were encoded.
+fn stream(features: Option<&Features>, input: &[u8]) -> bool {
+    let Ok(mut records) = Records::new("-", input) else { return false };
+    let Ok((header, _)) = records.header() else { return false };
+    let encoder = features.and_then(|features| features.encoder("-", &header).ok());
+    let mut values = vec![0.0; features.map_or(0, Features::width)];
+    let mut sound = encoder.is_some();
+    loop {
+        match records.read() {
+            Ok(None) => return sound,
+            Ok(Some(record)) => {
+                let encoded = |encoder: &RowEncoder<'_>| encoder.encode(&record, &mut values);
+                sound &= encoder.as_ref().map(encoded).is_some_and(|encoded| encoded.is_ok());
+            }
+            Err(_) => sound = false,
+        }
+    }
+}
+
+fn table_npy(input: &[u8]) -> bool {
+    Table::from_arrays(Path::new("a.npy"), input).is_ok()
+}
+
+fn table_npz(input: &[u8]) -> bool {
+    Table::from_arrays(Path::new("a.npz"), input).is_ok()
 }
 
 fn settings(input: &[u8]) -> bool {
