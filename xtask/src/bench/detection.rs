@@ -1,6 +1,9 @@
 //! Detection of anomalies in tables of ADBench (Han et al. 2022): the task `detection` compared
 //! with detectors of scikit-learn and PyOD, each with its default settings.
 
+mod alarms;
+mod speed;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +18,8 @@ use zor::prelude::*;
 use super::peers::Peer;
 use super::spread::{Spread, mean};
 use super::suite::{Keep, Suite, SuiteFilter};
-use crate::clock::Machine;
 use crate::paths::{root, text};
+use crate::results;
 use crate::table::Table;
 
 /// This suite.
@@ -42,9 +45,11 @@ const DEVELOPMENT: [&str; 10] = [
     "43_WDBC",
     "47_yeast",
 ];
-/// Numbers of normal rows to learn from. The promises are for the first.
-const SIZES: [usize; 5] = [64, 16, 256, 2000, 20_000];
-const DRAWS: u64 = 5;
+/// Numbers of normal rows to learn from, with the numbers of random choices of them. The promises
+/// are for the first.
+const SIZES: [(usize, u64); 5] = [(64, 5), (16, 5), (256, 5), (2000, 2), (10_000, 1)];
+/// Column with the labels of a table.
+const LABELS: &str = "y";
 /// Minimum mean lead over nearest neighbours, and the lead that is aimed at.
 const LEAD: f64 = 0.010;
 const GOAL: f64 = 0.025;
@@ -105,22 +110,44 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     // Neither Zor nor its peers use more than one thread.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(text)?;
     let tables = tables(&folder()?)?;
-    let with_variants = filter.only.contains("variants");
-    let is_development = |name: &str| DEVELOPMENT.contains(&name);
-    let mut sizes = Map::new();
-    for size in SIZES {
-        let asked = filter.only.replace("variants", "").replace("development", "");
-        if !asked.trim().is_empty() && asked.trim() != size.to_string() {
+    let asked: Vec<&str> = filter.only.split_whitespace().collect();
+    let is_asked = |part: &str| asked.contains(&part);
+    let with_variants = is_asked("variants");
+    let is_left_out = |name: &str| {
+        let is_development = DEVELOPMENT.contains(&name);
+        (is_asked("development") && !is_development) || (is_asked("reported") && is_development)
+    };
+    // Parts that are not measured again stay, with the commits that they were measured on.
+    let kept = if asked.is_empty() { Value::Null } else { results::read(SUITE.name)? };
+    let mut all = json!({ "suite": SUITE.name });
+    for part in ["commits", "speed", "alarms", "sizes"] {
+        all[part] = if kept[part].is_null() { json!({}) } else { kept[part].clone() };
+    }
+    if asked.is_empty() || is_asked("speed") {
+        all["speed"] = pool.install(speed::run)?;
+        all["commits"]["speed"] = results::commit().into();
+        keep(&all)?;
+    }
+    if asked.is_empty() || is_asked("alarms") {
+        all["commits"]["alarms"] = results::commit().into();
+        alarms::run(&tables, &pool, &mut |alarms| {
+            all["alarms"] = alarms.clone();
+            keep(&all)
+        })?;
+    }
+    for (size, draws) in SIZES {
+        if !asked.is_empty() && !is_asked(&size.to_string()) {
             continue;
         }
-        let mut all = Map::new();
+        all["commits"][size.to_string()] = results::commit().into();
+        let mut of_size = Map::new();
         for path in &tables {
             let table = name(path);
-            if filter.only.contains("development") && !is_development(&table) {
+            if is_left_out(&table) {
                 continue;
             }
             let mut runs = Vec::new();
-            for draw in 0..DRAWS {
+            for draw in 0..draws {
                 let question = json!({
                     "table": path.to_string_lossy(), "rows": size, "draw": draw, "peers": filter.peers,
                 });
@@ -156,20 +183,16 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
                 .map(|(name, auroc)| format!("{name} {auroc:.3}"))
                 .collect();
             println!("{size} rows, {table}: {}", means.join(", "));
-            all.insert(table, runs.into());
-            sizes.insert(size.to_string(), all.clone().into());
-            keep(&results(&sizes))?;
+            of_size.insert(table, runs.into());
+            all["sizes"][size.to_string()] = of_size.clone().into();
+            keep(&all)?;
         }
-        let (means, count) = means(&Value::Object(all), |_| true);
+        let (means, count) = means(&Value::Object(of_size), |_| true);
         let said: Vec<String> =
             means.iter().map(|(name, auroc)| format!("{name} {auroc:.4}")).collect();
         println!("{size} rows, mean of {count} tables: {}", said.join(", "));
     }
-    Ok(results(&sizes))
-}
-
-fn results(sizes: &Map<String, Value>) -> Value {
-    json!({ "suite": "detection", "machine": Machine::measured().json(), "sizes": sizes })
+    Ok(all)
 }
 
 /// Trains a detector and scores the test rows. Returns the AUROC and the seconds of training.
@@ -246,7 +269,7 @@ fn bootstrap(differences: &[f64]) -> [f64; 2] {
 /// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
     let is_reported = |name: &str| !DEVELOPMENT.contains(&name);
-    for (index, size) in SIZES.iter().enumerate() {
+    for (index, (size, _)) in SIZES.iter().enumerate() {
         let of_size = &raw["sizes"][size.to_string()];
         let (means, count) = means(of_size, is_reported);
         let Some(own) = means.get("zor") else { continue };
@@ -288,6 +311,8 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let name = format!("{size} normal rows: fit on one thread vs PyOD's AutoEncoder");
         table.add(&name, promised.to_owned(), measured, holds);
     }
+    alarms::figures(&raw["alarms"], table);
+    speed::figures(&raw["speed"], table);
 }
 
 fn is_variant(name: &str) -> bool {
