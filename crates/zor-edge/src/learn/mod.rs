@@ -24,10 +24,12 @@ pub use rule::Rule;
 
 use crate::activation::softmax;
 use crate::program::{DType, LayerSpec};
+use crate::random::Random;
 use crate::write::{LayerSource, write};
 use layout::{State, pairs, rows_of, rows_of_mut, take};
-use optimizer::{Step, next_powers};
-use rule::{LayerPass, MAX_ROWS, add_products};
+pub(crate) use optimizer::{Step, next_powers};
+use rule::LayerPass;
+pub(crate) use rule::{MAX_ROWS, add_products, divide_by_norms};
 
 /// The reason why nothing was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,15 +151,7 @@ impl<'a> Learner<'a> {
 
     /// Draws weights from `Normal(0, 0.5 sqrt(2 / (inputs + outputs)))` (Box and Muller 1958).
     pub fn draw_weights(&mut self, seed: u64) {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut uniform = || {
-            // xorshift64* (Vigna 2016); the upper 24 bits, never zero.
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            let bits = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40;
-            (bits as f32 + 0.5) / 16_777_216.0
-        };
+        let mut random = Random::seeded(seed);
         let mut rest = &mut *self.weights;
         for pair in self.widths.windows(2) {
             let [inputs, outputs] = pair else { continue };
@@ -168,9 +162,7 @@ impl<'a> Learner<'a> {
                 return;
             };
             for weight in layer {
-                let radius = libm::sqrtf(-2.0 * libm::logf(uniform()));
-                let angle = 2.0 * core::f32::consts::PI * uniform();
-                *weight = standard_deviation * radius * libm::cosf(angle);
+                *weight = standard_deviation * random.normal();
             }
             rest = above;
         }
