@@ -6,7 +6,7 @@
 //! for each hidden unit over the batch, and a weight moves along its correlation with the
 //! normalised outputs below.
 
-use super::scoring::mask_words;
+use super::scoring::{CLIP, mask_words};
 use super::{DetectError, Scoring};
 use crate::kernels::{Number, Rows};
 use crate::learn::{
@@ -27,8 +27,8 @@ const NOISE: f32 = 0.1;
 const LEAST_ERROR: f32 = 1e-2;
 /// Share of the numbers at each end of a column that may be outliers.
 const OUTLIERS: f32 = 0.01;
-/// Maximum absolute value of a standardised number.
-const CLIP: f32 = 10.0;
+/// Weights stay within ± this, so that they stay finite.
+const MAX_WEIGHT: f32 = 8.0;
 
 /// Settings of a detector that learns on the device.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl DetectorSettings {
             rows: 64,
             batch: 16,
             steps: 300,
-            optimizer: Optimizer::Sgd { rate: 0.02, momentum: 0.9 },
+            optimizer: Optimizer::Sgd { rate: 0.005, momentum: 0.9 },
             passes: 16,
             false_alarm_rate: 0.05,
             seed: 0,
@@ -446,7 +446,7 @@ impl<'a> DetectorLearner<'a> {
         let step = Step {
             optimizer: self.settings.optimizer.with_share(left),
             powers: self.powers,
-            limit: f32::MAX,
+            limit: MAX_WEIGHT,
         };
         let kept = step.optimizer.kept();
         let Parts { weights, optimizer, sample, correlations, .. } = &mut self.parts;
@@ -670,8 +670,9 @@ fn draw_masks(settings: &DetectorSettings, parts: &mut Parts<'_>, random: &mut R
 /// Writes numbers in increasing order. Returns their number.
 fn sort(numbers: impl Iterator<Item = f32> + Clone, to: &mut [f32]) -> usize {
     for (at, number) in numbers.clone().enumerate() {
-        let is_before =
-            |(other_at, other): &(usize, f32)| *other < number || *other == number && *other_at < at;
+        let is_before = |(other_at, other): &(usize, f32)| {
+            *other < number || *other == number && *other_at < at
+        };
         let rank = numbers.clone().enumerate().filter(is_before).count();
         if let Some(place) = to.get_mut(rank) {
             *place = number;

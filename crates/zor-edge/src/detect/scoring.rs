@@ -14,14 +14,14 @@
 //! The cells are the columns of the oldest row of the window, and so on to the newest row.
 
 use super::DetectError;
-use crate::program::{MAX_VALUES, u32_at};
+use crate::program::{HEADER, MAX_VALUES, u32_at};
 
 /// Offset of the offset of the section.
 const PLACE: usize = 24;
 /// Number of bytes before the slices.
 const HEAD: usize = 16;
 /// Maximum absolute value of a standardised number, as on the host.
-const CLIP: f32 = 10.0;
+pub(super) const CLIP: f32 = 10.0;
 
 /// All that a detector has in addition to its network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +71,10 @@ impl<'a> Scoring<'a> {
         if at == 0 {
             return Ok(None);
         }
-        let short = "its section is truncated";
+        let (odd, short) = ("the offset of its section is invalid", "its section is truncated");
+        if !at.is_multiple_of(4) || at < HEADER {
+            return Err(odd);
+        }
         let section = program.get(at..).ok_or(short)?;
         let number = |index: usize| u32_at(section, 4 * index) as usize;
         let (columns, window, passes) = (number(0), number(1), number(2));
@@ -86,7 +89,7 @@ impl<'a> Scoring<'a> {
         };
         let floats = |bytes| bytemuck::try_cast_slice::<u8, f32>(bytes);
         let words = |bytes| bytemuck::try_cast_slice::<u8, u32>(bytes);
-        let odd = |_| "the offset of its section is invalid";
+        let odd = |_| odd;
         let scoring = Self {
             window,
             centers: floats(part(columns)?).map_err(odd)?,
