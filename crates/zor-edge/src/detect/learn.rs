@@ -54,15 +54,15 @@ pub struct DetectorSettings {
 }
 
 impl DetectorSettings {
-    /// Settings for rows of this many values: 64 hidden units, 64 rows, 300 steps of 16 samples.
+    /// Settings for rows of this many values: 64 hidden units, 64 rows, 500 steps of 16 samples.
     pub const fn new(cells: usize) -> Self {
         Self {
             cells,
             hidden: 64,
             rows: 64,
             batch: 16,
-            steps: 300,
-            optimizer: Optimizer::Sgd { rate: 0.005, momentum: 0.9 },
+            steps: 500,
+            optimizer: Optimizer::Sgd { rate: 0.002, momentum: 0.9 },
             passes: 16,
             false_alarm_rate: 0.05,
             seed: 0,

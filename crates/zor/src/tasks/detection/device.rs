@@ -130,7 +130,10 @@ mod tests {
         let device = device.map(|row| small.score(row, &mut scratch).unwrap()).collect();
         let threshold = detector.scoring().calibration.threshold(0.05).unwrap();
         assert_eq!(small.scoring().threshold, threshold);
-        let is_strange = (window as usize - 1..600).map(|row| row % 10 == 5).collect();
+        let is_anomaly = |row: &usize| row % 10 == 5;
+        let rows: Vec<usize> = (0..600).collect();
+        let is_strange = rows.windows(window as usize).map(|rows| rows.iter().any(is_anomaly));
+        let is_strange = is_strange.collect();
         (host.iter().map(|found| found.score).collect(), device, is_strange)
     }
 
