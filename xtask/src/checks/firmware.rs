@@ -225,7 +225,7 @@ fn visit(page: &Path) -> Result<(), String> {
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
-        "--window-size=1000,760",
+        "--window-size=1000,1000",
         "--virtual-time-budget=60000",
     ];
     let chromium =
@@ -249,6 +249,15 @@ fn visit(page: &Path) -> Result<(), String> {
     // PSNR of an image from its training set; an untrained network is far below.
     if decibels < 25.0 || !learned.starts_with("Step 500") {
         return Err(format!("the page reached {decibels} dB; at least 25 were expected"));
+    }
+    let motion = after("data-motion=\"").ok_or("the page did not score the motion")?;
+    println!("share of strange motion, while learning, as learned and shaking: {motion}");
+    let shares: Vec<f64> = motion.split(' ').filter_map(|share| share.parse().ok()).collect();
+    if !matches!(shares[..], [_, usual, shaking] if usual < 0.2 && shaking > 0.8) {
+        return Err(format!(
+            "{motion} of the motion is strange; at most 0.2 of the usual one and at least 0.8 of \
+             the other were expected"
+        ));
     }
     let shot = format!("--screenshot={}", picture.display());
     chromium(&[&shot]).map_err(|e| format!("chromium: {e}"))?;
