@@ -162,6 +162,8 @@ fn learned(detector: &mut DetectorLearner<'_>) -> usize {
     while detector.stage() != Stage::Ready {
         if detector.stage() == Stage::Training {
             assert_eq!(detector.score(&row(0, false)), Err(DetectError::Learning));
+            // Its scoring is not complete.
+            assert!(detector.write_program(|_| ()).is_err());
             errors.push(detector.train());
         } else {
             detector.push(&row(time, false)).unwrap();

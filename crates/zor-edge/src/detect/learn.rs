@@ -30,14 +30,18 @@ const OUTLIERS: f32 = 0.01;
 /// Weights stay within ± this, so that they stay finite.
 const MAX_WEIGHT: f32 = 8.0;
 
+/// Maximum number of cells, hidden units, passes, and of 16 rows.
+const MAX_SIZE: usize = 4096;
+
 /// Settings of a detector that learns on the device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DetectorSettings {
-    /// Number of values of a row.
+    /// Number of values of a row, from 1 to 4,096.
     pub cells: usize,
-    /// Number of units of each hidden layer.
+    /// Number of units of each hidden layer, from 1 to 4,096.
     pub hidden: usize,
-    /// Number of rows that are learned from, and of later rows that the threshold is measured on.
+    /// Number of rows that are learned from, and of later rows that the threshold is measured on,
+    /// from 1 to 65,536.
     pub rows: usize,
     /// Number of samples of a training step, from 1 to 64.
     pub batch: usize,
@@ -45,9 +49,10 @@ pub struct DetectorSettings {
     pub steps: u32,
     /// How a correlation changes a weight. Its rate falls to zero in the last step.
     pub optimizer: Optimizer,
-    /// Number of passes over the network per row that is scored.
+    /// Number of passes over the network per row that is scored, from 1 to 4,096.
     pub passes: usize,
-    /// Largest share of normal rows that may raise an alarm, above 0 and below 1.
+    /// Largest share of normal rows that may raise an alarm, from `1 / (rows + 1)`, which so many
+    /// rows can promise, and below 1.
     pub false_alarm_rate: f32,
     /// Seed of the weights, the batches and the hidden cells.
     pub seed: u64,
@@ -90,8 +95,9 @@ impl DetectorSettings {
     }
 
     fn is_valid(&self) -> bool {
-        let sizes = [self.cells, self.hidden, self.rows, self.passes];
-        let is_small = |size: &usize| (1..=usize::from(u16::MAX)).contains(size);
+        let sizes = [self.cells, self.hidden, self.passes, self.rows.div_ceil(16)];
+        // No product of sizes overflows.
+        let is_small = |size: &usize| (1..=MAX_SIZE).contains(size);
         // The smallest rate that so few rows can promise.
         let least = 1.0 / (self.rows as f32 + 1.0);
         sizes.iter().all(is_small)

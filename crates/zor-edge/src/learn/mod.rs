@@ -46,8 +46,8 @@ pub enum LearnError {
     Shape,
     /// An input, a target or an output is not finite. The weights are unchanged; charges are zero.
     NotFinite,
-    /// A weight or a setting of the rule or the optimizer is not finite, or a momentum is not from
-    /// 0 to 1.
+    /// A weight or a setting of the rule or the optimizer is not finite, a momentum is not from 0
+    /// to 1, or a setting of a detector is out of its range.
     Settings,
 }
 
@@ -59,7 +59,8 @@ impl fmt::Display for LearnError {
                 "a batch has 1 to 64 samples, and no more than the learner was created for"
             }
             Self::Memory => {
-                "weights, state or scratch have the wrong length; see weights_len() and state_len()"
+                "weights, state or scratch have the wrong length; see weights_len() and \
+                 state_len(), for a detector memory_len()"
             }
             Self::Shape => {
                 "inputs and targets must have the same number of rows and the widths of the network"
@@ -67,7 +68,10 @@ impl fmt::Display for LearnError {
             Self::NotFinite => {
                 "an input, a target or an output is not finite; the weights are unchanged"
             }
-            Self::Settings => "weights and settings must be finite, and a momentum from 0 to 1",
+            Self::Settings => {
+                "weights and settings must be finite, and a momentum from 0 to 1; for a detector, \
+                 see the ranges of DetectorSettings"
+            }
         })
     }
 }
