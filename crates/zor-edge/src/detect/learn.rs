@@ -6,12 +6,13 @@
 //! for each hidden unit over the batch, and a weight moves along its correlation with the
 //! normalised outputs below.
 
-use super::scoring::{CLIP, mask_words};
+use super::columns::{robust_scale, sort, standardised};
+use super::layout::{Parts, Sample};
+use super::restorer::{Block, draw_weights, gate, pass, run};
+use super::scoring::mask_words;
+use super::settings::{DetectorSettings, memory_len};
 use super::{DetectError, Scoring};
-use crate::kernels::{Number, Rows};
-use crate::learn::{
-    LearnError, MAX_ROWS, Optimizer, Step, add_products, divide_by_norms, next_powers,
-};
+use crate::learn::{LearnError, Step, next_powers};
 use crate::program::{DType, LayerSpec, ProgramError};
 use crate::random::Random;
 use crate::write::{LayerSource, write_detector};
@@ -25,98 +26,8 @@ const NOISE: f32 = 0.1;
 /// Added to the expected error of each cell, so that a cell that is always restored does not rule
 /// the score.
 const LEAST_ERROR: f32 = 1e-2;
-/// Share of the numbers at each end of a column that may be outliers.
-const OUTLIERS: f32 = 0.01;
 /// Weights stay within ± this, so that they stay finite.
 const MAX_WEIGHT: f32 = 8.0;
-
-/// Maximum number of cells, hidden units, passes, and of 16 rows.
-const MAX_SIZE: usize = 4096;
-
-/// Settings of a detector that learns on the device.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DetectorSettings {
-    /// Number of values of a row, from 1 to 4,096.
-    pub cells: usize,
-    /// Number of units of each hidden layer, from 1 to 4,096.
-    pub hidden: usize,
-    /// Number of rows that are learned from, and of later rows that the threshold is measured on,
-    /// from 1 to 65,536.
-    pub rows: usize,
-    /// Number of samples of a training step, from 1 to 64.
-    pub batch: usize,
-    /// Number of training steps.
-    pub steps: u32,
-    /// How a correlation changes a weight. Its rate falls to zero in the last step.
-    pub optimizer: Optimizer,
-    /// Number of passes over the network per row that is scored, from 1 to 4,096.
-    pub passes: usize,
-    /// Largest share of normal rows that may raise an alarm, from `1 / (rows + 1)`, which so many
-    /// rows can promise, and below 1.
-    pub false_alarm_rate: f32,
-    /// Seed of the weights, the batches and the hidden cells.
-    pub seed: u64,
-}
-
-impl DetectorSettings {
-    /// Settings for rows of this many values: 64 hidden units, 64 rows, 500 steps of 16 samples.
-    pub const fn new(cells: usize) -> Self {
-        Self {
-            cells,
-            hidden: 64,
-            rows: 64,
-            batch: 16,
-            steps: 500,
-            optimizer: Optimizer::Sgd { rate: 0.002, momentum: 0.9 },
-            passes: 16,
-            false_alarm_rate: 0.05,
-            seed: 0,
-        }
-    }
-
-    /// Inputs and outputs of the three layers.
-    const fn layers(&self) -> [[usize; 2]; 3] {
-        let (cells, hidden) = (self.cells, self.hidden);
-        [[2 * cells, hidden], [hidden, hidden], [hidden, cells]]
-    }
-
-    /// Number of weights and biases.
-    const fn weights(&self) -> usize {
-        let [[a, b], [c, d], [e, f]] = self.layers();
-        (a + 1) * b + (c + 1) * d + (e + 1) * f
-    }
-
-    const fn widest(&self) -> usize {
-        if self.hidden > self.cells { self.hidden } else { self.cells }
-    }
-
-    const fn sorted(&self) -> usize {
-        if self.rows > self.cells { self.rows } else { self.cells }
-    }
-
-    fn is_valid(&self) -> bool {
-        let sizes = [self.cells, self.hidden, self.passes, self.rows.div_ceil(16)];
-        // No product of sizes overflows.
-        let is_small = |size: &usize| (1..=MAX_SIZE).contains(size);
-        // The smallest rate that so few rows can promise.
-        let least = 1.0 / (self.rows as f32 + 1.0);
-        sizes.iter().all(is_small)
-            && (1..=MAX_ROWS).contains(&self.batch)
-            && self.steps > 0
-            && self.optimizer.is_valid()
-            && self.false_alarm_rate >= least
-            && self.false_alarm_rate < 1.0
-    }
-}
-
-/// Number of `f32` values of memory that a detector of these settings learns and scores in.
-pub const fn memory_len(settings: &DetectorSettings) -> usize {
-    let DetectorSettings { cells, hidden, rows, batch, passes, .. } = *settings;
-    let weights = (1 + settings.optimizer.kept()) * settings.weights();
-    let samples = batch * (3 * cells + 4 * hidden + 1);
-    let scoring = 8 * cells + passes * mask_words(cells) + 2 * hidden;
-    rows * cells + weights + samples + scoring + settings.sorted() + settings.widest()
-}
 
 /// What a detector does with the next row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,77 +73,6 @@ pub struct DetectorLearner<'a> {
     powers: [f32; 2],
     threshold: f32,
     parts: Parts<'a>,
-}
-
-/// The memory of a detector, divided into its parts.
-#[derive(Debug)]
-struct Parts<'a> {
-    /// `[rows, cells]`: rows to learn from, then errors of later rows.
-    rows: &'a mut [f32],
-    centers: &'a mut [f32],
-    scales: &'a mut [f32],
-    errors: &'a mut [f32],
-    /// Zeros: no cell has categories.
-    categories: &'a mut [u32],
-    masks: &'a mut [u32],
-    /// Layer by layer: weights `[inputs, outputs]`, then biases.
-    weights: &'a mut [f32],
-    optimizer: &'a mut [f32],
-    sample: Sample<'a>,
-    /// Parts of a score, and the input and the output of the network.
-    scratch: &'a mut [f32],
-    hidden: &'a mut [f32],
-    /// Numbers in order, or cells in disorder.
-    sorted: &'a mut [f32],
-    correlations: &'a mut [f32],
-}
-
-/// The samples of a training step.
-#[derive(Debug)]
-struct Sample<'a> {
-    /// Indices of the rows.
-    rows: &'a mut [u32],
-    inputs: &'a mut [f32],
-    /// Outputs of the hidden layers.
-    hidden: [&'a mut [f32]; 2],
-    /// Outputs of the network, then their errors.
-    outputs: &'a mut [f32],
-    /// Signals of the hidden layers.
-    signals: [&'a mut [f32]; 2],
-}
-
-impl<'a> Parts<'a> {
-    fn divide(memory: &'a mut [f32], settings: &DetectorSettings) -> Option<Self> {
-        let DetectorSettings { cells, hidden, rows, batch, passes, .. } = *settings;
-        let mut rest = memory;
-        let mut part = |n: usize| -> Option<&'a mut [f32]> {
-            let (part, after) = core::mem::take(&mut rest).split_at_mut_checked(n)?;
-            rest = after;
-            Some(part)
-        };
-        let words = |part: &'a mut [f32]| bytemuck::try_cast_slice_mut::<f32, u32>(part).ok();
-        Some(Self {
-            rows: part(rows * cells)?,
-            centers: part(cells)?,
-            scales: part(cells)?,
-            errors: part(cells)?,
-            categories: words(part(cells)?)?,
-            masks: words(part(passes * mask_words(cells))?)?,
-            weights: part(settings.weights())?,
-            optimizer: part(settings.optimizer.kept() * settings.weights())?,
-            sample: Sample {
-                rows: words(part(batch)?)?,
-                inputs: part(batch * 2 * cells)?,
-                hidden: [part(batch * hidden)?, part(batch * hidden)?],
-                outputs: part(batch * cells)?,
-                signals: [part(batch * hidden)?, part(batch * hidden)?],
-            },
-            scratch: part(4 * cells)?,
-            hidden: part(2 * hidden)?,
-            sorted: part(settings.sorted())?,
-            correlations: part(settings.widest())?,
-        })
-    }
 }
 
 impl<'a> DetectorLearner<'a> {
@@ -523,130 +363,6 @@ impl<'a> DetectorLearner<'a> {
     }
 }
 
-/// A layer's weights and biases, and their state of the optimizer.
-struct Block<'a> {
-    weights: &'a mut [f32],
-    optimizer: &'a mut [f32],
-    shape: [usize; 2],
-}
-
-impl Block<'_> {
-    /// Writes the signal of the layer below: that of this layer through the weights and the gates
-    /// below, whose outputs are `below`, normalised for each unit over the batch.
-    fn send_down(&self, signal: &[f32], to: &mut [f32], below: &[f32]) {
-        let [inputs, outputs] = self.shape;
-        let mut below = below.iter();
-        let mut places = to.iter_mut();
-        let mut signals = signal;
-        while let Some((signal, after)) = signals.split_at_checked(outputs.max(1)) {
-            signals = after;
-            let mut weights = &*self.weights;
-            for _ in 0..inputs {
-                let Some((own, after)) = weights.split_at_checked(outputs) else { return };
-                weights = after;
-                let (Some(place), Some(output)) = (places.next(), below.next()) else { return };
-                let passed = || signal.iter().zip(own).map(|(s, w)| s * w).sum();
-                *place = if *output > 0.0 { passed() } else { 0.0 };
-            }
-        }
-        divide_by_norms(to, inputs, 0.0);
-        to.iter_mut().for_each(|signal| *signal = signal.clamp(-1.0, 1.0));
-    }
-
-    /// Moves weights along the correlations of the outputs below, which are normalised in place,
-    /// with the signal.
-    fn learn(self, step: Step, below: &mut [f32], signal: &[f32], correlations: &mut [f32]) {
-        let [inputs, outputs] = self.shape;
-        divide_by_norms(below, inputs, 1e-8);
-        let rows = below.len().checked_div(inputs).unwrap_or(0);
-        let mut column = [0.0; MAX_ROWS];
-        let Some(column) = column.get_mut(..rows) else { return };
-        let Some(correlations) = correlations.get_mut(..outputs) else { return };
-        let (mut weights, mut optimizer) = (self.weights, self.optimizer);
-        for input in 0..=inputs {
-            match input < inputs {
-                true => {
-                    let values = below.iter().skip(input).step_by(inputs.max(1));
-                    column.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
-                }
-                // The norm of a bias's input over the batch is 1 too.
-                false => column.fill(1.0 / libm::sqrtf(rows as f32)),
-            }
-            correlations.fill(0.0);
-            f32::add_rows(correlations, signal, (outputs, 0), Rows::From(0), column);
-            let own = core::mem::take(&mut weights).split_at_mut_checked(outputs);
-            let kept = step.optimizer.kept() * outputs;
-            let state = core::mem::take(&mut optimizer).split_at_mut_checked(kept);
-            let (Some((own, after)), Some((state, rest))) = (own, state) else { return };
-            (weights, optimizer) = (after, rest);
-            step.apply(own, state, correlations);
-        }
-    }
-}
-
-/// Computes `y = x W + b` for every sample, with the next weights and biases.
-fn pass(weights: &mut &[f32], x: &[f32], y: &mut [f32], [inputs, outputs]: [usize; 2]) {
-    let (own, after) = weights.split_at_checked(inputs * outputs).unwrap_or_default();
-    let (biases, after) = after.split_at_checked(outputs).unwrap_or_default();
-    *weights = after;
-    let (mut x, mut y) = (x, y);
-    while let Some((sample, rest)) = x.split_at_checked(inputs.max(1)) {
-        let Some((to, above)) = core::mem::take(&mut y).split_at_mut_checked(outputs) else {
-            return;
-        };
-        to.iter_mut().zip(biases).for_each(|(to, bias)| *to = *bias);
-        add_products(to, own, sample);
-        (x, y) = (rest, above);
-    }
-}
-
-/// Silences units that are not above zero.
-fn gate(values: &mut [f32]) {
-    values.iter_mut().for_each(|value| *value = value.max(0.0));
-}
-
-/// Restores one row. `hidden` has room for both hidden layers.
-fn run(
-    settings: &DetectorSettings,
-    weights: &[f32],
-    input: &[f32],
-    hidden: &mut [f32],
-    output: &mut [f32],
-) {
-    let [first, second, third] = settings.layers();
-    let (below, above) = hidden.split_at_mut_checked(settings.hidden).unwrap_or_default();
-    let mut rest = weights;
-    pass(&mut rest, input, below, first);
-    gate(below);
-    pass(&mut rest, below, above, second);
-    gate(above);
-    pass(&mut rest, above, output, third);
-}
-
-/// The standardised values of a row.
-fn standardised<'r>(
-    rows: &'r [f32],
-    index: usize,
-    centers: &'r [f32],
-    scales: &'r [f32],
-) -> impl Iterator<Item = f32> + 'r {
-    let row = rows.iter().skip(index * centers.len());
-    row.zip(centers.iter().zip(scales))
-        .map(|(value, (center, scale))| ((value - center) / scale).clamp(-CLIP, CLIP))
-}
-
-/// Draws weights as [`Learner`](crate::Learner) does; biases are zero.
-fn draw_weights(settings: &DetectorSettings, weights: &mut [f32], random: &mut Random) {
-    let mut rest = weights;
-    for [inputs, outputs] in settings.layers() {
-        let standard_deviation = 0.5 * libm::sqrtf(2.0 / (inputs + outputs) as f32);
-        let parts = core::mem::take(&mut rest).split_at_mut_checked(inputs * outputs);
-        let Some((own, after)) = parts else { return };
-        own.iter_mut().for_each(|weight| *weight = standard_deviation * random.normal());
-        rest = after.get_mut(outputs..).unwrap_or_default();
-    }
-}
-
 /// Draws the cells that each pass hides. Every [`GROUPS`] passes hide each cell once.
 fn draw_masks(settings: &DetectorSettings, parts: &mut Parts<'_>, random: &mut Random) {
     let cells = settings.cells;
@@ -671,37 +387,4 @@ fn draw_masks(settings: &DetectorSettings, parts: &mut Parts<'_>, random: &mut R
             }
         }
     }
-}
-
-/// Writes numbers in increasing order. Returns their number.
-fn sort(numbers: impl Iterator<Item = f32> + Clone, to: &mut [f32]) -> usize {
-    for (at, number) in numbers.clone().enumerate() {
-        let is_before = |(other_at, other): &(usize, f32)| {
-            *other < number || *other == number && *other_at < at
-        };
-        let rank = numbers.clone().enumerate().filter(is_before).count();
-        if let Some(place) = to.get_mut(rank) {
-            *place = number;
-        }
-    }
-    numbers.count()
-}
-
-/// Median and winsorised standard deviation of sorted numbers, as on the host; 0 and 1 without
-/// numbers.
-fn robust_scale(sorted: &[f32]) -> (f32, f32) {
-    let n = sorted.len();
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
-    let median = 0.5 * at(n.saturating_sub(1) / 2) + 0.5 * at(n / 2);
-    let cut = ((OUTLIERS * n as f32) as usize).max(1).min(n.saturating_sub(1) / 2);
-    let deviation = |cut: usize| {
-        let (low, high) = (at(cut), at(n.saturating_sub(1 + cut)));
-        let values = || sorted.iter().map(|x| x.max(low).min(high) - median);
-        let mean = values().sum::<f32>() / n.max(1) as f32;
-        let squares = values().map(|x| (x - mean) * (x - mean));
-        libm::sqrtf(squares.sum::<f32>() / n.max(1) as f32)
-    };
-    let is_scale = |scale: &f32| scale.is_finite() && *scale > 1e-6 * median.abs();
-    let scale = [deviation(cut), deviation(0)].into_iter().find(is_scale).unwrap_or(1.0);
-    (if median.is_finite() { median } else { 0.0 }, scale)
 }

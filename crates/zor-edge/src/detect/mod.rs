@@ -6,13 +6,18 @@
 
 #![forbid(unsafe_code)]
 
+mod columns;
+mod layout;
 mod learn;
+mod restorer;
 mod scoring;
+mod settings;
 
 use core::fmt;
 
-pub use learn::{DetectorLearner, DetectorSettings, Stage, memory_len};
+pub use learn::{DetectorLearner, Stage};
 pub use scoring::Scoring;
+pub use settings::{DetectorSettings, memory_len};
 
 use crate::network::{Network, RunError};
 use crate::program::ProgramError;

@@ -206,9 +206,6 @@ impl<'a> Scoring<'a> {
         let mut masks = self.masks;
         while let Some((mask, after)) = masks.split_at_checked(words) {
             masks = after;
-            if mask.is_empty() {
-                break;
-            }
             let (shown, flags) = input.split_at_mut_checked(width).unwrap_or_default();
             let mut place = 0;
             for (index, cell) in self.encoded(row).enumerate() {
