@@ -77,7 +77,7 @@ impl From<RunError> for DetectError {
 /// // Two columns; a network that restores each of them from the other: 2 values and 2 flags in.
 /// # let shape = LayerSpec::dense(4, 2);
 /// # let weights: Vec<u8> =
-/// #     [0.0f32, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+/// #     [0f32, 1., 1., 0., 0., 0., 0., 0.].iter().flat_map(|w| w.to_le_bytes()).collect();
 /// # let layers = [LayerSource { shape, weights: &weights, scales: &[], biases: &[] }];
 /// let scoring = Scoring {
 ///     window: 1,
