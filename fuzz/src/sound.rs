@@ -44,6 +44,9 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
         let maps = small_maps().build(&device)?;
         compile(&maps, dtype, &[0.5; 32])?.save(&folder.join(format!("edge-maps-{name}")))?;
     }
+    let restorer = Network::dense(&[12, 3, 6]).build(&device)?;
+    compile::compile_detector(&restorer, compile::DType::I8, &[0.5; 12], &SCORING)?
+        .save(&folder.join("edge-detector-int8"))?;
 
     let number = |n: u32| n.to_be_bytes();
     let mut images = [0x0803, 3, 2, 2].map(number).concat();
@@ -71,6 +74,17 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(folder.join("toml-task"), TASK)?;
     Ok(())
 }
+
+/// Windows of two rows, of a number and a column with two categories.
+const SCORING: compile::Scoring<'_> = compile::Scoring {
+    window: 2,
+    centers: &[10.0, 0.0],
+    scales: &[2.0, 1.0],
+    categories: &[0, 2],
+    errors: &[1.0, 0.5, 1.0, 0.5],
+    masks: &[0b0011, 0b1100],
+    threshold: 1.5,
+};
 
 /// A network with a layer of every kind.
 fn maps() -> NetworkBuilder {

@@ -72,6 +72,9 @@ fn safetensors(input: &[u8]) -> bool {
 /// longer.
 const MAX_MULTIPLY_ADDS: u64 = 1 << 16;
 
+/// Maximum number of passes of a detector that is run.
+const MAX_PASSES: usize = 64;
+
 fn edge(input: &[u8]) -> bool {
     // With corrected length and checksum, mutations reach the code after their checks.
     let mut sealed = input.to_vec();
@@ -90,6 +93,13 @@ fn runs(bytes: &[u8]) -> bool {
         let mut scratch = vec![0.0; network.scratch_len()];
         let done = network.run(&input, &mut output, &mut scratch);
         assert!(done.is_ok(), "a sound image does not run");
+        if let Ok(detector) = image.detector()
+            && detector.scoring().passes() < MAX_PASSES
+        {
+            let (row, mut scratch) =
+                (vec![0.0; detector.row_len()], vec![0.0; detector.scratch_len()]);
+            assert!(detector.score(&row, &mut scratch).is_ok(), "a sound detector does not score");
+        }
     }
     true
 }

@@ -13,7 +13,7 @@ pub use program::Program;
 use zor_core::Network;
 #[doc(hidden)]
 pub use zor_edge::reseal;
-pub use zor_edge::{DType, LayerSpec, MAX_VALUES, ProductStrategy, Values};
+pub use zor_edge::{DType, Detector, LayerSpec, MAX_VALUES, ProductStrategy, Scoring, Values};
 pub use zor_io::{Error, Result};
 
 use stage::Stage;
@@ -30,13 +30,35 @@ use stage::Stage;
 /// Names the layer without a form in programs, or whose values are too large, or the fault of the
 /// calibration samples.
 pub fn compile(network: &Network, dtype: DType, calibration: &[f32]) -> Result<Program> {
+    compiled(network, dtype, calibration, None)
+}
+
+/// Compiles the network of a detector as [`compile`] does, with its scoring.
+///
+/// # Errors
+/// Those of [`compile`], and the fault of a scoring that does not fit the network.
+pub fn compile_detector(
+    network: &Network,
+    dtype: DType,
+    calibration: &[f32],
+    scoring: &Scoring<'_>,
+) -> Result<Program> {
+    compiled(network, dtype, calibration, Some(scoring))
+}
+
+fn compiled(
+    network: &Network,
+    dtype: DType,
+    calibration: &[f32],
+    scoring: Option<&Scoring<'_>>,
+) -> Result<Program> {
     let (input, mut stages) = fold::stages(network)?;
     stages.iter_mut().for_each(Stage::fold_scales);
-    let program = stage::write(DType::F32, input, &stages)?;
+    let program = stage::write(DType::F32, input, &stages, scoring)?;
     if dtype == DType::F32 {
         return Ok(program);
     }
     let inputs = calibrate::inputs(&program, &stages, calibration)?;
     stages.iter_mut().zip(inputs).for_each(|(stage, inputs)| stage.quantize(&inputs));
-    stage::write(DType::I8, input, &stages)
+    stage::write(DType::I8, input, &stages, scoring)
 }

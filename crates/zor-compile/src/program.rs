@@ -66,6 +66,15 @@ impl Program {
             .map_err(|error| Error::unsupported(error.to_string()))
     }
 
+    /// Returns the detector, which borrows the program.
+    ///
+    /// # Errors
+    /// When the program has no detector.
+    pub fn detector(&self) -> Result<zor_edge::Detector<'_>> {
+        zor_edge::Detector::from_bytes(self.bytes())
+            .map_err(|error| Error::unsupported(error.to_string()))
+    }
+
     /// Writes the program to a file, atomically.
     ///
     /// # Errors

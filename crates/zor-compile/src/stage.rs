@@ -1,6 +1,6 @@
 //! Layers of a program before they are written.
 
-use zor_edge::{DType, Geometry, Kind, LayerSource, LayerSpec, ProgramError};
+use zor_edge::{DType, Geometry, Kind, LayerSource, LayerSpec, ProgramError, Scoring};
 use zor_io::{Error, Result};
 
 use crate::program::Program;
@@ -50,8 +50,13 @@ impl Stage {
     }
 }
 
-/// Writes stages as a program.
-pub(crate) fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result<Program> {
+/// Writes stages as a program, with the scoring of a detector if there is one.
+pub(crate) fn write(
+    dtype: DType,
+    input: [usize; 3],
+    stages: &[Stage],
+    scoring: Option<&Scoring<'_>>,
+) -> Result<Program> {
     let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
     let is_finite =
         |stage: &Stage| [&stage.weights, &stage.scales, &stage.biases].map(|all| finite(all));
@@ -77,7 +82,11 @@ pub(crate) fn write(dtype: DType, input: [usize; 3], stages: &[Stage]) -> Result
         })
         .collect();
     let mut program = Vec::new();
-    let written = zor_edge::write(dtype, input, &sources, |piece| program.extend_from_slice(piece));
+    let put = |piece: &[u8]| program.extend_from_slice(piece);
+    let written = match scoring {
+        Some(scoring) => zor_edge::write_detector(dtype, input, &sources, scoring, put),
+        None => zor_edge::write(dtype, input, &sources, put),
+    };
     let program = written.and_then(|_| Program::from_bytes(&program));
     program.map_err(|error| {
         let origin = match error {

@@ -7,8 +7,8 @@ use crate::kernels::{Number, ROOM, Rows};
 /// Number of inputs that are gathered at once; if there is room for fewer, the gathered events are
 /// added first.
 const GATHERED_AT_ONCE: usize = 64;
-/// Capacity of the list of events of small products.
-pub(crate) const FEW_EVENTS: usize = 128;
+/// Capacity of the list of events of small products; on devices, of a single gathering.
+pub(crate) const FEW_EVENTS: usize = if cfg!(target_os = "none") { 72 } else { 128 };
 /// Cost of inspecting an input, in multiply-adds of a row. It determines the share of events above
 /// which all inputs are multiplied.
 const INSPECTION_COST: usize = if cfg!(target_os = "none") { 3 } else { 12 };

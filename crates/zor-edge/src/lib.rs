@@ -9,15 +9,19 @@ extern crate std;
 compile_error!("programs are little-endian and used in place");
 
 mod activation;
+mod detect;
 mod events;
 mod geometry;
 mod kernels;
 mod learn;
 mod network;
 mod program;
+mod random;
 mod write;
 
 pub use activation::Activation;
+pub use detect::{DetectError, Detector, Scoring};
+pub use detect::{DetectorLearner, DetectorSettings, Stage, memory_len};
 pub use events::ProductStrategy;
 pub use geometry::{Geometry, Window};
 pub use learn::{LearnError, Learner, Optimizer, Rule, Target, state_len, weights_len};
@@ -25,7 +29,7 @@ pub use network::{Activity, Network, RunError, Values};
 pub use program::{DType, Kind, LayerSpec, MAX_LAYERS, MAX_VALUES, ProgramError};
 #[doc(hidden)]
 pub use write::reseal;
-pub use write::{LayerSource, write};
+pub use write::{LayerSource, write, write_detector};
 
 /// Includes a file like [`include_bytes!`], aligned for [`Network::from_bytes`].
 #[macro_export]

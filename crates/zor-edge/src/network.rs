@@ -12,9 +12,9 @@ use crate::program::{DType, Kind, Layer, LayerSpec, Program, ProgramError};
 
 /// Maximum number of channels whose sums, and of events, that are on the stack at once.
 const TILE: usize = if cfg!(target_os = "none") { 256 } else { 1024 };
-const EVENTS: usize = if cfg!(target_os = "none") { FEW_EVENTS } else { 512 };
+const EVENTS: usize = if cfg!(target_os = "none") { 128 } else { 512 };
 /// [`TILE`] for layers with few channels, for which clearing a larger buffer would take longer than
-/// their products.
+/// their products, and too much stack on devices.
 const FEW: usize = 64;
 
 /// A trained network that runs from its program in place.
@@ -329,7 +329,7 @@ fn compute<T: Number>(
             pool(layer, input, (first, width), put);
         } else if shape.geometry.pool == 1 && scans {
             products::<T, SCANNED, 0>(layer, input, (first, width), path, put);
-        } else if shape.geometry.pool == 1 && columns <= FEW && !cfg!(target_os = "none") {
+        } else if shape.geometry.pool == 1 && columns <= FEW {
             products::<T, FEW, FEW_EVENTS>(layer, input, (first, width), path, put);
         } else if shape.geometry.pool == 1 {
             products::<T, TILE, EVENTS>(layer, input, (first, width), path, put);

@@ -9,7 +9,8 @@
 //! | 8..12 | length of the program |
 //! | 12..16 | CRC-32 (IEEE 802.3) of all that follows |
 //! | 16..18, 18..24 | number of layers; height, width and channels of the input |
-//! | 24..32 | zero |
+//! | 24..28 | offset of the detector's section, which follows the layers; 0 without one |
+//! | 28..32 | zero |
 //! | 32.. | a record of 48 bytes for each layer, then weights, scales and biases |
 //!
 //! A record: kind, flags, activation, zero (a byte each); output channels, side of the pool (2
@@ -23,6 +24,7 @@
 use core::fmt;
 
 use crate::activation::Activation;
+use crate::detect::Scoring;
 use crate::geometry::{Geometry, Window};
 
 pub(crate) const MAGIC: [u8; 4] = *b"ZORE";
@@ -231,6 +233,10 @@ pub enum ProgramError {
         /// The fault.
         fault: &'static str,
     },
+    /// The detector cannot score the rows that the network restores.
+    Detector(&'static str),
+    /// The program has no detector.
+    NoDetector,
 }
 
 impl fmt::Display for ProgramError {
@@ -246,6 +252,10 @@ impl fmt::Display for ProgramError {
             }
             Self::Checksum => f.write_str("the program is damaged: its checksum is wrong"),
             Self::Layer { layer, fault } => write!(f, "layer {layer} of the program: {fault}"),
+            Self::Detector(fault) => write!(f, "the detector of the program: {fault}"),
+            Self::NoDetector => {
+                f.write_str("the program has no detector; export a model of the task detection")
+            }
         }
     }
 }
@@ -302,6 +312,8 @@ impl<'a> Program<'a> {
             });
             map = layer.map_err(|fault| ProgramError::Layer { layer: index, fault })?.output;
         }
+        let values = |shape: [usize; 3]| shape.iter().product::<usize>();
+        Scoring::parse(bytes, values(input), values(map)).map_err(ProgramError::Detector)?;
         Ok(program)
     }
 
@@ -422,7 +434,7 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     match bytes.get(at..).unwrap_or(&[]) {
         [a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]),
         _ => 0,

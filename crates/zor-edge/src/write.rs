@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::detect::Scoring;
 use crate::program::{
     CHECKED, DType, HEADER, LayerSpec, MAGIC, MAX_LAYERS, ProgramError, RECORD, VERSION, crc32,
     record,
@@ -29,14 +30,45 @@ pub fn write(
     dtype: DType,
     input: [usize; 3],
     layers: &[LayerSource<'_>],
+    put: impl FnMut(&[u8]),
+) -> Result<usize, ProgramError> {
+    write_with(dtype, input, layers, None, put)
+}
+
+/// Writes a program as [`write()`] does, with a detector.
+///
+/// # Errors
+/// Those of [`write()`], and the fault of a detector that does not fit the network.
+pub fn write_detector(
+    dtype: DType,
+    input: [usize; 3],
+    layers: &[LayerSource<'_>],
+    scoring: &Scoring<'_>,
+    put: impl FnMut(&[u8]),
+) -> Result<usize, ProgramError> {
+    write_with(dtype, input, layers, Some(scoring), put)
+}
+
+fn write_with(
+    dtype: DType,
+    input: [usize; 3],
+    layers: &[LayerSource<'_>],
+    scoring: Option<&Scoring<'_>>,
     mut put: impl FnMut(&[u8]),
 ) -> Result<usize, ProgramError> {
-    check(dtype, input, layers)?;
+    let output = check(dtype, input, layers)?;
+    let values = |shape: [usize; 3]| shape.iter().product::<usize>();
+    let fault = scoring.and_then(|scoring| scoring.fault(values(input), values(output)));
+    if let Some(fault) = fault {
+        return Err(ProgramError::Detector(fault));
+    }
     let data = HEADER + layers.len() * RECORD;
-    let length = layers.iter().fold(data, |at, layer| places(layer, at).1);
+    let end = layers.iter().fold(data, |at, layer| places(layer, at).1);
+    let length = end + scoring.map_or(0, Scoring::len);
+    let section = (if scoring.is_some() { end } else { 0 }, scoring);
     // The checksum precedes the bytes that it covers, so all of them are visited twice.
     let mut crc = 0;
-    body(input, layers, data, &mut |piece| crc = crc32(crc, piece));
+    body(input, layers, (data, section), &mut |piece| crc = crc32(crc, piece));
     let head = [
         u32::from_le_bytes(MAGIC),
         u32::from(VERSION) | (u32::from(dtype == DType::I8) << 16),
@@ -44,15 +76,22 @@ pub fn write(
         crc,
     ];
     head.iter().for_each(|word| put(&word.to_le_bytes()));
-    body(input, layers, data, &mut put);
+    body(input, layers, (data, section), &mut put);
     Ok(length)
 }
 
-/// Writes everything after the checksum.
-fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dyn FnMut(&[u8])) {
+/// Writes everything after the checksum: the layers, whose weights start at `data`, and the
+/// detector at its offset.
+fn body(
+    input: [usize; 3],
+    layers: &[LayerSource<'_>],
+    (data, (section, scoring)): (usize, (usize, Option<&Scoring<'_>>)),
+    put: &mut dyn FnMut(&[u8]),
+) {
     put(&(layers.len() as u16).to_le_bytes());
     input.iter().for_each(|size| put(&(*size as u16).to_le_bytes()));
-    put(&[0; HEADER - CHECKED - 8]);
+    put(&(section as u32).to_le_bytes());
+    put(&[0; HEADER - CHECKED - 12]);
     let mut at = data;
     for layer in layers {
         let (offsets, end) = places(layer, at);
@@ -71,6 +110,9 @@ fn body(input: [usize; 3], layers: &[LayerSource<'_>], data: usize, put: &mut dy
         for number in layer.scales.iter().chain(layer.biases) {
             put(&number.to_le_bytes());
         }
+    }
+    if let Some(scoring) = scoring {
+        scoring.write(put);
     }
 }
 
@@ -97,7 +139,12 @@ fn places(layer: &LayerSource<'_>, at: usize) -> ([u32; 3], usize) {
     (places, at)
 }
 
-fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<(), ProgramError> {
+/// Checks that the layers can be run. Returns the output map.
+fn check(
+    dtype: DType,
+    input: [usize; 3],
+    layers: &[LayerSource<'_>],
+) -> Result<[usize; 3], ProgramError> {
     if layers.is_empty() || layers.len() > MAX_LAYERS {
         return Err(ProgramError::Layer { layer: 0, fault: "there are no layers, or too many" });
     }
@@ -135,7 +182,7 @@ fn check(dtype: DType, input: [usize; 3], layers: &[LayerSource<'_>]) -> Result<
         }
         map = shape.geometry.output();
     }
-    Ok(())
+    Ok(map)
 }
 
 /// Corrects length and checksum of a damaged program, so that the damage reaches the rest of the

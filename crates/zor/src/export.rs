@@ -4,6 +4,7 @@ pub use zor_compile::{DType, ProductStrategy, Values};
 use zor_compile::{LayerSpec, Program, compile};
 use zor_core::burn::tensor::Device;
 
+use crate::detection::{self, Scoring};
 use crate::error::{Error, Result};
 use crate::task::{Data, Evaluation, Model, Score, in_batches, matrix};
 
@@ -25,6 +26,23 @@ pub fn export(model: &Model, data: &Data, dtype: DType, device: &Device) -> Resu
     Ok(compile(&model.network, dtype, &samples)?)
 }
 
+/// Exports a detector with all that turns restored rows into scores and alarms, in int8 with steps
+/// chosen by normal rows.
+///
+/// # Errors
+/// When the model is not a detector, the false-alarm rate cannot be promised, or a column has no
+/// form on a device.
+pub fn export_detector(
+    model: &Model,
+    data: &Data,
+    dtype: DType,
+    false_alarm_rate: f32,
+) -> Result<Program> {
+    let scoring = Scoring::of(model)?;
+    detection::compile(&model.network, &scoring, dtype, false_alarm_rate, &*data.train)
+        .map_err(|error| Error::in_file(&model.path, error))
+}
+
 /// The evaluation of an exported model, and the work of its layers.
 #[derive(Clone, Debug)]
 pub struct Measured {
@@ -34,14 +52,14 @@ pub struct Measured {
     pub layers: Vec<Activity>,
 }
 
-/// The work of a layer of an exported model, over all samples.
+/// The work of a layer of an exported model, over all runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Activity {
     /// Share of its inputs that are not zero.
     pub inputs: f64,
     /// Share of its outputs that are not zero.
     pub outputs: f64,
-    /// Share of samples for which it looked for events.
+    /// Share of runs for which it looked for events.
     pub events: f64,
     /// Whether it has a gate.
     pub has_gate: bool,
@@ -69,9 +87,11 @@ pub fn evaluate(
         .collect();
     let evaluation =
         Evaluation { settings: &model.plan.settings, examples: &*data.evaluation, device };
+    let mut n = 0.0;
     let score = model.plan.task.evaluate(&evaluation, &mut |input| {
         let samples = zor_core::ops::read(input)?;
         let rows = samples.len() / inputs;
+        n += rows as f64;
         let mut all = vec![0.0; rows * outputs];
         for (input, output) in samples.chunks_exact(inputs).zip(all.chunks_exact_mut(outputs)) {
             let told = network.run_traced(input, output, &mut scratch, |activity| {
@@ -84,7 +104,8 @@ pub fn evaluate(
         }
         matrix(&all, rows, device)
     })?;
-    let n = data.evaluation.len().max(1) as f64;
+    // A detector restores each row several times.
+    let n = f64::max(n, 1.0);
     for layer in &mut layers {
         *layer = Activity {
             inputs: layer.inputs / n,

@@ -1,10 +1,12 @@
-//! Functions that the page `index.html` calls: a trained network, and one that learns ten images in
-//! the browser.
+//! Functions that the page `index.html` calls: a trained network, one that learns ten images in the
+//! browser, and a detector that learns how the pointer moves.
 //!
 //! The interface is plain C: functions take and return numbers, and pointers to `f32` that the page
 //! reads and writes. `cargo xtask edge` builds this crate for WebAssembly and writes a single page
 //! that needs no server.
 #![allow(unsafe_code, reason = "exports names that the page calls")]
+
+mod motion;
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -153,6 +155,45 @@ pub extern "C" fn forget() {
     // The earlier memory stays leaked; a page is reset only a few times.
     page.learner = learner();
     page.keep();
+}
+
+/// Takes the place of the pointer, 50 times a second. Returns the score of a complete window; NaN
+/// if there is none or the detector is learning.
+#[unsafe(no_mangle)]
+pub extern "C" fn motion_move(x: f32, y: f32) -> f32 {
+    motion::motion().move_to([x, y])
+}
+
+/// Takes training steps if they are due. Returns 1 if more are, else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn motion_train(steps: u32) -> u32 {
+    let mut motion = motion::motion();
+    motion.train(steps);
+    u32::from(motion.is_training())
+}
+
+/// Returns the share of the windows that are needed until the detector is ready, from 0 to 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn motion_progress() -> f32 {
+    motion::motion().progress()
+}
+
+/// Returns 1 if the last motion was strange, else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn motion_strange() -> u32 {
+    u32::from(motion::motion().is_strange())
+}
+
+/// Returns the score above which a window of motion is strange.
+#[unsafe(no_mangle)]
+pub extern "C" fn motion_threshold() -> f32 {
+    motion::motion().threshold()
+}
+
+/// Forgets how the pointer moves.
+#[unsafe(no_mangle)]
+pub extern "C" fn motion_forget() {
+    *motion::motion() = motion::Motion::new();
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
+use zor::compile::DType;
 use zor::core::Random;
 use zor::data::table::Table as Cells;
 use zor::detection::{Detector, DetectorConfig, metrics};
@@ -53,6 +54,8 @@ const LABELS: &str = "y";
 /// Minimum mean lead over nearest neighbours, and the lead that is aimed at.
 const LEAD: f64 = 0.010;
 const GOAL: f64 = 0.025;
+/// Maximum mean difference of the AUROC of programs in int8.
+const INT8_LOSS: f64 = 0.005;
 /// Resamples of the tables for the interval of the lead.
 const RESAMPLES: usize = 10_000;
 
@@ -162,27 +165,45 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
                 let mut measure = |name: &str, settings: &[(&str, &str)]| {
                     let found = pool.install(|| detect(&train, &test, &labels, draw, settings));
                     match found {
-                        Ok((auroc, seconds)) => {
-                            answer["auroc"][name] = auroc.into();
-                            answer["seconds"][name] = seconds.into();
+                        Ok(found) => {
+                            answer["auroc"][name] = found.auroc.into();
+                            answer["seconds"][name] = found.seconds.into();
+                            Some(found)
                         }
-                        Err(error) => answer["failed"][name] = error.into(),
+                        Err(error) => {
+                            answer["failed"][name] = error.into();
+                            None
+                        }
                     }
                 };
-                measure("zor", &[]);
+                let own = measure("zor", &[]);
                 if with_variants {
-                    VARIANTS.iter().for_each(|(name, settings)| measure(name, settings));
+                    for (name, settings) in VARIANTS {
+                        measure(name, settings);
+                    }
                 }
                 runs.push(json!({
                     "draw": draw, "rows": answer["rows"], "columns": answer["columns"],
                     "auroc": answer["auroc"], "seconds": answer["seconds"], "failed": answer["failed"],
+                    "int8": own.as_ref().map(|own| json!({
+                        "auroc": own.int8_auroc, "bytes": own.int8_bytes,
+                        "difference": own.int8_auroc - own.auroc,
+                    })),
                 }));
             }
             let means: Vec<String> = mean_by_name(&runs, "auroc")
                 .iter()
                 .map(|(name, auroc)| format!("{name} {auroc:.3}"))
                 .collect();
-            println!("{size} rows, {table}: {}", means.join(", "));
+            let int8 = mean_by_name(&runs, "int8");
+            let int8 = ["auroc", "difference", "bytes"].map(|key| int8.get(key).copied());
+            let [Some(auroc), Some(difference), Some(bytes)] = int8 else {
+                return Err(format!("{table}: the detector has no program in int8"));
+            };
+            println!(
+                "{size} rows, {table}: {}; int8 program of {bytes:.0} bytes {auroc:.4} ({difference:+.4})",
+                means.join(", ")
+            );
             of_size.insert(table, runs.into());
             all["sizes"][size.to_string()] = of_size.clone().into();
             keep(&all)?;
@@ -190,19 +211,33 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
         let (means, count) = means(&Value::Object(of_size), |_| true);
         let said: Vec<String> =
             means.iter().map(|(name, auroc)| format!("{name} {auroc:.4}")).collect();
-        println!("{size} rows, mean of {count} tables: {}", said.join(", "));
+        let int8 = int8_difference(&all["sizes"][size.to_string()], |_| true).unwrap_or(f64::NAN);
+        println!(
+            "{size} rows, mean of {count} tables: {}; int8 program {int8:+.4}",
+            said.join(", ")
+        );
     }
     Ok(all)
 }
 
-/// Trains a detector and scores the test rows. Returns the AUROC and the seconds of training.
+/// A trained detector, measured.
+struct Measured {
+    auroc: f64,
+    /// Time of training.
+    seconds: f64,
+    /// The same detector as a program in int8, which is given the rows as they are.
+    int8_auroc: f64,
+    int8_bytes: usize,
+}
+
+/// Trains a detector and scores the test rows, also by its program in int8.
 fn detect(
     train: &Cells,
     test: &Cells,
     labels: &[bool],
     seed: u64,
     settings: &[(&str, &str)],
-) -> Result<(f64, f64), String> {
+) -> Result<Measured, String> {
     let mut config = DetectorConfig::new().seed(seed);
     for (key, value) in settings {
         let value: toml::Table = format!("value = {value}").parse().map_err(text)?;
@@ -213,8 +248,30 @@ fn detect(
     let seconds = start.elapsed().as_secs_f64();
     let found = detector.score(test).map_err(text)?;
     let scores: Vec<f32> = found.iter().map(|found| found.score).collect();
-    let auroc = metrics::auroc(&scores, labels).ok_or("a test set has one kind of rows alone")?;
-    Ok((auroc, seconds))
+    let auroc = |scores: &[f32]| {
+        metrics::auroc(scores, labels).ok_or("a test set has one kind of rows alone")
+    };
+    // The scores do not depend on the rate; this one can be promised from 7 rows.
+    let program = detector.compile(DType::I8, 0.125, train).map_err(text)?;
+    let small = program.detector().map_err(text)?;
+    let mut scratch = vec![0.0; small.scratch_len()];
+    let mut on_device = Vec::new();
+    for row in 0..test.len() {
+        let value = |column| test.number(row, column).map_or(f32::NAN, |value| value as f32);
+        let row: Vec<f32> = (0..small.row_len()).map(value).collect();
+        on_device.push(small.score(&row, &mut scratch).map_err(text)?);
+    }
+    let int8_bytes = program.bytes().len();
+    Ok(Measured { auroc: auroc(&scores)?, seconds, int8_auroc: auroc(&on_device)?, int8_bytes })
+}
+
+/// Mean difference of the AUROC of the program in int8 from the host's, over the selected tables;
+/// `None` if there is none.
+fn int8_difference(of_size: &Value, is_selected: impl Fn(&str) -> bool) -> Option<f64> {
+    let tables = by_table(of_size, "int8", is_selected);
+    let all: Vec<f64> =
+        tables.iter().filter_map(|found| found.get("difference").copied()).collect();
+    (!all.is_empty()).then(|| mean(&all))
 }
 
 /// Means over draws by detector.
@@ -300,6 +357,12 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
             measured,
             holds,
         );
+        if let Some(difference) = int8_difference(of_size, is_reported) {
+            let promised = format!("within {INT8_LOSS:.3}");
+            let name = format!("{size} normal rows: AUROC of the int8 program, compared");
+            let measured = format!("{difference:+.4}");
+            table.add(&name, promised, measured, difference.abs() <= INT8_LOSS);
+        }
         let seconds = |name: &str| {
             let all = by_table(of_size, "seconds", is_reported);
             Spread::of(&all.iter().filter_map(|found| found.get(name).copied()).collect::<Vec<_>>())

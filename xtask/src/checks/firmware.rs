@@ -18,6 +18,15 @@ const BROWSER: &str = "wasm32-unknown-unknown";
 /// Maximum bytes of scratch memory and stack of the int8 network 784-64-784, without its program,
 /// input and output.
 const MAX_MEMORY: u64 = 4096;
+/// The same for a score of the int8 detector of 32 values.
+const MAX_SCORE_MEMORY: u64 = 2048;
+/// Maximum bytes of that detector's program.
+const MAX_DETECTOR: u64 = 14 << 10;
+/// Maximum bytes of memory and stack of a detector that learns.
+const MAX_LEARNING: u64 = 128 << 10;
+/// Maximum number of alarms in 100 windows of a healthy machine, and minimum in those of a damaged
+/// one.
+const ALARMS: [u64; 2] = [15, 90];
 const NAME: &str = "firmware";
 
 /// Builds for all three targets, and runs the firmware and the page. `write` writes the results
@@ -48,7 +57,10 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
         &["build", "--profile", "edge", "--package", "zor-firmware", "--target", CORTEX_M],
     )?;
     println!("{CORTEX_M}: the firmware builds, and nothing in zor-edge can panic");
-    let measured = firmware()?;
+    let mut measured = firmware()?;
+    if let (Some(measured), Some(detector)) = (&mut measured, detector()?) {
+        measured["detector"] = detector;
+    }
     if let (true, Some(measured)) = (write, &measured) {
         results::write(NAME, measured)?;
     }
@@ -61,13 +73,12 @@ fn built(target: &str, file: &str) -> PathBuf {
     crate::paths::target().join(target).join("edge").join(file)
 }
 
-/// Runs the firmware in QEMU, where an instruction takes a nanosecond, and parses its output.
-fn firmware() -> Result<Option<Value>, String> {
-    let program = built(CORTEX_M, "zor-firmware");
+/// Runs a program in QEMU, where an instruction takes a nanosecond, and parses the numbers that it
+/// prints; `None` without QEMU.
+fn numbers_of(program: &Path) -> Result<Option<Map<String, Value>>, String> {
     let machine = ["-M", "mps2-an386", "-cpu", "cortex-m4", "-icount", "shift=0", "-nographic"];
     let semihosting = ["-semihosting-config", "enable=on,target=native", "-kernel"];
-    let ran =
-        Command::new("qemu-system-arm").args(machine).args(semihosting).arg(&program).output();
+    let ran = Command::new("qemu-system-arm").args(machine).args(semihosting).arg(program).output();
     let Ok(ran) = ran else {
         println!(
             "not available: `qemu-system-arm` could not be started (apt-get install qemu-system-arm)"
@@ -89,10 +100,56 @@ fn firmware() -> Result<Option<Value>, String> {
             found.insert(what.to_owned(), number.into());
         }
     }
-    let number = |what: &str| {
-        let found = found.get(what).and_then(Value::as_u64);
-        found.ok_or_else(|| format!("the firmware did not print '{what}'"))
-    };
+    Ok(Some(found))
+}
+
+/// Returns a number that a program printed.
+fn number(found: &Map<String, Value>, what: &str) -> Result<u64, String> {
+    let found = found.get(what).and_then(Value::as_u64);
+    found.ok_or_else(|| format!("the firmware did not print '{what}'"))
+}
+
+/// Measures the detector of bearing faults: its scores, and how it learns what is normal.
+fn detector() -> Result<Option<Value>, String> {
+    let program = built(CORTEX_M, "detector");
+    let Some(found) = numbers_of(&program)? else { return Ok(None) };
+    let number = |what: &str| number(&found, what);
+    let score =
+        number("scratch memory of a score, bytes")? + number("a score, bytes of stack at most")?;
+    let learning = number("memory of a detector that learns, bytes")?
+        + number("learning, bytes of stack at most")?;
+    let flash = flash(&program)?;
+    println!("flash: {flash} bytes; memory of a score: {score}, of learning: {learning}");
+    let sizes = [
+        ("the program of the detector", number("program, bytes")?, MAX_DETECTOR),
+        ("the memory of a score", score, MAX_SCORE_MEMORY),
+        ("the memory of learning", learning, MAX_LEARNING),
+    ];
+    if let Some((what, bytes, most)) = sizes.iter().find(|(_, bytes, most)| bytes > most) {
+        return Err(format!("{what} is {bytes} bytes, more than {most}"));
+    }
+    for when in ["", "after learning, "] {
+        let healthy = number(&format!("{when}alarms in 100 windows of a healthy machine"))?;
+        let damaged = number(&format!("{when}alarms in 100 windows of a damaged one"))?;
+        if healthy > ALARMS[0] || damaged < ALARMS[1] {
+            return Err(format!(
+                "{when}the detector raises {healthy} alarms in 100 windows of a healthy machine \
+                 and {damaged} of a damaged one; at most {} and at least {} were expected",
+                ALARMS[0], ALARMS[1]
+            ));
+        }
+    }
+    let own = json!({
+        "flash_bytes": flash, "score_bytes": score, "learning_bytes": learning, "said": found,
+    });
+    Ok(Some(own))
+}
+
+/// Measures the firmware with a network in flash.
+fn firmware() -> Result<Option<Value>, String> {
+    let program = built(CORTEX_M, "zor-firmware");
+    let Some(found) = numbers_of(&program)? else { return Ok(None) };
+    let number = |what: &str| number(&found, what);
     let memory = number("scratch memory, bytes")? + number("an image, bytes of stack at most")?;
     let flash = flash(&program)?;
     let data = number("image of bytes")?
@@ -168,7 +225,7 @@ fn visit(page: &Path) -> Result<(), String> {
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
-        "--window-size=1000,760",
+        "--window-size=1000,1000",
         "--virtual-time-budget=60000",
     ];
     let chromium =
@@ -192,6 +249,15 @@ fn visit(page: &Path) -> Result<(), String> {
     // PSNR of an image from its training set; an untrained network is far below.
     if decibels < 25.0 || !learned.starts_with("Step 500") {
         return Err(format!("the page reached {decibels} dB; at least 25 were expected"));
+    }
+    let motion = after("data-motion=\"").ok_or("the page did not score the motion")?;
+    println!("share of strange motion, while learning, as learned and shaking: {motion}");
+    let shares: Vec<f64> = motion.split(' ').filter_map(|share| share.parse().ok()).collect();
+    if !matches!(shares[..], [_, usual, shaking] if usual < 0.2 && shaking > 0.8) {
+        return Err(format!(
+            "{motion} of the motion is strange; at most 0.2 of the usual one and at least 0.8 of \
+             the other were expected"
+        ));
     }
     let shot = format!("--screenshot={}", picture.display());
     chromium(&[&shot]).map_err(|e| format!("chromium: {e}"))?;

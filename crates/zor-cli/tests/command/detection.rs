@@ -157,6 +157,58 @@ fn a_detector_adapts_and_is_saved() {
 }
 
 #[test]
+fn a_detector_is_exported_and_ranks_rows_as_the_command_does() {
+    let folder = folder();
+    let at = folder.path();
+    train(at);
+    write_table(&at.join("new.csv"), 200, true);
+    let export = ["export", "run", "--int8", "--data", "normal.csv", "--out", "small.zore"];
+    let (text, _) = done(at, &export);
+    assert!(text.contains("number 2, mode: 0 for idle, 1 for run"), "{text}");
+    let (text, _) = done(at, &[&export[..], &["--json", "--false-alarm-rate", "0.1"]].concat());
+    let object = json(&text);
+    assert!(object["bytes"].as_u64().unwrap() < 8192 && object["row_values"] == 3, "{object}");
+    let (text, _) = done(at, &["info", "small.zore"]);
+    assert!(text.contains("detector: 3 numbers in, 16 passes, alarm above "), "{text}");
+
+    let (text, _) = done(at, &["detect", "--model", "run", "new.csv"]);
+    let scores = text.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap());
+    let host: Vec<f32> = scores.collect();
+    let program = zor::compile::Program::load(&at.join("small.zore")).unwrap();
+    let detector = program.detector().unwrap();
+    let mut scratch = vec![0.0; detector.scratch_len()];
+    let rows = fs::read_to_string(at.join("new.csv")).unwrap();
+    let device: Vec<f32> = rows
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            let mode = f32::from(u8::from(cells[2] == "run"));
+            let row = [cells[0].parse().unwrap(), cells[1].parse().unwrap(), mode];
+            detector.score(&row, &mut scratch).unwrap()
+        })
+        .collect();
+    let is_strange: Vec<bool> = (0..200).map(|row| row % 10 == 5).collect();
+    let auroc = |scores: &[f32]| zor::detection::metrics::auroc(scores, &is_strange).unwrap();
+    assert!((auroc(&host) - auroc(&device)).abs() < 0.005, "{host:?} {device:?}");
+    assert!((0..200).filter(|row| row % 10 == 5).all(|row| detector.is_alarm(device[row])));
+
+    refused(at, &["export", "run"], 2, &["this model needs a table", "--data"]);
+    let rate = ["--false-alarm-rate", "0.001"];
+    refused(at, &[&export[..], &rate].concat(), 2, &["run/model.zor", "the smallest is 0.0154"]);
+    let mut damaged = fs::read(at.join("small.zore")).unwrap();
+    let last = damaged.len() - 1;
+    damaged[last] |= 0x80;
+    zor::compile::reseal(&mut damaged);
+    fs::write(at.join("damaged.zore"), damaged).unwrap();
+    let words = "the detector of the program: it hides cells that do not exist";
+    refused(at, &["verify", "damaged.zore"], 2, &["damaged.zore", words]);
+    fs::write(at.join("other.csv"), "a,b\n1,2\n").unwrap();
+    let other = ["export", "run", "--data", "other.csv"];
+    refused(at, &other, 2, &["other.csv: there is no column 'temperature'"]);
+}
+
+#[test]
 fn faults_of_detection_are_named_with_the_remedy() {
     let folder = folder();
     let at = folder.path();

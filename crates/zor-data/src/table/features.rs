@@ -46,7 +46,7 @@ struct Feature {
 /// Encoding of a column's cells as numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Coding {
+pub enum Coding {
     /// A standardised number.
     Number {
         /// Number that becomes 0.
@@ -118,6 +118,11 @@ impl Features {
     /// Name of a column.
     pub fn name(&self, column: usize) -> &str {
         &self.columns[column].name
+    }
+
+    /// Encoding of a column's cells.
+    pub fn coding(&self, column: usize) -> &Coding {
+        &self.columns[column].coding
     }
 
     /// Range of a column's values in a row.

@@ -12,7 +12,7 @@ pub mod series;
 
 pub use csv::Table;
 pub use encode::WithTarget;
-pub use features::{CLIP, Features, RowEncoder};
+pub use features::{CLIP, Coding, Features, RowEncoder};
 pub use records::{Record, Records};
 pub use rows::Rows;
 pub use schema::{Schema, TargetKind};

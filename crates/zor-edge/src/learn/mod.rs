@@ -24,10 +24,12 @@ pub use rule::Rule;
 
 use crate::activation::softmax;
 use crate::program::{DType, LayerSpec};
+use crate::random::Random;
 use crate::write::{LayerSource, write};
 use layout::{State, pairs, rows_of, rows_of_mut, take};
-use optimizer::{Step, next_powers};
-use rule::{LayerPass, MAX_ROWS, add_products};
+pub(crate) use optimizer::{Step, next_powers};
+use rule::LayerPass;
+pub(crate) use rule::{MAX_ROWS, add_products, divide_by_norms};
 
 /// The reason why nothing was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +46,8 @@ pub enum LearnError {
     Shape,
     /// An input, a target or an output is not finite. The weights are unchanged; charges are zero.
     NotFinite,
-    /// A weight or a setting of the rule or the optimizer is not finite, or a momentum is not from
-    /// 0 to 1.
+    /// A weight or a setting of the rule or the optimizer is not finite, a momentum is not from 0
+    /// to 1, or a setting of a detector is out of its range.
     Settings,
 }
 
@@ -57,7 +59,8 @@ impl fmt::Display for LearnError {
                 "a batch has 1 to 64 samples, and no more than the learner was created for"
             }
             Self::Memory => {
-                "weights, state or scratch have the wrong length; see weights_len() and state_len()"
+                "weights, state or scratch have the wrong length; see weights_len() and \
+                 state_len(), for a detector memory_len()"
             }
             Self::Shape => {
                 "inputs and targets must have the same number of rows and the widths of the network"
@@ -65,7 +68,10 @@ impl fmt::Display for LearnError {
             Self::NotFinite => {
                 "an input, a target or an output is not finite; the weights are unchanged"
             }
-            Self::Settings => "weights and settings must be finite, and a momentum from 0 to 1",
+            Self::Settings => {
+                "weights and settings must be finite, and a momentum from 0 to 1; for a detector, \
+                 see the ranges of DetectorSettings"
+            }
         })
     }
 }
@@ -149,15 +155,7 @@ impl<'a> Learner<'a> {
 
     /// Draws weights from `Normal(0, 0.5 sqrt(2 / (inputs + outputs)))` (Box and Muller 1958).
     pub fn draw_weights(&mut self, seed: u64) {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut uniform = || {
-            // xorshift64* (Vigna 2016); the upper 24 bits, never zero.
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            let bits = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40;
-            (bits as f32 + 0.5) / 16_777_216.0
-        };
+        let mut random = Random::seeded(seed);
         let mut rest = &mut *self.weights;
         for pair in self.widths.windows(2) {
             let [inputs, outputs] = pair else { continue };
@@ -168,9 +166,7 @@ impl<'a> Learner<'a> {
                 return;
             };
             for weight in layer {
-                let radius = libm::sqrtf(-2.0 * libm::logf(uniform()));
-                let angle = 2.0 * core::f32::consts::PI * uniform();
-                *weight = standard_deviation * radius * libm::cosf(angle);
+                *weight = standard_deviation * random.normal();
             }
             rest = above;
         }

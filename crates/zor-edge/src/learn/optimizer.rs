@@ -37,8 +37,16 @@ impl Optimizer {
         }
     }
 
+    /// The optimizer with this share of its rate.
+    pub(crate) fn with_share(self, share: f32) -> Self {
+        match self {
+            Self::Sgd { rate, momentum } => Self::Sgd { rate: rate * share, momentum },
+            Self::AdamW { rate, decay } => Self::AdamW { rate: rate * share, decay },
+        }
+    }
+
     /// True if the learning rate and the other settings are finite and a momentum is from 0 to 1.
-    pub(super) fn is_valid(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         match *self {
             Self::Sgd { rate, momentum } => rate.is_finite() && (0.0..=1.0).contains(&momentum),
             Self::AdamW { rate, decay } => rate.is_finite() && decay.is_finite(),
@@ -47,23 +55,23 @@ impl Optimizer {
 }
 
 /// The powers of both betas after one more step.
-pub(super) fn next_powers(powers: [f32; 2]) -> [f32; 2] {
+pub(crate) fn next_powers(powers: [f32; 2]) -> [f32; 2] {
     [powers[0] * BETAS[0], powers[1] * BETAS[1]]
 }
 
 /// One step of the optimizer.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
-    pub(super) optimizer: Optimizer,
+pub(crate) struct Step {
+    pub(crate) optimizer: Optimizer,
     /// Powers of Adam's betas: `beta^t` at step `t`.
-    pub(super) powers: [f32; 2],
+    pub(crate) powers: [f32; 2],
     /// Weights stay within ± this.
-    pub(super) limit: f32,
+    pub(crate) limit: f32,
 }
 
 impl Step {
     /// Changes one row of weights and its state by its correlations.
-    pub(super) fn apply(&self, weights: &mut [f32], state: &mut [f32], correlations: &[f32]) {
+    pub(crate) fn apply(&self, weights: &mut [f32], state: &mut [f32], correlations: &[f32]) {
         let n = weights.len();
         let clamp = |weight: f32| weight.max(-self.limit).min(self.limit);
         let (first, second) = state.split_at_mut_checked(n).unwrap_or((&mut [], &mut []));

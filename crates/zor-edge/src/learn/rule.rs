@@ -10,7 +10,7 @@ use crate::kernels::{Number, Rows};
 /// Added to the norms of presynaptic outputs and spikes, which divide.
 const NORM_EPSILON: f32 = 1e-8;
 /// Maximum number of samples in a batch.
-pub(super) const MAX_ROWS: usize = 64;
+pub(crate) const MAX_ROWS: usize = 64;
 
 /// Settings of the classic rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,7 +149,7 @@ impl<'a> LayerPass<'a> {
 }
 
 /// `y += x W`; skips inputs that are zero where that is faster.
-pub(super) fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
+pub(crate) fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
     let columns = y.len();
     let path = ProductStrategy::faster(x, columns);
     let (mut rows, mut values) = ([0; FEW_EVENTS], [0.0; FEW_EVENTS]);
@@ -169,7 +169,7 @@ pub(super) fn add_products(y: &mut [f32], weights: &[f32], x: &[f32]) {
 
 /// Divides every column of `[rows, columns]` by its norm plus `epsilon`. A column whose norm is
 /// zero or not finite becomes zero.
-fn divide_by_norms(values: &mut [f32], columns: usize, epsilon: f32) {
+pub(crate) fn divide_by_norms(values: &mut [f32], columns: usize, epsilon: f32) {
     let columns = columns.max(1);
     for column in 0..columns {
         let one = || values.iter().skip(column).step_by(columns);

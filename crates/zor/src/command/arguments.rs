@@ -562,6 +562,10 @@ pub(super) struct ExportArguments {
     /// Quantize weights and activations to int8, for a quarter of the memory
     #[arg(long)]
     pub(super) int8: bool,
+    /// Largest share of normal rows that may raise an alarm on the device, for a detector, above 0
+    /// and below 1 [default: 0.05]
+    #[arg(long, value_name = "SHARE")]
+    pub(super) false_alarm_rate: Option<f32>,
     /// File to write [default: the model's name, ending in .zore]
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
@@ -570,7 +574,7 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
     /// Use your own data for that: a folder of images, a .npy array of bytes, or a .csv file for
-    /// the task table
+    /// the tasks table and detection
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
     /// Print the results as one JSON object in the last line of standard output

@@ -4,15 +4,21 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::json;
+use zor_compile::Detector;
+use zor_data::table::Coding;
 
 use super::arguments::{ExportArguments, ExportFormat};
 use super::{outputs, results};
+use crate::detection::{self, Scheme};
 use crate::export::{self, DType};
 use crate::settings::Settings;
 use crate::task::{DataLocation, Model, Plan, Score};
 use crate::training::evaluate::evaluate;
 use crate::training::run_folder;
-use crate::{Error, Result, shown};
+use crate::{Error, Result, escaped, shown};
+
+/// False-alarm rate of detectors if none is given.
+const FALSE_ALARM_RATE: f32 = 0.05;
 
 pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
     let ExportFormat::Edge = arguments.format;
@@ -38,7 +44,17 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
     let (data, remarks) = model.plan.task.load_for(&model, &place)?;
     remarks.iter().for_each(|remark| tell!("warning: {remark}"));
     let dtype = if arguments.int8 { DType::I8 } else { DType::F32 };
-    let program = export::export(&model, &data, dtype, &device)?;
+    let is_detector = model.plan.task.commands().contains(&"detect");
+    let program = match (is_detector, arguments.false_alarm_rate) {
+        (true, rate) => {
+            export::export_detector(&model, &data, dtype, rate.unwrap_or(FALSE_ALARM_RATE))?
+        }
+        (false, None) => export::export(&model, &data, dtype, &device)?,
+        (false, Some(_)) => {
+            let message = "--false-alarm-rate has no effect here: it is for detectors";
+            return Err(Error::input(message));
+        }
+    };
     program.save(&out)?;
 
     // The program sees each input once.
@@ -77,6 +93,10 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         shown(&out),
         4 * scratch
     );
+    let detector = if is_detector { Some(program.detector()?) } else { None };
+    if let (Some(detector), Some(scheme)) = (&detector, detection::Scoring::of(&model).ok()) {
+        let _ = write!(text, "{}", columns(detector, &scheme.scheme));
+    }
     if !arguments.json {
         say!("{text}");
         return Ok(());
@@ -94,7 +114,37 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         "spike_rates": gates.map(|layer| layer.outputs).collect::<Vec<_>>(),
         "model_metrics": score.to_json(),
     });
+    if let Some(detector) = detector {
+        object["threshold"] = detector.scoring().threshold.into();
+        object["row_values"] = detector.row_len().into();
+        object["scratch_bytes"] = (4 * detector.scratch_len()).into();
+    }
     results::add(&mut object, measured.score.to_json());
     say!("{object}");
     Ok(())
+}
+
+/// Describes what the firmware gives a detector: the numbers of a row, in order.
+fn columns(detector: &Detector<'_>, scheme: &Scheme) -> String {
+    let (len, scratch) = (detector.row_len(), 4 * detector.scratch_len());
+    let mut text = format!(
+        "\ndetector: {len} numbers in, {scratch} bytes of scratch memory, alarm above {:.4}",
+        detector.scoring().threshold
+    );
+    if scheme.windowing.window > 1 {
+        let rows = scheme.windowing.window;
+        let _ = write!(text, "; a window is {rows} rows, the oldest first");
+    }
+    for column in 0..scheme.features.len() {
+        let what = match scheme.features.coding(column) {
+            Coding::Number { center, scale } => format!("(x - {center:.5}) / {scale:.5}"),
+            Coding::Categories(names) => {
+                let shown = names.iter().enumerate().map(|(at, name)| format!("{at} for {name}"));
+                shown.collect::<Vec<_>>().join(", ")
+            }
+        };
+        let name = scheme.features.name(column);
+        let _ = write!(text, "\n  number {column}, {}: {}", escaped(name), escaped(&what));
+    }
+    text
 }

@@ -99,6 +99,16 @@ fn program_info(file: &Path) -> Result<()> {
         say!("layer {position}: {:?} -> {output}{gate}, then {:?}", layer.kind, layer.activation);
     }
     say!("scratch memory: {} numbers", network.scratch_len());
+    if let Ok(detector) = program.detector() {
+        let scoring = detector.scoring();
+        say!(
+            "detector: {} numbers in, {} passes, alarm above {:.4}, scratch memory: {} numbers",
+            detector.row_len(),
+            scoring.passes(),
+            scoring.threshold,
+            detector.scratch_len()
+        );
+    }
     Ok(())
 }
 

@@ -9,7 +9,10 @@
 
 use core::hint::black_box;
 
-use zor_edge::{Learner, Network, Optimizer, Rule, Target};
+use zor_edge::{
+    Detector, DetectorLearner, DetectorSettings, Learner, Network, Optimizer, Rule, Target,
+    memory_len,
+};
 
 #[cfg(target_os = "none")]
 #[panic_handler]
@@ -46,6 +49,21 @@ fn call_everything() {
             _ = black_box((activity.output.active(), activity.output.get(black_box(7))));
         };
         _ = black_box(network.run_traced(input, output, scratch, tell));
+    }
+    if let Ok(detector) = Detector::from_bytes(program) {
+        _ = black_box((detector.row_len(), detector.scratch_len(), detector.scoring().passes()));
+        let score = detector.score(input, scratch);
+        _ = black_box(score.map(|score| detector.is_alarm(score)));
+        _ = black_box(detector.score_parts(input, output, scratch));
+    }
+    let settings = black_box(DetectorSettings::new(3));
+    _ = black_box(memory_len(&settings));
+    if let Ok(mut detector) = DetectorLearner::new(settings, output) {
+        _ = black_box(detector.push(input));
+        _ = black_box((detector.train(), detector.stage()));
+        let score = detector.score(input);
+        _ = black_box(score.map(|score| detector.is_alarm(score)));
+        _ = black_box(detector.write_program(|piece| _ = black_box(piece)));
     }
     let widths: &[usize] = black_box(&[]);
     let (mut weights, mut state) = ([0.0; 8], [0.0; 8]);

@@ -240,6 +240,22 @@ impl Detector {
         &self.network
     }
 
+    /// Compiles the detector for small devices, with its threshold for a false-alarm rate. In
+    /// int8, `normal` has rows like those that the program will score.
+    ///
+    /// # Errors
+    /// When the rate cannot be promised, a column is missing, or a column has no form in single
+    /// precision.
+    pub fn compile(
+        &self,
+        dtype: zor_compile::DType,
+        false_alarm_rate: f32,
+        normal: &Table,
+    ) -> Result<zor_compile::Program> {
+        let rows = Rows::read(&Arc::new(self.scoring.scheme.clone()), normal, None)?;
+        super::device::compile(&self.network, &self.scoring, dtype, false_alarm_rate, &rows)
+    }
+
     /// What the detector reads, and how it scores.
     pub fn scoring(&self) -> &Scoring {
         &self.scoring

@@ -7,6 +7,7 @@
 mod calibrate;
 mod calibration;
 mod detector;
+mod device;
 mod masks;
 pub mod metrics;
 mod restoration;
@@ -25,6 +26,7 @@ use zor_data::table::Table;
 use self::calibrate::calibrate;
 pub use self::calibration::Calibration;
 pub use self::detector::{Cause, Detection, Detector, DetectorConfig};
+pub(crate) use self::device::compile;
 pub use self::masks::Masks;
 use self::restoration::Restored;
 pub use self::rows::Rows;
@@ -118,6 +120,23 @@ impl Task for AnomalyDetection {
         let (data, notes) = data_of(&Table::read(path)?, settings)?;
         notes.iter().for_each(|note| tell(&format!("note: {note}")));
         Ok(Data { source: crate::shown(path), ..data })
+    }
+
+    /// Rows as the model encodes them. The normal ones are those to train on.
+    fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
+        let path = place.data.as_deref().ok_or_else(|| {
+            Error::input("this model needs a table; give a .csv, .npy or .npz file with --data")
+        })?;
+        let table = Table::read(path)?;
+        let scoring = Arc::new(Scoring::of(model)?);
+        let label = place.label.as_deref().or(model.plan.settings.label.as_deref());
+        let label = label.filter(|label| table.columns().iter().any(|name| name == label));
+        let mut rows = Rows::read(&Arc::new(scoring.scheme.clone()), &table, label)?;
+        rows.scoring = Some(scoring);
+        let (name, width) = (rows.name().to_owned(), rows.width());
+        let train = Arc::new(rows.normal()) as Arc<dyn Examples>;
+        let data = Data::new(train, Arc::new(rows) as Arc<dyn Examples>, width);
+        Ok((Data { evaluation_name: name, unit: "rows", ..data }, Vec::new()))
     }
 
     fn fit_settings(&self, data: &Data, settings: &mut Settings) {

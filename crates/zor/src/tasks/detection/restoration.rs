@@ -47,15 +47,8 @@ impl Restored {
         let times_hidden = masks.times_hidden(n_cells);
         let mut errors = Vec::with_capacity(rows.len() * n_cells);
         let mut expected = Vec::with_capacity(rows.len() * width);
-        let mut inputs = Vec::new();
         for batch in rows.chunks((MAX_BATCH / passes.max(1)).max(1)) {
-            inputs.clear();
-            for row in batch {
-                for hidden in &masks.hidden {
-                    push_input(&mut inputs, row, cells, hidden);
-                }
-            }
-            let input = matrix(&inputs, batch.len() * passes, device)?;
+            let input = matrix(&inputs_of(batch, cells, masks), batch.len() * passes, device)?;
             let outputs = ops::read(predict(input)?)?;
             for (row, outputs) in batch.iter().zip(outputs.chunks_exact(width * passes)) {
                 let (start, first) = (errors.len(), expected.len());
@@ -132,6 +125,15 @@ fn parts(errors: &[f32], scales: &[f32]) -> impl Iterator<Item = f32> {
         false => (error / scale).sqrt(),
     };
     errors.iter().zip(scales).map(part)
+}
+
+/// Returns the inputs of the network for rows: one for each pass over each row.
+pub(crate) fn inputs_of(rows: &[&[f32]], cells: &[Range<usize>], masks: &Masks) -> Vec<f32> {
+    let mut inputs = Vec::new();
+    for row in rows {
+        masks.hidden.iter().for_each(|hidden| push_input(&mut inputs, row, cells, hidden));
+    }
+    inputs
 }
 
 /// Appends the input for a row: its values, 0 where they are hidden or missing, and then for each
