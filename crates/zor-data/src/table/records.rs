@@ -313,7 +313,12 @@ impl<'a> Record<'a> {
     pub fn text(&self, index: usize) -> &'a str {
         let Some(&end) = self.ends.get(index) else { return "" };
         let start = if index == 0 { self.start } else { self.ends[index - 1] };
-        self.text.get(start..end).unwrap_or_default().trim()
+        let text = self.text.get(start..end).unwrap_or_default();
+        match text.as_bytes() {
+            // Most cells have nothing to trim.
+            [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
+            _ => text.trim(),
+        }
     }
 
     /// Text of a cell, trimmed. `None` if the value is missing: the cell is empty, `NA`, `N/A`,
@@ -343,11 +348,10 @@ fn is_missing(cell: &str) -> bool {
 /// Parses a number. `None` if it is not a number, or is not finite as `f32`. The decimal point may
 /// be a comma if `decimal_comma`.
 pub(super) fn number(cell: &str, decimal_comma: bool) -> Option<f64> {
-    let number: f64 = match cell.split_once(',') {
-        Some((whole, fraction)) if decimal_comma && !cell.contains('.') => {
-            format!("{whole}.{fraction}").parse().ok()?
-        }
-        _ => cell.parse().ok()?,
+    let comma = || cell.split_once(',').filter(|_| !cell.contains('.'));
+    let number: f64 = match decimal_comma.then(comma).flatten() {
+        Some((whole, fraction)) => format!("{whole}.{fraction}").parse().ok()?,
+        None => cell.parse().ok()?,
     };
     (number as f32).is_finite().then_some(number)
 }

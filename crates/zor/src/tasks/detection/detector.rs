@@ -1,7 +1,7 @@
 //! A detector of anomalies for programs: fit, score, explain, adapt, save and load.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -156,6 +156,8 @@ pub struct Detector {
     network: Network,
     plan: Plan,
     scoring: Scoring,
+    /// Ranges of the values of each cell.
+    cells: Arc<[Range<usize>]>,
     workspace: Workspace,
     /// Metadata of the model file.
     notes: BTreeMap<String, String>,
@@ -216,6 +218,7 @@ impl Detector {
         Self {
             network,
             plan,
+            cells: scoring.scheme.cells(),
             scoring,
             workspace,
             notes,
@@ -277,10 +280,9 @@ impl Detector {
     /// # Errors
     /// When the prediction fails.
     pub fn score_encoded(&mut self, rows: &[&[f32]]) -> Result<Vec<Detection>> {
-        let Self { network, plan, scoring, workspace, .. } = self;
-        let cells = scoring.scheme.cells();
+        let Self { network, plan, scoring, cells, workspace, .. } = self;
         let device = network.device().clone();
-        let restored = Restored::of(rows, &cells, &scoring.masks, &device, &mut |input| {
+        let restored = Restored::of(rows, cells, &scoring.masks, &device, &mut |input| {
             plan.task.predict(network, &plan.settings, input, workspace)
         })?;
         let scores = restored.scores(&scoring.scales);
@@ -297,7 +299,7 @@ impl Detector {
 
     /// Returns the cells that make a row strange, the strangest first, at most `most`.
     pub fn explain(&self, detection: &Detection, most: usize) -> Vec<Cause> {
-        let cells = self.scoring.scheme.cells();
+        let cells = &self.cells;
         let parts = &detection.parts;
         let total: f32 = parts.iter().filter(|part| !part.is_nan()).sum();
         let mut order: Vec<usize> = (0..parts.len()).filter(|&c| !parts[c].is_nan()).collect();

@@ -47,27 +47,27 @@ impl Restored {
         let times_hidden = masks.times_hidden(n_cells);
         let mut errors = Vec::with_capacity(rows.len() * n_cells);
         let mut expected = Vec::with_capacity(rows.len() * width);
+        let mut squares = vec![0.0f32; width];
         for batch in rows.chunks((MAX_BATCH / passes.max(1)).max(1)) {
             let input = matrix(&inputs_of(batch, cells, masks), batch.len() * passes, device)?;
             let outputs = ops::read(predict(input)?)?;
             for (row, outputs) in batch.iter().zip(outputs.chunks_exact(width * passes)) {
-                let (start, first) = (errors.len(), expected.len());
-                errors.resize(start + n_cells, 0.0f32);
+                let first = expected.len();
                 expected.resize(first + width, 0.0f32);
+                let expected = &mut expected[first..];
+                squares.fill(0.0);
                 for (output, hidden) in outputs.chunks_exact(width).zip(&masks.hidden) {
-                    for (cell, error) in cells.iter().zip(&mut errors[start..]) {
-                        *error += cell
-                            .clone()
-                            .map(|place| (output[place] - row[place]).powi(2))
-                            .sum::<f32>();
+                    for ((square, output), value) in squares.iter_mut().zip(output).zip(*row) {
+                        *square += (output - value) * (output - value);
                     }
                     for &cell in hidden {
                         for place in cells[cell].clone() {
-                            expected[first + place] += output[place] / times_hidden[cell];
+                            expected[place] += output[place] / times_hidden[cell];
                         }
                     }
                 }
-                errors[start..].iter_mut().for_each(|error| *error /= passes as f32);
+                let error = |cell: &Range<usize>| squares[cell.clone()].iter().sum::<f32>();
+                errors.extend(cells.iter().map(|cell| error(cell) / passes as f32));
             }
         }
         Ok(Self { n_cells, errors, expected })
@@ -129,7 +129,8 @@ fn parts(errors: &[f32], scales: &[f32]) -> impl Iterator<Item = f32> {
 
 /// Returns the inputs of the network for rows: one for each pass over each row.
 pub(crate) fn inputs_of(rows: &[&[f32]], cells: &[Range<usize>], masks: &Masks) -> Vec<f32> {
-    let mut inputs = Vec::new();
+    let width = cells.last().map_or(0, |cell| cell.end);
+    let mut inputs = Vec::with_capacity(rows.len() * masks.passes() * 2 * width);
     for row in rows {
         masks.hidden.iter().for_each(|hidden| push_input(&mut inputs, row, cells, hidden));
     }
