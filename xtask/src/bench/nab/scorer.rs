@@ -99,7 +99,8 @@ pub(crate) fn at(all: &[(&Series, &[f64])], least: f64) -> f64 {
 fn sweep(all: &[(&Series, &[f64])], call: &mut dyn FnMut(f64, f64)) {
     let windows: usize = all.iter().map(|(series, _)| series.windows).sum();
     let reachable: usize = all.iter().map(|(series, _)| series.reachable).sum();
-    let mut rows: Vec<(f64, f64, Option<(usize, usize)>)> = Vec::new();
+    // Score, weight, and the window with the number of its series.
+    let mut rows = Vec::<(f64, f64, Option<(usize, usize)>)>::new();
     for (index, (series, scores)) in all.iter().enumerate() {
         rows.extend(series.weights.iter().map(|(row, weight, window)| {
             let score = scores.get(*row).copied().filter(|score| !score.is_nan()).unwrap_or(0.0);
