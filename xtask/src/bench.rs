@@ -18,6 +18,7 @@ mod few_shot;
 mod inference;
 mod io;
 mod memory;
+mod nab;
 mod peers;
 mod process_memory;
 mod reconstruction;
@@ -30,6 +31,8 @@ mod suite;
 mod tables;
 mod variants;
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 pub(crate) use common::{noise, threads, train_to_end};
@@ -40,7 +43,7 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// All suites, in the order of their pages.
-pub(crate) const SUITES: [Suite; 17] = [
+pub(crate) const SUITES: [Suite; 18] = [
     cifar::SUITE,
     cifar_classification::SUITE,
     classification::SUITE,
@@ -53,6 +56,7 @@ pub(crate) const SUITES: [Suite; 17] = [
     inference::SUITE,
     io::SUITE,
     memory::SUITE,
+    nab::SUITE,
     reconstruction::SUITE,
     rules::SUITE,
     silence::SUITE,
@@ -88,6 +92,7 @@ impl Request {
                 "--device" => {
                     filter.devices = rest.next()?.split(',').map(str::to_owned).collect();
                 }
+                "--published" => filter.published = Some(PathBuf::from(rest.next()?)),
                 "--only" => filter.only = (*rest.next()?).to_owned(),
                 "--missing" => filter.missing = true,
                 "--json" => json = true,

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use checks::{crate_graph, firmware, instruction_count};
 
 const USAGE: &str = "usage: cargo xtask check [--all-platforms]
-       cargo xtask bench --suite NAME [--only WORDS] [--missing] [--peer torch|onnx|sklearn|pyod] [--device NAME,NAME...] [--json] [--write]
+       cargo xtask bench --suite NAME [--only WORDS] [--missing] [--peer torch|onnx|sklearn|pyod] [--device NAME,NAME...] [--published FOLDER] [--json] [--write]
        cargo xtask figures [--long] [--write]
        cargo xtask pages [--write]
        cargo xtask guard [--write]

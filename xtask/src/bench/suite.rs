@@ -1,5 +1,7 @@
 //! Suites: sets of measurements with promises.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 use zor::tasks::parts::data_sets::DataSet;
 
@@ -50,12 +52,14 @@ pub(crate) struct SuiteFilter {
     /// Whether seeds in the results file are skipped, in suites with seeds: continues a suite that
     /// was interrupted.
     pub(crate) missing: bool,
+    /// Folder of published results, in suites that check their scorer with them.
+    pub(crate) published: Option<PathBuf>,
 }
 
 impl Default for SuiteFilter {
     fn default() -> Self {
         let devices = vec![FLEX.to_owned()];
-        Self { devices, peers: false, only: String::new(), missing: false }
+        Self { devices, peers: false, only: String::new(), missing: false, published: None }
     }
 }
 
