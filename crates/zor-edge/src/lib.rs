@@ -11,22 +11,26 @@ compile_error!("programs are little-endian and used in place");
 mod activation;
 mod detect;
 mod events;
+mod format;
 mod geometry;
 mod kernels;
 mod learn;
 mod network;
 mod program;
 mod random;
+mod scoring;
 mod write;
 
 pub use activation::Activation;
-pub use detect::{DetectError, Detector, Scoring};
+pub use detect::{DetectError, Detector};
 pub use detect::{DetectorLearner, DetectorSettings, Stage, memory_len};
 pub use events::ProductStrategy;
+pub use format::MAX_VALUES;
 pub use geometry::{Geometry, Window};
 pub use learn::{LearnError, Learner, Optimizer, Rule, Target, state_len, weights_len};
 pub use network::{Activity, Network, RunError, Values};
-pub use program::{DType, Kind, LayerSpec, MAX_LAYERS, MAX_VALUES, ProgramError};
+pub use program::{DType, Kind, LayerSpec, MAX_LAYERS, ProgramError};
+pub use scoring::Scoring;
 #[doc(hidden)]
 pub use write::reseal;
 pub use write::{LayerSource, write, write_detector};

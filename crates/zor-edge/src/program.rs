@@ -24,12 +24,12 @@
 use core::fmt;
 
 use crate::activation::Activation;
-use crate::detect::Scoring;
+use crate::format::{HEADER, MAX_VALUES, f32_at, u16_at, u32_at};
 use crate::geometry::{Geometry, Window};
+use crate::scoring::Scoring;
 
 pub(crate) const MAGIC: [u8; 4] = *b"ZORE";
 pub(crate) const VERSION: u16 = 1;
-pub(crate) const HEADER: usize = 32;
 pub(crate) const RECORD: usize = 48;
 /// Offset of the step in a record.
 const STEP: usize = 28;
@@ -37,9 +37,6 @@ const STEP: usize = 28;
 pub(crate) const CHECKED: usize = 16;
 /// Maximum number of layers in a program.
 pub const MAX_LAYERS: usize = 255;
-/// Maximum number of values in a map. Larger maps are not for small devices, and sums of their
-/// products could overflow.
-pub const MAX_VALUES: usize = 1 << 17;
 
 const SCALES: u8 = 1;
 const BIASES: u8 = 2;
@@ -425,24 +422,6 @@ pub(crate) fn record(shape: &LayerSpec, [weights, scales, biases]: [u32; 3]) -> 
     let all = head.into_iter().chain(numbers).chain(floats).chain(offsets);
     record.iter_mut().zip(all).for_each(|(place, byte)| *place = byte);
     record
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    match bytes.get(at..).unwrap_or(&[]) {
-        [a, b, ..] => u16::from_le_bytes([*a, *b]),
-        _ => 0,
-    }
-}
-
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    match bytes.get(at..).unwrap_or(&[]) {
-        [a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]),
-        _ => 0,
-    }
-}
-
-fn f32_at(bytes: &[u8], at: usize) -> f32 {
-    f32::from_bits(u32_at(bytes, at))
 }
 
 /// Continues a CRC-32 (IEEE 802.3, reflected), half a byte at a time: a table of 64 bytes fits on

@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::detect::Scoring;
+use crate::format::HEADER;
 use crate::program::{
-    CHECKED, DType, HEADER, LayerSpec, MAGIC, MAX_LAYERS, ProgramError, RECORD, VERSION, crc32,
-    record,
+    CHECKED, DType, LayerSpec, MAGIC, MAX_LAYERS, ProgramError, RECORD, VERSION, crc32, record,
 };
+use crate::scoring::Scoring;
 
 /// A layer to write.
 #[derive(Clone, Copy, Debug)]

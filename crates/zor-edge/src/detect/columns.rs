@@ -1,6 +1,6 @@
 //! Centers and scales of columns, as on the host, without sorting in place.
 
-use super::scoring::CLIP;
+use super::passes::CLIP;
 
 /// Share of the numbers at each end of a column that may be outliers.
 const OUTLIERS: f32 = 0.01;

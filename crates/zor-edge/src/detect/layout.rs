@@ -1,7 +1,7 @@
 //! The memory of a detector that learns, divided into its parts.
 
-use super::scoring::mask_words;
 use super::settings::DetectorSettings;
+use crate::scoring::mask_words;
 
 /// The memory of a detector, divided into its parts.
 #[derive(Debug)]

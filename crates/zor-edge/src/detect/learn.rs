@@ -6,15 +6,15 @@
 //! for each hidden unit over the batch, and a weight moves along its correlation with the
 //! normalised outputs below.
 
+use super::DetectError;
 use super::columns::{robust_scale, sort, standardised};
 use super::layout::{Parts, Sample};
 use super::restorer::{Block, draw_weights, gate, pass, run};
-use super::scoring::mask_words;
 use super::settings::{DetectorSettings, memory_len};
-use super::{DetectError, Scoring};
 use crate::learn::{LearnError, Step, next_powers};
 use crate::program::{DType, LayerSpec, ProgramError};
 use crate::random::Random;
+use crate::scoring::{Scoring, mask_words};
 use crate::write::{LayerSource, write_detector};
 
 /// Mean share of hidden cells in training. That of a row is uniform between 0 and twice this.

@@ -9,18 +9,18 @@
 mod columns;
 mod layout;
 mod learn;
+mod passes;
 mod restorer;
-mod scoring;
 mod settings;
 
 use core::fmt;
 
 pub use learn::{DetectorLearner, Stage};
-pub use scoring::Scoring;
 pub use settings::{DetectorSettings, memory_len};
 
 use crate::network::{Network, RunError};
 use crate::program::ProgramError;
+use crate::scoring::Scoring;
 
 /// The reason why a row has no score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

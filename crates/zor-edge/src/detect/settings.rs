@@ -1,7 +1,7 @@
 //! Settings of a detector that learns on the device.
 
-use super::scoring::mask_words;
 use crate::learn::{MAX_ROWS, Optimizer};
+use crate::scoring::mask_words;
 
 /// Maximum number of cells, hidden units, passes, and of 16 rows.
 const MAX_SIZE: usize = 4096;

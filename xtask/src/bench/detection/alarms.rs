@@ -21,7 +21,8 @@ const DRAWS: u64 = 20;
 /// Maximum number of fresh rows.
 const MAX_FRESH: usize = 2000;
 
-/// Measures every table that has the rows, in a pool of threads. `keep` receives the numbers after each.
+/// Measures every table that has the rows, in a pool of threads. `keep` receives the numbers after
+/// each.
 pub(super) fn run(
     tables: &[PathBuf],
     pool: &ThreadPool,
