@@ -340,6 +340,8 @@ impl Detector {
         let device = self.network.device().clone();
         let (input, target) = self.plan.task.pair(&batch, &self.plan.settings, &device)?;
         self.network.train_batch(&Sgd::new(ADAPT_RATE), input, target)?;
+        // A stream has no end, and its errors have no reader.
+        self.network.set_history(Vec::new());
         Ok(())
     }
 }
