@@ -3,6 +3,7 @@
 
 mod alarms;
 mod speed;
+mod variants;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,25 +60,6 @@ const INT8_LOSS: f64 = 0.005;
 /// Resamples of the tables for the interval of the lead.
 const RESAMPLES: usize = 10_000;
 
-/// A detector that differs from the default in some settings, for `--only variants`.
-const VARIANTS: [(&str, &[(&str, &str)]); 9] = [
-    ("no gate (threshold -1e9)", &[("rule_settings.threshold", "-1e9")]),
-    ("mask 0.05", &[("detection.mask", "0.05")]),
-    ("mask 0.5", &[("detection.mask", "0.5")]),
-    ("no noise", &[("detection.noise", "0.0")]),
-    ("noise 0.3", &[("detection.noise", "0.3")]),
-    (
-        "no normalisation",
-        &[
-            ("rule_settings.normalize_signal", "false"),
-            ("rule_settings.normalize_presynaptic", "false"),
-        ],
-    ),
-    ("AdamW", &[("optimizer", "'adamw'"), ("learning_rate", "0.003")]),
-    ("rule backprop", &[("rule", "'backprop'")]),
-    ("hidden 256", &[("hidden", "256")]),
-];
-
 /// Returns the folder of the tables.
 fn folder() -> Result<PathBuf, String> {
     let place = std::env::var_os("ZOR_DATA_DIR").map(|place| PathBuf::from(place).join("adbench"));
@@ -115,7 +97,6 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     let tables = tables(&folder()?)?;
     let asked: Vec<&str> = filter.only.split_whitespace().collect();
     let is_asked = |part: &str| asked.contains(&part);
-    let with_variants = is_asked("variants");
     let is_left_out = |name: &str| {
         let is_development = DEVELOPMENT.contains(&name);
         (is_asked("development") && !is_development) || (is_asked("reported") && is_development)
@@ -123,7 +104,7 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     // Parts that are not measured again stay, with the commits that they were measured on.
     let kept = if asked.is_empty() { Value::Null } else { results::read(SUITE.name)? };
     let mut all = json!({ "suite": SUITE.name });
-    for part in ["commits", "speed", "alarms", "sizes"] {
+    for part in ["commits", "speed", "alarms", "variants", "sizes"] {
         all[part] = if kept[part].is_null() { json!({}) } else { kept[part].clone() };
     }
     if asked.is_empty() || is_asked("speed") {
@@ -135,6 +116,14 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
         all["commits"]["alarms"] = results::commit().into();
         alarms::run(&tables, &pool, &mut |alarms| {
             all["alarms"] = alarms.clone();
+            keep(&all)
+        })?;
+    }
+    if asked.is_empty() || is_asked("variants") {
+        all["commits"]["variants"] = results::commit().into();
+        let reported = tables.iter().filter(|path| !DEVELOPMENT.contains(&name(path).as_str()));
+        variants::run(reported, &pool, &mut |variants| {
+            all["variants"] = variants.clone();
             keep(&all)
         })?;
     }
@@ -155,33 +144,18 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
                     "table": path.to_string_lossy(), "rows": size, "draw": draw, "peers": filter.peers,
                 });
                 let mut answer = peer.ask(&question.to_string())?;
-                let file = |key: &str| answer[key].as_str().map(PathBuf::from).ok_or("no file");
-                let [train, test, labels] =
-                    [file("train")?, file("test")?, file("labels")?].map(|path| Cells::read(&path));
-                let (train, test) = (train.map_err(text)?, test.map_err(text)?);
-                let labels = labels.map_err(text)?;
-                let labels: Vec<bool> =
-                    (0..labels.len()).map(|row| labels.number(row, 0) == Some(1.0)).collect();
-                let mut measure = |name: &str, settings: &[(&str, &str)]| {
-                    let found = pool.install(|| detect(&train, &test, &labels, draw, settings));
-                    match found {
-                        Ok(found) => {
-                            answer["auroc"][name] = found.auroc.into();
-                            answer["seconds"][name] = found.seconds.into();
-                            Some(found)
-                        }
-                        Err(error) => {
-                            answer["failed"][name] = error.into();
-                            None
-                        }
+                let Split { train, test, labels } = Split::read(&answer)?;
+                let own = match pool.install(|| detect(&train, &test, &labels, draw)) {
+                    Ok(found) => {
+                        answer["auroc"]["zor"] = found.auroc.into();
+                        answer["seconds"]["zor"] = found.seconds.into();
+                        Some(found)
+                    }
+                    Err(error) => {
+                        answer["failed"]["zor"] = error.into();
+                        None
                     }
                 };
-                let own = measure("zor", &[]);
-                if with_variants {
-                    for (name, settings) in VARIANTS {
-                        measure(name, settings);
-                    }
-                }
                 runs.push(json!({
                     "draw": draw, "rows": answer["rows"], "columns": answer["columns"],
                     "auroc": answer["auroc"], "seconds": answer["seconds"], "failed": answer["failed"],
@@ -220,6 +194,27 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     Ok(all)
 }
 
+/// Rows to learn from, and rows to score with whether each is an anomaly.
+struct Split {
+    train: Cells,
+    test: Cells,
+    labels: Vec<bool>,
+}
+
+impl Split {
+    /// Reads the files of the peer's answer.
+    fn read(answer: &Value) -> Result<Self, String> {
+        let table = |key: &str| {
+            let path = answer[key].as_str().ok_or("the peer names no file")?;
+            Cells::read(Path::new(path)).map_err(text)
+        };
+        let labels = table("labels")?;
+        let is_anomaly = |row: usize| labels.number(row, 0) == Some(1.0);
+        let labels = (0..labels.len()).map(is_anomaly).collect();
+        Ok(Self { train: table("train")?, test: table("test")?, labels })
+    }
+}
+
 /// A trained detector, measured.
 struct Measured {
     auroc: f64,
@@ -231,18 +226,8 @@ struct Measured {
 }
 
 /// Trains a detector and scores the test rows, also by its program in int8.
-fn detect(
-    train: &Cells,
-    test: &Cells,
-    labels: &[bool],
-    seed: u64,
-    settings: &[(&str, &str)],
-) -> Result<Measured, String> {
-    let mut config = DetectorConfig::new().seed(seed);
-    for (key, value) in settings {
-        let value: toml::Table = format!("value = {value}").parse().map_err(text)?;
-        config = config.set(key, value["value"].clone()).map_err(text)?;
-    }
+fn detect(train: &Cells, test: &Cells, labels: &[bool], seed: u64) -> Result<Measured, String> {
+    let config = DetectorConfig::new().seed(seed);
     let start = Instant::now();
     let mut detector = Detector::fit(&config, train, &Device::flex()).map_err(text)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -330,7 +315,7 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
         let of_size = &raw["sizes"][size.to_string()];
         let (means, count) = means(of_size, is_reported);
         let Some(own) = means.get("zor") else { continue };
-        let rest = means.iter().filter(|(name, _)| *name != "zor" && !is_variant(name));
+        let rest = means.iter().filter(|(name, _)| *name != "zor");
         let best = rest.clone().max_by(|a, b| a.1.total_cmp(b.1));
         let others: Vec<String> = rest.map(|(name, auroc)| format!("{name} {auroc:.3}")).collect();
         let Some((best, best_auroc)) = best else { continue };
@@ -376,8 +361,5 @@ pub(crate) fn figures(raw: &Value, table: &mut Table) {
     }
     alarms::figures(&raw["alarms"], table);
     speed::figures(&raw["speed"], table);
-}
-
-fn is_variant(name: &str) -> bool {
-    VARIANTS.iter().any(|(variant, _)| *variant == name)
+    variants::figures(&raw["variants"], table);
 }

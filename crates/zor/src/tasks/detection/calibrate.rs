@@ -34,6 +34,7 @@ pub(super) fn calibrate(
     plan: &Plan,
     data: &Data,
     network: &Network,
+    method: Method,
     device: &Device,
 ) -> Result<Scoring> {
     let train = rows(&*data.train)?;
@@ -50,12 +51,9 @@ pub(super) fn calibrate(
             let (others, own) = train.fold(fold, FOLDS.min(train.len()));
             let part =
                 Data { train: Arc::new(others), evaluation: Arc::new(own.clone()), ..data.clone() };
-            let trained = Training::start(plan, &part, device)?.run(
-                plan,
-                &part,
-                Method::LocalRule,
-                &mut |_| ControlFlow::Continue(()),
-            )?;
+            let trained =
+                Training::start(plan, &part, device)?
+                    .run(plan, &part, method, &mut |_| ControlFlow::Continue(()))?;
             let restored = restore(&trained.network, &own)?;
             match &mut all {
                 Some(all) => all.append(restored),

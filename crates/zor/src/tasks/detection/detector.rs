@@ -37,9 +37,16 @@ const ADAPT_RATE: f32 = 1e-3;
 /// let config = DetectorConfig::new().seed(1).window(32).set("detection.noise", 0.2)?;
 /// # Ok::<(), zor::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DetectorConfig {
     options: Options,
+    method: Method,
+}
+
+impl Default for DetectorConfig {
+    fn default() -> Self {
+        Self { options: Options::default(), method: Method::LocalRule }
+    }
 }
 
 impl DetectorConfig {
@@ -52,6 +59,13 @@ impl DetectorConfig {
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         self.with("seed", i64::try_from(seed).unwrap_or(i64::MAX))
+    }
+
+    /// Sets how the network is trained: the local rule if not set, or autodiff to compare it with.
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
     }
 
     /// Sets the number of training steps.
@@ -178,13 +192,10 @@ impl Detector {
         let mut plan = Plan::new(&DETECTION, &config.options)?;
         let (data, _) = data_of(normal, &plan.settings)?;
         plan.fit_to(&config.options, &data)?;
-        let trained = Training::start(&plan, &data, device)?.run(
-            &plan,
-            &data,
-            Method::LocalRule,
-            &mut |_| ControlFlow::Continue(()),
-        )?;
-        let scoring = calibrate(&plan, &data, &trained.network, device)?;
+        let trained =
+            Training::start(&plan, &data, device)?
+                .run(&plan, &data, config.method, &mut |_| ControlFlow::Continue(()))?;
+        let scoring = calibrate(&plan, &data, &trained.network, config.method, device)?;
         let mut notes = Provenance::new(&plan, &data, None)?.notes(&trained);
         notes.extend(scoring.note()?);
         Ok(Self::with(trained.network, plan, scoring, notes))

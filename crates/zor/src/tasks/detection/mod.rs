@@ -43,6 +43,7 @@ use crate::task::{
     Calibrated, Data, DataLocation, Evaluation, EvaluationSet, Figure, Model, Outcome, Predict,
     Score, Task, Unit,
 };
+use crate::training::Method;
 
 /// The task `detection`.
 pub static DETECTION: AnomalyDetection = AnomalyDetection;
@@ -213,7 +214,7 @@ impl Task for AnomalyDetection {
 
     fn calibrate(&self, outcome: &Outcome<'_>) -> Result<Option<Calibrated>> {
         let Outcome { plan, data, network, device, .. } = *outcome;
-        let scoring = calibrate(plan, data, network, device)?;
+        let scoring = calibrate(plan, data, network, Method::LocalRule, device)?;
         let notes = scoring.note()?;
         let mut rows = calibrate::rows(&*data.evaluation)?.clone();
         rows.scoring = Some(Arc::new(scoring));
