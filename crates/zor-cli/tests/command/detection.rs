@@ -87,33 +87,38 @@ fn rows_of_a_stream_are_scored_as_they_come_in() {
     let folder = folder();
     let at = folder.path();
     train(at);
-    let mut detect = command(at, &["detect", "--model", "run", "-", "--json-lines"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = detect.stdin.take().unwrap();
-    let mut output = BufReader::new(detect.stdout.take().unwrap());
-    input.write_all(b"mode,pressure,temperature\n").unwrap();
-    // Each answer comes before the next row is written.
-    for (row, cells) in ["idle,50,25", "run,oops,25", "run,80,25", ",,25"].iter().enumerate() {
-        writeln!(input, "{cells}").unwrap();
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(object["row"], row, "{line}");
-        assert_eq!(object["score"].is_null(), row == 1, "{line}");
-        if row == 2 {
-            assert_eq!(object["alarm"], true, "{line}");
+    for line_end in ["\n", "\r\n", "\r"] {
+        let mut detect = command(at, &["detect", "--model", "run", "-", "--json-lines"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = detect.stdin.take().unwrap();
+        let mut output = BufReader::new(detect.stdout.take().unwrap());
+        write!(input, "mode,pressure,temperature{line_end}").unwrap();
+        // Each answer comes before the next row is written.
+        for (row, cells) in ["idle,50,25", "run,oops,25", "run,80,25", ",,25"].iter().enumerate() {
+            write!(input, "{cells}{line_end}").unwrap();
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(object["row"], row, "{line}");
+            assert_eq!(object["score"].is_null(), row == 1, "{line}");
+            if row == 2 {
+                assert_eq!(object["alarm"], true, "{line}");
+            }
         }
+        drop(input);
+        let ended = detect.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.success(), "{said}");
+        assert!(
+            said.contains("standard input, line 3, column 'pressure': 'oops' is not"),
+            "{said}"
+        );
+        assert!(said.contains("rows: 4, scored: 3, alarms: 1, unreadable: 1"), "{said}");
     }
-    drop(input);
-    let ended = detect.wait_with_output().unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.success(), "{said}");
-    assert!(said.contains("standard input, line 3, column 'pressure': 'oops' is not"), "{said}");
-    assert!(said.contains("rows: 4, scored: 3, alarms: 1, unreadable: 1"), "{said}");
 }
 
 #[test]
@@ -225,6 +230,10 @@ fn faults_of_detection_are_named_with_the_remedy() {
     train_on("header.csv", &[], "header.csv, line 1: there are no rows below the header");
     write("empty.csv", "");
     train_on("empty.csv", &[], "empty.csv: it is empty");
+    let wide: Vec<String> = (0..10_000).map(|column| format!("column{column}")).collect();
+    let row = |row: usize| format!("{row},").repeat(9_999) + "0\n";
+    write("wide.csv", &(wide.join(",") + "\n" + &(0..9).map(row).collect::<String>()));
+    train_on("wide.csv", &[], "wide.csv: the description of its columns and classes takes");
     let rows: String = (0..9).map(|row| format!("{row},{}\n", row % 3)).collect();
     write("odd.csv", &format!("a,b\n{rows}"));
     train_on("odd.csv", &["--label", "c"], "there is no column 'c'");

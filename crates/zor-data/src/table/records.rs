@@ -146,7 +146,8 @@ impl<R: Read> Records<R> {
     /// True if a whole line was read from the source and not returned yet, so that the next record
     /// does not wait for the source.
     pub fn has_unread_line(&self) -> bool {
-        self.ended || self.buffer[self.unread.clone()].contains(&b'\n')
+        // After a carriage return, a line feed may be left of the line before.
+        self.ended || has_line(&self.buffer[self.unread.clone()])
     }
 
     /// Reads the next record; `None` after the last one.

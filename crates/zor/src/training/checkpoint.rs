@@ -30,6 +30,29 @@ const FROM: &str = "from";
 /// Metadata key of the settings, a JSON object of [`Settings`].
 const SETTINGS: &str = "settings";
 
+/// Maximum number of bytes that the description of the data may take in a model file. The layers
+/// and the settings need the rest of 1 MiB.
+const MAX_METADATA: usize = 900 << 10;
+
+/// Number of bytes of a text in a model file, as a JSON string.
+pub(crate) fn metadata_len(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+}
+
+/// Checks that the description of data fits into a model file, before anything is trained.
+///
+/// # Errors
+/// When it does not. The message names the data.
+pub(crate) fn check_metadata(source: &str, bytes: usize) -> Result<()> {
+    match bytes <= MAX_METADATA {
+        true => Ok(()),
+        false => Err(Error::input(format!(
+            "{source}: the description of its columns and classes takes {bytes} bytes, and a model \
+             file has room for {MAX_METADATA}; leave columns out with --ignore"
+        ))),
+    }
+}
+
 /// Provenance of a network, stored as metadata in its files.
 #[derive(Clone, Debug)]
 pub struct Provenance(BTreeMap<String, String>);
@@ -39,7 +62,8 @@ impl Provenance {
     /// the SHA-256 digest of the file that the weights are initialized from, if any.
     ///
     /// # Errors
-    /// When the settings cannot be written as JSON.
+    /// When the settings cannot be written as JSON, or the description of the data is too long for
+    /// a model file.
     pub fn new(plan: &Plan, data: &Data, from: Option<&str>) -> Result<Self> {
         let Plan { task, settings } = plan;
         let notes = [
@@ -51,7 +75,9 @@ impl Provenance {
             ("zor", env!("CARGO_PKG_VERSION").to_owned()),
         ];
         let mut notes = BTreeMap::from(notes.map(|(key, value)| (key.to_owned(), value)));
-        notes.extend(task.notes(data));
+        let of_data = task.notes(data);
+        check_metadata(&data.source, of_data.values().map(|text| metadata_len(text)).sum())?;
+        notes.extend(of_data);
         let mut settings = to_json(settings)?;
         // Paths and the number of threads differ between machines without changing the result; so
         // does the choice of a baseline.

@@ -44,6 +44,7 @@ use crate::task::{
     Score, Task, Unit,
 };
 use crate::training::Method;
+use crate::training::checkpoint::{check_metadata, metadata_len};
 
 /// The task `detection`.
 pub static DETECTION: AnomalyDetection = AnomalyDetection;
@@ -59,6 +60,8 @@ const MAX_HELD_OUT: usize = 2000;
 const HELD_OUT: usize = 5;
 /// Maximum number of rows that are trained on; of more, a random selection is used.
 const MAX_ROWS: usize = 100_000;
+/// Number of bytes of a cell in a model file, at most: its scale, and its place in the masks.
+const CELL_BYTES: usize = 60;
 /// Random stream for the selection of rows, separate from other uses of the seed.
 const SELECTION_STREAM: u64 = 0x6465_7465_6374;
 
@@ -249,6 +252,9 @@ pub(crate) fn data_of(table: &Table, settings: &Settings) -> Result<(Data, Vec<S
         )));
     }
     let (scheme, mut notes) = Scheme::fit(table, &normal, settings)?;
+    let description = serde_json::to_string(&scheme).map_err(|e| Error::input(e.to_string()))?;
+    let bytes = metadata_len(&description) + CELL_BYTES * scheme.cells().len();
+    check_metadata(table.name(), bytes)?;
     let scheme = Arc::new(scheme);
     let rows = Rows::read(&scheme, table, label)?;
     let mut normal: Vec<usize> =
