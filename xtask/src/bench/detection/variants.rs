@@ -18,7 +18,7 @@ use crate::table::Table;
 /// Number of normal rows to learn from.
 const ROWS: usize = 64;
 /// Numbers of random choices of the rows, each with another seed.
-const DRAWS: u64 = 5;
+const DRAWS: u64 = 2;
 /// Name of the default.
 const DEFAULT: &str = "default";
 /// Scores of the default without the division by the errors of normal rows.
