@@ -1,4 +1,4 @@
-//! Learns the normal course of a sensor with a gap, and finds where it sticks.
+//! Learns the normal course of a sensor with a gap, and finds its jump after it was stuck.
 
 use std::f64::consts::TAU;
 use std::fmt::Write as _;
