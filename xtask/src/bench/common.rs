@@ -16,6 +16,17 @@ pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Returns a folder of `ZOR_DATA_DIR`.
+///
+/// # Errors
+/// When it is missing. The message says what belongs there.
+pub(super) fn folder(name: &str, contents: &str) -> Result<PathBuf, String> {
+    let place = std::env::var_os("ZOR_DATA_DIR").map(|place| PathBuf::from(place).join(name));
+    place
+        .filter(|folder| folder.is_dir())
+        .ok_or_else(|| format!("{contents} are needed in the folder {name} of ZOR_DATA_DIR"))
+}
+
 /// Trains on the CPU to the last step.
 pub(crate) fn train_to_end(plan: &Plan, data: &Data, method: Method) -> Result<Training, String> {
     let never_stop = &mut |_: &mut Training| ControlFlow::Continue(());

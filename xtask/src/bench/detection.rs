@@ -17,6 +17,7 @@ use zor::data::table::Table as Cells;
 use zor::detection::{Detector, DetectorConfig, metrics};
 use zor::prelude::*;
 
+use super::common::folder;
 use super::peers::Peer;
 use super::spread::{Spread, mean};
 use super::suite::{Keep, Suite, SuiteFilter};
@@ -60,19 +61,6 @@ const INT8_LOSS: f64 = 0.005;
 /// Resamples of the tables for the interval of the lead.
 const RESAMPLES: usize = 10_000;
 
-/// Returns the folder of the tables.
-fn folder() -> Result<PathBuf, String> {
-    let place = std::env::var_os("ZOR_DATA_DIR").map(|place| PathBuf::from(place).join("adbench"));
-    match place.filter(|folder| folder.is_dir()) {
-        Some(folder) => Ok(folder),
-        None => {
-            Err("the tables of ADBench (adbench/datasets/Classical of its repository) are needed \
-                     in the folder adbench of ZOR_DATA_DIR"
-                .to_owned())
-        }
-    }
-}
-
 /// Returns the tables by number.
 fn tables(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -85,21 +73,27 @@ fn tables(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(tables)
 }
 
+/// True if no setting was chosen on a table.
+fn is_reported(name: &str) -> bool {
+    !DEVELOPMENT.contains(&name)
+}
+
 fn name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
-    let files = root().join("target/detection");
-    let mut peer = Peer::start("pyod_detection.py", &[files.to_string_lossy().into_owned()])?;
     // Neither Zor nor its peers use more than one thread.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(text)?;
-    let tables = tables(&folder()?)?;
+    let tables = tables(&folder(
+        "adbench",
+        "the tables of ADBench (adbench/datasets/Classical of its repository)",
+    )?)?;
     let asked: Vec<&str> = filter.only.split_whitespace().collect();
     let is_asked = |part: &str| asked.contains(&part);
     let is_left_out = |name: &str| {
-        let is_development = DEVELOPMENT.contains(&name);
-        (is_asked("development") && !is_development) || (is_asked("reported") && is_development)
+        let is_reported = is_reported(name);
+        (is_asked("development") && is_reported) || (is_asked("reported") && !is_reported)
     };
     // Parts that are not measured again stay, with the commits that they were measured on.
     let kept = if asked.is_empty() { Value::Null } else { results::read(SUITE.name)? };
@@ -121,16 +115,21 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     }
     if asked.is_empty() || is_asked("variants") {
         all["commits"]["variants"] = results::commit().into();
-        let reported = tables.iter().filter(|path| !DEVELOPMENT.contains(&name(path).as_str()));
+        let reported = tables.iter().filter(|path| is_reported(&name(path)));
         variants::run(reported, &pool, &mut |variants| {
             all["variants"] = variants.clone();
             keep(&all)
         })?;
     }
-    for (size, draws) in SIZES {
-        if !asked.is_empty() && !is_asked(&size.to_string()) {
-            continue;
-        }
+    let sizes: Vec<(usize, u64)> = SIZES
+        .into_iter()
+        .filter(|(size, _)| asked.is_empty() || is_asked(&size.to_string()))
+        .collect();
+    if sizes.is_empty() {
+        return Ok(all);
+    }
+    let mut peer = splitter("sizes")?;
+    for (size, draws) in sizes {
         all["commits"][size.to_string()] = results::commit().into();
         let mut of_size = Map::new();
         for path in &tables {
@@ -144,8 +143,8 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
                     "table": path.to_string_lossy(), "rows": size, "draw": draw, "peers": filter.peers,
                 });
                 let mut answer = peer.ask(&question.to_string())?;
-                let Split { train, test, labels } = Split::read(&answer)?;
-                let own = match pool.install(|| detect(&train, &test, &labels, draw)) {
+                let split = Split::read(&answer)?;
+                let own = match pool.install(|| detect(&split, draw)) {
                     Ok(found) => {
                         answer["auroc"]["zor"] = found.auroc.into();
                         answer["seconds"]["zor"] = found.seconds.into();
@@ -194,6 +193,12 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     Ok(all)
 }
 
+/// Starts the peer that splits tables; its files go to a folder of this name.
+fn splitter(name: &str) -> Result<Peer, String> {
+    let files = root().join("target/detection").join(name);
+    Peer::start("pyod_detection.py", &[files.to_string_lossy().into_owned()])
+}
+
 /// Rows to learn from, and rows to score with whether each is an anomaly.
 struct Split {
     train: Cells,
@@ -213,6 +218,12 @@ impl Split {
         let labels = (0..labels.len()).map(is_anomaly).collect();
         Ok(Self { train: table("train")?, test: table("test")?, labels })
     }
+
+    /// AUROC of scores of the test rows.
+    fn auroc(&self, scores: &[f32]) -> Result<f64, String> {
+        let auroc = metrics::auroc(scores, &self.labels);
+        auroc.ok_or_else(|| "a test set has one kind of rows alone".to_owned())
+    }
 }
 
 /// A trained detector, measured.
@@ -226,16 +237,14 @@ struct Measured {
 }
 
 /// Trains a detector and scores the test rows, also by its program in int8.
-fn detect(train: &Cells, test: &Cells, labels: &[bool], seed: u64) -> Result<Measured, String> {
+fn detect(split: &Split, seed: u64) -> Result<Measured, String> {
+    let Split { train, test, .. } = split;
     let config = DetectorConfig::new().seed(seed);
     let start = Instant::now();
     let mut detector = Detector::fit(&config, train, &Device::flex()).map_err(text)?;
     let seconds = start.elapsed().as_secs_f64();
     let found = detector.score(test).map_err(text)?;
     let scores: Vec<f32> = found.iter().map(|found| found.score).collect();
-    let auroc = |scores: &[f32]| {
-        metrics::auroc(scores, labels).ok_or("a test set has one kind of rows alone")
-    };
     // The scores do not depend on the rate; this one can be promised from 7 rows.
     let program = detector.compile(DType::I8, 0.125, train).map_err(text)?;
     let small = program.detector().map_err(text)?;
@@ -247,7 +256,12 @@ fn detect(train: &Cells, test: &Cells, labels: &[bool], seed: u64) -> Result<Mea
         on_device.push(small.score(&row, &mut scratch).map_err(text)?);
     }
     let int8_bytes = program.bytes().len();
-    Ok(Measured { auroc: auroc(&scores)?, seconds, int8_auroc: auroc(&on_device)?, int8_bytes })
+    Ok(Measured {
+        auroc: split.auroc(&scores)?,
+        seconds,
+        int8_auroc: split.auroc(&on_device)?,
+        int8_bytes,
+    })
 }
 
 /// Mean difference of the AUROC of the program in int8 from the host's, over the selected tables;
@@ -310,7 +324,6 @@ fn bootstrap(differences: &[f64]) -> [f64; 2] {
 
 /// Adds the promised and the measured figures of the numbers that [`run`] returns.
 pub(crate) fn figures(raw: &Value, table: &mut Table) {
-    let is_reported = |name: &str| !DEVELOPMENT.contains(&name);
     for (index, (size, _)) in SIZES.iter().enumerate() {
         let of_size = &raw["sizes"][size.to_string()];
         let (means, count) = means(of_size, is_reported);

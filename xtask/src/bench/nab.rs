@@ -17,6 +17,7 @@ use zor::detection::{OnlineConfig, OnlineDetector};
 use zor::prelude::*;
 
 use self::scorer::Series;
+use super::common::folder;
 use super::spread::{Spread, mean};
 use super::suite::{Keep, Suite, SuiteFilter};
 use crate::clock::Machine;
@@ -47,16 +48,6 @@ struct Stream {
     times: Vec<f64>,
     values: Vec<f64>,
     labels: Series,
-}
-
-/// Returns the folder of the series.
-fn folder() -> Result<PathBuf, String> {
-    let place = std::env::var_os("ZOR_DATA_DIR").map(|place| PathBuf::from(place).join("nab"));
-    place.filter(|folder| folder.is_dir()).ok_or_else(|| {
-        "the series of NAB (the folders of data and labels/combined_windows.json of its \
-         repository) are needed in the folder nab of ZOR_DATA_DIR"
-            .to_owned()
-    })
 }
 
 fn json_of(path: &Path) -> Result<Value, String> {
@@ -128,7 +119,10 @@ fn evaluate(streams: &[Stream], scores: &[Vec<f64>]) -> Value {
 
 fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(text)?;
-    let streams = streams(&folder()?)?;
+    let streams = streams(&folder(
+        "nab",
+        "the series of NAB (the folders of data and labels/combined_windows.json of its repository)",
+    )?)?;
     let rows: usize = streams.iter().map(|stream| stream.values.len()).sum();
     println!("{} series, {rows} rows", streams.len());
     let published = match &filter.published {

@@ -1,6 +1,6 @@
 //! Data of a task: training examples and evaluation sets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
@@ -71,6 +71,18 @@ pub struct DataLocation {
     pub data_dir: Option<PathBuf>,
     /// Column of a table with labels of anomalies.
     pub label: Option<String>,
+}
+
+impl DataLocation {
+    /// Path of the user's table.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn table_file(&self) -> Result<&Path> {
+        self.data.as_deref().ok_or_else(|| {
+            Error::input("this model needs a table; give a .csv, .npy or .npz file with --data")
+        })
+    }
 }
 
 impl DataLocation {

@@ -256,9 +256,7 @@ pub(crate) fn schema(model: &Model) -> Result<Schema> {
 
 /// Reads and encodes the user's table for a model.
 fn read_for(model: &Model, place: &DataLocation, target: WithTarget) -> Result<Rows> {
-    let path = place.data.as_deref().ok_or_else(|| {
-        Error::input("this model needs a table; give a .csv, .npy or .npz file with --data")
-    })?;
+    let path = place.table_file()?;
     Ok(schema(model)?.encode(&Table::read(path)?, target)?)
 }
 

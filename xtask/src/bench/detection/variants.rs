@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use rayon::ThreadPool;
 use serde_json::{Map, Value, json};
-use zor::detection::{Detection, Detector, DetectorConfig, metrics};
+use zor::detection::{Detection, Detector, DetectorConfig};
 use zor::prelude::Device;
 use zor::training::Method;
 
-use super::super::peers::Peer;
 use super::super::spread::{Spread, mean};
-use super::{Split, bootstrap, by_table, mean_by_name, name};
-use crate::paths::{root, text};
+use super::{Split, bootstrap, by_table, mean_by_name, name, splitter};
+use crate::paths::text;
 use crate::table::Table;
 
 /// Number of normal rows to learn from.
@@ -53,8 +52,7 @@ pub(super) fn run<'a>(
     pool: &ThreadPool,
     keep: &mut dyn FnMut(&Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    let files = root().join("target/detection/variants");
-    let mut peer = Peer::start("pyod_detection.py", &[files.to_string_lossy().into_owned()])?;
+    let mut peer = splitter("variants")?;
     let mut all = Map::new();
     for path in tables {
         let mut runs = Vec::new();
@@ -105,10 +103,7 @@ fn aurocs(
         found.parts.iter().zip(scales).map(|(part, scale)| part * part * scale).sum()
     };
     let errors: Vec<f32> = found.iter().map(error).collect();
-    let auroc = |scores: &[f32]| {
-        metrics::auroc(scores, &split.labels).ok_or("a test set has one kind of rows alone")
-    };
-    Ok((auroc(&scores)?, auroc(&errors)?))
+    Ok((split.auroc(&scores)?, split.auroc(&errors)?))
 }
 
 /// Adds the lead of the default over each variant, of the numbers that [`run`] keeps.

@@ -130,15 +130,12 @@ impl Task for AnomalyDetection {
 
     /// Rows as the model encodes them. The normal ones are those to train on.
     fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
-        let path = place.data.as_deref().ok_or_else(|| {
-            Error::input("this model needs a table; give a .csv, .npy or .npz file with --data")
-        })?;
+        let path = place.table_file()?;
         let table = Table::read(path)?;
-        let scoring = Arc::new(Scoring::of(model)?);
+        let scoring = Scoring::of(model)?;
         let label = place.label.as_deref().or(model.plan.settings.label.as_deref());
         let label = label.filter(|label| table.columns().iter().any(|name| name == label));
-        let mut rows = Rows::read(&Arc::new(scoring.scheme.clone()), &table, label)?;
-        rows.scoring = Some(scoring);
+        let rows = Rows::scored(scoring, &table, label)?;
         let (name, width) = (rows.name().to_owned(), rows.width());
         let train = Arc::new(rows.normal()) as Arc<dyn Examples>;
         let data = Data::new(train, Arc::new(rows) as Arc<dyn Examples>, width);
@@ -152,13 +149,9 @@ impl Task for AnomalyDetection {
     }
 
     fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
-        let path = place.data.as_deref().ok_or_else(|| {
-            Error::input("this model needs a table; give a .csv, .npy or .npz file with --data")
-        })?;
-        let scoring = Arc::new(Scoring::of(model)?);
-        let scheme = Arc::new(scoring.scheme.clone());
-        let mut rows = Rows::read(&scheme, &Table::read(path)?, place.label.as_deref())?;
-        rows.scoring = Some(scoring);
+        let path = place.table_file()?;
+        let scoring = Scoring::of(model)?;
+        let rows = Rows::scored(scoring, &Table::read(path)?, place.label.as_deref())?;
         Ok(vec![EvaluationSet {
             name: rows.name().to_owned(),
             examples: Arc::new(rows),

@@ -47,6 +47,15 @@ struct Corruption {
 }
 
 impl Rows {
+    /// Reads the rows that a trained detector scores, as [`Rows::read`] does.
+    ///
+    /// # Errors
+    /// Those of [`Rows::read`].
+    pub(super) fn scored(scoring: Scoring, table: &Table, label: Option<&str>) -> Result<Self> {
+        let rows = Self::read(&Arc::new(scoring.scheme.clone()), table, label)?;
+        Ok(Self { scoring: Some(Arc::new(scoring)), ..rows })
+    }
+
     /// Reads all windows of a table, with labels if a column has them.
     ///
     /// # Errors

@@ -31,6 +31,11 @@ impl History {
         Self { channels, window, most, rows: Vec::new() }
     }
 
+    /// Number of channels of a row.
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
     fn stride(&self) -> usize {
         self.channels + TIME
     }

@@ -179,7 +179,7 @@ impl OnlineDetector {
     /// # Errors
     /// When the row has another number of channels than the rows before.
     pub fn push(&mut self, row: &[f64], time: Option<f64>) -> Result<OnlineScore> {
-        let channels = self.history.outputs() / self.config.window;
+        let channels = self.history.channels();
         if row.len() != channels {
             return Err(Error::input(format!(
                 "a row has {} values; the stream has {channels} channels",
@@ -228,7 +228,7 @@ impl OnlineDetector {
     /// Learns from the first rows.
     fn start(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.first);
-        let channels = self.history.outputs() / self.config.window;
+        let channels = self.history.channels();
         let column = |channel: usize| rows.iter().map(move |(row, _)| row[channel]);
         let scales: Vec<Scale> = (0..channels).map(|channel| Scale::of(column(channel))).collect();
         let encoded = |row: &[f64]| -> Vec<f32> {
@@ -301,8 +301,7 @@ impl OnlineDetector {
         windows.for_each(|window| self.history.push_newest(window, &mut inputs));
         let input = matrix(&inputs, count, self.network.device())?;
         let outputs = ops::read(self.network.predict_in(input, &mut self.workspace)?)?;
-        let n = self.history.outputs();
-        let channels = n / self.config.window;
+        let (n, channels) = (self.history.outputs(), self.history.channels());
         Ok(outputs.chunks_exact(n).flat_map(|row| &row[n - channels..]).copied().collect())
     }
 
