@@ -238,11 +238,28 @@ impl Network {
         input: Tensor<2>,
         target: impl Into<Target>,
     ) -> Result<ErrorMetrics> {
+        self.train_batch_observed(optimizer, input, target, |_| {})
+    }
+
+    /// [`Network::train_batch`], which shows the signal at the output to `observe` before any layer
+    /// learns from it: the matrix `target - output`, `[batch, outputs]`, or for classes
+    /// `target - softmax(output)`.
+    ///
+    /// # Errors
+    /// Those of [`Network::train_batch`]; `observe` is not called then.
+    pub fn train_batch_observed(
+        &mut self,
+        optimizer: &dyn Optimizer,
+        input: Tensor<2>,
+        target: impl Into<Target>,
+        observe: impl FnOnce(&Tensor<2>),
+    ) -> Result<ErrorMetrics> {
         optimizer.check()?;
         self.check_input(&input)?;
         self.refresh()?;
-        let Self { layers, input_shape, state, .. } = self;
-        let metrics = step::train(layers, input, input_shape, target.into(), optimizer, state)?;
+        let Self { layers, input_shape: shape, state, .. } = self;
+        let metrics =
+            step::train_observed(layers, input, shape, target.into(), optimizer, state, observe)?;
         self.record(&metrics);
         Ok(metrics)
     }

@@ -370,12 +370,30 @@ pub fn train(
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) -> Result<ErrorMetrics> {
+    train_observed(layers, input, shape, target, optimizer, state, |_| {})
+}
+
+/// [`train`], which shows the signal at the output, such as `target - output`, to `observe` before
+/// any layer learns from it.
+///
+/// # Errors
+/// Those of [`train`]; `observe` is not called then.
+pub fn train_observed(
+    layers: &mut Sequential,
+    input: Tensor<2>,
+    shape: &[usize],
+    target: Target,
+    optimizer: &dyn Optimizer,
+    state: &mut State,
+    observe: impl FnOnce(&Tensor<2>),
+) -> Result<ErrorMetrics> {
     check_target(layers, &input, shape, &target, state.workspace.device())?;
     let output = forward(layers, input, shape, state, Mode::Train);
     let (signal, metrics) = top_signal(target, output).map_err(|error| match error.kind() {
         ErrorKind::NotFinite => not_finite(layers.layers()),
         _ => error,
     })?;
+    observe(&signal);
     learn(layers, signal, shape, optimizer, state);
     Ok(metrics)
 }

@@ -50,7 +50,7 @@ impl File {
         [&self.head, &self.tensors]
     }
 
-    #[cfg(test)]
+    /// Returns the contents.
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         self.head.extend(self.tensors);
         self.head

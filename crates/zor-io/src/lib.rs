@@ -23,6 +23,7 @@ pub use error::{Error, ErrorKind, Result, closest, escaped, shown};
 #[cfg(feature = "mmap")]
 pub use model::load_mapped;
 pub use model::{
-    info, load, load_bytes, load_into, load_with, save, save_as, save_checkpoint, verify,
+    checkpoint_bytes, info, load, load_bytes, load_into, load_with, save, save_as, save_checkpoint,
+    verify,
 };
 pub use registry::Registry;

@@ -54,6 +54,23 @@ pub fn save_checkpoint(
     atomic::write_parts(path, &file.map_err(|message| Error::input(path, message))?.parts())
 }
 
+/// Returns a network as the contents of a checkpoint file, which [`load_bytes`] reads: weights, state
+/// of the optimizer, charges and history.
+///
+/// # Errors
+/// When a layer or the state of the optimizer cannot be saved.
+pub fn checkpoint_bytes(network: &Network, notes: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let progress = Progress {
+        step: network.history().len() as u64,
+        optimizer: String::new(),
+        counts: Vec::new(),
+        state: String::new(),
+    };
+    encode_checkpoint(network, notes, progress)
+        .map(container::File::into_bytes)
+        .map_err(|message| Error::input(Path::new("this network"), message))
+}
+
 /// Loads a network of Zor's own layers; [`load_with`] supports others.
 ///
 /// From a checkpoint, optimizer state, charges and history are restored too.

@@ -1,0 +1,62 @@
+"""Networks of analog-spike gates that learn by a local correlation rule.
+
+`Zor` and `Layer` are the interface of the first version. `Network` is that of the library, with the
+layers of `zor.layers`, a `Rule`, the optimizers of `zor.optimizers`, and `Detector` for anomalies in
+tables. `train` runs a task, such as `"detection"`, as the command `zor train` does.
+
+Every function takes NumPy arrays, PyTorch tensors, and whatever NumPy can convert to numbers. A
+function that returns an array returns a tensor where its first argument is one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import data, layers, optimizers
+from ._threads import set_num_threads
+from ._zor import Error, __version__
+from .first import Layer, Zor
+from .network import Metrics, Network, Progress
+from .optimizers import AdamW, Muon, Optimizer, Schedule, Sgd
+from .rule import Rule
+
+if TYPE_CHECKING:
+    from . import nir, sklearn, torch
+
+__all__ = [
+    "AdamW",
+    "Error",
+    "Layer",
+    "Metrics",
+    "Muon",
+    "Network",
+    "Optimizer",
+    "Progress",
+    "Rule",
+    "Schedule",
+    "Sgd",
+    "Zor",
+    "__version__",
+    "data",
+    "layers",
+    "nir",
+    "optimizers",
+    "set_num_threads",
+    "sklearn",
+    "torch",
+]
+
+# These need packages that a plain installation does not have.
+_LAZY = ("nir", "sklearn", "torch")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

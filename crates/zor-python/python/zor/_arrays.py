@@ -1,0 +1,133 @@
+"""Arrays of any kind as NumPy arrays of 32-bit floats, and results as the caller's kind of array."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ._zor import Error
+
+if TYPE_CHECKING:
+    import torch
+
+    ArrayLike = npt.ArrayLike | torch.Tensor
+    Array = TypeVar("Array", npt.NDArray[Any], torch.Tensor)
+else:
+    ArrayLike = Any
+    Array = TypeVar("Array")
+
+FloatArray = npt.NDArray[np.float32]
+"""An array of 32-bit floats."""
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether `x` is a PyTorch tensor. Does not import PyTorch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def floats(x: Any, name: str) -> FloatArray:
+    """Returns numbers of any type as 32-bit floats. An array of 32-bit floats is not copied.
+
+    Args:
+        x: an array, a tensor on any device, or nested sequences of numbers.
+        name: what the array is, for messages.
+
+    Raises:
+        TypeError: the values are not real numbers.
+        zor.Error: the sequences do not have the shape of an array.
+    """
+    if type(x) is np.ndarray and x.dtype is _FLOAT32:
+        return x
+    if is_tensor(x):
+        if x.is_complex():
+            raise TypeError(f"the {name} has complex numbers; it must have real numbers")
+        if x.layout is not sys.modules["torch"].strided:
+            x = x.to_dense()
+        return x.detach().to("cpu", sys.modules["torch"].float32).numpy()
+    if hasattr(x, "toarray") and hasattr(x, "nnz"):
+        raise TypeError(f"the {name} is a sparse matrix; pass a dense array, such as its toarray()")
+    if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+        x = np.from_dlpack(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise Error(f"the {name} is not an array: {error}") from None
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float32)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"the {name} has values that are not numbers (dtype object)"
+            ) from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"the {name} has dtype {array.dtype}; it must have real numbers")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
+def rows(x: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
+    """Returns samples as rows, `[batch, features]`.
+
+    Args:
+        x: samples `[batch, *shape]` or `[batch, features]`.
+        name: what the array is, for messages.
+        shape: the shape of one sample.
+    """
+    array = floats(x, name)
+    if array.ndim == 2:
+        return array
+    if array.shape == shape or array.ndim < 2:
+        raise Error(
+            f"the {name} has shape {list(array.shape)}; it must have one row per sample, "
+            f"[batch, {', '.join(map(str, shape))}]: for one sample add an axis, x[None]"
+        )
+    if array.shape[1:] != shape:
+        features = int(np.prod(shape))
+        raise Error(
+            f"the {name} has shape {list(array.shape)}; this network expects "
+            f"[batch, {', '.join(map(str, shape))}] or [batch, {features}]"
+        )
+    return array.reshape(array.shape[0], -1)
+
+
+def targets(y: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Returns target values as rows, or classes as 64-bit integers `[batch]`."""
+    if not is_tensor(y) and not isinstance(y, np.ndarray):
+        y = np.asarray(y)
+    if y.ndim != 1:
+        return rows(y, name, shape)
+    if is_tensor(y):
+        y = y.detach().cpu().numpy()
+    if y.dtype.kind not in "iu":
+        raise TypeError(
+            f"the {name} has one axis and dtype {y.dtype}; give classes as integers [batch], or "
+            f"values with one row per sample"
+        )
+    return y.astype(np.int64, copy=False)
+
+
+def like(x: Any) -> Callable[[FloatArray], Any]:
+    """Returns a function that gives results the kind, device and type of `x`.
+
+    The type is kept for floats; results for integers are 32-bit floats.
+    """
+    if is_tensor(x):
+        torch = sys.modules["torch"]
+        dtype = x.dtype if x.dtype.is_floating_point else torch.float32
+        device = x.device
+        return lambda result: torch.from_numpy(result).to(device, dtype)
+    dtype = getattr(x, "dtype", _FLOAT32)
+    if dtype is _FLOAT32 or not isinstance(dtype, np.dtype) or dtype.kind != "f":
+        return _unchanged
+    return lambda result: result.astype(dtype)
+
+
+def _unchanged(result: FloatArray) -> FloatArray:
+    return result

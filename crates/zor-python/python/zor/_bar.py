@@ -1,0 +1,64 @@
+"""Progress bars."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Literal
+
+Shown = bool | Literal["auto"]
+"""Whether to show a progress bar; `"auto"` for one where stderr is a terminal or in a notebook."""
+
+_SECONDS = 0.1
+
+
+class Bar:
+    """A bar of `tqdm`, or a line on stderr where `tqdm` is not installed."""
+
+    def __init__(self, steps: int, shown: Shown) -> None:
+        self._steps = steps
+        self._bar: Any = None
+        self._next = 0.0
+        is_shown = _is_seen() if shown == "auto" else bool(shown)
+        self._shown = is_shown
+        if not is_shown:
+            return
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            return
+        self._bar = tqdm(total=steps, unit="step")
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def update(self, step: int, mae: float) -> None:
+        """Shows a number of steps and the last error, at most ten times a second."""
+        if not self._shown:
+            return
+        now = time.monotonic()
+        if now < self._next and step < self._steps:
+            return
+        self._next = now + _SECONDS
+        if self._bar is not None:
+            self._bar.set_postfix(mae=f"{mae:.4f}", refresh=False)
+            self._bar.update(step - self._bar.n)
+        else:
+            sys.stderr.write(f"\rstep {step} of {self._steps}, mean absolute error {mae:.4f}")
+            sys.stderr.flush()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._shown:
+            sys.stderr.write("\n")
+
+
+def _is_seen() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -1,0 +1,27 @@
+"""Threads of the computation, and forks of the process."""
+
+from __future__ import annotations
+
+import os
+
+from . import _zor
+
+
+def set_num_threads(threads: int) -> None:
+    """Sets the number of threads that this process computes with.
+
+    By default there is one per core, or `RAYON_NUM_THREADS`. Results do not depend on the number.
+
+    Raises:
+        zor.Error: the number is not at least 1.
+    """
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"the number of threads must be an int, not {type(threads).__name__}")
+    if threads < 1:
+        raise _zor.Error(f"the number of threads is {threads}; it must be at least 1")
+    _zor.set_num_threads(threads)
+
+
+# A forked process has none of the threads of its parent.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_zor.after_fork)

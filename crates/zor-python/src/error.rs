@@ -1,0 +1,67 @@
+//! Errors of Zor as Python exceptions.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use pyo3::exceptions::{PyFileNotFoundError, PyKeyboardInterrupt, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use zor::ErrorKind;
+
+pyo3::create_exception!(
+    zor,
+    Error,
+    PyValueError,
+    "Invalid input, settings or files, or a training that diverged. `kind` is the kind of error: \
+     'input', 'diverged', 'device', 'download' or 'internal'."
+);
+
+/// Creates an exception with its kind.
+pub(crate) fn of_kind(kind: &str, message: impl Into<String>) -> PyErr {
+    let error = Error::new_err(message.into());
+    // Without the attribute, the exception still has its message.
+    Python::attach(|py| error.value(py).setattr("kind", kind).unwrap_or(()));
+    error
+}
+
+/// Creates an exception for invalid input.
+pub(crate) fn input(message: impl Into<String>) -> PyErr {
+    of_kind("input", message)
+}
+
+/// Converts an error of any of Zor's crates.
+pub(crate) fn exception(error: impl Into<zor::Error>) -> PyErr {
+    let error: zor::Error = error.into();
+    let message = error.to_string();
+    match error.kind() {
+        ErrorKind::Diverged => of_kind("diverged", message),
+        ErrorKind::Device => of_kind("device", message),
+        ErrorKind::Download => of_kind("download", message),
+        ErrorKind::FileSystem => PyOSError::new_err(message),
+        ErrorKind::Interrupted => PyKeyboardInterrupt::new_err(message),
+        _ => input(message),
+    }
+}
+
+/// Converts an error about a file. A missing file has an exception of its own.
+pub(crate) fn of_file(path: &Path, error: impl Into<zor::Error>) -> PyErr {
+    match path.try_exists() {
+        Ok(false) => PyFileNotFoundError::new_err(error.into().to_string()),
+        _ => exception(error),
+    }
+}
+
+/// Runs a computation without the interpreter's lock. A panic becomes an exception.
+pub(crate) fn compute<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> PyResult<T> + Send,
+) -> PyResult<T> {
+    let caught = py.detach(|| catch_unwind(AssertUnwindSafe(|| super::threads::run(work))));
+    caught.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let reason = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason");
+        Err(of_kind(
+            "internal",
+            format!("internal error: {reason}; please report it with the code that led here"),
+        ))
+    })
+}

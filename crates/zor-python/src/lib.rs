@@ -1,0 +1,32 @@
+//! `zor._zor`, the private extension module of the Python package `zor`.
+//!
+//! The package's Python modules have the public names; they turn every kind of array into NumPy
+//! arrays of 32-bit floats, which this module lends to the network without a copy.
+#![cfg(feature = "extension")]
+
+mod activation;
+mod arrays;
+mod error;
+mod network;
+mod optimizer;
+mod threads;
+
+/// The extension module.
+#[pyo3::pymodule]
+mod _zor {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::error::Error;
+    #[pymodule_export]
+    use super::network::{Network, preset_rule};
+    #[pymodule_export]
+    use super::optimizer::Optimizer;
+    #[pymodule_export]
+    use super::threads::{after_fork, set_num_threads};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

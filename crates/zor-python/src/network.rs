@@ -1,0 +1,561 @@
+//! Networks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread::{self, ThreadId};
+
+use numpy::{PyArray1, PyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde_json::{Value, json};
+use zor::backprop::alignment;
+use zor::core::burn::tensor::Device;
+use zor::core::{self, ErrorMetrics, GateConfig, LayerConfig, Role, Rule, Workspace};
+use zor::io::{DType, Header, Registry};
+use zor::training::memory;
+
+use crate::activation::{Raised, activation};
+use crate::arrays::{Matrix, Targets, Weighting, array, array_of, lend, target, values};
+use crate::error::{compute, exception, input, of_file, of_kind};
+use crate::optimizer::Optimizer;
+
+/// Maximum number of values of the widest layer in a block of rows that is predicted at once.
+const BLOCK: usize = 1 << 22;
+/// Bytes of a weight with the state of an optimizer: the value and two moments.
+const BYTES_OF_A_WEIGHT: u64 = 12;
+/// Kind of a gate whose activation function is written in Python, in the JSON of layers.
+const PYTHON_GATE: &str = "python_gate";
+
+/// A network: layers, their weights and the state of their training.
+#[pyclass(frozen, module = "zor._zor")]
+pub(crate) struct Network {
+    /// Boxed: Python aligns its objects to 16 bytes, and a network asks for more.
+    inner: Mutex<Box<core::Network>>,
+    /// The thread that computes with the network.
+    holder: Mutex<Option<ThreadId>>,
+    raised: Raised,
+}
+
+/// Number of values, and the sums of their absolute and squared errors.
+type Sums = (usize, f64, f64);
+
+fn sums(metrics: ErrorMetrics) -> Sums {
+    (metrics.elements, metrics.sums.absolute, metrics.sums.squared)
+}
+
+impl Network {
+    pub(crate) fn of(network: core::Network, raised: Raised) -> Self {
+        Self { inner: Mutex::new(Box::new(network)), holder: Mutex::new(None), raised }
+    }
+
+    /// Runs a computation on the network, without the interpreter's lock. Other threads wait.
+    pub(crate) fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut core::Network) -> PyResult<T> + Send,
+    ) -> PyResult<T> {
+        let this = thread::current().id();
+        if self.holder() == Some(this) {
+            return Err(input(
+                "the network is in use by the call that led here; an activation function cannot call its own network",
+            ));
+        }
+        compute(py, || {
+            let mut network = self.inner.lock().map_err(|_| {
+                of_kind(
+                    "internal",
+                    "an earlier call failed inside this network, so that its state is unknown; load or build it again",
+                )
+            })?;
+            self.set_holder(Some(this));
+            self.raised.take();
+            let result = work(&mut network);
+            self.set_holder(None);
+            match self.raised.take() {
+                Some(error) => Err(error),
+                None => result,
+            }
+        })
+    }
+
+    fn holder(&self) -> Option<ThreadId> {
+        *self.holder.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn set_holder(&self, thread: Option<ThreadId>) {
+        *self.holder.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = thread;
+    }
+
+    /// Trains on a batch. An exception of an activation function leaves the network as it was.
+    fn train<'py>(
+        &self,
+        py: Python<'py>,
+        optimizer: &Optimizer,
+        x: &Matrix<'py>,
+        targets: &Targets<'py>,
+        more: &Weighting<'py>,
+        keep_errors: bool,
+    ) -> PyResult<(Sums, Vec<f32>)> {
+        let device = Device::flex();
+        let input = lend(x, &device)?;
+        let target = target(targets, more, &device)?;
+        // While a second handle of the input exists, no layer computes in the memory of the array.
+        let handle = input.clone();
+        self.with(py, |network| {
+            check_finite(&target)?;
+            let carried = network.carried_state();
+            let mut errors = Ok(Vec::new());
+            let trained =
+                network.train_batch_observed(optimizer.0.as_ref(), input, target, |signal| {
+                    if keep_errors {
+                        errors = values(signal.clone());
+                    }
+                });
+            drop(handle);
+            match trained {
+                Ok(metrics) => Ok((sums(metrics), errors?)),
+                Err(error) => {
+                    network.set_carried_state(carried).map_err(exception)?;
+                    Err(exception(error))
+                }
+            }
+        })
+    }
+}
+
+/// Checks the values of a target before anything is computed.
+fn check_finite(target: &core::Target) -> PyResult<()> {
+    let (core::Target::Values(values) | core::Target::PartialValues { values, .. }) = target else {
+        return Ok(());
+    };
+    match core::ops::all_finite(values) {
+        true => Ok(()),
+        false => Err(input(
+            "the target has values that are NaN or infinite; nothing was computed, and the network is unchanged",
+        )),
+    }
+}
+
+/// Reads the settings of layers. Gates with activation functions in Python name them by position.
+fn layers(
+    json: &str,
+    functions: Vec<(String, Py<PyAny>)>,
+    raised: &Raised,
+) -> PyResult<Vec<Box<dyn LayerConfig>>> {
+    let raised = raised.clone();
+    let read = move |_: &Registry, mut settings: Value| {
+        let index = settings["function"].as_u64().unwrap_or_default() as usize;
+        settings.as_object_mut().map(|object| object.remove("function"));
+        let mut config: GateConfig =
+            serde_json::from_value(settings).map_err(|error| error.to_string())?;
+        let (name, function) = functions.get(index).ok_or("the function is missing")?;
+        let function = Python::attach(|py| function.clone_ref(py));
+        config.activation = activation(name, function, raised.clone());
+        Ok(config)
+    };
+    let registry = Registry::default().with_container(PYTHON_GATE, read);
+    let json = serde_json::from_str(json).map_err(|error| input(error.to_string()))?;
+    registry.read_layers(json).map_err(input)
+}
+
+#[pymethods]
+impl Network {
+    /// Builds a network with weights drawn from a seed.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        input_shape: Vec<usize>,
+        layer_settings: &str,
+        functions: Vec<(String, Py<PyAny>)>,
+        rule: &str,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let raised = Raised::default();
+        let rule: Rule =
+            serde_json::from_str(rule).map_err(|error| input(format!("rule: {error}")))?;
+        let network = compute(py, || {
+            let mut builder = core::Network::builder(&input_shape).rule(rule).seed(seed);
+            for layer in layers(layer_settings, functions, &raised)? {
+                builder = builder.boxed_layer(layer);
+            }
+            if let Some(free) = memory::available() {
+                builder = builder.at_most(free / BYTES_OF_A_WEIGHT);
+            }
+            builder.build(&Device::flex()).map_err(exception)
+        })?;
+        Ok(Self::of(network, raised))
+    }
+
+    /// Loads a network and its notes from a model file.
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<(Self, BTreeMap<String, String>)> {
+        let (network, header) = compute(py, || {
+            zor::io::load(&path, &Device::flex()).map_err(|error| of_file(&path, error))
+        })?;
+        Ok((Self::of(network, Raised::default()), header.notes))
+    }
+
+    /// Loads a network from the bytes of a model file.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<(Self, BTreeMap<String, String>)> {
+        let (network, header): (_, Header) = compute(py, || {
+            zor::io::load_bytes(bytes, &Device::flex(), &Registry::default()).map_err(exception)
+        })?;
+        Ok((Self::of(network, Raised::default()), header.notes))
+    }
+
+    /// Saves a model file with values of a type, `f32`, `f16` or `bf16`.
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        notes: BTreeMap<String, String>,
+        dtype: &str,
+    ) -> PyResult<()> {
+        let dtype: DType = match dtype {
+            "f32" => DType::F32,
+            "f16" => DType::F16,
+            "bf16" => DType::Bf16,
+            other => return Err(input(format!("dtype is '{other}'; it must be f32, f16 or bf16"))),
+        };
+        self.with(py, |network| zor::io::save_as(network, &notes, dtype, &path).map_err(exception))
+    }
+
+    /// Returns the bytes of a checkpoint: weights, state of the optimizer, charges and history.
+    fn to_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        notes: BTreeMap<String, String>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes =
+            self.with(py, |network| zor::io::checkpoint_bytes(network, &notes).map_err(exception))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Saves a checkpoint, which holds what `to_bytes` returns.
+    fn save_checkpoint(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        notes: BTreeMap<String, String>,
+    ) -> PyResult<()> {
+        self.with(py, |network| {
+            let bytes = zor::io::checkpoint_bytes(network, &notes).map_err(exception)?;
+            zor::io::atomic::write(Path::new(&path), &bytes).map_err(exception)
+        })
+    }
+
+    /// Returns a copy with its state.
+    fn duplicate(&self, py: Python<'_>) -> PyResult<Self> {
+        let copy = self.with(py, |network| {
+            let mut copy = network.clone();
+            copy.set_carried_state(network.carried_state()).map_err(exception)?;
+            Ok(copy)
+        })?;
+        Ok(Self::of(copy, self.raised.clone()))
+    }
+
+    /// Trains on a batch. Returns the number of values and the sums of absolute and squared errors.
+    #[pyo3(signature = (optimizer, x, targets, known, weights, smoothing))]
+    fn train_batch<'py>(
+        &self,
+        py: Python<'py>,
+        optimizer: &Optimizer,
+        x: Matrix<'py>,
+        targets: Targets<'py>,
+        known: Option<Matrix<'py>>,
+        weights: Option<numpy::PyReadonlyArray1<'py, f32>>,
+        smoothing: f32,
+    ) -> PyResult<Sums> {
+        let more = Weighting { known, weights, smoothing };
+        Ok(self.train(py, optimizer, &x, &targets, &more, false)?.0)
+    }
+
+    /// Trains on a batch. Returns the error of each output before the step, `target - output`.
+    fn train_batch_errors<'py>(
+        &self,
+        py: Python<'py>,
+        optimizer: &Optimizer,
+        x: Matrix<'py>,
+        targets: Matrix<'py>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let shape = [targets.shape()[0], targets.shape()[1]];
+        let more = Weighting { known: None, weights: None, smoothing: 0.0 };
+        let targets = Targets::Values(targets);
+        let (_, errors) = self.train(py, optimizer, &x, &targets, &more, true)?;
+        array_of(py, errors, shape)
+    }
+
+    /// Returns the outputs for rows, from zero charges.
+    fn predict<'py>(&self, py: Python<'py>, x: Matrix<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let (rows, columns) = (x.shape()[0], x.shape()[1]);
+        let widest = self.with(py, |network| {
+            let shapes = network.shapes().map_err(exception)?;
+            Ok(shapes.iter().map(|shape| shape.iter().product()).max().unwrap_or(1))
+        })?;
+        let block = (BLOCK / widest.max(columns).max(1)).max(1);
+        let device = Device::flex();
+        let mut outputs = Vec::new();
+        let mut workspace = Workspace::new(&device);
+        let mut width = 0;
+        for start in (0..rows.max(1)).step_by(block) {
+            let part = rows_of(&x, start..rows.min(start + block), &device)?;
+            let handle = part.clone();
+            let found = self.with(py, |network| {
+                let output = network.predict_in(part, &mut workspace).map_err(exception)?;
+                drop(handle);
+                let columns = output.dims()[1];
+                Ok((columns, values(output)?))
+            })?;
+            width = found.0;
+            if outputs.is_empty() && rows > block {
+                outputs.reserve_exact(rows * width);
+            }
+            if rows <= block {
+                outputs = found.1
+            } else {
+                outputs.extend(found.1)
+            }
+            py.check_signals()?;
+        }
+        array_of(py, outputs, [rows, width])
+    }
+
+    /// Returns the outputs for a batch that continues the rows of previous batches.
+    fn predict_stateful<'py>(
+        &self,
+        py: Python<'py>,
+        x: Matrix<'py>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let input = lend(&x, &Device::flex())?;
+        let handle = input.clone();
+        let output = self.with(py, |network| {
+            let output = network.predict_stateful(input).map_err(exception)?;
+            drop(handle);
+            Ok(output)
+        })?;
+        array(py, output)
+    }
+
+    /// Returns the outputs that a training step would compare with its target.
+    fn training_forward<'py>(
+        &self,
+        py: Python<'py>,
+        x: Matrix<'py>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let input = lend(&x, &Device::flex())?;
+        let handle = input.clone();
+        let output = self.with(py, |network| {
+            let output = network.training_forward(input).map_err(exception)?;
+            drop(handle);
+            Ok(output)
+        })?;
+        array(py, output)
+    }
+
+    /// Returns the sums of errors of predictions.
+    fn evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        x: Matrix<'py>,
+        targets: Targets<'py>,
+    ) -> PyResult<Sums> {
+        let device = Device::flex();
+        let more = Weighting { known: None, weights: None, smoothing: 0.0 };
+        let (input, target) = (lend(&x, &device)?, target(&targets, &more, &device)?);
+        let handle = input.clone();
+        self.with(py, |network| {
+            check_finite(&target)?;
+            let metrics = network.evaluate(input, target).map_err(exception)?;
+            drop(handle);
+            Ok(sums(metrics))
+        })
+    }
+
+    /// Returns the cosine between the update and backpropagation's gradient for each weight matrix,
+    /// from the first layer to the last.
+    fn cosines<'py>(
+        &self,
+        py: Python<'py>,
+        x: Matrix<'py>,
+        targets: Targets<'py>,
+    ) -> PyResult<Vec<f64>> {
+        let device = Device::flex();
+        let more = Weighting { known: None, weights: None, smoothing: 0.0 };
+        let (input, target) = (lend(&x, &device)?, target(&targets, &more, &device)?);
+        self.with(py, |network| {
+            check_finite(&target)?;
+            alignment::cosines(network, input, target).map_err(exception)
+        })
+    }
+
+    /// Returns all tensors: name, whether it is trained, and the value, `[rows, columns]`.
+    #[allow(clippy::type_complexity, reason = "it is written once")]
+    fn tensors<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Vec<(String, bool, Bound<'py, PyArray2<f32>>)>> {
+        let found = self.with(py, |network| {
+            let all = network.tensors().into_iter();
+            let one = all.map(|(name, role, tensor)| (name, role == Role::Trained, tensor.value()));
+            Ok(one.collect::<Vec<_>>())
+        })?;
+        let one = |(name, trained, tensor)| Ok((name, trained, array(py, tensor)?));
+        found.into_iter().map(one).collect()
+    }
+
+    /// Replaces all tensors, or none, and clears the state of the optimizer.
+    fn set_tensors<'py>(
+        &self,
+        py: Python<'py>,
+        values: BTreeMap<String, Matrix<'py>>,
+    ) -> PyResult<()> {
+        let device = Device::flex();
+        let mut tensors = BTreeMap::new();
+        for (name, value) in &values {
+            let shape = [value.shape()[0], value.shape()[1]];
+            let copied = value.as_array().iter().copied().collect::<Vec<f32>>();
+            if let Some(at) = copied.iter().position(|value| !value.is_finite()) {
+                return Err(input(format!(
+                    "value {at} of '{name}' is {}, not a finite number; the network is unchanged",
+                    copied[at]
+                )));
+            }
+            let data = core::burn::tensor::TensorData::new(copied, shape);
+            tensors.insert(name.clone(), core::burn::tensor::Tensor::<2>::from_data(data, &device));
+        }
+        self.with(py, |network| {
+            let known: BTreeMap<String, [usize; 2]> = network
+                .tensors()
+                .into_iter()
+                .map(|(name, _, tensor)| (name, tensor.shape()))
+                .collect();
+            for (name, tensor) in &tensors {
+                match known.get(name) {
+                    None => {
+                        let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                        return Err(input(format!(
+                            "the network has no tensor '{name}'; it has {}",
+                            names.join(", ")
+                        )));
+                    }
+                    Some(shape) if *shape != tensor.dims() => {
+                        return Err(input(format!(
+                            "'{name}' has shape {:?}; the network's has {shape:?}",
+                            tensor.dims()
+                        )));
+                    }
+                    Some(_) => {}
+                }
+            }
+            let mut failed = None;
+            let visited = network.for_each_tensor(|name, parameter| {
+                if let Some(value) = tensors.remove(name) {
+                    failed = failed.take().or(parameter.set_value(value).err());
+                }
+            });
+            visited.map_err(exception)?;
+            failed.map_or(Ok(()), |error| Err(exception(error)))
+        })
+    }
+
+    /// Returns the share of units that fired in the last training batch, by position of the layer.
+    fn spike_rates(&self, py: Python<'_>) -> PyResult<Vec<(usize, f32)>> {
+        self.with(py, |network| Ok(network.spike_rates()))
+    }
+
+    /// Returns the charges after the last batch, by position of the layer.
+    #[allow(clippy::type_complexity, reason = "it is written once")]
+    fn charges<'py>(&self, py: Python<'py>) -> PyResult<Vec<(usize, Bound<'py, PyArray2<f32>>)>> {
+        let found = self.with(py, |network| Ok(network.charges()))?;
+        found.into_iter().map(|(at, tensor)| Ok((at, array(py, tensor)?))).collect()
+    }
+
+    /// Returns the mean absolute error of every training step, `[steps]`.
+    fn history<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let history = self.with(py, |network| Ok(network.history().to_vec()))?;
+        Ok(PyArray1::from_vec(py, history))
+    }
+
+    /// Sets charges and spikes to those of a new network.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |network| {
+            network.reset();
+            Ok(())
+        })
+    }
+
+    /// Clears the state of the optimizer.
+    fn reset_optimizer(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |network| {
+            network.reset_optimizer();
+            Ok(())
+        })
+    }
+
+    /// Restarts the schedule of the learning rate.
+    fn begin_phase(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |network| {
+            network.begin_phase();
+            Ok(())
+        })
+    }
+
+    /// Returns a table of layers, shapes, parameters and multiply-adds.
+    fn summary(&self, py: Python<'_>) -> PyResult<String> {
+        self.with(py, |network| Ok(network.summary().to_string()))
+    }
+
+    /// Returns shapes, number of parameters, rule and layers as JSON. Settings of layers that cannot
+    /// be saved are left out.
+    fn description(&self, py: Python<'_>) -> PyResult<String> {
+        self.with(py, |network| {
+            let layers: Vec<Value> = network
+                .layers()
+                .iter()
+                .map(|layer| layer.record().unwrap_or_else(|_| json!({ "kind": layer.kind() })))
+                .collect();
+            let description = json!({
+                "input_shape": network.input_shape(),
+                "output_shape": network.output_shape(),
+                "n_parameters": network.n_parameters(),
+                "rule": network.rule(),
+                "layers": layers,
+            });
+            Ok(description.to_string())
+        })
+    }
+}
+
+/// Returns the rule of a name, `default`, `classic` or `backprop`, as JSON.
+#[pyfunction]
+pub(crate) fn preset_rule(name: &str) -> PyResult<String> {
+    let rule = match name {
+        "default" => Rule::default(),
+        "classic" => Rule::classic(),
+        "backprop" => Rule::backprop(),
+        other => {
+            return Err(input(format!(
+                "there is no rule '{other}'; there are default, classic and backprop"
+            )));
+        }
+    };
+    Ok(json!(rule).to_string())
+}
+
+/// Lends rows of an array to a tensor.
+fn rows_of(
+    x: &Matrix<'_>,
+    rows: std::ops::Range<usize>,
+    device: &Device,
+) -> PyResult<core::burn::tensor::Tensor<2>> {
+    use pyo3::types::PySlice;
+    if rows == (0..x.shape()[0]) {
+        return lend(x, device);
+    }
+    let py = x.py();
+    let slice = PySlice::new(py, rows.start as isize, rows.end as isize, 1);
+    let part: Matrix<'_> = x.as_any().get_item(slice)?.extract()?;
+    lend(&part, device)
+}
