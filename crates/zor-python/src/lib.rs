@@ -6,9 +6,13 @@
 
 mod activation;
 mod arrays;
+mod data;
+mod detector;
 mod error;
+mod interrupt;
 mod network;
 mod optimizer;
+mod tasks;
 mod threads;
 
 /// The extension module.
@@ -17,11 +21,17 @@ mod _zor {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use super::data::{load_images, load_sample};
+    #[pymodule_export]
+    use super::detector::Detector;
+    #[pymodule_export]
     use super::error::Error;
     #[pymodule_export]
     use super::network::{Network, preset_rule};
     #[pymodule_export]
     use super::optimizer::Optimizer;
+    #[pymodule_export]
+    use super::tasks::{command, task_names, train};
     #[pymodule_export]
     use super::threads::{after_fork, set_num_threads};
 

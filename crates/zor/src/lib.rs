@@ -7,6 +7,8 @@ pub mod devices;
 pub mod export;
 pub mod prelude;
 pub mod report;
+#[cfg(feature = "command")]
+pub mod run;
 pub mod settings;
 #[cfg(feature = "command")]
 pub mod svg;

@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING, Any
 from . import data, layers, optimizers
 from ._threads import set_num_threads
 from ._zor import Error, __version__
+from .detection import Cause, Detector, Scores
 from .first import Layer, Zor
 from .network import Metrics, Network, Progress
 from .optimizers import AdamW, Muon, Optimizer, Schedule, Sgd
 from .rule import Rule
+from .tasks import Run, task_names, train
 
 if TYPE_CHECKING:
     from . import nir, sklearn, torch
 
 __all__ = [
     "AdamW",
+    "Cause",
+    "Detector",
     "Error",
     "Layer",
     "Metrics",
@@ -33,7 +37,9 @@ __all__ = [
     "Optimizer",
     "Progress",
     "Rule",
+    "Run",
     "Schedule",
+    "Scores",
     "Sgd",
     "Zor",
     "__version__",
@@ -43,7 +49,9 @@ __all__ = [
     "optimizers",
     "set_num_threads",
     "sklearn",
+    "task_names",
     "torch",
+    "train",
 ]
 
 # These need packages that a plain installation does not have.

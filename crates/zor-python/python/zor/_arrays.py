@@ -53,6 +53,8 @@ def floats(x: Any, name: str) -> FloatArray:
         return x.detach().to("cpu", sys.modules["torch"].float32).numpy()
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
         raise TypeError(f"the {name} is a sparse matrix; pass a dense array, such as its toarray()")
+    if x is None:
+        raise TypeError(f"the {name} is None; it must be an array of real numbers")
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         x = np.from_dlpack(x)
     try:

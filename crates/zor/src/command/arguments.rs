@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -352,9 +352,8 @@ impl TypedValueParser for TaskParser {
 }
 
 /// The clap command. If the arguments name a task, the help of `train` lists its settings.
-fn command() -> clap::Command {
-    let words = std::env::args_os().skip(1);
-    let named = words.into_iter().find_map(|word| tasks::named(word.to_str()?).ok());
+fn command(words: &[OsString]) -> clap::Command {
+    let named = words.iter().find_map(|word| tasks::named(word.to_str()?).ok());
     Arguments::command().mut_subcommand("train", |train| match named {
         Some(task) => {
             let settings = super::tasks::description(task).unwrap_or_default();
@@ -364,19 +363,25 @@ fn command() -> clap::Command {
     })
 }
 
-/// Parses the program's arguments. Exits on errors and after `--help` or `--version`.
-pub(super) fn parse() -> Command {
-    let mut matches = command().get_matches();
+/// Parses the arguments after the program's name. Exits on errors and after `--help` or
+/// `--version`.
+pub(super) fn parse(words: Vec<OsString>) -> Command {
+    let mut parser = command(&words);
+    let named = std::iter::once(OsString::from("zor")).chain(words);
+    let mut matches = match parser.try_get_matches_from_mut(named) {
+        Ok(matches) => matches,
+        Err(error) => error.exit(),
+    };
     match Arguments::from_arg_matches_mut(&mut matches) {
         Ok(arguments) => arguments.command,
-        Err(error) => error.format(&mut command()).exit(),
+        Err(error) => error.format(&mut parser).exit(),
     }
 }
 
 /// A shell completion script.
 pub(super) fn completions(shell: clap_complete::Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "zor", &mut script);
+    clap_complete::generate(shell, &mut command(&[]), "zor", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 

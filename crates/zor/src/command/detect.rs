@@ -8,9 +8,10 @@ use serde_json::json;
 use zor_data::table::{Record, Records, Table};
 
 use super::arguments::DetectArguments;
+use super::interrupt;
 use super::score_plot::ScorePlot;
-use super::{interrupt, outputs};
 use crate::detection::{Cause, Detection, Detector, Reader};
+use crate::run::outputs;
 use crate::{Error, ErrorKind, Result, escaped, shown};
 
 /// Maximum number of rows that are scored together. Fewer are if the stream has no more for now.

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::arguments::EvalArguments;
-use super::results;
+use crate::run::results;
 use crate::task::{DataLocation, Model, Plan};
 use crate::training::evaluate::evaluate;
 use crate::{Error, Result, settings};

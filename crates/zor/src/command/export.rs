@@ -8,9 +8,9 @@ use zor_compile::Detector;
 use zor_data::table::Coding;
 
 use super::arguments::{ExportArguments, ExportFormat};
-use super::{outputs, results};
 use crate::detection::{self, Scheme};
 use crate::export::{self, DType};
+use crate::run::{outputs, results};
 use crate::settings::Settings;
 use crate::task::{DataLocation, Model, Plan, Score};
 use crate::training::evaluate::evaluate;

@@ -10,9 +10,10 @@ use zor_core::burn::tensor::activation::softmax;
 use zor_data::{ImageShape, Picture, Reading};
 
 use super::arguments::{ClassifyArguments, ColorizeArguments, ReconstructArguments};
-use super::image_grid::{grid, write_png};
-use super::{make_folder, outputs};
+use super::make_folder;
 use crate::prelude::{ErrorMetrics, Network, matrix};
+use crate::run::image_grid::{grid, write_png};
+use crate::run::outputs;
 use crate::task::Model;
 use crate::tasks::parts::color::luminance_of;
 use crate::tasks::parts::colorize;

@@ -7,26 +7,22 @@
 mod stdout;
 
 mod arguments;
-mod confusion_svg;
 mod data;
 mod detect;
 mod devices;
 mod evaluate;
 mod export;
-mod image_grid;
 mod inference;
 mod interrupt;
-mod learning_curve_svg;
 mod model_files;
 mod out_of_memory;
-mod outputs;
 mod predict;
 mod progress;
-mod results;
 mod score_plot;
 mod tasks;
 mod train;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use zor_data::table::Table;
@@ -41,9 +37,15 @@ pub use out_of_memory::MessageWhenOutOfMemory;
 ///
 /// Returns exit code 0 on success, 2 for invalid usage or input, and 1 for other errors.
 pub fn command(tasks: &[&'static dyn Task]) -> ExitCode {
+    ExitCode::from(command_with(std::env::args_os().skip(1), tasks))
+}
+
+/// [`command`] with the arguments after the program's name, for programs that start it with others
+/// than their own. It owns the process: it handles signals, and errors of arguments end it.
+pub fn command_with(arguments: impl Iterator<Item = OsString>, tasks: &[&'static dyn Task]) -> u8 {
     crate::tasks::add(tasks);
     end_panics_as_errors();
-    let done = match arguments::parse() {
+    let done = match arguments::parse(arguments.collect()) {
         Command::Train(arguments) => train::run(&arguments),
         Command::Tasks { name } => tasks::run(name.as_deref()),
         Command::Eval(arguments) => evaluate::run(&arguments),
@@ -65,11 +67,11 @@ pub fn command(tasks: &[&'static dyn Task]) -> ExitCode {
         }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             let word = if error.kind() == ErrorKind::Interrupted { "stopped" } else { "error" };
             tell!("{word}: {}", crate::escaped(&error.to_string()));
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }

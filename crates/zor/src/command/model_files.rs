@@ -8,7 +8,7 @@ use crate::training::run_folder::{self as run, RunRecord, RunState};
 use crate::{Error, ErrorKind, Result, compile, io, shown};
 
 use super::arguments::ConvertArguments;
-use super::outputs;
+use crate::run::outputs;
 
 /// File format, from the file extension.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde_json::json;
 use zor_data::table::Table;
 
 use super::arguments::PredictArguments;
-use super::outputs;
+use crate::run::outputs;
 use crate::task::Model;
 use crate::tasks::table::{self, Prediction};
 use crate::{Error, Result, shown};

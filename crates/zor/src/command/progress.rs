@@ -3,11 +3,15 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::interrupt;
+use super::out_of_memory::{Purpose, set_purpose};
 use crate::report::Watch;
+use crate::run::{Observer, Phase};
 
 /// Time between two lines.
 const BETWEEN: Duration = Duration::from_secs(30);
@@ -76,7 +80,7 @@ fn bar(name: &'static str, steps: u64) -> ProgressBar {
     }
 }
 
-/// Progress of the baselines of a report.
+/// Progress of a run: of its network, then of its baselines.
 #[derive(Default)]
 pub(super) struct Shown(Option<Progress>);
 
@@ -98,6 +102,28 @@ impl Watch for Shown {
     }
 
     fn is_stopped(&self) -> bool {
-        super::interrupt::asked()
+        interrupt::asked()
+    }
+}
+
+impl Observer for Shown {
+    fn tell(&mut self, line: &str) {
+        match &self.0 {
+            Some(progress) => progress.remark(line),
+            None => tell!("{line}"),
+        }
+    }
+
+    fn begin(&mut self, phase: Phase) {
+        set_purpose(match phase {
+            Phase::Data => Purpose::Data,
+            Phase::Network => Purpose::Network,
+            Phase::Training => Purpose::Training,
+        });
+    }
+
+    fn open(&mut self, folder: &Path) {
+        interrupt::note_in(folder);
+        interrupt::save_first();
     }
 }

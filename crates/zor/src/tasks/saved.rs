@@ -1,9 +1,10 @@
 //! Loading of saved models. Their task is found by the name in their metadata.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zor_core::burn::tensor::Device;
+use zor_io::Registry;
 
 use crate::error::{Error, Result};
 use crate::task::{Model, Plan, Task};
@@ -18,6 +19,17 @@ impl Model {
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let path = run_folder::model_file(path)?;
         let (network, header) = zor_io::load(&path, device)?;
+        let plan = plan_of(&header.notes, &path)?;
+        Ok(Self { network, plan, notes: header.notes, path })
+    }
+
+    /// Loads a model from the contents of a model file.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self> {
+        let path = PathBuf::from("these bytes");
+        let (network, header) = zor_io::load_bytes(bytes, device, &Registry::default())?;
         let plan = plan_of(&header.notes, &path)?;
         Ok(Self { network, plan, notes: header.notes, path })
     }

@@ -17,7 +17,7 @@ use super::restoration::Restored;
 use super::rows::Rows;
 use super::scoring::Scoring;
 use super::{DETECTION, data_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Options;
 use crate::task::{Model, Plan};
 use crate::training::checkpoint::Provenance;
@@ -53,6 +53,11 @@ impl DetectorConfig {
     /// The default settings.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Settings as [`Options`], such as from a file.
+    pub fn of(options: Options) -> Self {
+        Self { options, ..Self::default() }
     }
 
     /// Sets the random seed.
@@ -189,12 +194,28 @@ impl Detector {
     /// When a setting is not valid, there are fewer than 8 rows, a cell cannot be read, or the
     /// training fails.
     pub fn fit(config: &DetectorConfig, normal: &Table, device: &Device) -> Result<Self> {
+        Self::fit_observed(config, normal, device, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// [`Detector::fit`], which calls `on_step` after each step until it breaks.
+    ///
+    /// # Errors
+    /// Those of [`Detector::fit`], and [`ErrorKind::Interrupted`] if `on_step` breaks.
+    pub fn fit_observed(
+        config: &DetectorConfig,
+        normal: &Table,
+        device: &Device,
+        on_step: &mut dyn FnMut(&mut Training) -> ControlFlow<()>,
+    ) -> Result<Self> {
         let mut plan = Plan::new(&DETECTION, &config.options)?;
         let (data, _) = data_of(normal, &plan.settings)?;
         plan.fit_to(&config.options, &data)?;
-        let trained =
-            Training::start(&plan, &data, device)?
-                .run(&plan, &data, config.method, &mut |_| ControlFlow::Continue(()))?;
+        let start = Training::start(&plan, &data, device)?;
+        let trained = start.run(&plan, &data, config.method, on_step)?;
+        if trained.stopped {
+            let message = format!("after step {} of the detector's training", trained.steps);
+            return Err(Error::new(ErrorKind::Interrupted, message));
+        }
         let scoring = calibrate(&plan, &data, &trained.network, config.method, device)?;
         let mut notes = Provenance::new(&plan, &data, None)?.notes(&trained);
         notes.extend(scoring.note()?);
@@ -207,6 +228,14 @@ impl Detector {
     /// When there is no model, the file is damaged, or it is a model of another task.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         Self::of(Model::load(path, device)?)
+    }
+
+    /// Loads a detector from the contents of a model file.
+    ///
+    /// # Errors
+    /// Those of [`Detector::load`].
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self> {
+        Self::of(Model::from_bytes(bytes, device)?)
     }
 
     /// Returns the detector of a model.
@@ -247,6 +276,16 @@ impl Detector {
         let mut notes = self.notes.clone();
         notes.extend(self.scoring.note()?);
         Ok(zor_io::save(&self.network, &notes, path)?)
+    }
+
+    /// Returns the contents of the model file that [`Detector::save`] writes.
+    ///
+    /// # Errors
+    /// When the notes of the file become too large.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut notes = self.notes.clone();
+        notes.extend(self.scoring.note()?);
+        Ok(zor_io::checkpoint_bytes(&self.network, &notes)?)
     }
 
     /// The network that restores rows.

@@ -23,7 +23,7 @@ fn scale(shape: ImageShape) -> usize {
 }
 
 /// Draws rows of images, cut to the number of images that fit.
-pub(super) fn first_of(
+pub(crate) fn first_of(
     rows: &[Vec<f32>],
     shape: ImageShape,
     path: &Path,
@@ -35,7 +35,7 @@ pub(super) fn first_of(
 }
 
 /// Draws rows of images. `notes` are text entries of the PNG file, by key.
-pub(super) fn grid(
+pub(crate) fn grid(
     rows: &[Vec<f32>],
     shape: ImageShape,
     path: &Path,
@@ -70,7 +70,7 @@ pub(super) fn grid(
 }
 
 /// Writes a picture as PNG. `notes` are text entries of the file, by key.
-pub(super) fn write_png(picture: &RgbImage, path: &Path, notes: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn write_png(picture: &RgbImage, path: &Path, notes: &[(&str, &str)]) -> Result<()> {
     let mut bytes = Vec::new();
     let mut encode = || -> std::result::Result<(), png::EncodingError> {
         let mut encoder = png::Encoder::new(&mut bytes, picture.width(), picture.height());

@@ -10,7 +10,7 @@ use crate::{Error, Result, shown};
 const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// Rejects an output that is one of the inputs or inside an input folder.
-pub(super) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+pub(crate) fn check<'a>(output: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     for input in inputs {
         if is_one_file(output, input) {
             return Err(Error::in_file(
@@ -75,12 +75,12 @@ fn renamed(path: &Path, known: &[&str], ending: &str) -> OsString {
 }
 
 /// Returns the file name of a picture converted to PNG: `a.1.jpg` becomes `a.1.png`.
-pub(super) fn picture_name(path: &Path) -> OsString {
+pub(crate) fn picture_name(path: &Path) -> OsString {
     renamed(path, &PICTURES, "png")
 }
 
 /// Returns the path of the .zore program next to its model: `net.v1.zor` becomes `net.v1.zore`.
-pub(super) fn program_of(model: &Path) -> PathBuf {
+pub(crate) fn program_of(model: &Path) -> PathBuf {
     model.with_file_name(renamed(model, &["zor"], "zore"))
 }
 

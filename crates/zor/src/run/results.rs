@@ -1,37 +1,19 @@
 //! Results of a training run, as a table and as a JSON object.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::report::{Report, Row};
-use crate::settings::Settings;
+use super::Finished;
+use crate::report::Row;
+use crate::task::Figure;
 use crate::task::score::to_json;
-use crate::task::{Data, Figure};
-use crate::training::Training;
 use crate::{escaped, shown};
 
-/// A finished training run and its report.
-pub(super) struct Results<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) data: &'a Data,
-    pub(super) trained: &'a Training,
-    pub(super) report: &'a Report,
-    pub(super) device: &'a str,
-    pub(super) folder: &'a Path,
-    pub(super) identity: &'a str,
-}
-
-impl Results<'_> {
-    /// Prints the table; on stderr if stdout is used for JSON.
-    pub(super) fn print_table(&self, to_stderr: bool) {
-        let text = self.table();
-        if to_stderr { tell!("{text}") } else { say!("{text}") }
-    }
-
-    fn table(&self) -> String {
-        let trained = self.trained;
+impl Finished {
+    /// Returns the table of the network and its baselines, for people.
+    pub fn table(&self) -> String {
+        let trained = &self.trained;
         let mut text = format!("\n{}", rows(&self.report.rows));
         for line in &self.report.lines {
             let _ = writeln!(text, "{line}");
@@ -48,17 +30,17 @@ impl Results<'_> {
             trained.steps,
             trained.samples_seen / trained.steps.max(1),
             trained.network.n_parameters(),
-            self.settings.rule,
-            self.settings.seed,
+            self.plan.settings.rule,
+            self.plan.settings.seed,
             if rates.is_empty() { "no gates".to_owned() } else { rates.join(", ") },
-            shown(self.folder)
+            shown(&self.folder)
         );
         text
     }
 
-    /// Prints one JSON object as the last line of stdout.
-    pub(super) fn print_json(&self) {
-        let (settings, trained) = (self.settings, self.trained);
+    /// Returns the results as one JSON object.
+    pub fn to_json(&self) -> Value {
+        let (settings, trained) = (&self.plan.settings, &self.trained);
         let rates: Vec<f32> =
             trained.network.spike_rates().into_iter().map(|(_, rate)| rate).collect();
         let mut object = json!({
@@ -98,7 +80,7 @@ impl Results<'_> {
         if !baselines.is_empty() {
             object["baselines"] = baselines.into();
         }
-        say!("{object}");
+        object
     }
 }
 
@@ -139,7 +121,7 @@ fn rows(rows: &[Row]) -> String {
 }
 
 /// Adds all keys of `more` to an object.
-pub(super) fn add(object: &mut Value, more: Map<String, Value>) {
+pub(crate) fn add(object: &mut Value, more: Map<String, Value>) {
     if let Value::Object(object) = object {
         object.extend(more);
     }

@@ -1,0 +1,63 @@
+"""Tables of any kind as what the extension reads: a path, or the contents of a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ._arrays import floats, is_tensor
+from ._zor import Error
+
+Source = str | tuple[str, bytes, bool]
+
+
+def source(table: Any, name: str = "the table") -> Source:
+    """Returns a table for the extension.
+
+    Args:
+        table: the path of a CSV, `.npy` or `.npz` file; a DataFrame of pandas or polars; a mapping
+            from names to columns; or an array `[rows, columns]`.
+        name: what the table is, for messages.
+
+    Raises:
+        TypeError: it is none of them.
+        zor.Error: columns differ in length, or an array does not have one or two axes.
+    """
+    if isinstance(table, (str, os.PathLike)):
+        return os.fspath(table)
+    if hasattr(table, "to_csv") and hasattr(table, "columns"):
+        text = table.to_csv(index=False)
+        return name, text.encode(), False
+    if hasattr(table, "write_csv"):
+        return name, table.write_csv().encode(), False
+    if isinstance(table, Mapping):
+        return name, _csv(table, name), False
+    if not is_tensor(table) and not isinstance(table, np.ndarray):
+        table = np.asarray(table)
+    if not is_tensor(table) and table.dtype.kind in "OUS" and table.ndim == 2:
+        columns = {f"column{at}": table[:, at] for at in range(table.shape[1])}
+        return name, _csv(columns, name), False
+    array = floats(table, name)
+    if array.ndim not in (1, 2):
+        raise Error(f"{name} has shape {list(array.shape)}; it must be [rows, columns]")
+    contents = io.BytesIO()
+    np.save(contents, np.ascontiguousarray(array))
+    return f"{name}.npy", contents.getvalue(), True
+
+
+def _csv(columns: Mapping[Any, Any], name: str) -> bytes:
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        raise Error(f"{name} has columns of different lengths: {sorted(lengths)}")
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([str(column) for column in columns])
+    writer.writerows(
+        ["" if value is None else value for value in row] for row in zip(*columns.values())
+    )
+    return text.getvalue().encode()

@@ -1,0 +1,86 @@
+//! The checkpoint or the model that a training starts from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Observer;
+use crate::settings::Options;
+use crate::training::checkpoint;
+use crate::training::run_folder::{self, Destination};
+use crate::{Error, Result};
+
+/// The checkpoint that a training is resumed from.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    pub(super) checkpoint: PathBuf,
+    pub(super) step: u64,
+    pub(super) run: Option<String>,
+    pub(super) options: Options,
+}
+
+impl Resumed {
+    /// Finds the checkpoint for a path: a checkpoint file, or the newest valid one in a run folder
+    /// or in the last run of a task folder.
+    pub(super) fn find(path: &Path, observer: &mut dyn Observer) -> Result<Self> {
+        let path = run_folder::run_folder(path)?;
+        let checkpoint = if path.is_dir() {
+            let (checkpoint, damaged) = checkpoint::newest(&path)?;
+            for error in damaged {
+                observer.tell(&format!("warning: {error}; an older checkpoint is used"));
+            }
+            checkpoint
+        } else {
+            path
+        };
+        let header = zor_io::info(&checkpoint)?;
+        let step = header.progress.as_ref().map_or(0, |progress| progress.step);
+        let options = checkpoint::options_of(&header, &checkpoint)?;
+        Ok(Self { checkpoint, step, run: header.notes.get("run").cloned(), options })
+    }
+
+    /// Returns the folder of the checkpoint.
+    pub(super) fn folder(&self) -> PathBuf {
+        let folder = self.checkpoint.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new(".")).to_path_buf()
+    }
+
+    pub(super) fn continues_in(&self, destination: &Destination) -> bool {
+        matches!(destination, Destination::Resumed { path, .. } if *path == self.folder())
+    }
+}
+
+/// The model that the weights are initialized from.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) path: PathBuf,
+    /// Settings that it was trained with.
+    pub(super) options: Options,
+}
+
+impl Origin {
+    /// Finds the model for a path: a model or checkpoint file, a run folder or a task folder.
+    pub(super) fn find(path: &Path) -> Result<Self> {
+        let path = run_folder::model_file(path)?;
+        let header = zor_io::info(&path)?;
+        let options = checkpoint::settings_of(&header.notes).ok_or_else(|| {
+            Error::in_file(
+                &path,
+                "its metadata has no training settings; give a model saved by `zor train`",
+            )
+        });
+        Ok(Self { options: options?, path })
+    }
+
+    /// Whether the model was trained on the task that is given, or no task is given.
+    pub(super) fn is_of_task(&self, given: &Options) -> bool {
+        let task = |options: &Options| options.get::<String>("task");
+        task(given).is_none_or(|name| task(&self.options) == Some(name))
+    }
+
+    /// Returns the SHA-256 digest of the file.
+    pub(super) fn digest(&self) -> Result<String> {
+        let bytes = fs::read(&self.path)
+            .map_err(|error| Error::file_system(&self.path, "read it", &error))?;
+        Ok(checkpoint::digest_of(&bytes))
+    }
+}
