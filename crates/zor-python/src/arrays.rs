@@ -35,7 +35,8 @@ impl AsRef<[u8]> for Lent {
 pub(crate) fn lend(array: &Matrix<'_>, device: &Device) -> PyResult<Tensor<2>> {
     let shape = [array.shape()[0], array.shape()[1]];
     let data = match array.as_slice() {
-        Ok(values) if !values.is_empty() => {
+        // NumPy calls Fortran's order contiguous too.
+        Ok(values) if array.is_c_contiguous() && !values.is_empty() => {
             let lent = Lent {
                 _array: (**array).clone().unbind(),
                 start: values.as_ptr().cast(),

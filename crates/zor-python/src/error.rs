@@ -65,3 +65,9 @@ pub(crate) fn compute<T: Send>(
         ))
     })
 }
+
+/// Panics inside a computation. For the test that a panic is an exception.
+#[pyfunction]
+pub(crate) fn panic_for_tests(py: Python<'_>) -> PyResult<()> {
+    compute(py, || panic!("a panic for tests"))
+}

@@ -25,7 +25,7 @@ mod _zor {
     #[pymodule_export]
     use super::detector::Detector;
     #[pymodule_export]
-    use super::error::Error;
+    use super::error::{Error, panic_for_tests};
     #[pymodule_export]
     use super::network::{Network, preset_rule};
     #[pymodule_export]

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::thread::{self, ThreadId};
 
 use numpy::{PyArray1, PyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::{Value, json};
@@ -182,7 +183,12 @@ impl Network {
             if let Some(free) = memory::available() {
                 builder = builder.at_most(free / BYTES_OF_A_WEIGHT);
             }
-            builder.build(&Device::flex()).map_err(exception)
+            builder.build(&Device::flex()).map_err(|error| match error.kind() {
+                core::ErrorKind::Memory => PyMemoryError::new_err(format!(
+                    "the network does not fit into the free memory: {error}"
+                )),
+                _ => exception(error),
+            })
         })?;
         Ok(Self::of(network, raised))
     }

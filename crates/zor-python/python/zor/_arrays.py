@@ -44,7 +44,7 @@ def floats(x: Any, name: str) -> FloatArray:
         zor.Error: the sequences do not have the shape of an array.
     """
     if type(x) is np.ndarray and x.dtype is _FLOAT32:
-        return x
+        return x if x.flags.aligned else x.copy()
     if is_tensor(x):
         if x.is_complex():
             raise TypeError(f"the {name} has complex numbers; it must have real numbers")
@@ -57,21 +57,32 @@ def floats(x: Any, name: str) -> FloatArray:
         raise TypeError(f"the {name} is None; it must be an array of real numbers")
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         x = np.from_dlpack(x)
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise Error(f"the {name} has masked values; fill them first, x.filled(value)")
     try:
         array = np.asarray(x)
     except ValueError as error:
         raise Error(f"the {name} is not an array: {error}") from None
     if array.dtype.kind == "O":
         try:
-            array = array.astype(np.float32)
-        except (TypeError, ValueError):
+            array = np.asarray([float(_number(value)) for value in array.flat]).reshape(array.shape)
+        except TypeError:
             raise TypeError(
                 f"the {name} has values that are not numbers (dtype object)"
             ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"the {name} has dtype {array.dtype}; it must have real numbers")
     with np.errstate(over="ignore"):
-        return array.astype(np.float32, copy=False)
+        return np.require(array, np.float32, "A")
+
+
+def _number(value: Any) -> Any:
+    """Returns a number of Python; a missing one is NaN, and text is none."""
+    if value is None:
+        return np.nan
+    if isinstance(value, (str, bytes)):
+        raise TypeError(value)
+    return value
 
 
 def rows(x: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
@@ -102,7 +113,10 @@ def rows(x: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
 def targets(y: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Returns target values as rows, or classes as 64-bit integers `[batch]`."""
     if not is_tensor(y) and not isinstance(y, np.ndarray):
-        y = np.asarray(y)
+        try:
+            y = np.asarray(y)
+        except ValueError as error:
+            raise Error(f"the {name} is not an array: {error}") from None
     if y.ndim != 1:
         return rows(y, name, shape)
     if is_tensor(y):

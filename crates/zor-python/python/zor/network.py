@@ -80,8 +80,9 @@ class Network:
         seed: seed of the initial weights.
 
     Raises:
-        zor.Error: a setting is out of its range, a layer does not take the output of the one below
-            it, or the weights do not fit into memory.
+        zor.Error: a setting is out of its range, or a layer does not take the output of the one
+            below it.
+        MemoryError: the weights do not fit into the free memory.
 
     Example:
         >>> import zor
@@ -304,6 +305,9 @@ class Network:
             raise _zor.Error("there are no samples to train on")
         if batch_size < 1:
             raise _zor.Error(f"batch_size is {batch_size}; it must be at least 1")
+        for setting, value in (("steps", steps), ("epochs", epochs)):
+            if value is not None and value < 0:
+                raise _zor.Error(f"{setting} is {value}; it must be zero or above")
         if steps is not None and epochs is not None:
             raise _zor.Error("steps and epochs are mutually exclusive; give only one of them")
         size = min(batch_size, n)
@@ -459,7 +463,8 @@ class Network:
             The cosine for each trained weight matrix, from the first layer to the last.
 
         Raises:
-            zor.Error: the batch does not fit the network, or an activation function is in Python.
+            zor.Error: the batch does not fit the network, or a layer has no counterpart under
+                autodiff: dropout, and a gate whose activation function is in Python.
         """
         inputs = rows(x, "input", self._input_shape)
         goal = inputs if y is None else targets(y, "target", self._output_shape)
