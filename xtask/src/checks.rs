@@ -10,7 +10,7 @@ mod platforms;
 mod tidy;
 
 use crate::cargo::{self, timed};
-use crate::page;
+use crate::{page, python};
 
 /// Runs every check up to the first that fails. `all_platforms` adds platforms to those that the
 /// command is compiled for.
@@ -21,6 +21,7 @@ pub(crate) fn run(all_platforms: bool) -> Result<(), String> {
     timed("pages", || page::run(false))?;
     cargo::run("formatting", &["fmt", "--all", "--check"])?;
     cargo::run("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
+    timed("Python", python::check)?;
     timed("other platforms", || platforms::run(all_platforms))?;
     timed("firmware", || firmware::run(false))?;
     timed("instruction count", || instruction_count::run(false))?;

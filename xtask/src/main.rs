@@ -8,6 +8,8 @@
 //! - `figures [--long] [--write]`: measures the promised figures;
 //! - `edge [--write]`: builds zor-edge for microcontrollers and the browser, and runs it there;
 //! - `parity FILE...`: replays traces of the classic rule;
+//! - `python`: tests the Python package on a development build;
+//! - `wheel [--torch]`: builds the wheel of the Python package and tests it on every Python;
 //! - `gpu [FEATURES]`: packs a folder for a machine with a GPU, by default with CUDA and Vulkan;
 //! - `gpu --kernels [--write]`: compiles and assembles the kernels for NVIDIA cards without a card;
 //! - `layers`: checks that each crate depends only on crates in lower layers.
@@ -22,6 +24,7 @@ mod gpu;
 mod page;
 mod parity;
 mod paths;
+mod python;
 mod results;
 mod table;
 
@@ -36,6 +39,8 @@ const USAGE: &str = "usage: cargo xtask check [--all-platforms]
        cargo xtask pages [--write]
        cargo xtask guard [--write]
        cargo xtask edge [--write]
+       cargo xtask python
+       cargo xtask wheel [--torch]
        cargo xtask gpu [FEATURES] | --kernels [--write]
        cargo xtask parity FILE...
        cargo xtask layers";
@@ -58,6 +63,9 @@ fn main() -> ExitCode {
         ["pages", "--write"] => page::run(true),
         ["edge"] => firmware::run(false),
         ["edge", "--write"] => firmware::run(true),
+        ["python"] => python::check(),
+        ["wheel"] => python::wheel(false),
+        ["wheel", "--torch"] => python::wheel(true),
         ["gpu"] => gpu::pack(None),
         ["gpu", "--kernels"] => gpu::show_kernels(false),
         ["gpu", "--kernels", "--write"] => gpu::show_kernels(true),

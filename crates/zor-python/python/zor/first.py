@@ -218,11 +218,11 @@ def _layers_of(network: Network, path: str) -> list[Layer]:
     units = [int(np.prod(network.input_shape))]
     units += [record["config"]["units"] for record in records if record["kind"] == "dense"]
     gates = [record["config"] for record in records if record["kind"] == "gate"]
-    limits = [r["config"].get("weight_limit") for r in records if r["kind"] == "dense"] + [None]
+    limits = [_limit(record) for record in records if record["kind"] == "dense"] + [None]
     return [
         Layer(
             n,
-            activation=gate["activation"],
+            activation=None if gate["activation"] == "none" else gate["activation"],
             threshold=gate["threshold"],
             max_weight=limit,
             min_charge=gate["min_charge"],
@@ -230,3 +230,9 @@ def _layers_of(network: Network, path: str) -> list[Layer]:
         )
         for n, gate, limit in zip(units, gates, limits)
     ]
+
+
+def _limit(dense: dict[str, Any]) -> float | None:
+    """Returns the limit of a layer's weights. Files have the largest float for none."""
+    limit = dense["config"].get("weight_limit")
+    return None if limit is None or limit > 1e38 else float(limit)

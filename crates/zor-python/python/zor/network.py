@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -108,6 +109,8 @@ class Network:
         records = _records(layers, functions)
         text = _to_json(records)
         self._native = _zor.Network(shape, text, functions, as_rule(rule)._json(), seed)
+        self._functions = [function for _, function in functions]
+        self._records = records if functions else None
         self.notes = {}
         self._describe()
 
@@ -121,6 +124,8 @@ class Network:
     def _with(cls, native: _zor.Network, notes: dict[str, str]) -> Network:
         network = cls.__new__(cls)
         network._native = native
+        network._functions = []
+        network._records = None
         network.notes = notes
         network._describe()
         return network
@@ -203,7 +208,9 @@ class Network:
 
     def copy(self) -> Network:
         """Returns a copy of weights, state of the optimizer, charges and history."""
-        return self._with(self._native.duplicate(), dict(self.notes))
+        copied = self._with(self._native.duplicate(), dict(self.notes))
+        copied._functions, copied._records = self._functions, self._records
+        return copied
 
     # Training
 
@@ -407,7 +414,13 @@ class Network:
         return Rule(**json.loads(self._native.description())["rule"])
 
     def layer_records(self) -> list[dict[str, Any]]:
-        """Returns kind and settings of each layer, as model files have them."""
+        """Returns kind and settings of each layer, as model files have them.
+
+        A gate whose activation function is in Python is a `"python_gate"`; its setting `"function"`
+        counts such gates.
+        """
+        if self._records is not None:
+            return copy.deepcopy(self._records)
         found: list[dict[str, Any]] = json.loads(self._native.description())["layers"]
         return found
 
@@ -421,6 +434,8 @@ class Network:
 
     def set_weights(self, weights: Mapping[str, ArrayLike]) -> None:
         """Replaces values by name, and clears the state of the optimizer for each of them.
+
+        Values beyond a layer's `weight_limit` are brought within it by the next step.
 
         Raises:
             zor.Error: a name is unknown, a shape differs, or a value is not finite. The network is

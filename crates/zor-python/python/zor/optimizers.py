@@ -59,8 +59,8 @@ def _parts(rate: Rate) -> tuple[float, int, str, int]:
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """Settings of an optimizer. Its state is kept with each weight of a network."""
+class Optimizer:
+    """Settings of an optimizer: `AdamW`, `Muon` or `Sgd`. Its state is kept with each weight."""
 
     _native: _zor.Optimizer = field(init=False, repr=False, compare=False)
 
@@ -79,7 +79,7 @@ class _Settings:
 
 
 @dataclass(frozen=True)
-class AdamW(_Settings):
+class AdamW(Optimizer):
     """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019).
 
     Attributes:
@@ -104,7 +104,7 @@ class AdamW(_Settings):
 
 
 @dataclass(frozen=True)
-class Muon(_Settings):
+class Muon(Optimizer):
     """Momentum whose direction is orthogonalised before it is applied (Jordan et al. 2024).
 
     Vectors, such as biases, take AdamW steps at a tenth of the rate.
@@ -135,7 +135,7 @@ class Muon(_Settings):
 
 
 @dataclass(frozen=True)
-class Sgd(_Settings):
+class Sgd(Optimizer):
     """Stochastic gradient descent with momentum and decoupled weight decay.
 
     Attributes:
@@ -156,7 +156,3 @@ class Sgd(_Settings):
     def _build(self) -> _zor.Optimizer:
         rate = _parts(self.learning_rate)
         return _zor.Optimizer.sgd(rate, self.momentum, self.nesterov, self.weight_decay)
-
-
-Optimizer = Union[AdamW, Muon, Sgd]
-"""Any optimizer."""

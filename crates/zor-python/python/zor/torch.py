@@ -69,8 +69,8 @@ def load_state_dict(network: Network, state_dict: Mapping[str, torch.Tensor]) ->
         state_dict: tensors with the names and shapes of `zor.torch.state_dict`.
 
     Raises:
-        zor.Error: keys are missing or unexpected, or values have another shape, NaN or infinity. The
-            message names them all.
+        zor.Error: keys are missing or unexpected, or values have another shape, NaN or infinity.
+            The message names them all.
     """
     model, names = _model(network)
     known = {key: list(value.shape) for key, value in model.state_dict().items()}
@@ -130,7 +130,7 @@ def _to_zor(value: FloatArray) -> FloatArray:
 
 
 def _model(network: Network) -> tuple[nn.Sequential, dict[str, str]]:
-    """Returns a model without memory for its values, and the network's name for each of its keys."""
+    """Returns a model without memory for its values, and the network's name for each key."""
     builder = own.Builder()
     shape = network.input_shape
     with torch.device("meta"):
