@@ -21,6 +21,7 @@ mod memory;
 mod nab;
 mod peers;
 mod process_memory;
+mod python;
 mod reconstruction;
 mod rounds;
 pub(crate) mod rules;
@@ -43,7 +44,7 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// All suites, in the order of their pages.
-pub(crate) const SUITES: [Suite; 18] = [
+pub(crate) const SUITES: [Suite; 19] = [
     cifar::SUITE,
     cifar_classification::SUITE,
     classification::SUITE,
@@ -57,6 +58,7 @@ pub(crate) const SUITES: [Suite; 18] = [
     io::SUITE,
     memory::SUITE,
     nab::SUITE,
+    python::SUITE,
     reconstruction::SUITE,
     rules::SUITE,
     silence::SUITE,

@@ -11,7 +11,7 @@ use self::environment::{Environment, interpreters};
 use crate::cargo;
 use crate::paths::{root, target};
 
-pub(crate) use wheel::run as wheel;
+pub(crate) use wheel::{built as built_wheel, run as wheel};
 
 /// Cargo builds the workspace with these arguments. Those of one package would have other features,
 /// and compile burn anew.

@@ -120,6 +120,15 @@ fn python(script: &str) -> Result<PathBuf, String> {
     Ok(python)
 }
 
+/// Installs the newest wheel of `cargo xtask wheel` in the environment of a script.
+pub(super) fn install_wheel(script: &str) -> Result<(), String> {
+    let wheel = crate::python::built_wheel()?;
+    let python = python(script)?;
+    let options = ["-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall"];
+    let wheel = wheel.to_string_lossy();
+    call(&python.to_string_lossy(), &[&options[..], &[&wheel]].concat())
+}
+
 fn call(program: &str, arguments: &[&str]) -> Result<(), String> {
     let status = Command::new(program).args(arguments).status();
     match status {

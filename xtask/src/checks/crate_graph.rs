@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 6] = [
     &["zor-optim", "zor-io"],
     &["zor-compile"],
     &["zor"],
-    &["zor-cli"],
+    &["zor-cli", "zor-python"],
 ];
 
 /// Prints the dependencies of each crate inside the workspace, and fails if one is not below it.

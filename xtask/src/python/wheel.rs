@@ -25,7 +25,7 @@ pub(crate) fn run(torch: bool) -> Result<(), String> {
         return Err("there is no Python of version 3.10 or newer".to_owned());
     };
     let tools = Environment::create("python-tools", default, TOOLS)?;
-    let wheels = target().join("wheels");
+    let wheels = folder();
     if wheels.exists() {
         fs::remove_dir_all(&wheels).map_err(|error| format!("{}: {error}", wheels.display()))?;
     }
@@ -36,7 +36,7 @@ pub(crate) fn run(torch: bool) -> Result<(), String> {
         maturin(&tools, &[&["build"], zig].concat(), &wheels)
     })?;
     timed("source distribution", || maturin(&tools, &["sdist"], &wheels))?;
-    let wheel = built(&wheels)?;
+    let wheel = built()?;
     let size = fs::metadata(&wheel).map_err(|error| error.to_string())?.len();
     println!("{}: {:.2} MB", wheel.display(), size as f64 / 1e6);
     if size > LARGEST {
@@ -74,12 +74,18 @@ fn compare_stubs(tools: &Environment) -> Result<(), String> {
     Err(format!("{} is not current; copy {} there", kept.display(), generated.display()))
 }
 
-/// Returns the wheel in a folder.
-fn built(folder: &Path) -> Result<PathBuf, String> {
-    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+/// Folder of the wheel and the source distribution.
+fn folder() -> PathBuf {
+    target().join("wheels")
+}
+
+/// Returns the wheel that was built last.
+pub(crate) fn built() -> Result<PathBuf, String> {
+    let missing = || format!("{}: there is no wheel; `cargo xtask wheel` builds it", folder().display());
+    let entries = fs::read_dir(folder()).map_err(|_| missing())?;
     let mut paths = entries.flatten().map(|entry| entry.path());
     let wheel = paths.find(|path| path.extension().is_some_and(|ending| ending == "whl"));
-    wheel.ok_or_else(|| format!("{}: no wheel was built", folder.display()))
+    wheel.ok_or_else(missing)
 }
 
 /// Installs the wheel with packages in a new environment, and tests it there.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
@@ -109,8 +108,6 @@ class Network:
         records = _records(layers, functions)
         text = _to_json(records)
         self._native = _zor.Network(shape, text, functions, as_rule(rule)._json(), seed)
-        self._functions = [function for _, function in functions]
-        self._records = records if functions else None
         self.notes = {}
         self._describe()
 
@@ -124,8 +121,6 @@ class Network:
     def _with(cls, native: _zor.Network, notes: dict[str, str]) -> Network:
         network = cls.__new__(cls)
         network._native = native
-        network._functions = []
-        network._records = None
         network.notes = notes
         network._describe()
         return network
@@ -208,9 +203,7 @@ class Network:
 
     def copy(self) -> Network:
         """Returns a copy of weights, state of the optimizer, charges and history."""
-        copied = self._with(self._native.duplicate(), dict(self.notes))
-        copied._functions, copied._records = self._functions, self._records
-        return copied
+        return self._with(self._native.duplicate(), dict(self.notes))
 
     # Training
 
@@ -416,11 +409,8 @@ class Network:
     def layer_records(self) -> list[dict[str, Any]]:
         """Returns kind and settings of each layer, as model files have them.
 
-        A gate whose activation function is in Python is a `"python_gate"`; its setting `"function"`
-        counts such gates.
+        A layer with an activation function in Python has no `"config"`.
         """
-        if self._records is not None:
-            return copy.deepcopy(self._records)
         found: list[dict[str, Any]] = json.loads(self._native.description())["layers"]
         return found
 

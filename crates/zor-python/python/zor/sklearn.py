@@ -121,8 +121,7 @@ class _Trained(BaseEstimator):  # type: ignore[misc]
         return [layer for units in self._sizes() for layer in _gated(units)]
 
     def _sizes(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        return [sizes] if isinstance(sizes, Integral) else list(sizes)  # type: ignore[arg-type]
+        return np.atleast_1d(self.hidden_layer_sizes).tolist()  # type: ignore[no-any-return]
 
     def _read(self, x: Any) -> Array:
         """Returns new samples, standardised as those of the training."""
@@ -294,7 +293,7 @@ class ZorRegressor(RegressorMixin, _Trained):  # type: ignore[misc]
         rule: Rule | str = "default",
         optimizer: Optimizer | None = None,
         learning_rate: float = 0.02,
-        weight_decay: float = 1.0,
+        weight_decay: float = 0.7,
         steps: int | None = None,
         epochs: int | None = None,
         batch_size: int = 64,
@@ -344,7 +343,8 @@ class ZorRegressor(RegressorMixin, _Trained):  # type: ignore[misc]
             sklearn.exceptions.NotFittedError: the regressor is not fitted.
             ValueError: `X` has another number of features, or NaN or infinity.
         """
-        outputs = self.network_.predict(self._read(X))
+        x = self._read(X)
+        outputs = self.network_.predict(x)
         found: Array = self.target_scaler_.inverse_transform(outputs)
         return found[:, 0] if self._one_target else found
 
@@ -354,8 +354,10 @@ class ZorRegressor(RegressorMixin, _Trained):  # type: ignore[misc]
         return tags
 
 
-class ZorAutoencoder(  # type: ignore[misc]
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Trained
+class ZorAutoencoder(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    _Trained,
 ):
     """An autoencoder of gated dense layers, which reduces samples to a code.
 
@@ -445,8 +447,10 @@ class ZorAutoencoder(  # type: ignore[misc]
         sizes = self._sizes()[::-1]
         decoder = [layer for units in sizes for layer in _gated(units)]
         self.network_ = self._train([*encoder, *decoder, Dense(x.shape[1]), Bias()], x, x)
-        # The input gate comes first.
-        self.encoder_, self.decoder_ = _split(self.network_, 1 + len(encoder))
+        # A gate for the input comes first.
+        code = 1 + len(encoder)
+        self.encoder_ = _part(self.network_, x.shape[1], 0, code)
+        self.decoder_ = _part(self.network_, self.n_components, code)
         return self
 
     def transform(self, X: Any) -> Array:
@@ -468,7 +472,8 @@ class ZorAutoencoder(  # type: ignore[misc]
         """
         check_is_fitted(self)
         codes = check_array(X, dtype=_FLOATS)
-        return self.scaler_.inverse_transform(self.decoder_.predict(codes))  # type: ignore[no-any-return]
+        found: Array = self.scaler_.inverse_transform(self.decoder_.predict(codes))
+        return found
 
     def reconstruct(self, X: Any) -> Array:
         """Returns the samples that the codes of samples stand for, `[n, features]`.
@@ -602,7 +607,8 @@ class ZorDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             rate = max(_FALSE_ALARM_RATE, 1 / (len(X) + 1))
             self.offset_ = -self.detector_.threshold(rate)
         else:
-            self.offset_ = float(np.percentile(self.score_samples(X), 100 * self.contamination))
+            percent = 100 * float(self.contamination)
+            self.offset_ = float(np.percentile(self.score_samples(X), percent))
         return self
 
     def score_samples(self, X: Any) -> Array:
@@ -646,27 +652,25 @@ def _gated(units: int) -> list[LayerSettings]:
     return [Dense(units), Bias(), Gate()]
 
 
-def _split(network: Network, at: int) -> tuple[Network, Network]:
-    """Returns the layers below a position and those from it on, as networks with their weights."""
+def _part(network: Network, width: int, start: int, end: int | None = None) -> Network:
+    """Returns some layers of a network, with their weights, as a network of its own.
+
+    Args:
+        network: a network of gates, dense layers and biases.
+        width: number of inputs of the first of these layers.
+        start: position of the first layer.
+        end: position after the last layer; the end of the network by default.
+    """
     records = network.layer_records()
     layers = [_KINDS[record["kind"]](**record["config"]) for record in records]
-    weights = {tuple(name.split(".")): value for name, value in network.weights().items()}
-    width = next(layer.units for layer in reversed(layers[:at]) if isinstance(layer, Dense))
-    parts = []
-    for shape, start, end in (
-        (network.input_shape, 0, at),
-        (width, at, len(layers)),
-    ):
-        part = Network(shape, layers[start:end], rule=network.rule)
-        part.set_weights(
-            {
-                f"{int(place) - start}.{name}": value
-                for (place, name), value in weights.items()
-                if start <= int(place) < end
-            }
-        )
-        parts.append(part)
-    return parts[0], parts[1]
+    part = Network(width, layers[start:end], rule=network.rule)
+    found = {}
+    for name, value in network.weights().items():
+        position, tensor = name.split(".")
+        if int(position) in range(len(layers))[start:end]:
+            found[f"{int(position) - start}.{tensor}"] = value
+    part.set_weights(found)
+    return part
 
 
 _KINDS: dict[str, type[LayerSettings]] = {"gate": Gate, "dense": Dense, "bias": Bias}
