@@ -384,7 +384,7 @@ pub fn read(tensor: Tensor<2>) -> Result<Vec<f32>> {
             "the device could not be read ({error}); if it has run out of memory, use a smaller batch"
         ))
     })?;
-    Ok(data.iter::<f32>().collect())
+    data.try_into_vec_as::<f32>().map_err(|error| Error::device(format!("{error:?}")))
 }
 
 /// True if every element is finite. Blocks until the device has computed it.

@@ -4,11 +4,12 @@ use bytes::Bytes as SharedBytes;
 use numpy::{
     PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
 };
+use pyo3::intern;
 use pyo3::prelude::*;
 use zor::core::Target;
 use zor::core::burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
 
-use crate::error::{exception, input};
+use crate::error::{input, of_kind};
 
 /// A NumPy array of 32-bit floats, `[rows, columns]`.
 pub(crate) type Matrix<'py> = PyReadonlyArray2<'py, f32>;
@@ -57,13 +58,61 @@ pub(crate) fn array<'py>(
     py: Python<'py>,
     tensor: Tensor<2>,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let shape = tensor.dims();
-    array_of(py, values(tensor)?, shape)
+    Values::of(tensor)?.into_array(py)
 }
 
-/// Returns the values of a tensor.
-pub(crate) fn values(tensor: Tensor<2>) -> PyResult<Vec<f32>> {
-    zor::core::ops::read(tensor).map_err(exception)
+/// Values of a matrix that were read from a tensor.
+pub(crate) struct Values {
+    bytes: Bytes,
+    shape: [usize; 2],
+}
+
+impl Values {
+    /// Reads a tensor. Its memory is taken over if nothing else refers to it.
+    pub(crate) fn of(tensor: Tensor<2>) -> PyResult<Self> {
+        let shape = tensor.dims();
+        let data = tensor
+            .try_into_data()
+            .map_err(|error| of_kind("device", format!("the results cannot be read: {error}")))?;
+        Ok(Self { bytes: data.into_bytes(), shape })
+    }
+
+    /// Number of columns.
+    pub(crate) fn columns(&self) -> usize {
+        self.shape[1]
+    }
+
+    /// The values, row by row.
+    pub(crate) fn into_vec(self) -> Vec<f32> {
+        match self.bytes.try_into_vec::<f32>() {
+            Ok(values) => values,
+            Err(bytes) => bytes.chunks_exact(4).map(read).collect(),
+        }
+    }
+
+    /// Returns an array, which takes over the memory.
+    pub(crate) fn into_array(self, py: Python<'_>) -> PyResult<Bound<'_, PyArray2<f32>>> {
+        let shape = self.shape;
+        let bytes = match self.bytes.try_into_vec::<f32>() {
+            Ok(values) => return array_of(py, values, shape),
+            Err(bytes) => bytes,
+        };
+        match bytes.try_into_vec::<u8>() {
+            // Memory from the allocator is aligned for floats.
+            Ok(bytes) if bytes.as_ptr().align_offset(align_of::<f32>()) == 0 => {
+                let bytes = PyArray1::from_vec(py, bytes).into_any();
+                let values = bytes.call_method1(intern!(py, "view"), (intern!(py, "float32"),))?;
+                Ok(values.call_method1(intern!(py, "reshape"), (shape,))?.cast_into()?)
+            }
+            Ok(bytes) => array_of(py, bytes.chunks_exact(4).map(read).collect(), shape),
+            Err(bytes) => array_of(py, bytes.chunks_exact(4).map(read).collect(), shape),
+        }
+    }
+}
+
+/// Reads a number from its bytes in memory.
+fn read(bytes: &[u8]) -> f32 {
+    bytes.try_into().map_or(f32::NAN, f32::from_ne_bytes)
 }
 
 /// Returns values as an array of a shape, without a copy.

@@ -1,6 +1,7 @@
 //! Networks.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::{self, ThreadId};
@@ -17,7 +18,7 @@ use zor::io::{DType, Header, Registry};
 use zor::training::memory;
 
 use crate::activation::{Raised, activation};
-use crate::arrays::{Matrix, Targets, Weighting, array, array_of, lend, target, values};
+use crate::arrays::{Matrix, Targets, Values, Weighting, array, array_of, lend, target};
 use crate::error::{compute, exception, input, of_file, of_kind};
 use crate::optimizer::Optimizer;
 
@@ -35,6 +36,8 @@ pub(crate) struct Network {
     inner: Mutex<Box<core::Network>>,
     /// The thread that computes with the network.
     holder: Mutex<Option<ThreadId>>,
+    /// Whether an activation function is written in Python.
+    has_functions: bool,
     raised: Raised,
 }
 
@@ -46,8 +49,14 @@ fn sums(metrics: ErrorMetrics) -> Sums {
 }
 
 impl Network {
-    pub(crate) fn of(network: core::Network, raised: Raised) -> Self {
-        Self { inner: Mutex::new(Box::new(network)), holder: Mutex::new(None), raised }
+    fn of(network: core::Network) -> Self {
+        let (raised, has_functions) = (Raised::default(), false);
+        Self {
+            inner: Mutex::new(Box::new(network)),
+            holder: Mutex::new(None),
+            has_functions,
+            raised,
+        }
     }
 
     /// Runs a computation on the network, without the interpreter's lock. Other threads wait.
@@ -97,29 +106,29 @@ impl Network {
         targets: &Targets<'py>,
         more: &Weighting<'py>,
         keep_errors: bool,
-    ) -> PyResult<(Sums, Vec<f32>)> {
+    ) -> PyResult<(Sums, Option<Values>)> {
         let device = Device::flex();
         let input = lend(x, &device)?;
         let target = target(targets, more, &device)?;
-        // While a second handle of the input exists, no layer computes in the memory of the array.
-        let handle = input.clone();
+        // While a second handle exists, no layer computes in the memory of an array.
+        let handles = (input.clone(), target.clone());
+        let may_fail = self.has_functions;
         self.with(py, |network| {
             check_finite(&target)?;
-            let carried = network.carried_state();
-            let mut errors = Ok(Vec::new());
+            let carried = may_fail.then(|| network.carried_state());
+            let mut errors = None;
             let trained =
                 network.train_batch_observed(optimizer.0.as_ref(), input, target, |signal| {
-                    if keep_errors {
-                        errors = values(signal.clone());
-                    }
+                    errors = keep_errors.then(|| Values::of(signal.clone()));
                 });
-            drop(handle);
-            match trained {
-                Ok(metrics) => Ok((sums(metrics), errors?)),
-                Err(error) => {
+            drop(handles);
+            match (trained, carried) {
+                (Ok(metrics), _) => Ok((sums(metrics), errors.transpose()?)),
+                (Err(error), Some(carried)) => {
                     network.set_carried_state(carried).map_err(exception)?;
                     Err(exception(error))
                 }
+                (Err(error), None) => Err(exception(error)),
             }
         })
     }
@@ -172,7 +181,7 @@ impl Network {
         rule: &str,
         seed: u64,
     ) -> PyResult<Self> {
-        let raised = Raised::default();
+        let (raised, has_functions) = (Raised::default(), !functions.is_empty());
         let rule: Rule =
             serde_json::from_str(rule).map_err(|error| input(format!("rule: {error}")))?;
         let network = compute(py, || {
@@ -190,7 +199,7 @@ impl Network {
                 _ => exception(error),
             })
         })?;
-        Ok(Self::of(network, raised))
+        Ok(Self { has_functions, raised, ..Self::of(network) })
     }
 
     /// Loads a network and its notes from a model file.
@@ -199,7 +208,7 @@ impl Network {
         let (network, header) = compute(py, || {
             zor::io::load(&path, &Device::flex()).map_err(|error| of_file(&path, error))
         })?;
-        Ok((Self::of(network, Raised::default()), header.notes))
+        Ok((Self::of(network), header.notes))
     }
 
     /// Loads a network from the bytes of a model file.
@@ -208,7 +217,7 @@ impl Network {
         let (network, header): (_, Header) = compute(py, || {
             zor::io::load_bytes(bytes, &Device::flex(), &Registry::default()).map_err(exception)
         })?;
-        Ok((Self::of(network, Raised::default()), header.notes))
+        Ok((Self::of(network), header.notes))
     }
 
     /// Saves a model file with values of a type, `f32`, `f16` or `bf16`.
@@ -259,7 +268,11 @@ impl Network {
             copy.set_carried_state(network.carried_state()).map_err(exception)?;
             Ok(copy)
         })?;
-        Ok(Self::of(copy, self.raised.clone()))
+        Ok(Self {
+            has_functions: self.has_functions,
+            raised: self.raised.clone(),
+            ..Self::of(copy)
+        })
     }
 
     /// Trains on a batch. Returns the number of values and the sums of absolute and squared errors.
@@ -286,11 +299,13 @@ impl Network {
         x: Matrix<'py>,
         targets: Matrix<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let shape = [targets.shape()[0], targets.shape()[1]];
         let more = Weighting { known: None, weights: None, smoothing: 0.0 };
         let targets = Targets::Values(targets);
         let (_, errors) = self.train(py, optimizer, &x, &targets, &more, true)?;
-        array_of(py, errors, shape)
+        match errors {
+            Some(errors) => errors.into_array(py),
+            None => Err(of_kind("internal", "a step has not shown its errors")),
+        }
     }
 
     /// Returns the outputs for rows, from zero charges.
@@ -302,27 +317,27 @@ impl Network {
         })?;
         let block = (BLOCK / widest.max(columns).max(1)).max(1);
         let device = Device::flex();
-        let mut outputs = Vec::new();
         let mut workspace = Workspace::new(&device);
-        let mut width = 0;
-        for start in (0..rows.max(1)).step_by(block) {
-            let part = rows_of(&x, start..rows.min(start + block), &device)?;
+        let mut predict = |part: Range<usize>| {
+            let part = rows_of(&x, part, &device)?;
             let handle = part.clone();
-            let found = self.with(py, |network| {
+            self.with(py, |network| {
                 let output = network.predict_in(part, &mut workspace).map_err(exception)?;
                 drop(handle);
-                let columns = output.dims()[1];
-                Ok((columns, values(output)?))
-            })?;
-            width = found.0;
-            if outputs.is_empty() && rows > block {
+                Values::of(output)
+            })
+        };
+        if rows <= block {
+            return predict(0..rows)?.into_array(py);
+        }
+        let (mut outputs, mut width) = (Vec::new(), 0);
+        for start in (0..rows).step_by(block) {
+            let found = predict(start..rows.min(start + block))?;
+            width = found.columns();
+            if outputs.is_empty() {
                 outputs.reserve_exact(rows * width);
             }
-            if rows <= block {
-                outputs = found.1
-            } else {
-                outputs.extend(found.1)
-            }
+            outputs.extend(found.into_vec());
             py.check_signals()?;
         }
         array_of(py, outputs, [rows, width])
@@ -553,7 +568,7 @@ pub(crate) fn preset_rule(name: &str) -> PyResult<String> {
 /// Lends rows of an array to a tensor.
 fn rows_of(
     x: &Matrix<'_>,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     device: &Device,
 ) -> PyResult<core::burn::tensor::Tensor<2>> {
     use pyo3::types::PySlice;

@@ -111,8 +111,10 @@ def test_cosines(case):
     assert all(-1.001 <= cosine <= 1.001 for cosine in found)
 
 
-def test_backprop_rule_coincides(samples):
-    network = zor.Network.dense([8, 5, 8], rule="backprop")
+@pytest.mark.parametrize("sizes", [[8, 5, 8], [8, 1, 8]])
+def test_backprop_rule_coincides(samples, sizes):
+    network = zor.Network.dense(sizes, rule="backprop")
+    assert len(network.cosine_to_backprop(samples)) == 2
     assert all(cosine > 0.999 for cosine in network.cosine_to_backprop(samples))
 
 

@@ -74,8 +74,7 @@ fn run(_: &SuiteFilter) -> Result<Value, String> {
             }),
         )];
         for (name, kind) in [(FIRST, "zor"), (NETWORK, "network"), (TORCH, "classic")] {
-            let question =
-                json!({ "kind": kind, "sizes": SIZES, "batch": batch, "steps": STEPS });
+            let question = json!({ "kind": kind, "sizes": SIZES, "batch": batch, "steps": STEPS });
             contenders.push((name, Box::new(move || ask(question.clone()))));
         }
         let times = rounds::run(ROUNDS, "ms", contenders)?;
@@ -92,7 +91,10 @@ fn run(_: &SuiteFilter) -> Result<Value, String> {
     let import = ask(json!({ "kind": "import" }))?;
     let (added, beside) = (Spread::of(&added), Spread::of(&beside));
     println!("\na call from Python adds {}", added.with_unit(" us"));
-    println!("a step after work of PyTorch's threads takes {} times one alone", beside.with_unit(""));
+    println!(
+        "a step after work of PyTorch's threads takes {} times one alone",
+        beside.with_unit("")
+    );
     println!("the import takes {import:.1} ms beyond NumPy's");
     Ok(json!({
         "suite": "python",

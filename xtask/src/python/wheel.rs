@@ -81,7 +81,8 @@ fn folder() -> PathBuf {
 
 /// Returns the wheel that was built last.
 pub(crate) fn built() -> Result<PathBuf, String> {
-    let missing = || format!("{}: there is no wheel; `cargo xtask wheel` builds it", folder().display());
+    let missing =
+        || format!("{}: there is no wheel; `cargo xtask wheel` builds it", folder().display());
     let entries = fs::read_dir(folder()).map_err(|_| missing())?;
     let mut paths = entries.flatten().map(|entry| entry.path());
     let wheel = paths.find(|path| path.extension().is_some_and(|ending| ending == "whl"));

@@ -17,7 +17,7 @@ from ._threads import set_num_threads
 from ._zor import Error, __version__
 from .detection import Cause, Detector, Scores
 from .first import Layer, Zor
-from .network import Metrics, Network, Progress
+from .network import Callback, Metrics, Network, Progress
 from .optimizers import AdamW, Muon, Optimizer, Schedule, Sgd
 from .rule import Rule
 from .tasks import Run, task_names, train
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdamW",
+    "Callback",
     "Cause",
     "Detector",
     "Error",

@@ -41,8 +41,8 @@ class Scores:
     """Scores of the rows of a table, or of the windows of a series.
 
     Attributes:
-        scores: score of each row, `[rows]`. A larger one is stranger; that of a normal row is
-            about 1.
+        scores: score of each row, `[rows]`. A larger one is stranger; those of normal rows are
+            mostly below 1.
         p_values: how rare such a score is among normal rows, in (0, 1], `[rows]`; a conformal
             p-value (Laxhammar and Falkman 2010).
         parts: part of each cell in the score, `[rows, cells]`; NaN for missing cells.
@@ -165,7 +165,7 @@ class Detector:
     def alarms(self, scores: Scores, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:
         """Returns which rows raise an alarm, `[rows]`.
 
-        At most a share of `false_alarm_rate` of normal rows does.
+        On average over training sets, at most a share of `false_alarm_rate` of normal rows does.
 
         Raises:
             zor.Error: the rate is lower than the number of calibration rows can promise.
@@ -173,7 +173,7 @@ class Detector:
         return scores.scores > self.threshold(false_alarm_rate)
 
     def threshold(self, false_alarm_rate: float) -> float:
-        """Returns the score above which at most this share of normal rows lies.
+        """Returns the score above which at most this share of normal rows lies on average.
 
         Raises:
             zor.Error: the rate is lower than the number of calibration rows can promise.

@@ -447,7 +447,10 @@ class Network:
         return dict(self._native.spike_rates())
 
     def charges(self) -> dict[int, FloatArray]:
-        """Returns the charges `[batch, units]` after the last batch, by position of the gate."""
+        """Returns the charges `[batch, units]` after the last batch, by position of the gate.
+
+        Only gates whose rule is stateful keep charges.
+        """
         return dict(self._native.charges())
 
     @property

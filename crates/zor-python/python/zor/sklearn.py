@@ -171,12 +171,12 @@ class ZorClassifier(ClassifierMixin, _Trained):  # type: ignore[misc]
 
     def __init__(
         self,
-        hidden_layer_sizes: int | Sequence[int] = (64,),
+        hidden_layer_sizes: int | Sequence[int] = (64, 64),
         *,
         rule: Rule | str = "default",
         optimizer: Optimizer | None = None,
         learning_rate: float = 0.02,
-        weight_decay: float = 0.7,
+        weight_decay: float = 0.3,
         steps: int | None = None,
         epochs: int | None = None,
         batch_size: int = 64,
@@ -288,12 +288,12 @@ class ZorRegressor(RegressorMixin, _Trained):  # type: ignore[misc]
 
     def __init__(
         self,
-        hidden_layer_sizes: int | Sequence[int] = (64,),
+        hidden_layer_sizes: int | Sequence[int] = (128,),
         *,
         rule: Rule | str = "default",
         optimizer: Optimizer | None = None,
         learning_rate: float = 0.02,
-        weight_decay: float = 0.7,
+        weight_decay: float = 0.5,
         steps: int | None = None,
         epochs: int | None = None,
         batch_size: int = 64,

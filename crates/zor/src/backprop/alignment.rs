@@ -14,6 +14,9 @@ use crate::task::{Data, Plan, in_batches};
 /// Maximum number of training examples for the cosines of a run.
 const EXAMPLES: usize = 100;
 
+/// Names of weight matrices, which may have a single row. Other parameters of one row are vectors.
+const MATRICES: [&str; 2] = ["weight", "kernel"];
+
 /// Minimum cosine at which updates are reported to coincide with backpropagation's.
 pub const COINCIDES: f64 = 0.99;
 
@@ -65,9 +68,11 @@ pub fn cosines(network: &Network, input: Tensor<2>, target: impl Into<Target>) -
     let target = target.into();
     let gradients = autodiff::parameter_gradients(network, input.clone(), target.clone())?;
     let updates = updates(network, input, target)?;
-    let pairs = updates.into_iter().zip(gradients).filter_map(|(update, gradient)| {
+    let parameters = network.layers().iter().flat_map(|layer| layer.parameters());
+    let all = parameters.zip(updates).zip(gradients);
+    let pairs = all.filter_map(|((parameter, update), gradient)| {
+        let is_matrix = MATRICES.contains(&parameter.name()) || parameter.shape()[0] > 1;
         let (update, gradient) = (update?, gradient?);
-        let is_matrix = update.dims().iter().all(|&size| size > 1);
         is_matrix.then(|| cosine(&update, &gradient.neg()))
     });
     Ok(pairs.collect())

@@ -125,7 +125,7 @@ impl DetectorConfig {
 /// Score of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detection {
-    /// Score. A larger one is stranger; that of a normal row is about 1.
+    /// Score. A larger one is stranger; those of normal rows are mostly below 1.
     pub score: f32,
     /// Conformal p-value, in (0, 1]: how rare such a score is among normal rows.
     pub p_value: f32,
