@@ -29,9 +29,7 @@ impl Source {
     fn read(&self) -> PyResult<Table> {
         match self {
             Self::Path(path) => Table::read(path).map_err(|error| of_file(path, error)),
-            Self::Contents(name, bytes, true) => {
-                Table::from_arrays(name.as_ref(), bytes).map_err(exception)
-            }
+            Self::Contents(name, bytes, true) => Table::from_npy(name, bytes).map_err(exception),
             Self::Contents(name, bytes, false) => Table::parse(name, bytes).map_err(exception),
         }
     }
@@ -93,9 +91,11 @@ impl Detector {
         let detector = compute(py, || {
             let table = table.read()?;
             let config = DetectorConfig::of(options);
-            let fitted = Inner::fit_observed(&config, &table, &Device::flex(), &mut |training| {
+            let mut steps = 0;
+            let fitted = Inner::fit_observed(&config, &table, &Device::flex(), &mut |_| {
+                steps += 1;
                 let heard = signals.check(|py| match &on_step {
-                    Some(function) => function.call1(py, (training.steps,)).map(drop),
+                    Some(function) => function.call1(py, (steps,)).map(drop),
                     None => Ok(()),
                 });
                 match heard {

@@ -66,3 +66,24 @@ def test_on_step():
 
     with pytest.raises(RuntimeError, match="enough"):
         zor.Detector.fit(NORMAL, steps=50, on_step=stop)
+
+
+def test_numbers_far_from_zero():
+    table = 1e9 + np.random.default_rng(0).normal(size=(64, 2))
+    detector = zor.Detector.fit(table, steps=100)
+    strange = table[:4] + [0, 20]
+    assert (detector.score(strange).scores > detector.score(table[:4]).scores).all()
+
+
+def test_the_calibration_can_be_stopped():
+    """A task that is stopped after its training resumes with the calibration."""
+    steps = []
+
+    def stop(step):
+        steps.append(step)
+        if step > 60:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        zor.Detector.fit(NORMAL, steps=50, on_step=stop)
+    assert steps[-1] <= 250

@@ -126,3 +126,19 @@ def test_progress_is_shown(capsys):
     zor.train("fashion-reconstruction", steps=3, baseline=False, progress=True)
     text = capsys.readouterr().err
     assert "3 steps, training on 10 images" in text and "3" in text
+
+
+def test_a_stop_during_the_calibration_is_resumed():
+    array = np.random.default_rng(0).random((64, 2))
+
+    def stop(metrics):
+        if metrics["step"] == 20:
+            raise RuntimeError("enough")
+
+    settings = dict(steps=20, progress=False)
+    with pytest.raises(RuntimeError, match="enough"):
+        zor.train("detection", data=array, out="run", callback=stop, **settings)
+    assert not os.path.exists("run/model.zor")
+    resumed = zor.train(resume="run", progress=False).detector()
+    whole = zor.train("detection", data=array, **settings).detector()
+    assert (resumed.score(array).scores == whole.score(array).scores).all()

@@ -39,6 +39,15 @@ impl Table {
         read(&shown(path), bytes).map_err(|message| Error::in_file(path, message))
     }
 
+    /// Parses the contents of a `.npy` file. The name is for messages.
+    ///
+    /// # Errors
+    /// When it is not an array of numbers of the shape `[rows, columns]` or `[rows]`.
+    pub fn from_npy(name: &str, bytes: &[u8]) -> Result<Self> {
+        let name = shown(Path::new(name));
+        arrays::npy(&name, bytes).map_err(|message| Error::input(format!("{name}: {message}")))
+    }
+
     /// True if the path is `-`, the standard input.
     pub fn is_standard_input(path: &Path) -> bool {
         path.as_os_str() == STANDARD_INPUT

@@ -46,12 +46,9 @@ __all__ = [
     "__version__",
     "data",
     "layers",
-    "nir",
     "optimizers",
     "set_num_threads",
-    "sklearn",
     "task_names",
-    "torch",
     "train",
 ]
 
@@ -68,4 +65,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_LAZY])

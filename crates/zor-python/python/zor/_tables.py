@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import floats, is_tensor
+from ._arrays import is_tensor
 from ._zor import Error
 
 Source = str | tuple[str, bytes, bool]
@@ -37,17 +37,21 @@ def source(table: Any, name: str = "the table") -> Source:
         return name, table.write_csv().encode(), False
     if isinstance(table, Mapping):
         return name, _csv(table, name), False
-    if not is_tensor(table) and not isinstance(table, np.ndarray):
-        table = np.asarray(table)
-    if not is_tensor(table) and table.dtype.kind in "OUS" and table.ndim == 2:
-        columns = {f"column{at}": table[:, at] for at in range(table.shape[1])}
+    if is_tensor(table):
+        table = table.detach().cpu()
+        table = table.double().numpy() if table.is_floating_point() else table.numpy()
+    array = np.asarray(table)
+    if array.dtype.kind in "OUS" and array.ndim == 2:
+        columns = {str(at): array[:, at] for at in range(array.shape[1])}
         return name, _csv(columns, name), False
-    array = floats(table, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; it must have numbers or text")
     if array.ndim not in (1, 2):
         raise Error(f"{name} has shape {list(array.shape)}; it must be [rows, columns]")
     contents = io.BytesIO()
-    np.save(contents, np.ascontiguousarray(array))
-    return f"{name}.npy", contents.getvalue(), True
+    # Numbers far from zero need their digits until they are standardised.
+    np.save(contents, np.ascontiguousarray(array, dtype=np.float64))
+    return name, contents.getvalue(), True
 
 
 def _csv(columns: Mapping[Any, Any], name: str) -> bytes:

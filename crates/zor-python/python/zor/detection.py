@@ -100,8 +100,8 @@ class Detector:
                 names to columns, or an array `[rows, columns]`. Missing values are allowed. At least
                 8 rows.
             seed: seed of the weights and the batches.
-            on_step: called with the number of steps done, at most fifty times a second; its exception
-                ends the training.
+            on_step: called with the number of steps done, those of the calibration included, at most
+                fifty times a second; its exception ends the training.
             settings: settings that `zor tasks detection` lists, such as `steps`, `hidden`, `window`
                 (rows of a series that are read together), `time`, `ignore`, `label`, or
                 `detection_noise` for `detection.noise`.
@@ -162,7 +162,7 @@ class Detector:
         )
         return [Cause(*one) for one in found]
 
-    def alarms(self, scores: Scores, false_alarm_rate: float = 0.01) -> npt.NDArray[np.bool_]:
+    def alarms(self, scores: Scores, false_alarm_rate: float = 0.05) -> npt.NDArray[np.bool_]:
         """Returns which rows raise an alarm, `[rows]`.
 
         On average over training sets, at most a share of `false_alarm_rate` of normal rows does.

@@ -239,10 +239,18 @@ class Network:
         native = _native_of(optimizer)
         inputs = rows(x, "input", self._input_shape)
         goal = inputs if y is None else targets(y, "target", self._output_shape)
-        mask = None if known is None else rows(known, "mask of known targets", self._output_shape)
-        weight = None if weights is None else floats(weights, "weights")
+        mask, weight = self._weighting(known, weights)
         sums = self._native.train_batch(native, inputs, goal, mask, weight, label_smoothing)
         return Metrics._of(sums)
+
+    def _weighting(
+        self, known: ArrayLike | None, weights: ArrayLike | None
+    ) -> tuple[FloatArray | None, FloatArray | None]:
+        mask = None if known is None else rows(known, "mask of known targets", self._output_shape)
+        weight = None if weights is None else floats(weights, "weights")
+        if weight is not None and weight.ndim != 1:
+            raise _zor.Error(f"the weights have shape {list(weight.shape)}; they must be [batch]")
+        return mask, weight
 
     def train_batch_errors(self, x: Array, y: ArrayLike, optimizer: Optimizer = AdamW()) -> Array:
         """Trains on one batch, as `train_batch` does.
@@ -267,6 +275,8 @@ class Network:
         batch_size: int = 48,
         seed: int = 0,
         shuffle: bool = True,
+        known: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
         label_smoothing: float = 0.0,
         callback: Callback | None = None,
         progress: Shown = False,
@@ -285,7 +295,7 @@ class Network:
             batch_size: number of samples in a batch.
             seed: seed of the order of the samples.
             shuffle: whether samples are drawn in random order.
-            label_smoothing: as in `train_batch`.
+            known, weights, label_smoothing: as in `train_batch`, for all samples.
             callback: called with a `Progress` after each step; the training stops where it returns
                 `True`, and ends with the exception where it raises one.
             progress: whether to show a progress bar: `tqdm`'s where it is installed.
@@ -298,9 +308,11 @@ class Network:
         """
         inputs = rows(x, "input", self._input_shape)
         goal = inputs if y is None else targets(y, "target", self._output_shape)
+        mask, weight = self._weighting(known, weights)
         n = len(inputs)
-        if len(goal) != n:
-            raise _zor.Error(f"there are {n} samples and {len(goal)} targets")
+        for name, one in (("targets", goal), ("masks", mask), ("weights", weight)):
+            if one is not None and len(one) != n:
+                raise _zor.Error(f"there are {n} samples and {len(one)} {name}")
         if n == 0:
             raise _zor.Error("there are no samples to train on")
         if batch_size < 1:
@@ -325,7 +337,10 @@ class Network:
                 chosen = order[at : at + size]
                 batch = inputs[chosen]
                 target = batch if y is None else goal[chosen]
-                metrics = Metrics._of(train(native, batch, target, None, None, label_smoothing))
+                masked = None if mask is None else mask[chosen]
+                weighted = None if weight is None else weight[chosen]
+                sums = train(native, batch, target, masked, weighted, label_smoothing)
+                metrics = Metrics._of(sums)
                 bar.update(step + 1, metrics.mae)
                 if callback is not None and callback(Progress(step + 1, total, metrics, self)):
                     break

@@ -140,7 +140,8 @@ class ZorClassifier(ClassifierMixin, _Trained):  # type: ignore[misc]
         optimizer: an optimizer of `zor.optimizers`; with `None`, `zor.Muon` at a rate that falls to
             zero along a straight line.
         learning_rate: rate of the first step, without `optimizer`.
-        weight_decay: share of a weight that a step takes away, over its rate; without `optimizer`.
+        weight_decay: each step first multiplies a weight by `1 - rate * weight_decay`; without
+            `optimizer`.
         steps: number of training steps; by default 500, or ten passes over the samples if those are
             more.
         epochs: number of passes over the samples, instead of `steps`.
@@ -181,7 +182,7 @@ class ZorClassifier(ClassifierMixin, _Trained):  # type: ignore[misc]
         epochs: int | None = None,
         batch_size: int = 64,
         label_smoothing: float = 0.02,
-        class_weight: dict[Any, float] | str | None = None,
+        class_weight: dict[Any, Any] | str | None = None,
         random_state: Seed = None,
         verbose: bool = False,
     ) -> None:
@@ -261,7 +262,8 @@ class ZorRegressor(RegressorMixin, _Trained):  # type: ignore[misc]
         optimizer: an optimizer of `zor.optimizers`; with `None`, `zor.Muon` at a rate that falls to
             zero along a straight line.
         learning_rate: rate of the first step, without `optimizer`.
-        weight_decay: share of a weight that a step takes away, over its rate; without `optimizer`.
+        weight_decay: each step first multiplies a weight by `1 - rate * weight_decay`; without
+            `optimizer`.
         steps: number of training steps; by default 500, or ten passes over the samples if those are
             more.
         epochs: number of passes over the samples, instead of `steps`.
@@ -373,7 +375,8 @@ class ZorAutoencoder(
         optimizer: an optimizer of `zor.optimizers`; with `None`, `zor.Muon` at a rate that falls to
             zero along a straight line.
         learning_rate: rate of the first step, without `optimizer`.
-        weight_decay: share of a weight that a step takes away, over its rate; without `optimizer`.
+        weight_decay: each step first multiplies a weight by `1 - rate * weight_decay`; without
+            `optimizer`.
         steps: number of training steps; by default 500, or ten passes over the samples if those are
             more.
         epochs: number of passes over the samples, instead of `steps`.
@@ -512,8 +515,8 @@ class ZorAutoencoder(
 class ZorDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     """A detector of outliers, which learns from mostly normal rows to restore hidden cells.
 
-    A row is an outlier if its cells differ from what the other cells of the row let expect. Missing
-    cells (NaN) need no preparation.
+    A row is strange where its cells differ from what a network expects of them, given the other
+    cells of the row. Missing cells (NaN) need no preparation.
 
     Args:
         hidden: number of units of each of the two hidden layers.
@@ -522,8 +525,9 @@ class ZorDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         steps: number of training steps.
         batch_size: number of rows in a step.
         contamination: share of the rows of `fit` that are outliers, in (0, 0.5]; or `"auto"`, with
-            which at most 5 % of new normal rows are called outliers, if they come from where the
-            rows of `fit` came from. With fewer than 19 rows that share is `1 / (rows + 1)`.
+            which at most 5 % of new normal rows are called outliers, on average over training sets,
+            if they come from where the rows of `fit` came from. With fewer than 19 rows that share
+            is `1 / (rows + 1)`.
         random_state: seed of the weights and of the batches.
         settings: other settings of `zor.Detector.fit`, by name.
 
@@ -612,7 +616,7 @@ class ZorDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def score_samples(self, X: Any) -> Array:
-        """Returns the score of each row, `[n]`. Lower is stranger; a normal row has about -1.
+        """Returns the score of each row, `[n]`. Lower is stranger; most normal rows are above -1.
 
         Raises:
             sklearn.exceptions.NotFittedError: the detector is not fitted.

@@ -135,10 +135,10 @@ def _file_of(data: Any, task: str | None) -> str:
     found = source(data, "data")
     if isinstance(found, str):
         return os.path.abspath(found) if found != "-" else found
-    name, contents, _ = found
+    _, contents, is_array = found
     folder = FilePath("runs", task or "data")
     folder.mkdir(parents=True, exist_ok=True)
-    ending = ".npy" if name.endswith(".npy") else ".csv"
+    ending = ".npy" if is_array else ".csv"
     with tempfile.NamedTemporaryFile(
         dir=folder, prefix="data-", suffix=ending, delete=False
     ) as file:

@@ -376,22 +376,24 @@ impl Work {
         observer.finish(trained.steps, &headline(&trained));
         if trained.stopped {
             let place = left.transpose()?.unwrap_or_default();
-            let message = format!(
-                "after step {}; resume with `zor train --resume {}`",
-                trained.steps,
-                shown(&place)
-            );
-            return Err(Error::new(ErrorKind::Interrupted, message));
+            return Err(stopped(&format!("after step {}", trained.steps), &place));
         }
-        let mut notes = self.provenance.notes(&trained);
-        let calibrated = self.plan.task.calibrate(&Outcome {
-            plan: &self.plan,
+        let mut notes = provenance.notes(&trained);
+        let outcome = Outcome {
+            plan,
             data: &self.data,
             network: &trained.network,
             evaluation: &trained.evaluation(),
             device: &self.device,
             folder: &path,
-        })?;
+        };
+        let calibrated = match plan.task.calibrate(&outcome, observer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                let place = checkpoint::save(&mut trained, settings, provenance, &path)?;
+                return Err(stopped(&error.to_string(), &place));
+            }
+            calibrated => calibrated?,
+        };
         if let (Some(calibrated), Some(last)) = (calibrated, trained.curve.last_mut()) {
             notes.extend(calibrated.notes);
             last.evaluation = calibrated.evaluation;
@@ -453,6 +455,12 @@ impl Work {
         let identity = identity.to_owned();
         Finished { plan, data, trained, report, device: device_name, folder, identity, failure }
     }
+}
+
+/// The error of a training that was stopped, with the checkpoint that resumes it.
+fn stopped(when: &str, checkpoint: &Path) -> Error {
+    let message = format!("{when}; resume with `zor train --resume {}`", shown(checkpoint));
+    Error::new(ErrorKind::Interrupted, message)
 }
 
 /// The default label of the learning curve's vertical axis.

@@ -193,8 +193,9 @@ pub trait Task: fmt::Debug + Sync {
     /// calibrate.
     ///
     /// # Errors
-    /// When a prediction or a further training fails.
-    fn calibrate(&self, _of: &Outcome<'_>) -> Result<Option<Calibrated>> {
+    /// When a prediction or a further training fails, or the user stops it
+    /// ([`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted)).
+    fn calibrate(&self, _of: &Outcome<'_>, _watch: &mut dyn Watch) -> Result<Option<Calibrated>> {
         Ok(None)
     }
 

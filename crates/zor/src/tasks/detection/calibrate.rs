@@ -13,7 +13,7 @@ use super::restoration::Restored;
 use super::rows::Rows;
 use super::scheme::Scheme;
 use super::scoring::Scoring;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Settings;
 use crate::task::{Data, Plan};
 use crate::training::{Method, Training};
@@ -28,14 +28,17 @@ const FOLDS: usize = 4;
 /// trained on the other parts (cross-conformal prediction; Vovk 2015, "Cross-conformal
 /// predictors", Annals of Mathematics and Artificial Intelligence 74).
 ///
+/// `on_step` is called after each step of these trainings, and stops the calibration if it breaks.
+///
 /// # Errors
-/// When a training or a prediction fails.
+/// When a training or a prediction fails, or `on_step` breaks ([`ErrorKind::Interrupted`]).
 pub(super) fn calibrate(
     plan: &Plan,
     data: &Data,
     network: &Network,
     method: Method,
     device: &Device,
+    on_step: &mut dyn FnMut(&mut Training) -> ControlFlow<()>,
 ) -> Result<Scoring> {
     let train = rows(&*data.train)?;
     let masks = masks(train.scheme(), &plan.settings);
@@ -47,13 +50,15 @@ pub(super) fn calibrate(
     };
     let restored = if train.by_folds {
         let mut all: Option<Restored> = None;
-        for fold in 0..FOLDS.min(train.len()) {
-            let (others, own) = train.fold(fold, FOLDS.min(train.len()));
+        for fold in 0..trainings(data)? {
+            let (others, own) = train.fold(fold, trainings(data)?);
             let part =
                 Data { train: Arc::new(others), evaluation: Arc::new(own.clone()), ..data.clone() };
-            let trained =
-                Training::start(plan, &part, device)?
-                    .run(plan, &part, method, &mut |_| ControlFlow::Continue(()))?;
+            let start = Training::start(plan, &part, device)?;
+            let trained = start.run(plan, &part, method, on_step)?;
+            if trained.stopped {
+                return Err(Error::new(ErrorKind::Interrupted, "during the calibration"));
+            }
             let restored = restore(&trained.network, &own)?;
             match &mut all {
                 Some(all) => all.append(restored),
@@ -67,6 +72,15 @@ pub(super) fn calibrate(
     let scales = restored.scales();
     let calibration = Calibration::new(restored.scores(&scales))?;
     Ok(Scoring { scheme: (**train.scheme()).clone(), masks, scales, calibration })
+}
+
+/// Returns the number of trainings of a calibration.
+///
+/// # Errors
+/// When the examples are those of another task.
+pub(super) fn trainings(data: &Data) -> Result<usize> {
+    let train = rows(&*data.train)?;
+    Ok(if train.by_folds { FOLDS.min(train.len()) } else { 0 })
 }
 
 /// Returns the masks for the rows of a scheme.

@@ -197,7 +197,8 @@ impl Detector {
         Self::fit_observed(config, normal, device, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// [`Detector::fit`], which calls `on_step` after each step until it breaks.
+    /// [`Detector::fit`], which calls `on_step` after each step, of the network and of those for its
+    /// calibration, until it breaks.
     ///
     /// # Errors
     /// Those of [`Detector::fit`], and [`ErrorKind::Interrupted`] if `on_step` breaks.
@@ -216,7 +217,7 @@ impl Detector {
             let message = format!("after step {} of the detector's training", trained.steps);
             return Err(Error::new(ErrorKind::Interrupted, message));
         }
-        let scoring = calibrate(&plan, &data, &trained.network, config.method, device)?;
+        let scoring = calibrate(&plan, &data, &trained.network, config.method, device, on_step)?;
         let mut notes = Provenance::new(&plan, &data, None)?.notes(&trained);
         notes.extend(scoring.note()?);
         Ok(Self::with(trained.network, plan, scoring, notes))

@@ -16,6 +16,7 @@ mod rows;
 mod scheme;
 mod scoring;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use zor_core::{
@@ -34,6 +35,7 @@ use self::restoration::Restored;
 pub use self::rows::Rows;
 pub use self::scheme::{Reader, Scheme};
 pub use self::scoring::Scoring;
+use super::parts::comparison::headline;
 use super::parts::presets::{idle_for_tables, stateless};
 use super::parts::selection;
 use crate::error::{Error, Result};
@@ -208,9 +210,26 @@ impl Task for AnomalyDetection {
         Ok(score)
     }
 
-    fn calibrate(&self, outcome: &Outcome<'_>) -> Result<Option<Calibrated>> {
+    fn calibrate(
+        &self,
+        outcome: &Outcome<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<Calibrated>> {
         let Outcome { plan, data, network, device, .. } = *outcome;
-        let scoring = calibrate(plan, data, network, Method::LocalRule, device)?;
+        let trainings = calibrate::trainings(data)? as u64;
+        if trainings > 0 {
+            let about = format!("{trainings} networks, each for the rows that it does not learn");
+            watch.start("calibration", trainings * plan.settings.steps, &about);
+        }
+        let mut steps = 0;
+        let scoring = calibrate(plan, data, network, Method::LocalRule, device, &mut |training| {
+            steps += 1;
+            watch.step(steps, &mut || headline(training));
+            if watch.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if trainings > 0 {
+            watch.finish(steps, "calibrated");
+        }
         let notes = scoring.note()?;
         let mut rows = calibrate::rows(&*data.evaluation)?.clone();
         rows.scoring = Some(Arc::new(scoring));
