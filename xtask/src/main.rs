@@ -8,7 +8,7 @@
 //! - `figures [--long] [--write]`: measures the promised figures;
 //! - `edge [--write]`: builds zor-edge for microcontrollers and the browser, and runs it there;
 //! - `parity FILE...`: replays traces of the classic rule;
-//! - `python`: tests the Python package on a development build;
+//! - `python [--write]`: tests the Python package on a development build;
 //! - `wheel [--torch]`: builds the wheel of the Python package and tests it on every Python;
 //! - `gpu [FEATURES]`: packs a folder for a machine with a GPU, by default with CUDA and Vulkan;
 //! - `gpu --kernels [--write]`: compiles and assembles the kernels for NVIDIA cards without a card;
@@ -39,7 +39,7 @@ const USAGE: &str = "usage: cargo xtask check [--all-platforms]
        cargo xtask pages [--write]
        cargo xtask guard [--write]
        cargo xtask edge [--write]
-       cargo xtask python
+       cargo xtask python [--write]
        cargo xtask wheel [--torch]
        cargo xtask gpu [FEATURES] | --kernels [--write]
        cargo xtask parity FILE...
@@ -63,7 +63,8 @@ fn main() -> ExitCode {
         ["pages", "--write"] => page::run(true),
         ["edge"] => firmware::run(false),
         ["edge", "--write"] => firmware::run(true),
-        ["python"] => python::check(),
+        ["python"] => python::check(false),
+        ["python", "--write"] => python::check(true),
         ["wheel"] => python::wheel(false),
         ["wheel", "--torch"] => python::wheel(true),
         ["gpu"] => gpu::pack(None),

@@ -1,6 +1,7 @@
 //! The Python package: its tests on a development build, and its wheel.
 
 mod environment;
+mod stubs;
 mod wheel;
 
 use std::fs;
@@ -21,16 +22,19 @@ const BUILD: (&str, &str) = ("PYO3_BUILD_EXTENSION_MODULE", "1");
 /// Packages of the tests, besides NumPy.
 const TESTS: &[&str] = &["pytest"];
 /// Packages that optional parts need, without PyTorch, which is large.
-const OPTIONAL: &[&str] = &["scikit-learn", "pandas", "nir", "mypy", "joblib", "tqdm"];
+const OPTIONAL: &[&str] = &["scikit-learn", "pandas", "nir", "joblib", "tqdm"];
+
+/// Checkers of style and types.
+const CHECKERS: &[&str] = &["mypy==2.4.1", "ruff==0.17.6"];
 
 /// Folder of the package.
 fn package() -> PathBuf {
     root().join("crates/zor-python")
 }
 
-/// Builds the extension for development and tests the package with it: clippy, types, stubs, and
-/// all tests but those of PyTorch.
-pub(crate) fn check() -> Result<(), String> {
+/// Builds the extension for development and tests the package with it: clippy, stubs, types, and
+/// all tests but those of PyTorch. With `write`, the stubs are written.
+pub(crate) fn check(write: bool) -> Result<(), String> {
     let Some(interpreter) = interpreters().into_iter().next() else {
         println!("not available: there is no Python of version 3.10 or newer");
         return Ok(());
@@ -42,26 +46,25 @@ pub(crate) fn check() -> Result<(), String> {
     cargo::run_with("extension", &build, &[BUILD])?;
     let module = package().join("python/zor/_zor.abi3.so");
     copy_extension(&module)?;
-    let packages = [TESTS, OPTIONAL, &["numpy"]].concat();
+    stubs::compare(&module, write)?;
+    let packages = [TESTS, OPTIONAL, CHECKERS, &["numpy"]].concat();
     let environment = Environment::create("python-check", &interpreter, &packages)?;
-    let tested = environment.module("pytest", &[]).and_then(|()| types(&environment));
+    let checks: [(&str, &[&str]); 4] =
+        [("ruff", &["check"]), ("ruff", &["format", "--check"]), ("mypy", &[]), ("pytest", &[])];
+    let tested = checks.iter().try_for_each(|(name, words)| environment.module(name, words));
     // A package in the source folder must not be found instead of an installed wheel.
     fs::remove_file(&module).map_err(|error| format!("{}: {error}", module.display()))?;
     tested
-}
-
-/// Checks the types of the package and its examples, and its stubs against the extension.
-fn types(environment: &Environment) -> Result<(), String> {
-    environment.module("mypy", &[])?;
-    environment.module("mypy.stubtest", &["zor._zor"])
 }
 
 /// Copies the extension of a development build to where Python looks for it.
 fn copy_extension(to: &PathBuf) -> Result<(), String> {
     let name = format!("{}_zor{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let built = target().join("debug").join(name);
-    fs::copy(&built, to).map_err(|error| format!("{}: {error}", built.display()))?;
-    Ok(())
+    // A file in use is replaced, never changed.
+    let new = to.with_extension("new");
+    let copied = fs::copy(&built, &new).and_then(|_| fs::rename(&new, to));
+    copied.map_err(|error| format!("{}: {error}", built.display()))
 }
 
 /// Runs a program in a folder.

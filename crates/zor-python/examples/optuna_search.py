@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
-
 import zor
+from numpy.typing import NDArray
 from zor import layers as L
 from zor.data import fashion_mnist
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from zor import Layer, Zor
 from zor.data import fashion_mnist
 

@@ -17,7 +17,7 @@ const SAMPLE_TRAINED: usize = 2000;
 
 /// Loads a data set by name; downloads it if it is nowhere.
 #[pyfunction]
-#[pyo3(signature = (name, data_dir, download))]
+#[pyo3(signature = (name, data_dir, download) -> "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]")]
 pub(crate) fn load_images<'py>(
     py: Python<'py>,
     name: &str,
@@ -46,6 +46,7 @@ pub(crate) fn load_images<'py>(
 
 /// Loads the sample of Fashion-MNIST that is inside the package.
 #[pyfunction]
+#[pyo3(signature = () -> "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]")]
 pub(crate) fn load_sample(py: Python<'_>) -> PyResult<(Part<'_>, Part<'_>)> {
     let (train, test) = compute(py, || {
         let all = FashionMnist::sample().map_err(exception)?.train;

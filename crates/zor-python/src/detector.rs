@@ -142,6 +142,7 @@ impl Detector {
     }
 
     /// Scores the rows of a table.
+    #[pyo3(signature = (table) -> "tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]")]
     fn score<'py>(&self, py: Python<'py>, table: Source) -> PyResult<Scores<'py>> {
         let found = self.with(py, |detector| {
             let table = table.read()?;

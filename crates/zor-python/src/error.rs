@@ -3,23 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use pyo3::exceptions::{PyFileNotFoundError, PyKeyboardInterrupt, PyOSError, PyValueError};
+use pyo3::exceptions::{PyFileNotFoundError, PyKeyboardInterrupt, PyOSError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use zor::ErrorKind;
 
-pyo3::create_exception!(
-    zor,
-    Error,
-    PyValueError,
-    "Invalid input, settings or files, or a training that diverged. `kind` is the kind of error: \
-     'input', 'diverged', 'device', 'download' or 'internal'."
-);
+pyo3::import_exception!(zor._error, Error);
 
 /// Creates an exception with its kind.
 pub(crate) fn of_kind(kind: &str, message: impl Into<String>) -> PyErr {
     let error = Error::new_err(message.into());
     // Without the attribute, the exception still has its message.
-    Python::attach(|py| error.value(py).setattr("kind", kind).unwrap_or(()));
+    Python::attach(|py| error.value(py).setattr(intern!(py, "kind"), kind).unwrap_or(()));
     error
 }
 

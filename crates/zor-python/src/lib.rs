@@ -18,14 +18,12 @@ mod threads;
 /// The extension module.
 #[pyo3::pymodule]
 mod _zor {
-    use pyo3::prelude::*;
-
     #[pymodule_export]
     use super::data::{load_images, load_sample};
     #[pymodule_export]
     use super::detector::Detector;
     #[pymodule_export]
-    use super::error::{Error, panic_for_tests};
+    use super::error::panic_for_tests;
     #[pymodule_export]
     use super::network::{Network, preset_rule};
     #[pymodule_export]
@@ -35,8 +33,8 @@ mod _zor {
     #[pymodule_export]
     use super::threads::{after_fork, set_num_threads};
 
-    #[pymodule_init]
-    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
-    }
+    /// Version of the package.
+    #[allow(non_upper_case_globals, reason = "the name that Python gives versions")]
+    #[pymodule_export]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

@@ -292,6 +292,7 @@ impl Network {
     }
 
     /// Trains on a batch. Returns the error of each output before the step, `target - output`.
+    #[pyo3(signature = (optimizer, x, targets) -> "numpy.typing.NDArray[numpy.float32]")]
     fn train_batch_errors<'py>(
         &self,
         py: Python<'py>,
@@ -309,6 +310,7 @@ impl Network {
     }
 
     /// Returns the outputs for rows, from zero charges.
+    #[pyo3(signature = (x) -> "numpy.typing.NDArray[numpy.float32]")]
     fn predict<'py>(&self, py: Python<'py>, x: Matrix<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let (rows, columns) = (x.shape()[0], x.shape()[1]);
         let widest = self.with(py, |network| {
@@ -344,6 +346,7 @@ impl Network {
     }
 
     /// Returns the outputs for a batch that continues the rows of previous batches.
+    #[pyo3(signature = (x) -> "numpy.typing.NDArray[numpy.float32]")]
     fn predict_stateful<'py>(
         &self,
         py: Python<'py>,
@@ -360,6 +363,7 @@ impl Network {
     }
 
     /// Returns the outputs that a training step would compare with its target.
+    #[pyo3(signature = (x) -> "numpy.typing.NDArray[numpy.float32]")]
     fn training_forward<'py>(
         &self,
         py: Python<'py>,
@@ -413,6 +417,7 @@ impl Network {
 
     /// Returns all tensors: name, whether it is trained, and the value, `[rows, columns]`.
     #[allow(clippy::type_complexity, reason = "it is written once")]
+    #[pyo3(signature = () -> "list[tuple[str, bool, numpy.typing.NDArray[numpy.float32]]]")]
     fn tensors<'py>(
         &self,
         py: Python<'py>,
@@ -488,12 +493,14 @@ impl Network {
 
     /// Returns the charges after the last batch, by position of the layer.
     #[allow(clippy::type_complexity, reason = "it is written once")]
+    #[pyo3(signature = () -> "list[tuple[int, numpy.typing.NDArray[numpy.float32]]]")]
     fn charges<'py>(&self, py: Python<'py>) -> PyResult<Vec<(usize, Bound<'py, PyArray2<f32>>)>> {
         let found = self.with(py, |network| Ok(network.charges()))?;
         found.into_iter().map(|(at, tensor)| Ok((at, array(py, tensor)?))).collect()
     }
 
     /// Returns the mean absolute error of every training step, `[steps]`.
+    #[pyo3(signature = () -> "numpy.typing.NDArray[numpy.float32]")]
     fn history<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let history = self.with(py, |network| Ok(network.history().to_vec()))?;
         Ok(PyArray1::from_vec(py, history))

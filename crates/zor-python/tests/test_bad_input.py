@@ -6,7 +6,6 @@ import pickle
 
 import numpy as np
 import pytest
-
 import zor
 from zor import layers as L
 
@@ -168,7 +167,11 @@ def test_networks_that_cannot_be():
         (lambda: zor.Network.dense([8, 4], activations=["none"]), zor.Error, "1 activations"),
         (lambda: zor.Network.dense([10**7, 10**7]), (zor.Error, MemoryError), "memory"),
         (lambda: zor.Rule(threshold=float("inf"))._json(), zor.Error, "threshold"),
-        (lambda: zor.Network(8, [L.Dense(3)], rule=zor.Rule(initial_scale=-1.0)), zor.Error, "initial_scale"),
+        (
+            lambda: zor.Network(8, [L.Dense(3)], rule=zor.Rule(initial_scale=-1.0)),
+            zor.Error,
+            "initial_scale",
+        ),
     ]:
         with pytest.raises(error, match=message):
             make()
@@ -235,7 +238,9 @@ def test_pickles_that_are_cut_short(network):
 
 def test_activation_functions(samples):
     def network(function):
-        return zor.Network(8, [L.Gate("input", stateful=True), L.Dense(4), L.Gate(activation=function)])
+        return zor.Network(
+            8, [L.Gate("input", stateful=True), L.Dense(4), L.Gate(activation=function)]
+        )
 
     for function, error, message in [
         (lambda x: x[:, :2], zor.Error, "keep the shape"),

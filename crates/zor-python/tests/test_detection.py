@@ -6,7 +6,6 @@ import pickle
 
 import numpy as np
 import pytest
-
 import zor
 
 NORMAL = np.stack([np.linspace(0, 1, 64), np.linspace(0, 2, 64)], axis=1)

@@ -8,14 +8,17 @@ import pickle
 
 import numpy as np
 import pytest
-
 import zor
 from zor import layers as L
 
 EVERY_LAYER = [
     ("dense", 8, [L.Gate("input", threshold=0.1), L.Dense(5), L.Gate(), L.Dense(3), L.Bias()]),
     ("scale", 8, [L.Dense(4), L.Scale(0.5), L.Dropout(0.2, seed=1)]),
-    ("norm", 8, [L.Dense(6), L.BatchNorm(), L.Gate(activation="silu"), L.GroupNorm(2), L.LayerNorm()]),
+    (
+        "norm",
+        8,
+        [L.Dense(6), L.BatchNorm(), L.Gate(activation="silu"), L.GroupNorm(2), L.LayerNorm()],
+    ),
     ("stateful", 8, [L.Gate("input", stateful=True, threshold=0.5), L.Dense(4), L.Gate("output")]),
     (
         "maps",

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 import zor
 from zor import layers as L
 

@@ -11,7 +11,6 @@ import sys
 
 import numpy as np
 import pytest
-
 import zor
 
 PLAIN = [
@@ -38,7 +37,8 @@ def test_numpy_is_the_only_import():
 def test_every_public_name_is_there_and_documented():
     for name in zor.__all__:
         one = getattr(zor, name)
-        assert name == "__version__" or inspect.getdoc(one), name
+        documented = inspect.isclass(one) or inspect.isroutine(one) or inspect.ismodule(one)
+        assert not documented or inspect.getdoc(one), name
         if inspect.isclass(one) and one.__module__.startswith("zor"):
             for member, value in vars(one).items():
                 public = not member.startswith("_") and callable(getattr(one, member))

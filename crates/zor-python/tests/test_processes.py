@@ -13,7 +13,6 @@ import time
 
 import numpy as np
 import pytest
-
 import zor
 
 X = np.random.default_rng(0).random((64, 128), dtype=np.float32)

@@ -14,8 +14,16 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+import zor
+import zor.sklearn
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits, load_iris, make_blobs, make_friedman1
+from sklearn.datasets import (
+    load_diabetes,
+    load_digits,
+    load_iris,
+    make_blobs,
+    make_friedman1,
+)
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -24,9 +32,6 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_sp
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-
-import zor
-import zor.sklearn
 from zor.sklearn import ZorAutoencoder, ZorClassifier, ZorDetector, ZorRegressor
 
 pytestmark = pytest.mark.packages
@@ -359,7 +364,7 @@ def test_strange_rows_are_outliers(rows: tuple[Array, Array, Array]) -> None:
 
 
 def test_a_row_is_an_outlier_where_its_p_value_is_at_most_5_percent(
-    rows: tuple[Array, Array, Array]
+    rows: tuple[Array, Array, Array],
 ) -> None:
     normal, new, strange = rows
     detector = ZorDetector(random_state=0).fit(normal)

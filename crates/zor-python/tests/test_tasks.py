@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-
 import zor
 
 
@@ -34,7 +33,13 @@ def test_equal_bits_with_the_command():
     settings = dict(steps=5, baseline=False, seed=3)
     run = zor.train("fashion-reconstruction", out="python", progress=False, **settings)
     command(
-        "train", "fashion-reconstruction", "--out", "command", "--steps=5", "--no-baseline", "--seed=3"
+        "train",
+        "fashion-reconstruction",
+        "--out",
+        "command",
+        "--steps=5",
+        "--no-baseline",
+        "--seed=3",
     )
     other = zor.Network.load("command/model.zor").weights()
     for name, value in run.network().weights().items():
@@ -67,7 +72,10 @@ def test_tables_of_every_kind():
         file.write("a,b,y\n" + "".join(f"{a},{b},{y}\n" for a, b, y in zip(*columns.values())))
     assert zor.train("table", data="table.csv", **settings).metrics["mae"] == first.metrics["mae"]
     array = np.stack([x, 2 * x], axis=1)
-    assert zor.train("detection", data=array, steps=5, progress=False).detector().cells == ["0", "1"]
+    assert zor.train("detection", data=array, steps=5, progress=False).detector().cells == [
+        "0",
+        "1",
+    ]
 
 
 def test_frames():

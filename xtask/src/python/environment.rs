@@ -98,7 +98,12 @@ impl Environment {
 
     /// Path of a program of the environment.
     pub(super) fn program(&self, name: &str) -> PathBuf {
-        self.folder.join(if cfg!(windows) { "Scripts" } else { "bin" }).join(name)
+        self.programs().join(name)
+    }
+
+    /// Folder of the programs of the environment.
+    pub(super) fn programs(&self) -> PathBuf {
+        self.folder.join(if cfg!(windows) { "Scripts" } else { "bin" })
     }
 
     /// The interpreter, in the folder of the package.

@@ -1,8 +1,8 @@
 """Networks of analog-spike gates that learn by a local correlation rule.
 
 `Zor` and `Layer` are the interface of the first version. `Network` is that of the library, with the
-layers of `zor.layers`, a `Rule`, the optimizers of `zor.optimizers`, and `Detector` for anomalies in
-tables. `train` runs a task, such as `"detection"`, as the command `zor train` does.
+layers of `zor.layers`, a `Rule`, the optimizers of `zor.optimizers`, and `Detector` for anomalies
+in tables. `train` runs a task, such as `"detection"`, as the command `zor train` does.
 
 Every function takes NumPy arrays, PyTorch tensors, and whatever NumPy can convert to numbers. A
 function that returns an array returns a tensor where its first argument is one.
@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import data, layers, optimizers
+from ._error import Error
 from ._threads import set_num_threads
-from ._zor import Error, __version__
+from ._zor import __version__
 from .detection import Cause, Detector, Scores
 from .first import Layer, Zor
 from .network import Callback, Metrics, Network, Progress
@@ -23,7 +24,9 @@ from .rule import Rule
 from .tasks import Run, task_names, train
 
 if TYPE_CHECKING:
-    from . import nir, sklearn, torch
+    from . import nir as nir
+    from . import sklearn as sklearn
+    from . import torch as torch
 
 __all__ = [
     "AdamW",

@@ -1,4 +1,4 @@
-"""Arrays of any kind as NumPy arrays of 32-bit floats, and results as the caller's kind of array."""
+"""Arrays of any kind as NumPy arrays of 32-bit floats, and results as arrays of the kind given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ._zor import Error
+from ._error import Error
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,8 @@ def floats(x: Any, name: str) -> FloatArray:
             raise TypeError(f"the {name} has complex numbers; it must have real numbers")
         if x.layout is not sys.modules["torch"].strided:
             x = x.to_dense()
-        return x.detach().to("cpu", sys.modules["torch"].float32).numpy()
+        return x.detach().to("cpu", sys.modules["torch"].float32).numpy()  # type:
+        ignore[no-any-return]
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
         raise TypeError(f"the {name} is a sparse matrix; pass a dense array, such as its toarray()")
     if x is None:
@@ -67,9 +68,7 @@ def floats(x: Any, name: str) -> FloatArray:
         try:
             array = np.asarray([float(_number(value)) for value in array.flat]).reshape(array.shape)
         except TypeError:
-            raise TypeError(
-                f"the {name} has values that are not numbers (dtype object)"
-            ) from None
+            raise TypeError(f"the {name} has values that are not numbers (dtype object)") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"the {name} has dtype {array.dtype}; it must have real numbers")
     with np.errstate(over="ignore"):
@@ -126,7 +125,7 @@ def targets(y: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
             f"the {name} has one axis and dtype {y.dtype}; give classes as integers [batch], or "
             f"values with one row per sample"
         )
-    return y.astype(np.int64, copy=False)
+    return y.astype(np.int64, copy=False)  # type: ignore[no-any-return]
 
 
 def like(x: Any) -> Callable[[FloatArray], Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._arrays import is_tensor
-from ._zor import Error
+from ._error import Error
 
 Source = str | tuple[str, bytes, bool]
 

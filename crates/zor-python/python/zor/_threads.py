@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from . import _zor
+from ._error import Error
 
 
 def set_num_threads(threads: int) -> None:
@@ -18,7 +19,7 @@ def set_num_threads(threads: int) -> None:
     if isinstance(threads, bool) or not isinstance(threads, int):
         raise TypeError(f"the number of threads must be an int, not {type(threads).__name__}")
     if threads < 1:
-        raise _zor.Error(f"the number of threads is {threads}; it must be at least 1")
+        raise Error(f"the number of threads is {threads}; it must be at least 1")
     _zor.set_num_threads(threads)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._zor import Error
+from ._error import Error
 
 Shape = tuple[int, ...]
 _Pair = tuple[int, int]

@@ -46,9 +46,7 @@ def fashion_mnist(
     return (x_train[..., 0], y_train), (x_test[..., 0], y_test)
 
 
-def cifar10(
-    data_dir: str | os.PathLike[str] | None = None, *, download: bool = True
-) -> Split:
+def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = True) -> Split:
     """Loads CIFAR-10 (Krizhevsky 2009): photographs in ten classes.
 
     Args:

@@ -96,12 +96,12 @@ class Detector:
         Ctrl-C raises `KeyboardInterrupt` after the step in progress.
 
         Args:
-            table: normal rows: the path of a CSV, `.npy` or `.npz` file, a DataFrame, a mapping from
-                names to columns, or an array `[rows, columns]`. Missing values are allowed. At least
-                8 rows.
+            table: normal rows: the path of a CSV, `.npy` or `.npz` file, a DataFrame, a mapping
+                from names to columns, or an array `[rows, columns]`. Missing values are allowed. At
+                least 8 rows.
             seed: seed of the weights and the batches.
-            on_step: called with the number of steps done, those of the calibration included, at most
-                fifty times a second; its exception ends the training.
+            on_step: called with the number of steps done, those of the calibration included, at
+                most fifty times a second; its exception ends the training.
             settings: settings that `zor tasks detection` lists, such as `steps`, `hidden`, `window`
                 (rows of a series that are read together), `time`, `ignore`, `label`, or
                 `detection_noise` for `detection.noise`.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from . import _zor
 from ._arrays import Array, ArrayLike, FloatArray, is_tensor
+from ._error import Error
 from .layers import ACTIVATIONS, Dense, Gate, LayerSettings
 from .network import Network, Path
 from .optimizers import AdamW, Optimizer
@@ -27,7 +27,8 @@ class Layer:
         activation: an activation function: a name of `zor.layers.ACTIVATIONS`, or a function of an
             array `[batch, units]`. It is called with tensors where the network is.
         threshold: a unit fires when its charge is strictly above this; -2 for the classic rule.
-        max_weight: weights to the next layer stay within plus and minus this; 1 for the classic rule.
+        max_weight: weights to the next layer stay within plus and minus this; 1 for the classic
+            rule.
         min_charge: charges below this are reset to zero; -5 for the classic rule.
         stateless: whether charges are zero at the start of each batch.
     """
@@ -96,7 +97,7 @@ class Zor:
     ) -> None:
         self.layers = [Layer(layer) if isinstance(layer, int) else layer for layer in layers]
         if len(self.layers) < 2:
-            raise _zor.Error(f"a network needs two layers or more; there are {len(self.layers)}")
+            raise Error(f"a network needs two layers or more; there are {len(self.layers)}")
         last = len(self.layers) - 1
         stack: list[LayerSettings] = []
         for index, layer in enumerate(self.layers):
@@ -124,8 +125,8 @@ class Zor:
             y: targets, `[batch, outputs]`; the samples themselves if not given.
 
         Returns:
-            The error of each output before the step, `target - output`, `[batch, outputs]`: a tensor
-            where `x` is one, on its device and of its type.
+            The error of each output before the step, `target - output`, `[batch, outputs]`: a
+            tensor where `x` is one, on its device and of its type.
 
         Raises:
             TypeError: an argument is not an array of real numbers.
@@ -211,7 +212,7 @@ def _layers_of(network: Network, path: str) -> list[Layer]:
     records = network.layer_records()
     kinds = [record["kind"] for record in records]
     if kinds != ["gate"] + ["dense", "gate"] * (len(kinds) // 2) or len(network.input_shape) > 1:
-        raise _zor.Error(
+        raise Error(
             f"{path}: it is not a stack of dense layers with a gate after each; load it with "
             f"zor.Network.load"
         )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Union
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ._arrays import FloatArray, floats
-from ._zor import Error
+from ._error import Error
 
 __all__ = [
     "AveragePool2d",
@@ -45,7 +45,7 @@ ActivationFunction = Callable[[FloatArray], npt.ArrayLike]
 ACTIVATIONS = ("none", "relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh", "softmax")
 """Names of the activation functions that Zor has."""
 
-Pair = Union[int, tuple[int, int]]
+Pair = int | tuple[int, int]
 """A number for both axes, or one for the height and one for the width."""
 
 _Functions = list[tuple[str, Callable[[FloatArray], FloatArray]]]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from . import _zor
 from ._arrays import Array, ArrayLike, FloatArray, floats, like, rows, targets
 from ._bar import Bar, Shown
+from ._error import Error
 from .layers import ActivationFunction, Dense, Gate, LayerSettings, _Functions, _records
 from .optimizers import AdamW, Optimizer
 from .rule import Rule, as_rule
@@ -70,7 +71,8 @@ Callback = Callable[[Progress], "bool | None"]
 class Network:
     """A stack of layers, its weights and the state of its training.
 
-    Samples are rows: `[batch, features]`, or `[batch, *input_shape]`. Maps have their channels last.
+    Samples are rows: `[batch, features]`, or `[batch, *input_shape]`. Maps have their channels
+        last.
     Threads may share a network; a call waits until the call of another thread has returned.
 
     Args:
@@ -138,7 +140,8 @@ class Network:
 
         Args:
             sizes: number of features of the input, then units of each layer.
-            activations: an activation function for each size, the input's included; none by default.
+            activations: an activation function for each size, the input's included; none by
+                default.
             rule: the learning rule, or its name.
             seed: seed of the initial weights.
 
@@ -147,14 +150,15 @@ class Network:
         """
         functions = ["none"] * len(sizes) if activations is None else list(activations)
         if len(sizes) < 2 or len(functions) != len(sizes):
-            raise _zor.Error(
+            raise Error(
                 f"a dense network needs two sizes or more, with one activation each; got "
                 f"{len(sizes)} sizes and {len(functions)} activations"
             )
         stack: list[LayerSettings] = [Gate("input", activation=functions[0])]
         for index, units in enumerate(sizes[1:], 1):
             place = "output" if index == len(sizes) - 1 else "hidden"
-            stack += [Dense(units), Gate(place, activation=functions[index])]  # type: ignore[arg-type]
+            stack += [Dense(units), Gate(place, activation=functions[index])]  # type:
+            ignore[arg-type]
         return cls(sizes[0], stack, rule=rule, seed=seed)
 
     # Files
@@ -189,7 +193,7 @@ class Network:
             self._native.save(os.fspath(path), self.notes, dtype)
             return
         if dtype != "f32":
-            raise _zor.Error(f"the state of a training is saved as f32, not as {dtype}")
+            raise Error(f"the state of a training is saved as f32, not as {dtype}")
         self._native.save_checkpoint(os.fspath(path), self.notes)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -249,7 +253,7 @@ class Network:
         mask = None if known is None else rows(known, "mask of known targets", self._output_shape)
         weight = None if weights is None else floats(weights, "weights")
         if weight is not None and weight.ndim != 1:
-            raise _zor.Error(f"the weights have shape {list(weight.shape)}; they must be [batch]")
+            raise Error(f"the weights have shape {list(weight.shape)}; they must be [batch]")
         return mask, weight
 
     def train_batch_errors(self, x: Array, y: ArrayLike, optimizer: Optimizer = AdamW()) -> Array:
@@ -312,16 +316,16 @@ class Network:
         n = len(inputs)
         for name, one in (("targets", goal), ("masks", mask), ("weights", weight)):
             if one is not None and len(one) != n:
-                raise _zor.Error(f"there are {n} samples and {len(one)} {name}")
+                raise Error(f"there are {n} samples and {len(one)} {name}")
         if n == 0:
-            raise _zor.Error("there are no samples to train on")
+            raise Error("there are no samples to train on")
         if batch_size < 1:
-            raise _zor.Error(f"batch_size is {batch_size}; it must be at least 1")
+            raise Error(f"batch_size is {batch_size}; it must be at least 1")
         for setting, value in (("steps", steps), ("epochs", epochs)):
             if value is not None and value < 0:
-                raise _zor.Error(f"{setting} is {value}; it must be zero or above")
+                raise Error(f"{setting} is {value}; it must be zero or above")
         if steps is not None and epochs is not None:
-            raise _zor.Error("steps and epochs are mutually exclusive; give only one of them")
+            raise Error("steps and epochs are mutually exclusive; give only one of them")
         size = min(batch_size, n)
         per_epoch = -(-n // size)
         total = (10 if epochs is None else epochs) * per_epoch if steps is None else steps
@@ -373,7 +377,8 @@ class Network:
             TypeError: `x` is not an array of real numbers.
             zor.Error: `x` does not fit the network, or has NaN or infinity.
         """
-        return like(x)(self._native.predict(rows(x, "input", self._input_shape)))  # type: ignore[no-any-return]
+        return like(x)(self._native.predict(rows(x, "input", self._input_shape)))  # type:
+        ignore[no-any-return]
 
     __call__ = predict
 
@@ -449,9 +454,7 @@ class Network:
         found = {str(name): floats(value, name) for name, value in weights.items()}
         for name, value in found.items():
             if value.ndim != 2:
-                raise _zor.Error(
-                    f"'{name}' has shape {list(value.shape)}; it must be [rows, columns]"
-                )
+                raise Error(f"'{name}' has shape {list(value.shape)}; it must be [rows, columns]")
         self._native.set_tensors(found)
 
     def spike_rates(self) -> dict[int, float]:
@@ -519,7 +522,7 @@ def _to_json(records: list[dict[str, Any]]) -> str:
     try:
         return json.dumps(records, allow_nan=False, default=_number)
     except ValueError:
-        raise _zor.Error("a setting of a layer is NaN or infinite") from None
+        raise Error("a setting of a layer is NaN or infinite") from None
 
 
 def _number(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Union
+from typing import Literal
 
 from . import _zor
 
@@ -48,7 +48,7 @@ class Schedule:
         return _zor.Optimizer.rate(_parts(self), step)
 
 
-Rate = Union[float, Schedule]
+Rate = float | Schedule
 """A constant learning rate, or a schedule."""
 
 
@@ -86,8 +86,8 @@ class AdamW(Optimizer):
         learning_rate: a constant rate or a `Schedule`.
         betas: decay rates of the two moments, in [0, 1).
         epsilon: added to the root of the second moment.
-        weight_decay: each step first multiplies a weight by `1 - learning_rate * weight_decay`; 0 for
-            Adam.
+        weight_decay: each step first multiplies a weight by `1 - learning_rate * weight_decay`; 0
+            for Adam.
 
     Raises:
         zor.Error: a setting is out of its range.
@@ -110,8 +110,8 @@ class Muon(Optimizer):
     Vectors, such as biases, take AdamW steps at a tenth of the rate.
 
     Attributes:
-        learning_rate: a constant rate or a `Schedule`. A step changes a matrix by about this much in
-            every direction that it acts on.
+        learning_rate: a constant rate or a `Schedule`. A step changes a matrix by about this much
+            in every direction that it acts on.
         momentum: share of the previous direction that is kept, in [0, 1).
         nesterov: whether the momentum is Nesterov's.
         weight_decay: each step first multiplies a weight by `1 - learning_rate * weight_decay`.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from . import _zor
+from ._error import Error
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class Rule:
 
     Attributes:
         threshold: a unit fires when its charge is strictly above this.
-        target_spike_rate: share of values for which a hidden gate fires, approached during training;
-            `None` for no target. Only for gates that are not stateful.
+        target_spike_rate: share of values for which a hidden gate fires, approached during
+            training; `None` for no target. Only for gates that are not stateful.
         sparsity: the quantity that is adapted to reach the target spike rate, `"threshold"` or
             `"inhibition"`.
         min_charge: charges below this are reset to zero before the next input; only if stateful.
-        stateful: whether the charge of a unit that did not fire is kept for the next batch. Row i of
-            one batch then continues row i of the previous one.
+        stateful: whether the charge of a unit that did not fire is kept for the next batch. Row i
+            of one batch then continues row i of the previous one.
         gate_input: whether the input passes through a gate.
         gate_output: whether the output passes through a gate in training.
         signal_gate: where spikes gate the signal: `"on_the_way_down"`, or `"in_correlation"` alone.
@@ -85,7 +86,7 @@ class Rule:
         found = dataclasses.asdict(self)
         for name, value in found.items():
             if isinstance(value, float) and value - value != 0:
-                raise _zor.Error(f"rule.{name} is {value}; it must be a finite number")
+                raise Error(f"rule.{name} is {value}; it must be a finite number")
         return json.dumps(found)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _zor
 from ._bar import Bar, Shown
-from ._settings import nested, plain
+from ._settings import nested
 from ._tables import source
 from .detection import Detector
 from .network import Network, Path
@@ -75,9 +75,9 @@ def train(
 ) -> Run:
     """Trains a task, as the command `zor train` does.
 
-    Ctrl-C saves a checkpoint after the step in progress and raises `KeyboardInterrupt`, whose message
-    says where it is; `train(resume=...)` continues from it with the same bits. An exception of
-    `callback` does too.
+    Ctrl-C saves a checkpoint after the step in progress and raises `KeyboardInterrupt`, whose
+    message says where it is; `train(resume=...)` continues from it with the same bits. An exception
+    of `callback` does too.
 
     Args:
         task: name of a task; `task_names` lists them. Not with `resume`.

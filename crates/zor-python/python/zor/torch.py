@@ -14,7 +14,7 @@ except ImportError as error:
 
 from . import _torch_layers as own
 from ._arrays import FloatArray
-from ._zor import Error
+from ._error import Error
 from .network import Network
 
 __all__ = ["load_state_dict", "state_dict", "to_sequential"]
@@ -140,5 +140,3 @@ def _model(network: Network) -> tuple[nn.Sequential, dict[str, str]]:
         if len(shape) > 1:
             modules["output"] = own.Rows()
         return own.sequential(modules), builder.names
-
-

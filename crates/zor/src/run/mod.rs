@@ -232,7 +232,7 @@ impl Prepared {
             }
             (Some(resumed), _) => {
                 let checkpoint = Checkpoint::load(&resumed.checkpoint, &device)?;
-                checkpoint.check(settings, &provenance)?;
+                checkpoint.check(settings, &provenance, resumed.was_stopped())?;
                 if let (true, Some(run)) = (resumed.continues_in(&destination), &checkpoint.run) {
                     provenance = provenance.continued(run);
                 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Observer;
 use crate::settings::Options;
 use crate::training::checkpoint;
-use crate::training::run_folder::{self, Destination};
+use crate::training::run_folder::{self, Destination, RunRecord, RunState};
 use crate::{Error, Result};
 
 /// The checkpoint that a training is resumed from.
@@ -42,6 +42,12 @@ impl Resumed {
     pub(super) fn folder(&self) -> PathBuf {
         let folder = self.checkpoint.parent().filter(|folder| !folder.as_os_str().is_empty());
         folder.unwrap_or(Path::new(".")).to_path_buf()
+    }
+
+    /// Whether the run of the checkpoint was stopped before its end.
+    pub(super) fn was_stopped(&self) -> bool {
+        let record = RunRecord::read(&self.folder()).ok().flatten();
+        record.is_some_and(|record| record.state == RunState::Stopped)
     }
 
     pub(super) fn continues_in(&self, destination: &Destination) -> bool {

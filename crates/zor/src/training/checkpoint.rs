@@ -178,11 +178,17 @@ impl Checkpoint {
         Ok(Self { training, run, data, place })
     }
 
-    /// Checks that the training can be resumed with these settings and examples.
+    /// Checks that the training can be resumed with these settings and examples. `was_stopped` is
+    /// true for a run that was stopped: after the last step, its calibration is missing.
     ///
     /// # Errors
     /// When the training examples differ from those of the checkpoint, or all steps are done.
-    pub fn check(&self, settings: &Settings, provenance: &Provenance) -> Result<()> {
+    pub fn check(
+        &self,
+        settings: &Settings,
+        provenance: &Provenance,
+        was_stopped: bool,
+    ) -> Result<()> {
         let found = &provenance.0[DATA];
         if *found != self.data {
             let remedy = match &self.place {
@@ -197,7 +203,8 @@ impl Checkpoint {
                 self.data
             )));
         }
-        if self.training.steps >= settings.steps {
+        let last = if was_stopped { settings.steps } else { settings.steps.saturating_sub(1) };
+        if self.training.steps > last {
             return Err(Error::input(format!(
                 "the checkpoint has done {} steps and the training ends at {}; raise --steps to train longer",
                 self.training.steps, settings.steps

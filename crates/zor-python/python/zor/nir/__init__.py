@@ -7,6 +7,11 @@ spiking one. `conversion_cost` measures what it costs.
 Samples of a graph are vectors or maps `[channels, height, width]`.
 """
 
+try:
+    import nir as _nir  # noqa: F401
+except ImportError as error:
+    raise ImportError("zor.nir needs the package nir: pip install nir", name="nir") from error
+
 from ._cost import conversion_cost
 from ._read import from_nir
 from ._simulate import ConversionCost, ConversionTable

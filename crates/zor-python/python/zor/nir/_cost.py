@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import nir
+
 from .._arrays import ArrayLike
-from .._zor import Error
+from .._error import Error
 from ..network import Network
-from ._nodes import nir
 from ._simulate import ConversionTable, costs
 from ._write import convert, samples_of
 

@@ -6,16 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import nir
 import numpy as np
 import numpy.typing as npt
 
-try:
-    import nir  # type: ignore[import-not-found,import-untyped,unused-ignore]
-except ImportError as error:
-    raise ImportError("zor.nir needs the package nir: pip install nir", name="nir") from error
-
 from .._arrays import FloatArray
-from .._zor import Error
+from .._error import Error
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import nir
 import numpy as np
 import numpy.typing as npt
 
 from .. import layers as L
-from .._zor import Error
+from .._error import Error
 from ..network import Network
 from ..rule import Rule
-from ._nodes import NO_LAYER, Shape, nir, pair, path_of, positions, sides_of, window_of
+from ._nodes import NO_LAYER, Shape, pair, path_of, positions, sides_of, window_of
 
 
 def from_nir(graph: Any, *, rule: Rule | str | None = None) -> Network:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import nir
 import numpy as np
 
 from .._arrays import FloatArray
 from ..layers import Gate
 from ..network import Network
-from ._nodes import Path, apply, as_rows, channels_first, nir, path_of
+from ._nodes import Path, apply, as_rows, channels_first, path_of
 
 Reset = Literal["subtraction", "zero"]
 """What a spike does to a charge: it subtracts the threshold, or sets the charge to zero."""

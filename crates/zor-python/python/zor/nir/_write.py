@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import nir
 import numpy as np
 import numpy.typing as npt
 
 from .._arrays import ArrayLike, FloatArray, rows
-from .._zor import Error
+from .._error import Error
 from ..network import Network
-from ._nodes import Path, apply, channels_first, nir, pair, positions, sides_of
+from ._nodes import Path, apply, channels_first, pair, positions, sides_of
 from ._simulate import costs
 
 NO_NODE = {
@@ -280,9 +281,7 @@ class _Writer:
         factor = scale / np.sqrt(variance + config["epsilon"])
         return factor, shift - mean * factor
 
-    def _fold(
-        self, factor: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]
-    ) -> str | None:
+    def _fold(self, factor: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]) -> str | None:
         node = self.nodes[-1][1] if self.nodes else None
         if not isinstance(node, (nir.Affine, nir.Conv2d)):
             return "there are no weights directly below that it could become part of"
