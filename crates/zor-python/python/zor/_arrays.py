@@ -50,8 +50,8 @@ def floats(x: Any, name: str) -> FloatArray:
             raise TypeError(f"the {name} has complex numbers; it must have real numbers")
         if x.layout is not sys.modules["torch"].strided:
             x = x.to_dense()
-        return x.detach().to("cpu", sys.modules["torch"].float32).numpy()  # type:
-        ignore[no-any-return]
+        found: FloatArray = x.detach().to("cpu", sys.modules["torch"].float32).numpy()
+        return found
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
         raise TypeError(f"the {name} is a sparse matrix; pass a dense array, such as its toarray()")
     if x is None:

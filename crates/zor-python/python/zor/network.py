@@ -156,9 +156,9 @@ class Network:
             )
         stack: list[LayerSettings] = [Gate("input", activation=functions[0])]
         for index, units in enumerate(sizes[1:], 1):
-            place = "output" if index == len(sizes) - 1 else "hidden"
-            stack += [Dense(units), Gate(place, activation=functions[index])]  # type:
-            ignore[arg-type]
+            is_last = index == len(sizes) - 1
+            gate = Gate("output" if is_last else "hidden", activation=functions[index])
+            stack += [Dense(units), gate]
         return cls(sizes[0], stack, rule=rule, seed=seed)
 
     # Files
@@ -377,8 +377,8 @@ class Network:
             TypeError: `x` is not an array of real numbers.
             zor.Error: `x` does not fit the network, or has NaN or infinity.
         """
-        return like(x)(self._native.predict(rows(x, "input", self._input_shape)))  # type:
-        ignore[no-any-return]
+        outputs = self._native.predict(rows(x, "input", self._input_shape))
+        return like(x)(outputs)  # type: ignore[no-any-return]
 
     __call__ = predict
 
