@@ -82,3 +82,9 @@ def test_quickstart():
 def test_optuna_search():
     pytest.importorskip("optuna")
     assert script("optuna_search").main(trials=3) > 0.6
+
+
+def test_nir_cost(capsys):
+    pytest.importorskip("nir")
+    script("nir_cost").main(steps=20)
+    assert "reset by subtraction" in capsys.readouterr().out
