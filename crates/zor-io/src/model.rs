@@ -54,8 +54,8 @@ pub fn save_checkpoint(
     atomic::write_parts(path, &file.map_err(|message| Error::input(path, message))?.parts())
 }
 
-/// Returns a network as the contents of a checkpoint file, which [`load_bytes`] reads: weights, state
-/// of the optimizer, charges and history.
+/// Returns a network as the contents of a checkpoint file, which [`load_bytes`] reads: weights,
+/// state of the optimizer, charges and history.
 ///
 /// # Errors
 /// When a layer or the state of the optimizer cannot be saved.

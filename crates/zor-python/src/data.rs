@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use zor::data::{FashionMnist, Images, Locations};
 use zor::tasks::parts::data_sets;
 
-use crate::error::{compute, exception};
+use crate::error::exception;
+use crate::threads::compute;
 
 /// Images `[n, height, width, channels]` and their labels `[n]`.
 type Part<'py> = (Bound<'py, PyArray4<u8>>, Bound<'py, PyArray1<u8>>);

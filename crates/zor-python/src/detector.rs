@@ -13,8 +13,9 @@ use zor::detection::{Detection, Detector as Inner, DetectorConfig};
 use zor::settings::Options;
 
 use crate::arrays::array_of;
-use crate::error::{compute, exception, input, of_file, of_kind};
+use crate::error::{exception, input, of_file, of_kind};
 use crate::interrupt::Signals;
+use crate::threads::compute;
 
 /// A table: a path, or its name and the contents of a CSV file or of a NumPy array.
 #[derive(FromPyObject)]

@@ -1,6 +1,5 @@
 //! Errors of Zor as Python exceptions.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use pyo3::exceptions::{PyFileNotFoundError, PyKeyboardInterrupt, PyOSError};
@@ -43,26 +42,4 @@ pub(crate) fn of_file(path: &Path, error: impl Into<zor::Error>) -> PyErr {
         Ok(false) => PyFileNotFoundError::new_err(error.into().to_string()),
         _ => exception(error),
     }
-}
-
-/// Runs a computation without the interpreter's lock. A panic becomes an exception.
-pub(crate) fn compute<T: Send>(
-    py: Python<'_>,
-    work: impl FnOnce() -> PyResult<T> + Send,
-) -> PyResult<T> {
-    let caught = py.detach(|| catch_unwind(AssertUnwindSafe(|| super::threads::run(work))));
-    caught.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let reason = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason");
-        Err(of_kind(
-            "internal",
-            format!("internal error: {reason}; please report it with the code that led here"),
-        ))
-    })
-}
-
-/// Panics inside a computation. For the test that a panic is an exception.
-#[pyfunction]
-pub(crate) fn panic_for_tests(py: Python<'_>) -> PyResult<()> {
-    compute(py, || panic!("a panic for tests"))
 }

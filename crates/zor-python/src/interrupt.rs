@@ -12,8 +12,8 @@ const BETWEEN: Duration = Duration::from_millis(20);
 pub(crate) struct Signals(Option<Instant>);
 
 impl Signals {
-    /// Runs the handlers of signals that have arrived, and then `more`, at most fifty times a second.
-    /// In a thread that is not the main one, signals are not seen.
+    /// Runs the handlers of signals that have arrived, and then `more`, at most fifty times a
+    /// second. In a thread that is not the main one, signals are not seen.
     ///
     /// # Errors
     /// The exception of a handler, such as `KeyboardInterrupt`, or of `more`.

@@ -23,15 +23,13 @@ mod _zor {
     #[pymodule_export]
     use super::detector::Detector;
     #[pymodule_export]
-    use super::error::panic_for_tests;
-    #[pymodule_export]
     use super::network::{Network, preset_rule};
     #[pymodule_export]
     use super::optimizer::Optimizer;
     #[pymodule_export]
     use super::tasks::{command, task_names, train};
     #[pymodule_export]
-    use super::threads::{after_fork, set_num_threads};
+    use super::threads::{after_fork, panic_for_tests, set_num_threads};
 
     /// Version of the package.
     #[allow(non_upper_case_globals, reason = "the name that Python gives versions")]

@@ -19,8 +19,9 @@ use zor::training::memory;
 
 use crate::activation::{Raised, activation};
 use crate::arrays::{Matrix, Targets, Values, Weighting, array, array_of, lend, target};
-use crate::error::{compute, exception, input, of_file, of_kind};
+use crate::error::{exception, input, of_file, of_kind};
 use crate::optimizer::Optimizer;
+use crate::threads::compute;
 
 /// Maximum number of values of the widest layer in a block of rows that is predicted at once.
 const BLOCK: usize = 1 << 22;
@@ -535,8 +536,8 @@ impl Network {
         self.with(py, |network| Ok(network.summary().to_string()))
     }
 
-    /// Returns shapes, number of parameters, rule and layers as JSON. Settings of layers that cannot
-    /// be saved are left out.
+    /// Returns shapes, number of parameters, rule and layers as JSON. Settings of layers that
+    /// cannot be saved are left out.
     fn description(&self, py: Python<'_>) -> PyResult<String> {
         self.with(py, |network| {
             let layers: Vec<Value> = network

@@ -13,8 +13,9 @@ use zor::training::Training;
 use zor::{ErrorKind, tasks};
 
 use crate::detector::options;
-use crate::error::{compute, exception};
+use crate::error::exception;
 use crate::interrupt::Signals;
+use crate::threads::compute;
 
 /// Shows a run to Python functions.
 struct Told {

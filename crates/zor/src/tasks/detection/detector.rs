@@ -197,8 +197,8 @@ impl Detector {
         Self::fit_observed(config, normal, device, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// [`Detector::fit`], which calls `on_step` after each step, of the network and of those for its
-    /// calibration, until it breaks.
+    /// [`Detector::fit`], which calls `on_step` after each step, of the network and of those for
+    /// its calibration, until it breaks.
     ///
     /// # Errors
     /// Those of [`Detector::fit`], and [`ErrorKind::Interrupted`] if `on_step` breaks.
