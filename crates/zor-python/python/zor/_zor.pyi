@@ -2,27 +2,12 @@
 The extension module.
 """
 
+import numpy.typing
+from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, Final, SupportsFloat, SupportsIndex, final
 
-import numpy.typing
-from _typeshed import Incomplete, SupportsGetItem
-
-__all__ = [
-    "__version__",
-    "Detector",
-    "Network",
-    "Optimizer",
-    "after_fork",
-    "command",
-    "load_images",
-    "load_sample",
-    "panic_for_tests",
-    "preset_rule",
-    "set_num_threads",
-    "task_names",
-    "train",
-]
+__all__ = ["__version__", "Detector", "Network", "Optimizer", "after_fork", "command", "load_images", "load_sample", "panic_for_tests", "preset_rule", "set_num_threads", "task_names", "train"]
 
 __version__: Final[str]
 """
@@ -38,23 +23,12 @@ class Detector:
         """
         Returns the names of the cells of a row.
         """
-    def explain(
-        self,
-        /,
-        parts: SupportsGetItem[int, SupportsFloat | SupportsIndex],
-        values: SupportsGetItem[int, SupportsFloat | SupportsIndex],
-        expected: SupportsGetItem[int, SupportsFloat | SupportsIndex],
-        most: SupportsIndex,
-    ) -> list[tuple[str, float, str, str]]:
+    def explain(self, /, parts: SupportsGetItem[int, SupportsFloat | SupportsIndex], values: SupportsGetItem[int, SupportsFloat | SupportsIndex], expected: SupportsGetItem[int, SupportsFloat | SupportsIndex], most: SupportsIndex) -> list[tuple[str, float, str, str]]:
         """
         Returns the cells that make a row strange, the strangest first.
         """
     @staticmethod
-    def fit(
-        table: tuple[str, SupportsGetItem[int, SupportsIndex], bool] | str | PathLike[str],
-        settings: str,
-        on_step: Any | None,
-    ) -> Detector:
+    def fit(table: tuple[str, SupportsGetItem[int, SupportsIndex], bool] | str | PathLike[str], settings: str, on_step: Any | None) -> Detector:
         """
         Learns from the rows of a table, with settings as JSON.
         """
@@ -76,9 +50,7 @@ class Detector:
         """
         Saves a model file.
         """
-    def score(
-        self, /, table: tuple[str, SupportsGetItem[int, SupportsIndex], bool] | str | PathLike[str]
-    ) -> "tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]":
+    def score(self, /, table: tuple[str, SupportsGetItem[int, SupportsIndex], bool] | str | PathLike[str]) -> "tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]":
         """
         Scores the rows of a table.
         """
@@ -96,15 +68,7 @@ class Network:
     """
     A network: layers, their weights and the state of their training.
     """
-    def __new__(
-        cls,
-        /,
-        input_shape: SupportsGetItem[int, SupportsIndex],
-        layer_settings: str,
-        functions: SupportsGetItem[int, tuple[str, Any]],
-        rule: str,
-        seed: SupportsIndex,
-    ) -> Network:
+    def __new__(cls, /, input_shape: SupportsGetItem[int, SupportsIndex], layer_settings: str, functions: SupportsGetItem[int, tuple[str, Any]], rule: str, seed: SupportsIndex) -> Network:
         """
         Builds a network with weights drawn from a seed.
         """
@@ -123,8 +87,8 @@ class Network:
         """
     def description(self, /) -> str:
         """
-        Returns shapes, number of parameters, rule and layers as JSON. Settings of layers that cannot
-        be saved are left out.
+        Returns shapes, number of parameters, rule and layers as JSON. Settings of layers that
+        cannot be saved are left out.
         """
     def duplicate(self, /) -> Network:
         """
@@ -192,22 +156,11 @@ class Network:
         """
         Returns the bytes of a checkpoint: weights, state of the optimizer, charges and history.
         """
-    def train_batch(
-        self,
-        /,
-        optimizer: Optimizer,
-        x: Incomplete,
-        targets: Incomplete,
-        known: Incomplete | None,
-        weights: Incomplete | None,
-        smoothing: SupportsFloat | SupportsIndex,
-    ) -> tuple[int, float, float]:
+    def train_batch(self, /, optimizer: Optimizer, x: Incomplete, targets: Incomplete, known: Incomplete | None, weights: Incomplete | None, smoothing: SupportsFloat | SupportsIndex) -> tuple[int, float, float]:
         """
         Trains on a batch. Returns the number of values and the sums of absolute and squared errors.
         """
-    def train_batch_errors(
-        self, /, optimizer: Optimizer, x: Incomplete, targets: Incomplete
-    ) -> "numpy.typing.NDArray[numpy.float32]":
+    def train_batch_errors(self, /, optimizer: Optimizer, x: Incomplete, targets: Incomplete) -> "numpy.typing.NDArray[numpy.float32]":
         """
         Trains on a batch. Returns the error of each output before the step, `target - output`.
         """
@@ -222,41 +175,22 @@ class Optimizer:
     An optimizer with its settings. The classes of `zor.optimizers` create it.
     """
     @staticmethod
-    def adamw(
-        learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex],
-        betas: tuple[SupportsFloat | SupportsIndex, SupportsFloat | SupportsIndex],
-        epsilon: SupportsFloat | SupportsIndex,
-        weight_decay: SupportsFloat | SupportsIndex,
-    ) -> Optimizer:
+    def adamw(learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex], betas: tuple[SupportsFloat | SupportsIndex, SupportsFloat | SupportsIndex], epsilon: SupportsFloat | SupportsIndex, weight_decay: SupportsFloat | SupportsIndex) -> Optimizer:
         """
         Creates AdamW.
         """
     @staticmethod
-    def muon(
-        learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex],
-        momentum: SupportsFloat | SupportsIndex,
-        nesterov: bool,
-        weight_decay: SupportsFloat | SupportsIndex,
-        iterations: SupportsIndex,
-    ) -> Optimizer:
+    def muon(learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex], momentum: SupportsFloat | SupportsIndex, nesterov: bool, weight_decay: SupportsFloat | SupportsIndex, iterations: SupportsIndex) -> Optimizer:
         """
         Creates Muon.
         """
     @staticmethod
-    def rate(
-        learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex],
-        step: SupportsIndex,
-    ) -> float:
+    def rate(learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex], step: SupportsIndex) -> float:
         """
         Returns the learning rate of a step, counted from 1, of a schedule.
         """
     @staticmethod
-    def sgd(
-        learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex],
-        momentum: SupportsFloat | SupportsIndex,
-        nesterov: bool,
-        weight_decay: SupportsFloat | SupportsIndex,
-    ) -> Optimizer:
+    def sgd(learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex], momentum: SupportsFloat | SupportsIndex, nesterov: bool, weight_decay: SupportsFloat | SupportsIndex) -> Optimizer:
         """
         Creates stochastic gradient descent.
         """
@@ -271,16 +205,12 @@ def command(arguments: SupportsGetItem[int, str]) -> int:
     Runs the command line with the arguments after the program's name. Returns its exit code.
     """
 
-def load_images(
-    name: str, data_dir: str | PathLike[str] | None, download: bool
-) -> "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]":
+def load_images(name: str, data_dir: str | PathLike[str] | None, download: bool) -> "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]":
     """
     Loads a data set by name; downloads it if it is nowhere.
     """
 
-def load_sample() -> (
-    "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]"
-):
+def load_sample() -> "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]":
     """
     Loads the sample of Fashion-MNIST that is inside the package.
     """
@@ -305,16 +235,7 @@ def task_names() -> list[tuple[str, str]]:
     Returns the names and descriptions of all tasks.
     """
 
-def train(
-    settings: str,
-    out: str | PathLike[str] | None,
-    overwrite: bool,
-    resume: str | PathLike[str] | None,
-    from_model: str | PathLike[str] | None,
-    checkpoint_every: SupportsIndex | None,
-    keep: SupportsIndex,
-    told: tuple[Any, Any, Any, Any],
-) -> str:
+def train(settings: str, out: str | PathLike[str] | None, overwrite: bool, resume: str | PathLike[str] | None, from_model: str | PathLike[str] | None, checkpoint_every: SupportsIndex | None, keep: SupportsIndex, told: tuple[Any, Any, Any, Any]) -> str:
     """
     Trains a task in a run folder. Returns the results as JSON.
     """
