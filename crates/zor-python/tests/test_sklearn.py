@@ -240,7 +240,7 @@ def test_class_weights_move_the_border() -> None:
     ]
     assert shares[0] < 0.05
     assert 0.2 < shares[1] < 0.6
-    assert shares[2] > 0.8
+    assert shares[2] > 0.7
 
 
 def test_smooth_labels_lower_the_confidence(iris: tuple[Array, Array]) -> None:
@@ -419,11 +419,14 @@ def test_settings_of_a_detector_pass_through(rows: tuple[Array, Array, Array]) -
 
 
 def test_the_examples_run() -> None:
-    assert doctest.testmod(zor.sklearn).failed == 0
+    for name in ("_autoencoder", "_classifier", "_detector", "_regressor"):
+        found = doctest.testmod(importlib.import_module(f"zor.sklearn.{name}"))
+        assert found.attempted > 0 and found.failed == 0
 
 
 def test_without_scikit_learn_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.base", None)
-    monkeypatch.delitem(sys.modules, "zor.sklearn")
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for name in [name for name in sys.modules if name.startswith("zor.sklearn")]:
+        monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ImportError, match="needs scikit-learn: pip install scikit-learn"):
         importlib.import_module("zor.sklearn")
