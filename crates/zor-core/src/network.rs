@@ -238,21 +238,22 @@ impl Network {
         input: Tensor<2>,
         target: impl Into<Target>,
     ) -> Result<ErrorMetrics> {
-        self.train_batch_observed(optimizer, input, target, |_| {})
+        self.train_batch_observed(optimizer, input, target, |_| Ok(()))
     }
 
     /// [`Network::train_batch`], which shows the signal at the output to `observe` before any layer
     /// learns from it: the matrix `target - output`, `[batch, outputs]`, or for classes
-    /// `target - softmax(output)`.
+    /// `target - softmax(output)`. No layer learns if `observe` fails.
     ///
     /// # Errors
-    /// Those of [`Network::train_batch`]; `observe` is not called then.
+    /// Those of [`Network::train_batch`], before which `observe` is not called, and that of
+    /// `observe`.
     pub fn train_batch_observed(
         &mut self,
         optimizer: &dyn Optimizer,
         input: Tensor<2>,
         target: impl Into<Target>,
-        observe: impl FnOnce(&Tensor<2>),
+        observe: impl FnOnce(&Tensor<2>) -> Result<()>,
     ) -> Result<ErrorMetrics> {
         optimizer.check()?;
         self.check_input(&input)?;

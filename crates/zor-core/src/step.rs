@@ -370,14 +370,14 @@ pub fn train(
     optimizer: &dyn Optimizer,
     state: &mut State,
 ) -> Result<ErrorMetrics> {
-    train_observed(layers, input, shape, target, optimizer, state, |_| {})
+    train_observed(layers, input, shape, target, optimizer, state, |_| Ok(()))
 }
 
 /// [`train`], which shows the signal at the output, such as `target - output`, to `observe` before
-/// any layer learns from it.
+/// any layer learns from it. No layer does if `observe` fails.
 ///
 /// # Errors
-/// Those of [`train`]; `observe` is not called then.
+/// Those of [`train`], before which `observe` is not called, and that of `observe`.
 pub fn train_observed(
     layers: &mut Sequential,
     input: Tensor<2>,
@@ -385,7 +385,7 @@ pub fn train_observed(
     target: Target,
     optimizer: &dyn Optimizer,
     state: &mut State,
-    observe: impl FnOnce(&Tensor<2>),
+    observe: impl FnOnce(&Tensor<2>) -> Result<()>,
 ) -> Result<ErrorMetrics> {
     check_target(layers, &input, shape, &target, state.workspace.device())?;
     let output = forward(layers, input, shape, state, Mode::Train);
@@ -393,7 +393,7 @@ pub fn train_observed(
         ErrorKind::NotFinite => not_finite(layers.layers()),
         _ => error,
     })?;
-    observe(&signal);
+    observe(&signal)?;
     learn(layers, signal, shape, optimizer, state);
     Ok(metrics)
 }

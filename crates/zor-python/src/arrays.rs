@@ -4,10 +4,13 @@ use bytes::Bytes as SharedBytes;
 use numpy::{
     PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
 };
+use pyo3::exceptions::PyMemoryError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use zor::core::Target;
 use zor::core::burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
+
+use zor::training::memory;
 
 use crate::error::{input, of_kind};
 
@@ -32,6 +35,22 @@ impl AsRef<[u8]> for Lent {
     }
 }
 
+/// Number of values whose memory is always asked for: asking the system takes time.
+const ALWAYS: u64 = 1 << 26;
+
+/// Checks that values fit into the free memory.
+pub(crate) fn check_free(values: u64) -> PyResult<()> {
+    let bytes = values.saturating_mul(4);
+    match (values > ALWAYS).then(memory::available).flatten() {
+        Some(free) if bytes > free => Err(PyMemoryError::new_err(format!(
+            "the batch needs {:.1} GB, and {:.1} GB are free; pass fewer rows at once",
+            bytes as f64 / 1e9,
+            free as f64 / 1e9
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Lends an array to a tensor: its memory is not copied. An array that is not contiguous is.
 pub(crate) fn lend(array: &Matrix<'_>, device: &Device) -> PyResult<Tensor<2>> {
     let shape = [array.shape()[0], array.shape()[1]];
@@ -48,7 +67,10 @@ pub(crate) fn lend(array: &Matrix<'_>, device: &Device) -> PyResult<Tensor<2>> {
             TensorData::try_from_bytes(bytes, shape, DType::F32)
                 .map_err(|error| input(format!("the array cannot be read: {error:?}")))?
         }
-        _ => TensorData::new(array.as_array().iter().copied().collect::<Vec<f32>>(), shape),
+        _ => {
+            check_free((shape[0] as u64).saturating_mul(shape[1] as u64))?;
+            TensorData::new(array.as_array().iter().copied().collect::<Vec<f32>>(), shape)
+        }
     };
     Ok(Tensor::from_data(data, device))
 }

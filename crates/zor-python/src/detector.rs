@@ -15,7 +15,7 @@ use zor::settings::Options;
 use crate::arrays::array_of;
 use crate::error::{exception, input, of_file, of_kind};
 use crate::interrupt::Signals;
-use crate::threads::compute;
+use crate::threads::{compute, detached, in_pool};
 
 /// A table: a path, or its name and the contents of a CSV file or of a NumPy array.
 #[derive(FromPyObject)]
@@ -63,14 +63,15 @@ impl Detector {
         py: Python<'_>,
         work: impl FnOnce(&mut Inner) -> PyResult<T> + Send,
     ) -> PyResult<T> {
-        compute(py, || {
+        detached(py, || {
             let mut detector = self.0.lock().map_err(|_| {
                 of_kind(
                     "internal",
                     "an earlier call failed inside this detector, so that its state is unknown; load or fit it again",
                 )
             })?;
-            work(&mut detector)
+            let detector: &mut Inner = &mut detector;
+            in_pool(false, || work(detector))
         })
     }
 }
@@ -178,6 +179,16 @@ impl Detector {
     ) -> PyResult<Vec<CauseParts>> {
         let detection = Detection { score: 0.0, p_value: 1.0, parts, values, expected };
         self.with(py, |detector| {
+            let scheme = &detector.scoring().scheme;
+            let (cells, width) = (scheme.cells().len(), scheme.width());
+            if [detection.parts.len(), detection.values.len(), detection.expected.len()]
+                != [cells, width, width]
+            {
+                return Err(input(format!(
+                    "these scores have {} cells; the detector has {cells}: explain scores with the detector that made them",
+                    detection.parts.len()
+                )));
+            }
             let causes = detector.explain(&detection, most).into_iter();
             Ok(causes.map(|one| (one.column, one.share, one.value, one.expected)).collect())
         })

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use crate::exit;
+
 /// Time between two looks at the interpreter's signals. The lock is not worth taking at every step.
 const BETWEEN: Duration = Duration::from_millis(20);
 
@@ -21,7 +23,7 @@ impl Signals {
         if self.0.is_some_and(|last| last.elapsed() < BETWEEN) {
             return Ok(());
         }
-        let heard = Python::attach(|py| py.check_signals().and_then(|()| more(py)));
+        let heard = exit::attach(|py| py.check_signals().and_then(|()| more(py)));
         self.0 = Some(Instant::now());
         heard
     }

@@ -6,9 +6,11 @@
 
 mod activation;
 mod arrays;
+mod calls;
 mod data;
 mod detector;
 mod error;
+mod exit;
 mod interrupt;
 mod network;
 mod optimizer;
@@ -23,13 +25,15 @@ mod _zor {
     #[pymodule_export]
     use super::detector::Detector;
     #[pymodule_export]
+    use super::exit::end;
+    #[pymodule_export]
     use super::network::{Network, preset_rule};
     #[pymodule_export]
     use super::optimizer::Optimizer;
     #[pymodule_export]
     use super::tasks::{command, task_names, train};
     #[pymodule_export]
-    use super::threads::{after_fork, panic_for_tests, set_num_threads};
+    use super::threads::{after_fork, load_numpy, panic_for_tests, set_num_threads};
 
     /// Version of the package.
     #[allow(non_upper_case_globals, reason = "the name that Python gives versions")]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::thread::{self, ThreadId};
 
 use numpy::{PyArray1, PyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyMemoryError;
@@ -17,11 +16,15 @@ use zor::core::{self, ErrorMetrics, GateConfig, LayerConfig, Role, Rule, Workspa
 use zor::io::{DType, Header, Registry};
 use zor::training::memory;
 
-use crate::activation::{Raised, activation};
-use crate::arrays::{Matrix, Targets, Values, Weighting, array, array_of, lend, target};
+use crate::activation::activation;
+use crate::arrays::{
+    Matrix, Targets, Values, Weighting, array, array_of, check_free, lend, target,
+};
+use crate::calls::{self, Identity};
 use crate::error::{exception, input, of_file, of_kind};
+use crate::exit;
 use crate::optimizer::Optimizer;
-use crate::threads::compute;
+use crate::threads::{compute, detached, in_pool};
 
 /// Maximum number of values of the widest layer in a block of rows that is predicted at once.
 const BLOCK: usize = 1 << 22;
@@ -35,11 +38,15 @@ const PYTHON_GATE: &str = "python_gate";
 pub(crate) struct Network {
     /// Boxed: Python aligns its objects to 16 bytes, and a network asks for more.
     inner: Mutex<Box<core::Network>>,
-    /// The thread that computes with the network.
-    holder: Mutex<Option<ThreadId>>,
+    identity: Identity,
     /// Whether an activation function is written in Python.
     has_functions: bool,
-    raised: Raised,
+    /// Values of a sample in all layers, input and output included.
+    values: u64,
+    /// Values of a sample in the widest layer.
+    widest: usize,
+    /// Values of an output.
+    outputs: usize,
 }
 
 /// Number of values, and the sums of their absolute and squared errors.
@@ -50,14 +57,17 @@ fn sums(metrics: ErrorMetrics) -> Sums {
 }
 
 impl Network {
-    fn of(network: core::Network) -> Self {
-        let (raised, has_functions) = (Raised::default(), false);
-        Self {
-            inner: Mutex::new(Box::new(network)),
-            holder: Mutex::new(None),
+    fn of(network: core::Network, has_functions: bool) -> PyResult<Self> {
+        let shapes = network.shapes().map_err(exception)?;
+        let sizes = || shapes.iter().map(|shape| shape.iter().product::<usize>());
+        Ok(Self {
+            identity: Identity::new(),
             has_functions,
-            raised,
-        }
+            values: sizes().map(|size| size as u64).sum(),
+            widest: sizes().max().unwrap_or(1),
+            outputs: sizes().next_back().unwrap_or(1),
+            inner: Mutex::new(Box::new(network)),
+        })
     }
 
     /// Runs a computation on the network, without the interpreter's lock. Other threads wait.
@@ -66,36 +76,48 @@ impl Network {
         py: Python<'_>,
         work: impl FnOnce(&mut core::Network) -> PyResult<T> + Send,
     ) -> PyResult<T> {
-        let this = thread::current().id();
-        if self.holder() == Some(this) {
+        if calls::is_running(self.identity) {
             return Err(input(
                 "the network is in use by the call that led here; an activation function cannot call its own network",
             ));
         }
-        compute(py, || {
+        detached(py, || {
             let mut network = self.inner.lock().map_err(|_| {
                 of_kind(
                     "internal",
                     "an earlier call failed inside this network, so that its state is unknown; load or build it again",
                 )
             })?;
-            self.set_holder(Some(this));
-            self.raised.take();
-            let result = work(&mut network);
-            self.set_holder(None);
-            match self.raised.take() {
-                Some(error) => Err(error),
-                None => result,
-            }
+            let network: &mut core::Network = &mut network;
+            in_pool(self.has_functions, || {
+                calls::run(self.identity, || {
+                    let result = work(network);
+                    calls::take_raised().map_or(result, Err)
+                })
+            })
         })
     }
 
-    fn holder(&self) -> Option<ThreadId> {
-        *self.holder.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// [`Network::with`], after which the state of the layers is as before if an activation function
+    /// has raised an exception.
+    fn with_state<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut core::Network) -> PyResult<T> + Send,
+    ) -> PyResult<T> {
+        self.with(py, |network| {
+            let carried = self.has_functions.then(|| network.carried_state());
+            let result = work(network);
+            if let Some(carried) = carried.filter(|_| result.is_err() || calls::has_raised()) {
+                network.set_carried_state(carried).map_err(exception)?;
+            }
+            result
+        })
     }
 
-    fn set_holder(&self, thread: Option<ThreadId>) {
-        *self.holder.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = thread;
+    /// Checks that a batch fits into the free memory: `copies` times the values of all layers.
+    fn check_memory(&self, rows: usize, copies: u64) -> PyResult<()> {
+        check_free((rows as u64).saturating_mul(self.values).saturating_mul(copies))
     }
 
     /// Trains on a batch. An exception of an activation function leaves the network as it was.
@@ -108,29 +130,27 @@ impl Network {
         more: &Weighting<'py>,
         keep_errors: bool,
     ) -> PyResult<(Sums, Option<Values>)> {
+        // Outputs, what layers keep for learning, and signals.
+        self.check_memory(x.shape()[0], 3)?;
         let device = Device::flex();
         let input = lend(x, &device)?;
         let target = target(targets, more, &device)?;
         // While a second handle exists, no layer computes in the memory of an array.
         let handles = (input.clone(), target.clone());
-        let may_fail = self.has_functions;
-        self.with(py, |network| {
+        self.with_state(py, |network| {
             check_finite(&target)?;
-            let carried = may_fail.then(|| network.carried_state());
             let mut errors = None;
-            let trained =
-                network.train_batch_observed(optimizer.0.as_ref(), input, target, |signal| {
+            let metrics = network
+                .train_batch_observed(optimizer.0.as_ref(), input, target, |signal| {
+                    if calls::has_raised() {
+                        return Err(core::Error::setting("an activation function has failed"));
+                    }
                     errors = keep_errors.then(|| Values::of(signal.clone()));
-                });
+                    Ok(())
+                })
+                .map_err(exception)?;
             drop(handles);
-            match (trained, carried) {
-                (Ok(metrics), _) => Ok((sums(metrics), errors.transpose()?)),
-                (Err(error), Some(carried)) => {
-                    network.set_carried_state(carried).map_err(exception)?;
-                    Err(exception(error))
-                }
-                (Err(error), None) => Err(exception(error)),
-            }
+            Ok((sums(metrics), errors.transpose()?))
         })
     }
 }
@@ -149,20 +169,15 @@ fn check_finite(target: &core::Target) -> PyResult<()> {
 }
 
 /// Reads the settings of layers. Gates with activation functions in Python name them by position.
-fn layers(
-    json: &str,
-    functions: Vec<(String, Py<PyAny>)>,
-    raised: &Raised,
-) -> PyResult<Vec<Box<dyn LayerConfig>>> {
-    let raised = raised.clone();
+fn layers(json: &str, functions: Vec<(String, Py<PyAny>)>) -> PyResult<Vec<Box<dyn LayerConfig>>> {
     let read = move |_: &Registry, mut settings: Value| {
         let index = settings["function"].as_u64().unwrap_or_default() as usize;
         settings.as_object_mut().map(|object| object.remove("function"));
         let mut config: GateConfig =
             serde_json::from_value(settings).map_err(|error| error.to_string())?;
         let (name, function) = functions.get(index).ok_or("the function is missing")?;
-        let function = Python::attach(|py| function.clone_ref(py));
-        config.activation = activation(name, function, raised.clone());
+        let function = exit::attach(|py| function.clone_ref(py));
+        config.activation = activation(name, function);
         Ok(config)
     };
     let registry = Registry::default().with_container(PYTHON_GATE, read);
@@ -182,12 +197,12 @@ impl Network {
         rule: &str,
         seed: u64,
     ) -> PyResult<Self> {
-        let (raised, has_functions) = (Raised::default(), !functions.is_empty());
+        let has_functions = !functions.is_empty();
         let rule: Rule =
             serde_json::from_str(rule).map_err(|error| input(format!("rule: {error}")))?;
         let network = compute(py, || {
             let mut builder = core::Network::builder(&input_shape).rule(rule).seed(seed);
-            for layer in layers(layer_settings, functions, &raised)? {
+            for layer in layers(layer_settings, functions)? {
                 builder = builder.boxed_layer(layer);
             }
             if let Some(free) = memory::available() {
@@ -200,7 +215,7 @@ impl Network {
                 _ => exception(error),
             })
         })?;
-        Ok(Self { has_functions, raised, ..Self::of(network) })
+        Self::of(network, has_functions)
     }
 
     /// Loads a network and its notes from a model file.
@@ -209,7 +224,7 @@ impl Network {
         let (network, header) = compute(py, || {
             zor::io::load(&path, &Device::flex()).map_err(|error| of_file(&path, error))
         })?;
-        Ok((Self::of(network), header.notes))
+        Ok((Self::of(network, false)?, header.notes))
     }
 
     /// Loads a network from the bytes of a model file.
@@ -218,7 +233,7 @@ impl Network {
         let (network, header): (_, Header) = compute(py, || {
             zor::io::load_bytes(bytes, &Device::flex(), &Registry::default()).map_err(exception)
         })?;
-        Ok((Self::of(network), header.notes))
+        Ok((Self::of(network, false)?, header.notes))
     }
 
     /// Saves a model file with values of a type, `f32`, `f16` or `bf16`.
@@ -269,11 +284,7 @@ impl Network {
             copy.set_carried_state(network.carried_state()).map_err(exception)?;
             Ok(copy)
         })?;
-        Ok(Self {
-            has_functions: self.has_functions,
-            raised: self.raised.clone(),
-            ..Self::of(copy)
-        })
+        Self::of(copy, self.has_functions)
     }
 
     /// Trains on a batch. Returns the number of values and the sums of absolute and squared errors.
@@ -313,12 +324,11 @@ impl Network {
     /// Returns the outputs for rows, from zero charges.
     #[pyo3(signature = (x) -> "numpy.typing.NDArray[numpy.float32]")]
     fn predict<'py>(&self, py: Python<'py>, x: Matrix<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let (rows, columns) = (x.shape()[0], x.shape()[1]);
-        let widest = self.with(py, |network| {
-            let shapes = network.shapes().map_err(exception)?;
-            Ok(shapes.iter().map(|shape| shape.iter().product()).max().unwrap_or(1))
-        })?;
-        let block = (BLOCK / widest.max(columns).max(1)).max(1);
+        let rows = x.shape()[0];
+        let block = (BLOCK / self.widest.max(1)).max(1);
+        // The outputs, and a block in all layers.
+        check_free((rows as u64).saturating_mul(self.outputs as u64))?;
+        self.check_memory(rows.min(block), 2)?;
         let device = Device::flex();
         let mut workspace = Workspace::new(&device);
         let mut predict = |part: Range<usize>| {
@@ -353,9 +363,10 @@ impl Network {
         py: Python<'py>,
         x: Matrix<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.check_memory(x.shape()[0], 2)?;
         let input = lend(&x, &Device::flex())?;
         let handle = input.clone();
-        let output = self.with(py, |network| {
+        let output = self.with_state(py, |network| {
             let output = network.predict_stateful(input).map_err(exception)?;
             drop(handle);
             Ok(output)
@@ -370,6 +381,7 @@ impl Network {
         py: Python<'py>,
         x: Matrix<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.check_memory(x.shape()[0], 2)?;
         let input = lend(&x, &Device::flex())?;
         let handle = input.clone();
         let output = self.with(py, |network| {
@@ -387,6 +399,7 @@ impl Network {
         x: Matrix<'py>,
         targets: Targets<'py>,
     ) -> PyResult<Sums> {
+        self.check_memory(x.shape()[0], 2)?;
         let device = Device::flex();
         let more = Weighting { known: None, weights: None, smoothing: 0.0 };
         let (input, target) = (lend(&x, &device)?, target(&targets, &more, &device)?);
@@ -407,6 +420,7 @@ impl Network {
         x: Matrix<'py>,
         targets: Targets<'py>,
     ) -> PyResult<Vec<f64>> {
+        self.check_memory(x.shape()[0], 6)?;
         let device = Device::flex();
         let more = Weighting { known: None, weights: None, smoothing: 0.0 };
         let (input, target) = (lend(&x, &device)?, target(&targets, &more, &device)?);

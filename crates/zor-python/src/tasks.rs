@@ -14,6 +14,7 @@ use zor::{ErrorKind, tasks};
 
 use crate::detector::options;
 use crate::error::exception;
+use crate::exit;
 use crate::interrupt::Signals;
 use crate::threads::compute;
 
@@ -44,7 +45,7 @@ impl Told {
 
 impl Watch for Told {
     fn start(&mut self, name: &'static str, steps: u64, about: &str) {
-        let told = Python::attach(|py| self.on_start.call1(py, (name, steps, about)).map(drop));
+        let told = exit::attach(|py| self.on_start.call1(py, (name, steps, about)).map(drop));
         self.note(told);
     }
 
@@ -55,7 +56,7 @@ impl Watch for Told {
     }
 
     fn finish(&mut self, step: u64, figure: &str) {
-        let told = Python::attach(|py| self.on_step.call1(py, (step, figure)).map(drop));
+        let told = exit::attach(|py| self.on_step.call1(py, (step, figure)).map(drop));
         self.note(told);
     }
 
@@ -66,7 +67,7 @@ impl Watch for Told {
 
 impl Observer for Told {
     fn tell(&mut self, line: &str) {
-        let told = Python::attach(|py| self.on_line.call1(py, (line,)).map(drop));
+        let told = exit::attach(|py| self.on_line.call1(py, (line,)).map(drop));
         self.note(told);
     }
 
@@ -82,7 +83,7 @@ impl Observer for Told {
                 metrics[name] = json!(value);
             }
             let text = metrics.to_string();
-            let told = Python::attach(|py| self.on_evaluation.call1(py, (text,)).map(drop));
+            let told = exit::attach(|py| self.on_evaluation.call1(py, (text,)).map(drop));
             self.note(told);
         }
     }
@@ -139,7 +140,7 @@ pub(crate) fn train(
             // The message says where the checkpoint is.
             Some(raised) if failure.kind() == ErrorKind::Interrupted => {
                 let note = format!("stopped {failure}");
-                Err(Python::attach(|py| with_note(py, raised, note)))
+                Err(exit::attach(|py| with_note(py, raised, note)))
             }
             Some(raised) => Err(raised),
             None => Err(exception(failure)),

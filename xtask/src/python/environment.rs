@@ -91,6 +91,9 @@ impl Environment {
 
     /// Installs packages.
     pub(super) fn install(&self, packages: &[&str]) -> Result<(), String> {
+        if packages.is_empty() {
+            return Ok(());
+        }
         let mut pip = self.python();
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
         call(pip)

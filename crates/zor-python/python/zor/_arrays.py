@@ -46,20 +46,14 @@ def floats(x: Any, name: str) -> FloatArray:
     if type(x) is np.ndarray and x.dtype is _FLOAT32:
         return x if x.flags.aligned else x.copy()
     if is_tensor(x):
-        if x.is_complex():
-            raise TypeError(f"the {name} has complex numbers; it must have real numbers")
-        if x.layout is not sys.modules["torch"].strided:
-            x = x.to_dense()
-        found: FloatArray = x.detach().to("cpu", sys.modules["torch"].float32).numpy()
-        return found
+        return _of_tensor(x, name)
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
         raise TypeError(f"the {name} is a sparse matrix; pass a dense array, such as its toarray()")
     if x is None:
         raise TypeError(f"the {name} is None; it must be an array of real numbers")
     if not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         x = np.from_dlpack(x)
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise Error(f"the {name} has masked values; fill them first, x.filled(value)")
+    _refuse_mask(x, name)
     try:
         array = np.asarray(x)
     except ValueError as error:
@@ -73,6 +67,25 @@ def floats(x: Any, name: str) -> FloatArray:
         raise TypeError(f"the {name} has dtype {array.dtype}; it must have real numbers")
     with np.errstate(over="ignore"):
         return np.require(array, np.float32, "A")
+
+
+def _of_tensor(x: Any, name: str) -> FloatArray:
+    if x.is_complex():
+        raise TypeError(f"the {name} has complex numbers; it must have real numbers")
+    torch = sys.modules["torch"]
+    try:
+        if x.layout is not torch.strided:
+            x = x.to_dense()
+        found: FloatArray = x.detach().resolve_neg().to("cpu", torch.float32).numpy()
+    except (NotImplementedError, RuntimeError) as error:
+        raise Error(f"the {name} is a tensor whose values cannot be read: {error}") from None
+    return found
+
+
+def _refuse_mask(x: Any, name: str) -> None:
+    parts = x if isinstance(x, (list, tuple)) else [x]
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        raise Error(f"the {name} has masked values; fill them first, x.filled(value)")
 
 
 def _number(value: Any) -> Any:
@@ -111,6 +124,7 @@ def rows(x: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
 
 def targets(y: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Returns target values as rows, or classes as 64-bit integers `[batch]`."""
+    _refuse_mask(y, name)
     if not is_tensor(y) and not isinstance(y, np.ndarray):
         try:
             y = np.asarray(y)
@@ -125,6 +139,8 @@ def targets(y: Any, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
             f"the {name} has one axis and dtype {y.dtype}; give classes as integers [batch], or "
             f"values with one row per sample"
         )
+    if y.dtype.kind == "u" and y.size and y.max() > np.iinfo(np.int64).max:
+        raise Error(f"the {name} has class {y.max()}; it is too large")
     return y.astype(np.int64, copy=False)  # type: ignore[no-any-return]
 
 

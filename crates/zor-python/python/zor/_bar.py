@@ -19,7 +19,7 @@ class Bar:
         self._steps = steps
         self._bar: Any = None
         self._next = 0.0
-        is_shown = _is_seen() if shown == "auto" else bool(shown)
+        is_shown = sys.stderr is not None and (_is_seen() if shown == "auto" else bool(shown))
         self._shown = is_shown
         if not is_shown:
             return

@@ -40,7 +40,7 @@ def source(table: Any, name: str = "the table") -> Source:
     if is_tensor(table):
         table = table.detach().cpu()
         table = table.double().numpy() if table.is_floating_point() else table.numpy()
-    array = np.asarray(table)
+    array = _without_mask(table) if isinstance(table, np.ma.MaskedArray) else np.asarray(table)
     if array.dtype.kind in "OUS" and array.ndim == 2:
         columns = {str(at): array[:, at] for at in range(array.shape[1])}
         return name, _csv(columns, name), False
@@ -61,7 +61,27 @@ def _csv(columns: Mapping[Any, Any], name: str) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([str(column) for column in columns])
-    writer.writerows(
-        ["" if value is None else value for value in row] for row in zip(*columns.values())
-    )
+    writer.writerows(zip(*(_cells(column) for column in columns.values())))
     return text.getvalue().encode()
+
+
+def _cells(column: Any) -> list[Any]:
+    """Returns the cells of a column as text or numbers. Missing ones are empty."""
+    if is_tensor(column):
+        column = column.detach().cpu().tolist()
+    elif isinstance(column, np.ma.MaskedArray):
+        column = column.tolist()
+    return [_cell(value) for value in column]
+
+
+def _cell(value: Any) -> Any:
+    if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
+        return ""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _without_mask(table: Any) -> Any:
+    """Returns an array of numbers with NaN for masked ones; text with `None`."""
+    if table.dtype.kind in "fiub":
+        return table.astype(np.float64).filled(np.nan)
+    return np.asarray(table.tolist(), dtype=object)

@@ -7,7 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, Final, SupportsFloat, SupportsIndex, final
 
-__all__ = ["__version__", "Detector", "Network", "Optimizer", "after_fork", "command", "load_images", "load_sample", "panic_for_tests", "preset_rule", "set_num_threads", "task_names", "train"]
+__all__ = ["__version__", "Detector", "Network", "Optimizer", "after_fork", "command", "end", "load_images", "load_numpy", "load_sample", "panic_for_tests", "preset_rule", "set_num_threads", "task_names", "train"]
 
 __version__: Final[str]
 """
@@ -205,9 +205,21 @@ def command(arguments: SupportsGetItem[int, str]) -> int:
     Runs the command line with the arguments after the program's name. Returns its exit code.
     """
 
+def end() -> None:
+    """
+    Lets no other thread take the interpreter's lock from now on. The interpreter calls it before it
+    ends.
+    """
+
 def load_images(name: str, data_dir: str | PathLike[str] | None, download: bool) -> "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]":
     """
     Loads a data set by name; downloads it if it is nowhere.
+    """
+
+def load_numpy() -> None:
+    """
+    Loads what NumPy has for extensions, when the package is imported: later, a signal could
+    interrupt it.
     """
 
 def load_sample() -> "tuple[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]], tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.uint8]]]":

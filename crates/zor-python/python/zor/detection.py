@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from . import _zor
 from ._arrays import FloatArray
+from ._error import Error
 from ._settings import nested
 from ._tables import source
 from .network import Path
@@ -111,6 +112,9 @@ class Detector:
             zor.Error: a setting is unknown or out of its range, there are too few rows, or a cell
                 cannot be read.
         """
+        for name in ("data", "task"):
+            if name in settings:
+                raise Error(f"{name} is no setting of a detector; the table is the first argument")
         text = json.dumps(nested({**settings, "seed": seed}))
         return cls._with(_zor.Detector.fit(source(table), text, on_step))
 
@@ -153,7 +157,12 @@ class Detector:
             scores: scores of a table.
             row: index of the row in `scores`.
             most: maximum number of cells.
+
+        Raises:
+            zor.Error: the scores are those of a detector of other columns.
         """
+        if most < 0:
+            raise Error(f"most is {most}; it must be at least 0")
         found = self._native.explain(
             scores.parts[row].tolist(),
             scores._values[row].tolist(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +40,8 @@ class Layer:
     stateless: bool | None = None
 
 
-class _Kind(threading.local):
-    """Whether the network is called with tensors, in this thread."""
+class _Kind:
+    """Whether a network is called with tensors."""
 
     tensors = False
 
@@ -50,10 +49,10 @@ class _Kind(threading.local):
 class _Function:
     """An activation function that is called with the kind of array that the network is."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], kind: _Kind) -> None:
         self._function = function
         self.__name__ = getattr(function, "__name__", "function")
-        self._kind = _kind
+        self._kind = kind
 
     def __call__(self, x: FloatArray) -> Any:
         if not self._kind.tensors:
@@ -61,9 +60,6 @@ class _Function:
         import torch
 
         return self._function(torch.from_numpy(x))
-
-
-_kind = _Kind()
 
 
 class Zor:
@@ -98,6 +94,7 @@ class Zor:
         self.layers = [Layer(layer) if isinstance(layer, int) else layer for layer in layers]
         if len(self.layers) < 2:
             raise Error(f"a network needs two layers or more; there are {len(self.layers)}")
+        self._kind = _Kind()
         last = len(self.layers) - 1
         stack: list[LayerSettings] = []
         for index, layer in enumerate(self.layers):
@@ -109,7 +106,7 @@ class Zor:
                 Gate(
                     "input" if index == 0 else "output" if index == last else "hidden",
                     threshold=layer.threshold,
-                    activation=_activation(layer.activation),
+                    activation=_activation(layer.activation, self._kind),
                     stateful=None if layer.stateless is None else not layer.stateless,
                     min_charge=layer.min_charge,
                 )
@@ -133,7 +130,7 @@ class Zor:
             zor.Error: an array does not fit the network, or has NaN or infinity. The network is
                 unchanged then.
         """
-        _kind.tensors = is_tensor(x)
+        self._kind.tensors = is_tensor(x)
         return self.network.train_batch_errors(x, x if y is None else y, self.optimizer)
 
     def predict(self, x: Array) -> Array:
@@ -141,7 +138,7 @@ class Zor:
 
         Charges start at zero, and the network is unchanged.
         """
-        _kind.tensors = is_tensor(x)
+        self._kind.tensors = is_tensor(x)
         return self.network.predict(x)
 
     __call__ = predict
@@ -152,7 +149,7 @@ class Zor:
         It is no share of right answers: a network that answers with the mean of its targets has a
         high one too.
         """
-        _kind.tensors = is_tensor(x)
+        self._kind.tensors = is_tensor(x)
         return 1.0 - self.network.evaluate(x, y).mae
 
     @property
@@ -190,6 +187,7 @@ class Zor:
         snn = cls.__new__(cls)
         snn.layers = _layers_of(network, os.fspath(path))
         snn.network = network
+        snn._kind = _Kind()
         snn.optimizer = optimizer
         return snn
 
@@ -197,7 +195,7 @@ class Zor:
         return f"Zor({[layer.units for layer in self.layers]})"
 
 
-def _activation(activation: str | Callable[[Any], Any] | None) -> str | _Function:
+def _activation(activation: str | Callable[[Any], Any] | None, kind: _Kind) -> str | _Function:
     if activation is None or isinstance(activation, str):
         return activation or "none"
     if not callable(activation):
@@ -205,7 +203,7 @@ def _activation(activation: str | Callable[[Any], Any] | None) -> str | _Functio
             f"activation must be a function or one of {', '.join(ACTIVATIONS)}, not "
             f"{type(activation).__name__}"
         )
-    return _Function(activation)
+    return _Function(activation, kind)
 
 
 def _layers_of(network: Network, path: str) -> list[Layer]:

@@ -106,6 +106,9 @@ class Network:
         seed: int = 0,
     ) -> None:
         shape = [input_shape] if isinstance(input_shape, int) else list(input_shape)
+        for name, value in [("seed", seed), *(("a size of the input", size) for size in shape)]:
+            if not 0 <= value < 1 << 63:
+                raise Error(f"{name} is {value}; it must be an integer of at least 0")
         functions: _Functions = []
         records = _records(layers, functions)
         text = _to_json(records)

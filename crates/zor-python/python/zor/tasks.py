@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -97,6 +98,7 @@ def train(
             `detection_noise` for `detection.noise`.
 
     Raises:
+        FileNotFoundError: there is no such checkpoint or model.
         zor.Error: a setting is unknown or out of its range, or the data cannot be read.
         OSError: a file cannot be written.
 
@@ -117,10 +119,10 @@ def train(
     with told:
         text = _zor.train(
             json.dumps(nested(given)),
-            None if out is None else os.fspath(out),
+            None if out is None else os.path.abspath(out),
             overwrite,
-            None if resume is None else os.fspath(resume),
-            None if from_model is None else os.fspath(from_model),
+            None if resume is None else _existing(resume),
+            None if from_model is None else _existing(from_model),
             checkpoint_every,
             keep,
             (told.start, told.step, told.evaluated, told.tell),
@@ -128,6 +130,12 @@ def train(
     metrics = json.loads(text)
     table = metrics.pop("table")
     return Run(FilePath(metrics["run"]), metrics, table)
+
+
+def _existing(path: Path) -> str:
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+    return os.path.abspath(path)
 
 
 def _file_of(data: Any, task: str | None) -> str:
@@ -177,7 +185,7 @@ class _Told:
             self._callback(json.loads(text))
 
     def tell(self, line: str) -> None:
-        if self._progress is not False or line.startswith("warning"):
+        if sys.stderr is not None and (self._progress is not False or line.startswith("warning")):
             print(line, file=sys.stderr)
 
     def _close(self) -> None:
