@@ -98,8 +98,8 @@ impl Network {
         })
     }
 
-    /// [`Network::with`], after which the state of the layers is as before if an activation function
-    /// has raised an exception.
+    /// [`Network::with`], after which the state of the layers is as before if an activation
+    /// function has raised an exception.
     fn with_state<T: Send>(
         &self,
         py: Python<'_>,
