@@ -5,7 +5,7 @@ mod stubs;
 mod wheel;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use self::environment::{Environment, interpreters};
@@ -48,17 +48,27 @@ pub(crate) fn check(write: bool) -> Result<(), String> {
     copy_extension(&module)?;
     stubs::compare(&module, write)?;
     let packages = [TESTS, OPTIONAL, CHECKERS, &["numpy"]].concat();
-    let environment = Environment::create("python-check", &interpreter, &packages)?;
+    let environment = match Environment::create("python-check", &interpreter, &packages) {
+        Ok(environment) => environment,
+        Err(error) => {
+            println!("not available: the packages of the tests ({error})");
+            return remove(&module);
+        }
+    };
     let checks: [(&str, &[&str]); 4] =
         [("ruff", &["check"]), ("ruff", &["format", "--check"]), ("mypy", &[]), ("pytest", &[])];
     let tested = checks.iter().try_for_each(|(name, words)| environment.module(name, words));
     // A package in the source folder must not be found instead of an installed wheel.
-    fs::remove_file(&module).map_err(|error| format!("{}: {error}", module.display()))?;
+    remove(&module)?;
     tested
 }
 
+fn remove(file: &Path) -> Result<(), String> {
+    fs::remove_file(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
 /// Copies the extension of a development build to where Python looks for it.
-fn copy_extension(to: &PathBuf) -> Result<(), String> {
+fn copy_extension(to: &Path) -> Result<(), String> {
     let name = format!("{}_zor{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let built = target().join("debug").join(name);
     // A file in use is replaced, never changed.

@@ -1,7 +1,7 @@
 //! Stubs: the types of the extension's functions, for type checkers and editors.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pyo3_introspection::{introspect_cdylib, module_stub_files};
 
@@ -31,6 +31,6 @@ pub(super) fn compare(extension: &Path, write: bool) -> Result<(), String> {
     }
 }
 
-fn outdated(path: &PathBuf) -> String {
+fn outdated(path: &Path) -> String {
     format!("{} is not current; `cargo xtask python --write` writes it", path.display())
 }
