@@ -73,7 +73,8 @@ fn visit(base: &Path, inside: &Path, see: &mut dyn FnMut(&str)) -> std::io::Resu
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let made = inside.as_os_str().is_empty() && ["target", "runs", "shared"].contains(&&*name);
-        if !entry.file_type()?.is_dir() || name.starts_with('.') || made {
+        let hidden = name.starts_with('.') || name == "__pycache__";
+        if !entry.file_type()?.is_dir() || hidden || made {
             continue;
         }
         let path = inside.join(&name);
