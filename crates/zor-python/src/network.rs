@@ -289,6 +289,7 @@ impl Network {
 
     /// Trains on a batch. Returns the number of values and the sums of absolute and squared errors.
     #[pyo3(signature = (optimizer, x, targets, known, weights, smoothing))]
+    #[allow(clippy::too_many_arguments, reason = "called by two functions in Python")]
     fn train_batch<'py>(
         &self,
         py: Python<'py>,

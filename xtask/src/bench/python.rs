@@ -32,7 +32,9 @@ const SCRIPT: &str = "python_step.py";
 const SIZES: [usize; 3] = [784, 64, 784];
 const BATCHES: [usize; 2] = [10, 48];
 /// Steps in a round.
-const STEPS: usize = 200;
+const STEPS: usize = 1000;
+/// Steps alone, and as many beside PyTorch.
+const BESIDE: usize = 200;
 /// Calls in a round.
 const CALLS: usize = 2000;
 
@@ -86,7 +88,7 @@ fn run(_: &SuiteFilter) -> Result<Value, String> {
     for _ in 0..ROUNDS {
         let here = milliseconds(CALLS, || small.predict(row.clone()).map(drop))? * 1e3;
         added.push(ask(json!({ "kind": "call", "steps": CALLS }))? - here);
-        beside.push(ask(json!({ "kind": "beside", "steps": STEPS }))?);
+        beside.push(ask(json!({ "kind": "beside", "steps": BESIDE }))?);
     }
     let import = ask(json!({ "kind": "import" }))?;
     let (added, beside) = (Spread::of(&added), Spread::of(&beside));

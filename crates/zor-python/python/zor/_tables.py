@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Mapping
@@ -55,6 +54,8 @@ def source(table: Any, name: str = "the table") -> Source:
 
 
 def _csv(columns: Mapping[Any, Any], name: str) -> bytes:
+    import csv
+
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise Error(f"{name} has columns of different lengths: {sorted(lengths)}")

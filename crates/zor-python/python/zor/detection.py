@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from . import _zor
 from ._arrays import FloatArray
 from ._error import Error
+from ._record import Record
 from ._settings import nested
 from ._tables import source
 from .network import Path
@@ -37,8 +37,7 @@ class Cause(NamedTuple):
     expected: str
 
 
-@dataclass(frozen=True)
-class Scores:
+class Scores(Record):
     """Scores of the rows of a table, or of the windows of a series.
 
     Attributes:
@@ -47,13 +46,15 @@ class Scores:
         p_values: how rare such a score is among normal rows, in (0, 1], `[rows]`; a conformal
             p-value (Laxhammar and Falkman 2010).
         parts: part of each cell in the score, `[rows, cells]`; NaN for missing cells.
+        values: encoded values of each row, `[rows, width]`.
+        expected: values that were expected where they were hidden, encoded, `[rows, width]`.
     """
 
     scores: FloatArray
     p_values: FloatArray
     parts: FloatArray
-    _values: FloatArray
-    _expected: FloatArray
+    values: FloatArray
+    expected: FloatArray
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -165,8 +166,8 @@ class Detector:
             raise Error(f"most is {most}; it must be at least 0")
         found = self._native.explain(
             scores.parts[row].tolist(),
-            scores._values[row].tolist(),
-            scores._expected[row].tolist(),
+            scores.values[row].tolist(),
+            scores.expected[row].tolist(),
             most,
         )
         return [Cause(*one) for one in found]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ._arrays import Array, ArrayLike, FloatArray, is_tensor
 from ._error import Error
+from ._record import Record
 from .layers import ACTIVATIONS, Dense, Gate, LayerSettings
 from .network import Network, Path
 from .optimizers import AdamW, Optimizer
 from .rule import Rule, as_rule
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Record):
     """A layer of `Zor`.
 
     Attributes:

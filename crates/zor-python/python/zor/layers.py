@@ -6,9 +6,7 @@ vectors and `[height, width, channels]` for maps.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy.typing as npt
 
 from ._arrays import FloatArray, floats
 from ._error import Error
+from ._record import Record
 
 __all__ = [
     "AveragePool2d",
@@ -55,21 +54,19 @@ def _pair(value: Pair) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value)
 
 
-@dataclass(frozen=True)
-class LayerSettings:
+class LayerSettings(Record):
     """Settings of a layer."""
 
     _kind: ClassVar[str]
 
     def _config(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return self._values()
 
     def _record(self, functions: _Functions) -> dict[str, Any]:
         """Returns the layer as a model file has it. Adds functions in Python to a list."""
         return {"kind": self._kind, "config": self._config()}
 
 
-@dataclass(frozen=True)
 class Dense(LayerSettings):
     """A matrix of weights: `y = x W`, with `W` `[inputs, units]`.
 
@@ -87,7 +84,6 @@ class Dense(LayerSettings):
     initial_scale: float | None = None
 
 
-@dataclass(frozen=True)
 class Gate(LayerSettings):
     """An analog-spike gate: a unit passes its value where it exceeds the threshold, else zero.
 
@@ -123,7 +119,7 @@ class Gate(LayerSettings):
     min_charge: float | None = None
 
     def _record(self, functions: _Functions) -> dict[str, Any]:
-        config = dict(self.__dict__)
+        config = self._values()
         activation = self.activation
         if isinstance(activation, str):
             if activation not in ACTIVATIONS:
@@ -149,14 +145,12 @@ def _checked(function: ActivationFunction) -> Callable[[FloatArray], FloatArray]
     return call
 
 
-@dataclass(frozen=True)
 class Bias(LayerSettings):
     """A trained offset per channel: `y = x + b`."""
 
     _kind = "bias"
 
 
-@dataclass(frozen=True)
 class Scale(LayerSettings):
     """Multiplication by a constant factor, finite and not zero."""
 
@@ -164,7 +158,6 @@ class Scale(LayerSettings):
     factor: float
 
 
-@dataclass(frozen=True)
 class Dropout(LayerSettings):
     """Zeros at random places in training (Srivastava et al. 2014).
 
@@ -178,7 +171,6 @@ class Dropout(LayerSettings):
     seed: int | None = None
 
 
-@dataclass(frozen=True)
 class BatchNorm(LayerSettings):
     """Normalisation of each channel over batch and positions (Ioffe and Szegedy 2015).
 
@@ -194,7 +186,6 @@ class BatchNorm(LayerSettings):
     trains_scale: bool = True
 
 
-@dataclass(frozen=True)
 class GroupNorm(LayerSettings):
     """Normalisation of each sample within groups of channels (Wu and He 2018).
 
@@ -213,7 +204,6 @@ def LayerNorm(epsilon: float = 1e-5) -> GroupNorm:
     return GroupNorm(1, epsilon)
 
 
-@dataclass(frozen=True)
 class Conv2d(LayerSettings):
     """A convolution of maps `[height, width, channels]`.
 
@@ -249,7 +239,7 @@ class Conv2d(LayerSettings):
     frozen: bool = False
 
     def _config(self) -> dict[str, Any]:
-        config = dict(self.__dict__)
+        config = self._values()
         kernel = _pair(config.pop("kernel"))
         dilation = _pair(config.pop("dilation"))
         padding = config.pop("padding")
@@ -273,7 +263,6 @@ def _pool(pooling: str, side: Pair, stride: Pair | None, padding: Pair) -> dict[
     return {"pooling": pooling, "window": window}
 
 
-@dataclass(frozen=True)
 class MaxPool2d(LayerSettings):
     """The maximum of each window.
 
@@ -292,7 +281,6 @@ class MaxPool2d(LayerSettings):
         return _pool("max", self.kernel, self.stride, self.padding)
 
 
-@dataclass(frozen=True)
 class AveragePool2d(LayerSettings):
     """The mean of each window, without its padding.
 
@@ -311,7 +299,6 @@ class AveragePool2d(LayerSettings):
         return _pool("average", self.kernel, self.stride, self.padding)
 
 
-@dataclass(frozen=True)
 class GlobalPool2d(LayerSettings):
     """One value per channel: the mean or the maximum of the whole map.
 
@@ -326,7 +313,6 @@ class GlobalPool2d(LayerSettings):
         return {"pooling": self.pooling, "window": None}
 
 
-@dataclass(frozen=True)
 class Upsample(LayerSettings):
     """Each value becomes a square whose side is `factor`."""
 
@@ -334,7 +320,6 @@ class Upsample(LayerSettings):
     factor: int = 2
 
 
-@dataclass(frozen=True)
 class Reshape(LayerSettings):
     """Another shape of samples, of as many values."""
 
@@ -361,7 +346,6 @@ def _records(layers: Sequence[LayerSettings], functions: _Functions) -> list[dic
     return found
 
 
-@dataclass(frozen=True)
 class Sequential(LayerSettings):
     """Layers one after another, as one layer."""
 
@@ -372,10 +356,9 @@ class Sequential(LayerSettings):
         return {"kind": self._kind, "config": {"layers": _records(self.layers, functions)}}
 
 
-@dataclass(frozen=True)
 class _Branch(LayerSettings):
     layers: Sequence[LayerSettings] = ()
-    shortcut: Sequence[LayerSettings] = field(default=())
+    shortcut: Sequence[LayerSettings] = ()
 
     def _record(self, functions: _Functions) -> dict[str, Any]:
         config = {
@@ -385,7 +368,6 @@ class _Branch(LayerSettings):
         return {"kind": self._kind, "config": config}
 
 
-@dataclass(frozen=True)
 class Residual(_Branch):
     """A residual block (He et al. 2016): the sum of its shortcut and the output of its layers.
 
@@ -397,7 +379,6 @@ class Residual(_Branch):
     _kind = "residual"
 
 
-@dataclass(frozen=True)
 class Concatenate(_Branch):
     """A skip connection (Ronneberger et al. 2015): shortcut and output of its layers, concatenated.
 

@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from . import _zor
 from ._arrays import Array, ArrayLike, FloatArray, floats, like, rows, targets
 from ._bar import Bar, Shown
 from ._error import Error
+from ._record import Record
 from .layers import ActivationFunction, Dense, Gate, LayerSettings, _Functions, _records
 from .optimizers import AdamW, Optimizer
 from .rule import Rule, as_rule
@@ -47,8 +47,7 @@ class Metrics(NamedTuple):
         return cls(n, absolute / n, squared / n)
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Record):
     """Progress of a training, for callbacks.
 
     Attributes:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 from . import _zor
+from ._record import Record
 
 __all__ = ["AdamW", "Muon", "Optimizer", "Schedule", "Sgd"]
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Record):
     """A learning rate that depends on the step alone.
 
     The rate grows linearly for `warm_up` steps to `peak`, then decays to zero at step `steps`.
@@ -58,27 +57,27 @@ def _parts(rate: Rate) -> tuple[float, int, str, int]:
     return (rate.peak, rate.warm_up, rate.decay, rate.steps)
 
 
-@dataclass(frozen=True)
-class Optimizer:
+class Optimizer(Record):
     """Settings of an optimizer: `AdamW`, `Muon` or `Sgd`. Its state is kept with each weight."""
 
-    _native: _zor.Optimizer = field(init=False, repr=False, compare=False)
+    @property
+    def _native(self) -> _zor.Optimizer:
+        return self.__dict__["_made"]  # type: ignore[no-any-return]
+
+    def _check(self) -> None:
+        self.__dict__["_made"] = self._build()
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "_native"}
+        return self._values()
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        object.__setattr__(self, "_native", self._build())
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_native", self._build())
+        self._check()
 
     def _build(self) -> _zor.Optimizer:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class AdamW(Optimizer):
     """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019).
 
@@ -103,7 +102,6 @@ class AdamW(Optimizer):
         return _zor.Optimizer.adamw(rate, self.betas, self.epsilon, self.weight_decay)
 
 
-@dataclass(frozen=True)
 class Muon(Optimizer):
     """Momentum whose direction is orthogonalised before it is applied (Jordan et al. 2024).
 
@@ -134,7 +132,6 @@ class Muon(Optimizer):
         )
 
 
-@dataclass(frozen=True)
 class Sgd(Optimizer):
     """Stochastic gradient descent with momentum and decoupled weight decay.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from typing import Literal
 
 from . import _zor
 from ._error import Error
+from ._record import Record
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Record):
     """Thresholds, gates and normalisation of a network.
 
     It applies to all layers whose own settings do not override it. `Rule()` is the default rule,
@@ -77,13 +75,9 @@ class Rule:
     def _of(cls, text: str) -> Rule:
         return cls(**json.loads(text))
 
-    def replace(self, **changes: object) -> Rule:
-        """Returns the rule with other values of some attributes."""
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
-
     def _json(self) -> str:
         # JSON has no infinity and no NaN: Rust names the option that is no number.
-        found = dataclasses.asdict(self)
+        found = self._values()
         for name, value in found.items():
             if isinstance(value, float) and value - value != 0:
                 raise Error(f"rule.{name} is {value}; it must be a finite number")

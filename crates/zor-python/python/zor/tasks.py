@@ -6,24 +6,24 @@ import errno
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _zor
 from ._bar import Bar, Shown
+from ._record import Record
 from ._settings import nested
 from ._tables import source
 from .detection import Detector
 from .network import Network, Path
 
+if TYPE_CHECKING:
+    from pathlib import Path as FilePath
+
 __all__ = ["Run", "task_names", "train"]
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Record):
     """A finished training run.
 
     Attributes:
@@ -127,6 +127,8 @@ def train(
             keep,
             (told.start, told.step, told.evaluated, told.tell),
         )
+    from pathlib import Path as FilePath
+
     metrics = json.loads(text)
     table = metrics.pop("table")
     return Run(FilePath(metrics["run"]), metrics, table)
@@ -143,6 +145,9 @@ def _file_of(data: Any, task: str | None) -> str:
     found = source(data, "data")
     if isinstance(found, str):
         return os.path.abspath(found) if found != "-" else found
+    import tempfile
+    from pathlib import Path as FilePath
+
     _, contents, is_array = found
     folder = FilePath("runs", task or "data")
     folder.mkdir(parents=True, exist_ok=True)
