@@ -81,7 +81,8 @@ class Record:
             f"a {type(self).__name__} does not change; replace(...) returns another"
         )
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name}: a {type(self).__name__} does not change")
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
