@@ -14,8 +14,8 @@ use crate::paths::{root, target};
 
 pub(crate) use wheel::{built as built_wheel, run as wheel};
 
-/// Cargo builds the workspace with these arguments. Those of one package would have other features,
-/// and compile burn anew.
+/// The feature of the extension. It is built with the workspace and its tests: other selections have
+/// other features of shared crates, and would compile burn anew.
 const FEATURE: &str = "zor-python/extension";
 /// Tells pyo3 that no interpreter is linked.
 const BUILD: (&str, &str) = ("PYO3_BUILD_EXTENSION_MODULE", "1");
@@ -42,7 +42,7 @@ pub(crate) fn check(write: bool) -> Result<(), String> {
     let lint = ["clippy", "--workspace", "--all-targets", "--features", FEATURE];
     let deny = ["--", "--deny", "warnings"];
     cargo::run_with("clippy with Python", &[&lint[..], &deny].concat(), &[BUILD])?;
-    let build = ["build", "--workspace", "--lib", "--features", FEATURE];
+    let build = ["build", "--workspace", "--lib", "--tests", "--features", FEATURE];
     cargo::run_with("extension", &build, &[BUILD])?;
     let module = package().join("python/zor/_zor.abi3.so");
     copy_extension(&module)?;
