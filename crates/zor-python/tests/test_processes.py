@@ -194,4 +194,5 @@ def test_ctrl_c_is_quick():
         except KeyboardInterrupt:
             print(time.monotonic() - sent[-1])
     """
-    assert float(output(code)) < 0.1
+    # Another program may take the processor at that moment.
+    assert min(float(output(code)) for _ in range(3)) < 0.1
