@@ -59,8 +59,10 @@ pub(crate) fn run() -> Result<(), String> {
     cargo::run_with("packed crates with other features", &arguments, &[("DOCS_RS", "1")])
 }
 
+/// Unpacks a crate. Its files get the time of now: packed ones have a fixed time, by which cargo
+/// takes a changed file for an old one.
 fn unpack(archive: &Path, to: &Path) -> Result<(), String> {
-    let status = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(to).status();
+    let status = Command::new("tar").arg("-xzmf").arg(archive).arg("-C").arg(to).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(format!("{}: tar cannot unpack it", archive.display())),
