@@ -14,8 +14,8 @@ use crate::paths::{root, target};
 
 pub(crate) use wheel::{built as built_wheel, run as wheel};
 
-/// The feature of the extension. It is built with the workspace and its tests: other selections have
-/// other features of shared crates, and would compile burn anew.
+/// The feature of the extension. It is built with the workspace and its tests: other selections
+/// have other features of shared crates, and would compile burn anew.
 const FEATURE: &str = "zor-python/extension";
 /// Tells pyo3 that no interpreter is linked.
 const BUILD: (&str, &str) = ("PYO3_BUILD_EXTENSION_MODULE", "1");
