@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::{Value, json};
 use zor::backprop::alignment;
-use zor::core::burn::tensor::Device;
+use zor::core::burn::tensor::{Device, Tensor, TensorData};
 use zor::core::{self, ErrorMetrics, GateConfig, LayerConfig, Role, Rule, Workspace};
 use zor::io::{DType, Header, Registry};
 use zor::training::memory;
@@ -46,7 +46,7 @@ pub(crate) struct Network {
     /// Values of a sample in the widest layer.
     widest: usize,
     /// Values of an output.
-    outputs: usize,
+    output_size: usize,
 }
 
 /// Number of values, and the sums of their absolute and squared errors.
@@ -65,7 +65,7 @@ impl Network {
             has_functions,
             values: sizes().map(|size| size as u64).sum(),
             widest: sizes().max().unwrap_or(1),
-            outputs: sizes().next_back().unwrap_or(1),
+            output_size: sizes().next_back().unwrap_or(1),
             inner: Mutex::new(Box::new(network)),
         })
     }
@@ -112,6 +112,47 @@ impl Network {
                 network.set_carried_state(carried).map_err(exception)?;
             }
             result
+        })
+    }
+
+    /// Returns the outputs that a network computes for a batch.
+    fn outputs<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Matrix<'py>,
+        work: impl FnOnce(&mut core::Network, Tensor<2>) -> core::Result<Tensor<2>> + Send,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        self.check_memory(x.shape()[0], 2)?;
+        let input = lend(x, &Device::flex())?;
+        let handle = input.clone();
+        let output = self.with_state(py, |network| {
+            let output = work(network, input).map_err(exception)?;
+            drop(handle);
+            Ok(output)
+        })?;
+        array(py, output)
+    }
+
+    /// Compares a network's outputs for a batch with a target. Needs memory for `copies` of the
+    /// values of all layers.
+    fn compare<'py, T: Send>(
+        &self,
+        py: Python<'py>,
+        x: &Matrix<'py>,
+        targets: &Targets<'py>,
+        copies: u64,
+        work: impl FnOnce(&mut core::Network, Tensor<2>, core::Target) -> PyResult<T> + Send,
+    ) -> PyResult<T> {
+        self.check_memory(x.shape()[0], copies)?;
+        let device = Device::flex();
+        let more = Weighting { known: None, weights: None, smoothing: 0.0 };
+        let (input, target) = (lend(x, &device)?, target(targets, &more, &device)?);
+        let handle = input.clone();
+        self.with(py, |network| {
+            check_finite(&target)?;
+            let found = work(network, input, target)?;
+            drop(handle);
+            Ok(found)
         })
     }
 
@@ -328,7 +369,7 @@ impl Network {
         let rows = x.shape()[0];
         let block = (BLOCK / self.widest.max(1)).max(1);
         // The outputs, and a block in all layers.
-        check_free((rows as u64).saturating_mul(self.outputs as u64))?;
+        check_free((rows as u64).saturating_mul(self.output_size as u64))?;
         self.check_memory(rows.min(block), 2)?;
         let device = Device::flex();
         let mut workspace = Workspace::new(&device);
@@ -364,15 +405,7 @@ impl Network {
         py: Python<'py>,
         x: Matrix<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        self.check_memory(x.shape()[0], 2)?;
-        let input = lend(&x, &Device::flex())?;
-        let handle = input.clone();
-        let output = self.with_state(py, |network| {
-            let output = network.predict_stateful(input).map_err(exception)?;
-            drop(handle);
-            Ok(output)
-        })?;
-        array(py, output)
+        self.outputs(py, &x, |network, input| network.predict_stateful(input))
     }
 
     /// Returns the outputs that a training step would compare with its target.
@@ -382,15 +415,7 @@ impl Network {
         py: Python<'py>,
         x: Matrix<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        self.check_memory(x.shape()[0], 2)?;
-        let input = lend(&x, &Device::flex())?;
-        let handle = input.clone();
-        let output = self.with(py, |network| {
-            let output = network.training_forward(input).map_err(exception)?;
-            drop(handle);
-            Ok(output)
-        })?;
-        array(py, output)
+        self.outputs(py, &x, |network, input| network.training_forward(input))
     }
 
     /// Returns the sums of errors of predictions.
@@ -400,16 +425,8 @@ impl Network {
         x: Matrix<'py>,
         targets: Targets<'py>,
     ) -> PyResult<Sums> {
-        self.check_memory(x.shape()[0], 2)?;
-        let device = Device::flex();
-        let more = Weighting { known: None, weights: None, smoothing: 0.0 };
-        let (input, target) = (lend(&x, &device)?, target(&targets, &more, &device)?);
-        let handle = input.clone();
-        self.with(py, |network| {
-            check_finite(&target)?;
-            let metrics = network.evaluate(input, target).map_err(exception)?;
-            drop(handle);
-            Ok(sums(metrics))
+        self.compare(py, &x, &targets, 2, |network, input, target| {
+            Ok(sums(network.evaluate(input, target).map_err(exception)?))
         })
     }
 
@@ -421,12 +438,7 @@ impl Network {
         x: Matrix<'py>,
         targets: Targets<'py>,
     ) -> PyResult<Vec<f64>> {
-        self.check_memory(x.shape()[0], 6)?;
-        let device = Device::flex();
-        let more = Weighting { known: None, weights: None, smoothing: 0.0 };
-        let (input, target) = (lend(&x, &device)?, target(&targets, &more, &device)?);
-        self.with(py, |network| {
-            check_finite(&target)?;
+        self.compare(py, &x, &targets, 6, |network, input, target| {
             alignment::cosines(network, input, target).map_err(exception)
         })
     }
@@ -464,8 +476,8 @@ impl Network {
                     copied[at]
                 )));
             }
-            let data = core::burn::tensor::TensorData::new(copied, shape);
-            tensors.insert(name.clone(), core::burn::tensor::Tensor::<2>::from_data(data, &device));
+            let data = TensorData::new(copied, shape);
+            tensors.insert(name.clone(), Tensor::<2>::from_data(data, &device));
         }
         self.with(py, |network| {
             let known: BTreeMap<String, [usize; 2]> = network
@@ -589,11 +601,7 @@ pub(crate) fn preset_rule(name: &str) -> PyResult<String> {
 }
 
 /// Lends rows of an array to a tensor.
-fn rows_of(
-    x: &Matrix<'_>,
-    rows: Range<usize>,
-    device: &Device,
-) -> PyResult<core::burn::tensor::Tensor<2>> {
+fn rows_of(x: &Matrix<'_>, rows: Range<usize>, device: &Device) -> PyResult<Tensor<2>> {
     use pyo3::types::PySlice;
     if rows == (0..x.shape()[0]) {
         return lend(x, device);

@@ -14,7 +14,7 @@ from ._record import Record
 from .layers import ACTIVATIONS, Dense, Gate, LayerSettings
 from .network import Network, Path
 from .optimizers import AdamW, Optimizer
-from .rule import Rule, as_rule
+from .rule import Rule
 
 
 class Layer(Record):
@@ -110,7 +110,7 @@ class Zor:
                     min_charge=layer.min_charge,
                 )
             )
-        self.network = Network(self.layers[0].units, stack, rule=as_rule(rule), seed=seed)
+        self.network = Network(self.layers[0].units, stack, rule=rule, seed=seed)
         self.optimizer = optimizer
 
     def train_batch(self, x: Array, y: ArrayLike | None = None) -> Array:

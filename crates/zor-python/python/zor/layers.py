@@ -253,17 +253,24 @@ class Conv2d(LayerSettings):
         return config
 
 
-def _pool(pooling: str, side: Pair, stride: Pair | None, padding: Pair) -> dict[str, Any]:
-    window = {
-        "kernel": _pair(side),
-        "stride": _pair(side if stride is None else stride),
-        "padding": _pair(padding),
-        "dilation": [1, 1],
-    }
-    return {"pooling": pooling, "window": window}
+class _WindowPool(LayerSettings):
+    _kind = "pool2d"
+    _pooling: ClassVar[str]
+    kernel: Pair = 2
+    stride: Pair | None = None
+    padding: Pair = 0
+
+    def _config(self) -> dict[str, Any]:
+        window = {
+            "kernel": _pair(self.kernel),
+            "stride": _pair(self.kernel if self.stride is None else self.stride),
+            "padding": _pair(self.padding),
+            "dilation": [1, 1],
+        }
+        return {"pooling": self._pooling, "window": window}
 
 
-class MaxPool2d(LayerSettings):
+class MaxPool2d(_WindowPool):
     """The maximum of each window.
 
     Attributes:
@@ -272,16 +279,10 @@ class MaxPool2d(LayerSettings):
         padding: padding on every side.
     """
 
-    _kind = "pool2d"
-    kernel: Pair = 2
-    stride: Pair | None = None
-    padding: Pair = 0
-
-    def _config(self) -> dict[str, Any]:
-        return _pool("max", self.kernel, self.stride, self.padding)
+    _pooling = "max"
 
 
-class AveragePool2d(LayerSettings):
+class AveragePool2d(_WindowPool):
     """The mean of each window, without its padding.
 
     Attributes:
@@ -290,13 +291,7 @@ class AveragePool2d(LayerSettings):
         padding: padding on every side.
     """
 
-    _kind = "pool2d"
-    kernel: Pair = 2
-    stride: Pair | None = None
-    padding: Pair = 0
-
-    def _config(self) -> dict[str, Any]:
-        return _pool("average", self.kernel, self.stride, self.padding)
+    _pooling = "average"
 
 
 class GlobalPool2d(LayerSettings):
