@@ -7,7 +7,6 @@
 #[cfg(doctest)]
 struct Readme;
 
-/// Checks that the README shows the program of `quickstart.rs`.
 #[cfg(test)]
 mod tests {
     #[test]

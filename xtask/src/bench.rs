@@ -146,7 +146,7 @@ pub(crate) fn run(request: &Request) -> Result<(), String> {
         let mut table = Table::default();
         (request.suite.figures)(&raw, &mut table);
         table.print();
-        println!("\n{}", request.suite.remarks.trim_end());
+        println!("\ndocs/remarks/{}.md says where Zor loses, and why", request.suite.name);
     }
     if request.json {
         println!("{raw}");

@@ -1,8 +1,12 @@
-//! Generates pages from the numbers in `docs/results`: all of `benchmarks.md`, the tables of
-//! `classification.md` and its picture, the tables of `cost.md` for GPUs, the picture of `edge.md`,
-//! and the table of CIFAR-10 classification in the README.
+//! Generates pages from the numbers in `docs/results`: `docs/benchmarks.md`, the pages that have a
+//! template in `docs/templates`, and pictures.
+
+mod front;
+mod template;
+mod typed;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::bench::{SUITES, cifar_classification, rules, silence};
@@ -10,6 +14,7 @@ use crate::clock::Machine;
 use crate::paths::root;
 use crate::table::Table;
 use crate::{gpu, results};
+use template::Sources;
 
 const HEAD: &str = "# Benchmarks
 
@@ -25,6 +30,9 @@ was kept: they are reported, not promised.
 A figure marked SHORT misses its promise; the text below the table gives the reason.
 ";
 
+/// Start of a page that is made from a template.
+const GENERATED: &str = "<!-- Generated from docs/templates/";
+
 /// Writes the generated pages, or fails if one differs from what the numbers give.
 pub(crate) fn run(write: bool) -> Result<(), String> {
     for (path, made) in made()? {
@@ -37,48 +45,68 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    front::check()?;
+    typed::check()
 }
 
+/// Returns the path and the text of every generated file.
 fn made() -> Result<Vec<(PathBuf, String)>, String> {
+    let sources = Sources { results: &results::read, table: &table };
     let docs = root().join("docs");
-    let mut made = vec![(docs.join("benchmarks.md"), page())];
-    let path = docs.join("classification.md");
-    let mut text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    if let Ok(kept) = results::read("cifar-classification") {
-        text = filled(&text, "cifar-classification", &cifar_classification::page(&kept))?;
-        let readme = root().join("README.md");
-        let page = fs::read_to_string(&readme).map_err(|e| format!("{}: {e}", readme.display()))?;
-        let table = cifar_classification::readme(&kept);
-        made.push((readme, filled(&page, "cifar-classification", &table)?));
-    }
-    if let Ok(kept) = results::read("gpu") {
-        let path = docs.join("cost.md");
-        let page = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        made.push((path, filled(&page, "gpu", &gpu::page(&kept))?));
-    }
-    if let Ok(kept) = results::read("rules") {
-        text = filled(&text, "rules", &rules::page(&kept))?;
-        made.push((docs.join("rules.svg"), rules::picture(&kept)));
-    }
-    made.push((path, text));
-    if let Ok(kept) = results::read("silence") {
-        made.push((docs.join("silence.svg"), silence::picture(&kept)));
+    let mut made = vec![
+        (docs.join("benchmarks.md"), benchmarks(&sources)?),
+        (docs.join("rules.svg"), rules::picture(&results::read("rules")?)),
+        (docs.join("silence.svg"), silence::picture(&results::read("silence")?)),
+    ];
+    for (name, text) in templates()? {
+        let page = match name.as_str() {
+            "README.md" => root().join(&name),
+            _ => docs.join(&name),
+        };
+        let note =
+            format!("{GENERATED}{name} by `cargo xtask pages --write`; edit the template. -->\n");
+        let text = template::fill(&text, &sources).map_err(|e| format!("{name}: {e}"))?;
+        made.push((page, note + &text));
     }
     Ok(made)
 }
 
-/// Returns a page with a table between the marks of a name.
-fn filled(page: &str, name: &str, table: &str) -> Result<String, String> {
-    let (start, end) = (format!("<!-- {name}.json -->\n"), format!("<!-- end of {name}.json -->"));
-    let parts = page
-        .split_once(&start)
-        .and_then(|(before, rest)| rest.split_once(&end).map(|(_, after)| (before, after)));
-    let (before, after) = parts.ok_or_else(|| format!("a page lacks the marks {start}{end}"))?;
-    Ok(format!("{before}{start}\n{}\n\n{end}{after}", table.trim_end()))
+/// Returns the name and the text of every template.
+fn templates() -> Result<Vec<(String, String)>, String> {
+    let folder = root().join("docs/templates");
+    let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, text))
+    };
+    paths.into_iter().map(read).collect()
 }
 
-fn page() -> String {
+/// Returns the text below a suite's table, from `docs/remarks`.
+fn remarks(suite: &str) -> Result<String, String> {
+    let path = root().join(format!("docs/remarks/{suite}.md"));
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(|e| format!("{}: {e}", path.display())),
+    }
+}
+
+/// Returns the table of a name in Markdown.
+fn table(name: &str) -> Result<String, String> {
+    let make = match name {
+        "cifar-classification" => cifar_classification::page,
+        "gpu" => gpu::page,
+        "rules" => rules::page,
+        _ => return Err("there is no such table".to_owned()),
+    };
+    Ok(make(&results::read(name)?))
+}
+
+/// Returns the page of all suites.
+fn benchmarks(sources: &Sources<'_>) -> Result<String, String> {
     let mut page = HEAD.to_owned();
     for suite in SUITES {
         let name = suite.name;
@@ -94,7 +122,9 @@ fn page() -> String {
             .map_or_else(|| format!("{} threads", kept["threads"]), |machine| machine.to_string());
         page += &format!("[{name}.json](results/{name}.json), commit {commit}, {machine}.\n\n");
         page += &table.markdown();
-        page += &format!("\n{}", suite.remarks);
+        let remarks =
+            template::fill(&remarks(name)?, sources).map_err(|e| format!("{name}: {e}"))?;
+        page += &format!("\n{remarks}");
     }
-    page
+    Ok(page)
 }

@@ -23,14 +23,8 @@ use crate::results;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "cifar",
-    data: Some(&Cifar10Set),
-    peer: Some("torch"),
-    run,
-    figures,
-    remarks: include_str!("../../../docs/remarks/cifar.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "cifar", data: Some(&Cifar10Set), peer: Some("torch"), run, figures };
 
 /// Numbers of training images, each with the minimum PSNR in dB without augmentation, and with the
 /// PSNR of PCA where training with augmentation must exceed it.

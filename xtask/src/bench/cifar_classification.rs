@@ -21,14 +21,8 @@ use crate::results;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "cifar-classification",
-    data: Some(&Cifar10Set),
-    peer: None,
-    run,
-    figures,
-    remarks: include_str!("../../../docs/remarks/cifar-classification.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "cifar-classification", data: Some(&Cifar10Set), peer: None, run, figures };
 
 /// A network under a rule, and its promises.
 struct Row {
@@ -185,64 +179,6 @@ fn alike(raw: &Value, row: &Row) -> String {
     let least = cosines(raw, row).into_iter().fold(f64::INFINITY, f64::min);
     let remark = if least >= alignment::COINCIDES { ": coincides with backprop" } else { "" };
     format!("{least:.2}{remark}")
-}
-
-/// Returns the table of the README in Markdown.
-pub(crate) fn readme(raw: &Value) -> String {
-    let mut table =
-        "| `train cifar-classification` | test set | lowest cosine with backprop | published |\n\
-                     |---|---|---|---|\n"
-            .to_owned();
-    for row in rows() {
-        let runs = &raw["rows"][row.name()];
-        let shown: Vec<String> =
-            [(PLAIN, ""), (FLIP, " with mirror images"), (SIX, " from six views")]
-                .into_iter()
-                .filter(|(key, _)| *key == PLAIN || row.network == AIRBENCH)
-                .map(|(key, views)| (values(raw, &row, key), views))
-                .filter(|(shares, _)| !shares.is_empty())
-                .map(|(shares, views)| percent(&shares) + views)
-                .collect();
-        if shown.is_empty() {
-            continue;
-        }
-        let network = match (row.method, row.variant) {
-            (Method::LocalRule, Variant::Preset) => {
-                let name = row.name();
-                let millions = runs[0]["parameters"].as_f64().unwrap_or(f64::NAN) / 1e6;
-                let epochs = runs[0]["samples_seen"].as_f64().unwrap_or(f64::NAN)
-                    / runs[0]["train_samples"].as_f64().unwrap_or(f64::NAN);
-                let minutes = mean(&values(raw, &row, "train_seconds")) / 60.0;
-                format!(
-                    "`--network {name}`: {millions:.2} million parameters, {epochs:.0} epochs, {minutes:.0} minutes"
-                )
-            }
-            (Method::LocalRule, Variant::Classic) => "the same, the classic rule".to_owned(),
-            (Method::LocalRule, variant) => format!("the same, {}", variant.name()),
-            (Method::Autodiff, _) => "the same under burn's autodiff".to_owned(),
-        };
-        let published = if row.variant == Variant::Preset && row.method == Method::LocalRule {
-            published(row.network)
-        } else {
-            ""
-        };
-        let shown = shown.join("; ");
-        table += &format!("| {network} | {shown} | {} | {published} |\n", alike(raw, &row));
-    }
-    table
-}
-
-/// Published figures of similar networks.
-fn published(network: &str) -> &'static str {
-    match network {
-        DENSE => {
-            "the best dense network with local losses 69.07, backprop on the same 66.44; the first version about 40"
-        }
-        AIRBENCH => {
-            "airbench94, backprop and Muon on a GPU, six views: 94.0 (Jordan 2024); equilibrium propagation 93.9; a wide VGG with local losses 96.4"
-        }
-        _ => "",
-    }
 }
 
 /// Returns all rows with their rules and cosines in Markdown.

@@ -21,7 +21,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: None,
     run: |_, keep| run(keep),
     figures,
-    remarks: include_str!("../../../docs/remarks/classification.md"),
 };
 
 const SEEDS: std::ops::Range<u64> = 0..3;

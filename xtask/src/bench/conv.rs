@@ -26,7 +26,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: Some("torch"),
     run: |filter, _| run(filter.peers),
     figures,
-    remarks: include_str!("../../../docs/remarks/conv.md"),
 };
 
 const BATCH: usize = 128;

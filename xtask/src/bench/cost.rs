@@ -15,14 +15,8 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "cost",
-    data: None,
-    peer: None,
-    run: |_, _| run(),
-    figures,
-    remarks: include_str!("../../../docs/remarks/cost.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "cost", data: None, peer: None, run: |_, _| run(), figures };
 
 const ROUNDS: usize = 7;
 /// Approximate seconds of a round.

@@ -36,7 +36,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: None,
     run: |_, keep| run(keep),
     figures,
-    remarks: include_str!("../../../docs/remarks/depth.md"),
 };
 
 const DEPTHS: [usize; 5] = [2, 10, 32, 64, 128];

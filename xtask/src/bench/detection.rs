@@ -26,14 +26,8 @@ use crate::results;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "detection",
-    data: None,
-    peer: Some("pyod"),
-    run,
-    figures,
-    remarks: include_str!("../../../docs/remarks/detection.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "detection", data: None, peer: Some("pyod"), run, figures };
 
 /// Tables that settings were chosen on: every third one by number. Figures are of the others.
 const DEVELOPMENT: [&str; 10] = [

@@ -37,7 +37,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: Some("onnx"),
     run: |filter, _| run(filter.peers),
     figures,
-    remarks: include_str!("../../../docs/remarks/edge.md"),
 };
 
 const ROUNDS: usize = 9;

@@ -30,7 +30,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: Some("torch"),
     run: |_, _| run(),
     figures,
-    remarks: include_str!("../../../docs/remarks/few-shot.md"),
 };
 
 /// Seeds, one per round after a warm-up round.

@@ -31,7 +31,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: Some("torch"),
     run: |filter, _| run(filter.peers),
     figures,
-    remarks: include_str!("../../../docs/remarks/inference.md"),
 };
 
 const ROUNDS: usize = 9;

@@ -17,14 +17,8 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "io",
-    data: None,
-    peer: None,
-    run: |_, _| run(),
-    figures,
-    remarks: include_str!("../../../docs/remarks/io.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "io", data: None, peer: None, run: |_, _| run(), figures };
 
 const ROUNDS: usize = 15;
 /// Maximum time, relative to hashing, writing and reading the bytes alone.

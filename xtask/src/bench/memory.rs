@@ -23,7 +23,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: Some("torch"),
     run: |filter, _| run(filter.peers),
     figures,
-    remarks: include_str!("../../../docs/remarks/memory.md"),
 };
 
 const ROUNDS: usize = 7;

@@ -25,14 +25,7 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "nab",
-    data: None,
-    peer: None,
-    run,
-    figures,
-    remarks: include_str!("../../../docs/remarks/nab.md"),
-};
+pub(crate) const SUITE: Suite = Suite { name: "nab", data: None, peer: None, run, figures };
 
 const SEEDS: u64 = 3;
 /// Minimum mean score, and the score that is aimed at.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use zor::core::{Network, Rule};
 use zor::prelude::*;
 
-use super::common::{noise, threads};
+use super::common::{noise, pixels, threads};
 use super::peers::{self, Peer};
 use super::rounds::{self, Contender};
 use super::spread::Spread;
@@ -17,14 +17,8 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "python",
-    data: None,
-    peer: None,
-    run: |filter, _| run(filter),
-    figures,
-    remarks: include_str!("../../../docs/remarks/python.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "python", data: None, peer: None, run: |filter, _| run(filter), figures };
 
 /// Rounds in which the contenders take turns, after a warm-up round.
 const ROUNDS: usize = 15;
@@ -65,7 +59,7 @@ fn run(_: &SuiteFilter) -> Result<Value, String> {
     for batch in BATCHES {
         let mut own = Network::dense(&SIZES).rule(Rule::classic()).build(&Device::flex());
         let own = own.as_mut().map_err(|error| error.to_string())?;
-        let input = noise([batch, SIZES[0]]);
+        let input = pixels(&Device::flex(), [batch, SIZES[0]])?;
         let mut contenders: Vec<Contender<'_>> = vec![(
             OWN,
             Box::new(|| {

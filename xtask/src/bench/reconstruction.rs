@@ -25,7 +25,6 @@ pub(crate) const SUITE: Suite = Suite {
     peer: Some("torch"),
     run: |filter, _| run(filter.peers),
     figures,
-    remarks: include_str!("../../../docs/remarks/reconstruction.md"),
 };
 
 /// Number of turns of each.

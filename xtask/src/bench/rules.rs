@@ -20,14 +20,8 @@ use crate::results;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "rules",
-    data: Some(&Cifar10Set),
-    peer: None,
-    run,
-    figures,
-    remarks: include_str!("../../../docs/remarks/rules.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "rules", data: Some(&Cifar10Set), peer: None, run, figures };
 
 /// A short training of a task.
 struct Short {

@@ -22,14 +22,8 @@ use crate::results;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "silence",
-    data: Some(&FashionMnistSet),
-    peer: None,
-    run,
-    figures,
-    remarks: include_str!("../../../docs/remarks/silence.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "silence", data: Some(&FashionMnistSet), peer: None, run, figures };
 
 /// Target spike rates; `None` leaves gates without a target.
 const TARGETS: [Option<f32>; 6] = [None, Some(0.5), Some(0.3), Some(0.2), Some(0.1), Some(0.05)];

@@ -11,7 +11,7 @@ use zor::core::{Network, PendingMetrics, Rule};
 use zor::prelude::*;
 use zor::training::Method;
 
-use super::common::{noise, noise_on, threads};
+use super::common::{noise, pixels, threads};
 use super::devices::Devices;
 use super::peers::Peer;
 use super::rounds::{self, Contender};
@@ -21,14 +21,8 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "step",
-    data: None,
-    peer: Some("torch"),
-    run: |filter, _| run(filter),
-    figures,
-    remarks: include_str!("../../../docs/remarks/step.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "step", data: None, peer: Some("torch"), run: |filter, _| run(filter), figures };
 
 /// Rounds in which the contenders take turns, after a warm-up round.
 const ROUNDS: usize = 9;
@@ -138,7 +132,7 @@ fn measure(
     Ok(on_flex)
 }
 
-/// A network that trains on noise.
+/// A network that trains on random values.
 struct Own {
     network: Network,
     input: Tensor<2>,
@@ -151,7 +145,7 @@ impl Own {
     fn new(case: &Case, rule: Rule, method: Method, device: &Device) -> Result<Self, String> {
         let network = Network::dense(&case.sizes).rule(rule);
         let network = network.build(device).map_err(text)?;
-        let input = noise_on(device, [case.batch, case.sizes[0]]);
+        let input = pixels(device, [case.batch, case.sizes[0]])?;
         let is_asynchronous = ops::is_asynchronous(device);
         Ok(Self { network, input, steps: case.steps, method, is_asynchronous })
     }

@@ -24,8 +24,6 @@ pub(crate) struct Suite {
     pub(super) run: fn(&SuiteFilter, Keep<'_>) -> Result<Value, String>,
     /// Adds the promised and the measured figures to a table.
     pub(crate) figures: fn(&Value, &mut Table),
-    /// Remarks on the figures in Markdown: where Zor loses, why, and how to close the gap.
-    pub(crate) remarks: &'static str,
 }
 
 impl Suite {

@@ -19,14 +19,8 @@ use crate::paths::{root, text};
 use crate::table::Table;
 
 /// This suite.
-pub(crate) const SUITE: Suite = Suite {
-    name: "tables",
-    data: None,
-    peer: Some("sklearn"),
-    run: |_, keep| run(keep),
-    figures,
-    remarks: include_str!("../../../docs/remarks/tables.md"),
-};
+pub(crate) const SUITE: Suite =
+    Suite { name: "tables", data: None, peer: Some("sklearn"), run: |_, keep| run(keep), figures };
 
 /// Tables with classes, and one (diabetes) with a numeric target.
 const SETS: [&str; 5] = ["iris", "wine", "breast_cancer", "digits", "diabetes"];

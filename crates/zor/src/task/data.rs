@@ -108,7 +108,8 @@ pub fn in_batches(set: &dyn Examples, rows: usize) -> impl Iterator<Item = Batch
     })
 }
 
-/// Copies values in row-major order into a matrix on the device.
+/// Copies values in row-major order into a matrix on the device. [`zor_core::ops::read`] reads them
+/// back.
 ///
 /// # Shapes
 /// `rows * columns` values -> `[rows, columns]`.
