@@ -150,8 +150,9 @@ impl Network {
         }
     }
 
-    /// Starts a network of dense layers of these sizes, input first, with a gate after the input
-    /// and after every layer.
+    /// Starts a network of dense layers of these sizes, input first, without biases. A gate follows
+    /// the input and every layer; the rule decides whether the first and the last one have a
+    /// threshold ([`Rule::gate_input`] and [`Rule::gate_output`]).
     pub fn dense(sizes: &[usize]) -> NetworkBuilder {
         Self::dense_with(sizes, &vec![Activation::None; sizes.len()])
     }

@@ -138,7 +138,10 @@ class Network:
         rule: Rule | str | None = None,
         seed: int = 0,
     ) -> Network:
-        """Builds a network of dense layers with a gate after the input and after every layer.
+        """Builds a network of dense layers without biases, and a gate after each size.
+
+        The rule decides whether the gates of the input and the output have a threshold (its
+        `gate_input` and `gate_output`). Scale inputs and targets to about -1 to 1 first.
 
         Args:
             sizes: number of features of the input, then units of each layer.

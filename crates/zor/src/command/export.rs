@@ -86,14 +86,15 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         let (inputs, outputs) = (100.0 * layer.inputs, 100.0 * layer.outputs);
         let _ = writeln!(text, "{index:<8}{output:>16}{gate:>12}{inputs:>12.1} %{outputs:>12.1} %");
     }
-    let (bytes, scratch) = (program.bytes().len(), small.scratch_len());
+    let detector = if is_detector { Some(program.detector()?) } else { None };
+    let scratch = detector.as_ref().map_or(small.scratch_len(), Detector::scratch_len);
+    let bytes = program.bytes().len();
     let _ = write!(
         text,
-        "\n{}: {bytes} bytes; it runs in scratch memory of {scratch} numbers ({} bytes) and a few kilobytes of stack",
+        "\n{}: {bytes} bytes; it needs scratch memory of {scratch} f32 numbers ({} bytes) and a few kilobytes of stack",
         shown(&out),
         4 * scratch
     );
-    let detector = if is_detector { Some(program.detector()?) } else { None };
     if let (Some(detector), Some(scheme)) = (&detector, detection::Scoring::of(&model).ok()) {
         let _ = write!(text, "{}", columns(detector, &scheme.scheme));
     }
@@ -117,7 +118,6 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
     if let Some(detector) = detector {
         object["threshold"] = detector.scoring().threshold.into();
         object["row_values"] = detector.row_len().into();
-        object["scratch_bytes"] = (4 * detector.scratch_len()).into();
     }
     results::add(&mut object, measured.score.to_json());
     say!("{object}");
@@ -126,11 +126,8 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
 
 /// Describes what the firmware gives a detector: the numbers of a row, in order.
 fn columns(detector: &Detector<'_>, scheme: &Scheme) -> String {
-    let (len, scratch) = (detector.row_len(), 4 * detector.scratch_len());
-    let mut text = format!(
-        "\ndetector: {len} numbers in, {scratch} bytes of scratch memory, alarm above {:.4}",
-        detector.scoring().threshold
-    );
+    let (len, threshold) = (detector.row_len(), detector.scoring().threshold);
+    let mut text = format!("\ndetector: {len} numbers in, alarm above {threshold:.4}");
     if scheme.windowing.window > 1 {
         let rows = scheme.windowing.window;
         let _ = write!(text, "; a window is {rows} rows, the oldest first");
