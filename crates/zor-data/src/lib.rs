@@ -2,6 +2,7 @@
 
 pub mod fetch;
 pub mod table;
+pub mod text;
 pub mod vision;
 
 mod batches;
