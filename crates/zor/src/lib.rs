@@ -15,6 +15,7 @@ pub mod svg;
 pub mod task;
 pub mod tasks;
 pub mod training;
+pub mod translation;
 
 mod error;
 

@@ -7,6 +7,7 @@ mod faults;
 mod models;
 mod pictures;
 mod runs;
+mod scores;
 mod settings;
 #[cfg(unix)]
 mod signals;

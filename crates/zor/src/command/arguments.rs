@@ -48,6 +48,8 @@ pub(super) enum Command {
     Predict(PredictArguments),
     /// Score the rows of a table or a stream with a saved detector, and raise alarms
     Detect(DetectArguments),
+    /// Score translations in a text file against references: print BLEU and chrF
+    Score(ScoreArguments),
     /// Show the layers and metadata of a model, checkpoint, .safetensors file or .zore program
     Info {
         /// File, run folder or task folder
@@ -538,6 +540,17 @@ pub(super) struct PredictArguments {
     /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
+    /// Print the results as one JSON object in the last line of standard output
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScoreArguments {
+    /// Text file in UTF-8 with a translation in each line; a line may be empty
+    pub(super) hypotheses: PathBuf,
+    /// Text file in UTF-8 with the reference translation of each line
+    pub(super) references: PathBuf,
     /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,

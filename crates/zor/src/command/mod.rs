@@ -18,6 +18,7 @@ mod model_files;
 mod out_of_memory;
 mod predict;
 mod progress;
+mod score;
 mod score_plot;
 mod tasks;
 mod train;
@@ -54,6 +55,7 @@ pub fn command_with(arguments: impl Iterator<Item = OsString>, tasks: &[&'static
         Command::Colorize(arguments) => inference::colorize(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Detect(arguments) => detect::run(&arguments),
+        Command::Score(arguments) => score::run(&arguments),
         Command::Info { file } => model_files::info(&file),
         Command::Verify { file } => model_files::verify(&file),
         Command::Convert(arguments) => model_files::convert(&arguments),
