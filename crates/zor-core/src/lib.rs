@@ -15,6 +15,7 @@ mod network;
 mod optimizer;
 mod parameter;
 mod rule;
+mod sequences;
 mod snapshot;
 mod workspace;
 
@@ -28,14 +29,16 @@ pub use layer::{CloneLayer, Layer, LayerConfig, LearnPass, Pass, Signal, Visitor
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
     Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GatePosition, GroupNorm,
-    GroupNormConfig, Join, Pool2d, Pool2dConfig, Reshape, ReshapeConfig, Scale, ScaleConfig,
-    Sequential, SequentialConfig, Upsample, UpsampleConfig,
+    GroupNormConfig, Join, Pool2d, Pool2dConfig, Reshape, ReshapeConfig, RmsNorm, RmsNormConfig,
+    Scale, ScaleConfig, Sequential, SequentialConfig, SpikeAttention, SpikeAttentionConfig,
+    TiedEmbedding, TiedEmbeddingConfig, Upsample, UpsampleConfig,
 };
 pub use memory::{Memory, Mode};
 pub use network::{Network, NetworkBuilder, Summary};
 pub use optimizer::Optimizer;
 pub use parameter::{OptimizerState, Parameter, StepNumber};
 pub use rule::{Rule, SignalGate, SparsityControl};
+pub use sequences::Sequences;
 pub use snapshot::{CarriedState, Role};
 pub use step::{ErrorMetrics, PendingMetrics, State, Target};
 pub use workspace::Workspace;

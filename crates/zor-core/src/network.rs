@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::activation::Activation;
 use crate::build::{BuildContext, WeightSource};
@@ -17,6 +17,7 @@ use crate::ops;
 use crate::optimizer::Optimizer;
 use crate::parameter::Parameter;
 use crate::rule::Rule;
+use crate::sequences::Sequences;
 use crate::step::{self, ErrorMetrics, PendingMetrics, State, Target};
 use crate::workspace::Workspace;
 
@@ -266,6 +267,58 @@ impl Network {
         Ok(metrics)
     }
 
+    /// Trains on a batch of sequences, whose positions are the rows of the batch. The input of the
+    /// network is the token of each position, so that its input shape is `[1]`.
+    ///
+    /// # Shapes
+    /// A target `[positions, outputs]` or one class per position; positions that the network leaves
+    /// out, such as prefixes, have no row.
+    ///
+    /// # Errors
+    /// If a layer does not take the sequences, and those of [`Network::train_batch`].
+    pub fn train_sequences(
+        &mut self,
+        optimizer: &dyn Optimizer,
+        sequences: &Sequences,
+        target: impl Into<Target>,
+    ) -> Result<ErrorMetrics> {
+        let input = self.tokens(sequences)?;
+        self.state.sequences = Some(sequences.clone());
+        let metrics = self.train_batch(optimizer, input, target);
+        self.state.sequences = None;
+        metrics
+    }
+
+    /// Returns the outputs for sequences, with the buffers of a workspace. The state of training is
+    /// unchanged.
+    ///
+    /// # Shapes
+    /// `[positions, outputs]`, without the positions that the network leaves out.
+    ///
+    /// # Errors
+    /// If a layer does not take the sequences.
+    pub fn predict_sequences(
+        &self,
+        sequences: &Sequences,
+        workspace: &mut Workspace,
+    ) -> Result<Tensor<2>> {
+        let input = self.tokens(sequences)?;
+        self.check_shape(&input)?;
+        Ok(self.evaluate_forward(input, Some(sequences.clone()), workspace))
+    }
+
+    /// Checks sequences, and returns their tokens as an input.
+    fn tokens(&self, sequences: &Sequences) -> Result<Tensor<2>> {
+        fn check(layer: &dyn Layer, sequences: &Sequences) -> Result<()> {
+            layer.check_sequences(sequences)?;
+            layer.children().into_iter().try_for_each(|child| check(child, sequences))
+        }
+        check(&self.layers, sequences)?;
+        let tokens = sequences.tokens();
+        let values: Vec<f32> = tokens.iter().map(|token| *token as f32).collect();
+        Ok(Tensor::from_data(TensorData::new(values, [tokens.len(), 1]), self.device()))
+    }
+
     /// [`Network::train_batch`] without waiting for an asynchronous device. The error is read
     /// later, and then added to the history with [`Network::record`].
     ///
@@ -313,12 +366,22 @@ impl Network {
     /// If the input does not fit.
     pub fn predict_in(&self, input: Tensor<2>, workspace: &mut Workspace) -> Result<Tensor<2>> {
         self.check_input(&input)?;
+        Ok(self.evaluate_forward(input, None, workspace))
+    }
+
+    /// Computes outputs in evaluation, with the buffers of a workspace.
+    fn evaluate_forward(
+        &self,
+        input: Tensor<2>,
+        sequences: Option<Sequences>,
+        workspace: &mut Workspace,
+    ) -> Tensor<2> {
         let buffers = std::mem::replace(workspace, Workspace::new(self.device()));
-        let mut state = State { workspace: buffers, memory: Memory::default() };
+        let mut state = State { workspace: buffers, memory: Memory::default(), sequences };
         let output =
             step::forward(&self.layers, input, &self.input_shape, &mut state, Mode::Evaluate);
         *workspace = state.workspace;
-        Ok(output)
+        output
     }
 
     /// Returns the error of [`Network::predict`] against a target.

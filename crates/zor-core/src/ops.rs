@@ -11,7 +11,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::backend::ZorBackend;
 pub use crate::backend::{
-    AdamStep, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Precision, Side, Transposed, Window,
+    AdamStep, AttentionSettings, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Precision,
+    RotationSettings, Side, Transposed, Window,
 };
 use crate::error::{Error, Result};
 
@@ -65,7 +66,17 @@ macro_rules! passed_unchanged {
     )+};
 }
 
-passed_unchanged!(f32, usize, AdamStep, GateSettings, Geometry, Side, Transposed);
+passed_unchanged!(
+    f32,
+    usize,
+    AdamStep,
+    AttentionSettings,
+    GateSettings,
+    Geometry,
+    RotationSettings,
+    Side,
+    Transposed
+);
 
 /// A value converted from the result of an operation of the backend.
 trait Output<Returned> {
@@ -200,6 +211,68 @@ operations! {
     /// # Shapes
     /// `[rows, columns]`, and `[1, columns]` twice.
     fn scale_shift(tensor: Tensor<2>, scale: Tensor<2>, shift: Tensor<2>) -> Tensor<2>;
+
+    /// Spike attention with the scores of rectified linear attention (Zhang et al. 2021): for each
+    /// head, `score = q k^T / sqrt(size)` of each pair of positions that see each other,
+    /// `weight = score where score > threshold, else 0`, and `output = weight v`. Returns the
+    /// output and the weights: for each sequence and head a square matrix, row by row.
+    ///
+    /// # Shapes
+    /// Queries, keys and values `[positions, 3 * width]`, buffers `[positions, width]` and
+    /// `[1, heads * pairs]` -> `[positions, width]`, `[1, heads * pairs]`.
+    fn attend(
+        input: Tensor<2>,
+        buffer: Tensor<2>,
+        weights: Tensor<2>,
+        settings: AttentionSettings,
+    ) -> (Tensor<2>, Tensor<2>);
+
+    /// Passes a signal down through [`attend`], given its input and weights. With the gate
+    /// `g = 1 where a score has passed`, the signals are `weight^T s` at values,
+    /// `((s v^T) g / sqrt(size)) k` at queries, and its counterpart at keys: the gradient.
+    ///
+    /// # Shapes
+    /// `[positions, width]`, `[positions, 3 * width]`, `[1, heads * pairs]` ->
+    /// `[positions, 3 * width]`.
+    fn attend_signal(
+        signal: Tensor<2>,
+        input: Tensor<2>,
+        weights: Tensor<2>,
+        buffer: Tensor<2>,
+        settings: AttentionSettings,
+    ) -> Tensor<2>;
+
+    /// Rotates pairs of columns by an angle that grows with the place of a row in its sequence, in
+    /// place (rotary positions, Su et al. 2021).
+    ///
+    /// # Shapes
+    /// `[positions, columns]`.
+    fn rotate(tensor: Tensor<2>, settings: RotationSettings) -> Tensor<2>;
+
+    /// Divides each row by its root mean square, `sqrt(mean(x^2) + epsilon)`, and multiplies by a
+    /// scale for every column (Zhang and Sennrich 2019). Returns the output and the roots.
+    ///
+    /// # Shapes
+    /// `[rows, columns]`, `[1, columns]` -> `[rows, columns]`, `[rows, 1]`.
+    fn rms_normalize(
+        input: Tensor<2>,
+        scale: Tensor<2>,
+        buffer: Tensor<2>,
+        epsilon: f32,
+    ) -> (Tensor<2>, Tensor<2>);
+
+    /// Passes a signal down through [`rms_normalize`], in place, given its input and roots. With
+    /// `x' = x / root`, the results are `(scale s - x' mean(scale s x')) / root` and the
+    /// correlation of the scale, `sum(s x')`: the gradient.
+    ///
+    /// # Shapes
+    /// `[rows, columns]` twice, `[rows, 1]`, `[1, columns]` -> `[rows, columns]`, `[1, columns]`.
+    fn rms_normalize_signal(
+        signal: Tensor<2>,
+        input: Tensor<2>,
+        roots: Tensor<2>,
+        scale: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<2>);
 
     /// Batch normalisation (Ioffe and Szegedy 2015): `(x - mean) / deviation * scale + shift` with
     /// mean and `deviation = sqrt(variance + epsilon)` of every column, written to the buffer.

@@ -11,6 +11,7 @@ use crate::layers::Sequential;
 use crate::memory::{Memory, Mode};
 use crate::ops::{self, ErrorSums};
 use crate::optimizer::Optimizer;
+use crate::sequences::Sequences;
 use crate::workspace::Workspace;
 
 /// The state of a network in addition to its weights: the memory of each layer, and buffers.
@@ -20,12 +21,14 @@ pub struct State {
     pub memory: Memory,
     /// Buffers that all layers share.
     pub workspace: Workspace,
+    /// The sequences of the batch, if its rows are positions of sequences.
+    pub sequences: Option<Sequences>,
 }
 
 impl State {
     /// The state before the first batch.
     pub fn new(device: &Device) -> Self {
-        Self { memory: Memory::default(), workspace: Workspace::new(device) }
+        Self { memory: Memory::default(), workspace: Workspace::new(device), sequences: None }
     }
 }
 
@@ -336,7 +339,9 @@ pub fn forward(
     state: &mut State,
     mode: Mode,
 ) -> Tensor<2> {
-    layers.forward(input, &mut Pass::new(&mut state.memory, &mut state.workspace, mode, shape))
+    let mut pass = Pass::new(&mut state.memory, &mut state.workspace, mode, shape);
+    pass.sequences = state.sequences.as_ref();
+    layers.forward(input, &mut pass)
 }
 
 /// Passes a signal down from the output; every layer learns as it passes.
@@ -352,6 +357,7 @@ pub fn learn(
 ) {
     let mut pass = LearnPass::new(&mut state.memory, &mut state.workspace, optimizer, shape);
     pass.signal_is_wanted = false;
+    pass.sequences = state.sequences.as_ref();
     let signal = layers.learn(Signal::new(signal), &mut pass);
     state.workspace.give(signal.values);
 }
@@ -387,7 +393,7 @@ pub fn train_observed(
     state: &mut State,
     observe: impl FnOnce(&Tensor<2>) -> Result<()>,
 ) -> Result<ErrorMetrics> {
-    check_target(layers, &input, shape, &target, state.workspace.device())?;
+    check_target(layers, &input, shape, &target, state)?;
     let output = forward(layers, input, shape, state, Mode::Train);
     let (signal, metrics) = top_signal(target, output).map_err(|error| match error.kind() {
         ErrorKind::NotFinite => not_finite(layers.layers()),
@@ -416,7 +422,7 @@ pub fn enqueue(
     if !ops::is_asynchronous(state.workspace.device()) {
         return train(layers, input, shape, target, optimizer, state).map(PendingMetrics::from);
     }
-    check_target(layers, &input, shape, &target, state.workspace.device())?;
+    check_target(layers, &input, shape, &target, state)?;
     let output = forward(layers, input, shape, state, Mode::Train);
     let (target, output) = compared(target, output)?;
     let elements = output.dims().iter().product();
@@ -431,10 +437,11 @@ fn check_target(
     input: &Tensor<2>,
     shape: &[usize],
     target: &Target,
-    device: &Device,
+    state: &State,
 ) -> Result<()> {
     let outputs = layers.output_shape(shape)?.iter().product();
-    target.check([input.dims()[0], outputs], device)
+    let rows = layers.output_rows(input.dims()[0], state.sequences.as_ref());
+    target.check([rows, outputs], state.workspace.device())
 }
 
 /// Returns the signal at the output of a network, in place of the output, and the error metrics.

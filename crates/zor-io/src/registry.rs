@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
-    GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, ScaleConfig,
-    SequentialConfig, UpsampleConfig,
+    GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, RmsNormConfig,
+    ScaleConfig, SequentialConfig, SpikeAttentionConfig, TiedEmbeddingConfig, UpsampleConfig,
 };
 
 use crate::description::LayerRecord;
@@ -148,6 +148,16 @@ struct SequenceRecord {
     layers: Value,
 }
 
+/// Settings of tied embeddings.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TiedEmbeddingRecord {
+    vocabulary: usize,
+    width: usize,
+    skip_prefix: bool,
+    layers: Value,
+}
+
 /// Settings of a branch.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,6 +170,17 @@ fn read_sequence(registry: &Registry, settings: Value) -> Result<SequentialConfi
     let record: SequenceRecord = parse(settings)?;
     let layers = registry.read_layers(record.layers)?;
     Ok(layers.into_iter().fold(SequentialConfig::new(), SequentialConfig::boxed_layer))
+}
+
+fn read_tied_embedding(
+    registry: &Registry,
+    settings: Value,
+) -> Result<TiedEmbeddingConfig, String> {
+    let record: TiedEmbeddingRecord = parse(settings)?;
+    let config = TiedEmbeddingConfig::new(record.vocabulary, record.width);
+    let config = if record.skip_prefix { config.skip_prefix() } else { config };
+    let layers = registry.read_layers(record.layers)?;
+    Ok(layers.into_iter().fold(config, TiedEmbeddingConfig::boxed_layer))
 }
 
 fn read_branch(registry: &Registry, settings: Value, join: Join) -> Result<BranchConfig, String> {
@@ -181,10 +202,13 @@ impl Default for Registry {
             .with::<ScaleConfig>("scale")
             .with::<GateConfig>("gate")
             .with::<GroupNormConfig>("group_norm")
+            .with::<RmsNormConfig>("rms_norm")
+            .with::<SpikeAttentionConfig>("spike_attention")
             .with::<Pool2dConfig>("pool2d")
             .with::<ReshapeConfig>("reshape")
             .with::<UpsampleConfig>("upsample")
             .with_container("sequence", read_sequence)
+            .with_container("tied_embedding", read_tied_embedding)
             .with_container("residual", |all, value| read_branch(all, value, Join::Add))
             .with_container("concatenate", |all, value| read_branch(all, value, Join::Concatenate));
         registry.kinds.values_mut().for_each(|kind| kind.is_own = true);

@@ -9,8 +9,8 @@ use zor_core::burn::tensor::{Device, Distribution, Tensor};
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, CarriedState, Conv2dConfig, DenseConfig,
     DropoutConfig, GateConfig, GroupNormConfig, Network, Optimizer, OptimizerState, Parameter,
-    Pool2dConfig, Random, ReshapeConfig, Rule, ScaleConfig, SequentialConfig, UpsampleConfig,
-    Workspace,
+    Pool2dConfig, Random, ReshapeConfig, RmsNormConfig, Rule, ScaleConfig, Sequences,
+    SequentialConfig, SpikeAttentionConfig, TiedEmbeddingConfig, UpsampleConfig, Workspace,
 };
 
 use ::safetensors::tensor::{Dtype, TensorView};
@@ -760,4 +760,26 @@ fn write_the_golden_file() {
     assert!(!fs::exists(&path).unwrap(), "{path} is there already");
     fs::write(path, checkpoint_of(&network)).unwrap();
     println!("{:?}", network.predict(input(2, 48, 9)).unwrap().into_data());
+}
+
+#[test]
+fn a_network_for_sequences_is_loaded_as_it_was() {
+    let block = BranchConfig::residual()
+        .layer(RmsNormConfig::default())
+        .layer(DenseConfig::new(24))
+        .layer(SpikeAttentionConfig { threshold: 0.1, ..SpikeAttentionConfig::new(2) })
+        .layer(DenseConfig::new(8));
+    let config = TiedEmbeddingConfig::new(7, 8).skip_prefix().layer(block);
+    let builder = Network::builder(&[1]).seed(5).layer(config);
+    let network = builder.build(&Device::flex()).unwrap();
+    let (loaded, _) = loaded(&bytes_of(&network)).unwrap();
+    let sequences = Sequences::new(vec![1, 2, 6, 0, 3], &[3, 2]).unwrap();
+    let sequences = sequences.with_prefixes(&[1, 0]).unwrap();
+    let outputs = [&network, &loaded].map(|network| {
+        let mut workspace = Workspace::new(&Device::flex());
+        let output = network.predict_sequences(&sequences, &mut workspace).unwrap();
+        output.into_data().to_vec::<f32>().unwrap()
+    });
+    assert_eq!(outputs[0].len(), 4 * 7);
+    assert_eq!(outputs[0], outputs[1]);
 }

@@ -6,9 +6,12 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{AdamStep, GateSettings, Geometry, Side, Transposed, Window};
+use super::{
+    AdamStep, AttentionSettings, GateSettings, Geometry, RotationSettings, Side, Transposed, Window,
+};
 use crate::error::Result;
 use crate::ops;
+use crate::sequences::Sequences;
 use crate::workspace::Workspace;
 
 /// An operation at all its sizes and with all its options.
@@ -69,7 +72,8 @@ pub fn difference(found: &[f32], expected: &[f32], unit: f32) -> f64 {
 
 /// Returns all cases.
 pub fn cases() -> Vec<Case> {
-    [elements(), columns(), products(), updates(), windows()].into_iter().flatten().collect()
+    let all = [elements(), columns(), products(), updates(), windows(), sequences()];
+    all.into_iter().flatten().collect()
 }
 
 fn case<P: Copy + 'static>(
@@ -410,6 +414,67 @@ fn run_both((batch, geometry, pool): (usize, Geometry, Geometry), on: &Device) -
         ops::convolve_pooled_learn(input(1), (signal(5), winners), kernel(2), buffers, both);
     let [small, large] = CONVOLUTION;
     vec![(output, small), (correlation, large), (below, small)]
+}
+
+/// Numbers and lengths of sequences, a part of each in its prefix, heads and columns of a head.
+const ATTENDED: [(usize, usize, usize, usize); 6] =
+    [(1, 1, 1, 2), (2, 5, 1, 6), (7, 9, 3, 4), (3, 33, 2, 16), (40, 70, 4, 12), (2, 200, 1, 64)];
+
+fn sequences() -> Vec<Case> {
+    let drawn = |(number, longest, ..): (usize, usize, usize, usize)| {
+        let lengths: Vec<usize> =
+            (0..number).map(|index| longest - index % 2 * (longest / 3)).collect();
+        let prefixes: Vec<usize> = lengths.iter().map(|length| length / 2).collect();
+        let tokens = vec![0; lengths.iter().sum()];
+        let sequences =
+            Sequences::new(tokens, &lengths).and_then(|all| all.with_prefixes(&prefixes));
+        // Lengths are at least one, and prefixes shorter.
+        sequences.unwrap_or_else(|_| Sequences::single(1))
+    };
+    let attention = move |size: (usize, usize, usize, usize), threshold: f32, on: &Device| {
+        let (_, _, heads, columns) = size;
+        let settings = AttentionSettings { sequences: drawn(size), heads, threshold };
+        let (rows, width) = (settings.sequences.tokens().len(), heads * columns);
+        let input = draw([rows, 3 * width], 1, on);
+        let buffers = [draw([rows, width], 2, on), draw([1, settings.weights()], 3, on)];
+        let [buffer, kept] = buffers;
+        let (output, weights) = ops::attend(input.clone(), buffer, kept, settings.clone());
+        let signal = draw([rows, width], 4, on);
+        let buffer = draw([rows, 3 * width], 5, on);
+        let below = ops::attend_signal(signal, input, weights.clone(), buffer, settings);
+        vec![(output, 4.0), (weights, 1.0), (below, 4.0)]
+    };
+    let normalisation = |[rows, columns]: [usize; 2], on: &Device| {
+        let (input, scale) = (draw([rows, columns], 1, on), draw([1, columns], 2, on));
+        let buffer = draw([rows, columns], 3, on);
+        let (output, roots) = ops::rms_normalize(input.clone(), scale.clone(), buffer, 0.01);
+        let signal = draw([rows, columns], 4, on);
+        let (below, of_scale) = ops::rms_normalize_signal(signal, input, roots.clone(), scale);
+        vec![(output, 4.0), (roots, 1.0), (below, 10.0), (of_scale, rows as f32)]
+    };
+    vec![
+        case("attention", ATTENDED, move |size, on| attention(size, 0.0, on)),
+        case("attention with a threshold", ATTENDED, move |size, on| attention(size, 0.05, on)),
+        case("rotation by place", ATTENDED, move |size, on| {
+            let (_, _, heads, columns) = size;
+            let turns = RotationSettings::turns(columns, 100.0, size.1);
+            let rotate = |tensor, turned: usize, is_inverse| {
+                let (sequences, turns) = (drawn(size), turns.clone());
+                let settings = RotationSettings {
+                    sequences,
+                    columns: turned,
+                    size: columns,
+                    turns,
+                    is_inverse,
+                };
+                ops::rotate(tensor, settings)
+            };
+            let (rows, width) = (drawn(size).tokens().len(), heads * columns);
+            let part = rotate(draw([rows, 3 * width], 1, on), 2 * width, false);
+            plain([part, rotate(draw([rows, width], 2, on), width, true)])
+        }),
+        case("normalisation of rows", SIZES, normalisation),
+    ]
 }
 
 /// Input shape of a batch for one geometry and output shape for another.

@@ -13,6 +13,7 @@
     allow(deprecated, reason = "burn keeps NdArray for users who need it, and so do we")
 )]
 
+pub(crate) mod attention;
 pub mod cases;
 #[cfg(all(feature = "cube", not(feature = "fusion")))]
 mod cube;
@@ -22,6 +23,7 @@ mod geometry;
 mod precision;
 mod primitives;
 
+pub use attention::{AttentionSettings, RotationSettings};
 pub use geometry::{Geometry, Window};
 pub use precision::Precision;
 
@@ -221,6 +223,56 @@ pub trait ZorBackend: Backend {
         scale: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         primitives::batch_normalize_signal::<Self>(signal, input, statistics, scale)
+    }
+
+    /// Spike attention; see [`crate::ops::attend`]. Returns output and weights.
+    fn attend(
+        input: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        settings: AttentionSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        drop((buffer, weights));
+        attention::attend::<Self>(input, &settings)
+    }
+
+    /// Passes a signal down through spike attention; see [`crate::ops::attend_signal`].
+    fn attend_signal(
+        signal: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        settings: AttentionSettings,
+    ) -> FloatTensor<Self> {
+        drop(buffer);
+        attention::attend_signal::<Self>(signal, input, weights, &settings)
+    }
+
+    /// Rotates pairs of columns by position; see [`crate::ops::rotate`].
+    fn rotate(tensor: FloatTensor<Self>, settings: RotationSettings) -> FloatTensor<Self> {
+        attention::rotate::<Self>(tensor, &settings)
+    }
+
+    /// Divides rows by their root mean square; see [`crate::ops::rms_normalize`].
+    fn rms_normalize(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        drop(buffer);
+        attention::rms_normalize::<Self>(input, scale, epsilon)
+    }
+
+    /// Passes a signal down through [`ZorBackend::rms_normalize`]; see
+    /// [`crate::ops::rms_normalize_signal`].
+    fn rms_normalize_signal(
+        signal: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        roots: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        attention::rms_normalize_signal::<Self>(signal, input, roots, scale)
     }
 
     /// Max pooling; see [`crate::ops::max_pool`].

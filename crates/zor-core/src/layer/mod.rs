@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::memory::{Memory, Mode};
 use crate::optimizer::Optimizer;
 use crate::parameter::Parameter;
+use crate::sequences::Sequences;
 use crate::workspace::Workspace;
 
 /// The error signal between two layers, passed from the output down.
@@ -60,6 +61,8 @@ pub struct Pass<'a> {
     /// The shape of one input sample. Height and width may differ from those that the layer was
     /// built for.
     pub shape: &'a [usize],
+    /// The sequences whose positions are the rows of the batch, if there are any.
+    pub sequences: Option<&'a Sequences>,
 }
 
 impl<'a> Pass<'a> {
@@ -70,12 +73,18 @@ impl<'a> Pass<'a> {
         mode: Mode,
         shape: &'a [usize],
     ) -> Self {
-        Self { memory, workspace, mode, shape }
+        Self { memory, workspace, mode, shape, sequences: None }
     }
 
     /// The pass through child `index` of the layer, for inputs of this shape.
     pub fn child<'b>(&'b mut self, index: usize, shape: &'b [usize]) -> Pass<'b> {
-        Pass { memory: self.memory.child(index), workspace: self.workspace, mode: self.mode, shape }
+        Pass {
+            memory: self.memory.child(index),
+            workspace: self.workspace,
+            mode: self.mode,
+            shape,
+            sequences: self.sequences,
+        }
     }
 
     /// Keeps a tensor under this name in training. In evaluation the tensor goes to the workspace;
@@ -103,6 +112,8 @@ pub struct LearnPass<'a> {
     pub signal_is_wanted: bool,
     /// The shape of one input sample in the forward pass.
     pub shape: &'a [usize],
+    /// The sequences of the forward pass.
+    pub sequences: Option<&'a Sequences>,
 }
 
 impl<'a> LearnPass<'a> {
@@ -113,7 +124,7 @@ impl<'a> LearnPass<'a> {
         optimizer: &'a dyn Optimizer,
         shape: &'a [usize],
     ) -> Self {
-        Self { memory, workspace, optimizer, signal_is_wanted: true, shape }
+        Self { memory, workspace, optimizer, signal_is_wanted: true, shape, sequences: None }
     }
 
     /// The pass down through child `index` of the layer, for inputs of this shape.
@@ -129,6 +140,7 @@ impl<'a> LearnPass<'a> {
             optimizer: self.optimizer,
             signal_is_wanted,
             shape,
+            sequences: self.sequences,
         }
     }
 }
@@ -192,6 +204,20 @@ pub trait Layer: CloneLayer + fmt::Debug + Send + Sync {
     /// step; checkpoints contain them.
     fn carried(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Returns the number of output rows for a batch of this number of rows. Only layers that leave
+    /// out positions of sequences return another number.
+    fn output_rows(&self, rows: usize, _sequences: Option<&Sequences>) -> usize {
+        rows
+    }
+
+    /// Checks that the layer, without its inner layers, takes these sequences.
+    ///
+    /// # Errors
+    /// Names the token or the length that the layer cannot take.
+    fn check_sequences(&self, _sequences: &Sequences) -> Result<()> {
+        Ok(())
     }
 
     /// Returns the number of multiply-adds in the forward pass of one input sample of this shape.

@@ -3,6 +3,7 @@
 //! [`Bias`] is the shortest example of a layer with a parameter; [`Layer`](crate::Layer) lists the
 //! methods that a new layer needs for training, saving, export and comparison.
 
+mod attention;
 mod batch_norm;
 mod bias;
 mod branch;
@@ -13,12 +14,15 @@ pub(crate) mod gate;
 mod group_norm;
 mod pool;
 mod reshape;
+mod rms_norm;
 mod scale;
 pub(crate) mod sequential;
 #[cfg(all(test, feature = "flex"))]
 #[allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 mod tests;
+mod tied_embedding;
 
+pub use attention::{SpikeAttention, SpikeAttentionConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use bias::{Bias, BiasConfig};
 pub use branch::{Branch, BranchConfig, Join};
@@ -29,8 +33,10 @@ pub use gate::{Gate, GateConfig, GatePosition};
 pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use pool::{Pool2d, Pool2dConfig, Upsample, UpsampleConfig};
 pub use reshape::{Reshape, ReshapeConfig};
+pub use rms_norm::{RmsNorm, RmsNormConfig};
 pub use scale::{Scale, ScaleConfig};
 pub use sequential::{Sequential, SequentialConfig};
+pub use tied_embedding::{TiedEmbedding, TiedEmbeddingConfig};
 
 use burn::tensor::Tensor;
 

@@ -9,6 +9,7 @@ use crate::contract::{check_shape, check_visits};
 use crate::error::{Error, Result};
 use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::sequences::Sequences;
 
 /// Settings of a [`Sequential`]: the settings of its layers, from the input up.
 #[derive(Debug, Default)]
@@ -97,6 +98,10 @@ impl Layer for Sequential {
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
         self.chain.output_shape(input)
+    }
+
+    fn output_rows(&self, rows: usize, sequences: Option<&Sequences>) -> usize {
+        self.chain.layers.iter().fold(rows, |rows, layer| layer.output_rows(rows, sequences))
     }
 
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {

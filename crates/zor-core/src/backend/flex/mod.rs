@@ -6,6 +6,7 @@
 //! This file only delegates; each family of operations has a file.
 
 mod adam;
+mod attention;
 mod blocks;
 mod columns;
 mod convolution;
@@ -27,7 +28,10 @@ mod update;
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
 
-use super::{AdamStep, ErrorSums, GateSettings, Geometry, Side, Transposed, ZorBackend};
+use super::{
+    AdamStep, AttentionSettings, ErrorSums, GateSettings, Geometry, RotationSettings, Side,
+    Transposed, ZorBackend,
+};
 
 impl ZorBackend for Flex {
     fn spike_gate(
@@ -99,6 +103,47 @@ impl ZorBackend for Flex {
 
     fn scale_shift(tensor: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
         normalization::scale_shift(tensor, scale, shift)
+    }
+
+    fn attend(
+        input: FlexTensor,
+        buffer: FlexTensor,
+        weights: FlexTensor,
+        settings: AttentionSettings,
+    ) -> (FlexTensor, FlexTensor) {
+        attention::attend(input, buffer, weights, &settings)
+    }
+
+    fn attend_signal(
+        signal: FlexTensor,
+        input: FlexTensor,
+        weights: FlexTensor,
+        buffer: FlexTensor,
+        settings: AttentionSettings,
+    ) -> FlexTensor {
+        attention::attend_signal(signal, input, weights, buffer, &settings)
+    }
+
+    fn rotate(tensor: FlexTensor, settings: RotationSettings) -> FlexTensor {
+        attention::rotate(tensor, &settings)
+    }
+
+    fn rms_normalize(
+        input: FlexTensor,
+        scale: FlexTensor,
+        buffer: FlexTensor,
+        epsilon: f32,
+    ) -> (FlexTensor, FlexTensor) {
+        attention::rms_normalize(input, scale, buffer, epsilon)
+    }
+
+    fn rms_normalize_signal(
+        signal: FlexTensor,
+        input: FlexTensor,
+        roots: FlexTensor,
+        scale: FlexTensor,
+    ) -> (FlexTensor, FlexTensor) {
+        attention::rms_normalize_signal(signal, input, roots, scale)
     }
 
     fn batch_normalize(

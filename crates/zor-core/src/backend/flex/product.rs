@@ -153,7 +153,7 @@ fn parallelism(sizes: [usize; 3]) -> Parallelism {
 
 /// A matrix with its strides (row, column).
 #[derive(Clone, Copy)]
-struct Operand<'a>(&'a [f32], (usize, usize));
+pub(super) struct Operand<'a>(pub(super) &'a [f32], pub(super) (usize, usize));
 
 impl Operand<'_> {
     fn holds(&self, rows: usize, columns: usize) -> bool {
@@ -188,7 +188,7 @@ fn general(
 /// # Safety
 /// The operands contain the ranges that the sizes span; the rows of `out` are not accessed by
 /// others.
-unsafe fn multiply(
+pub(super) unsafe fn multiply(
     left: Operand<'_>,
     right: Operand<'_>,
     [m, k, n]: [usize; 3],

@@ -1,0 +1,276 @@
+//! Token embeddings around inner layers, with the transposed embeddings as the output layer (Press
+//! and Wolf 2017, arXiv 1608.05859).
+//!
+//! Forward, with `e_t` the row of token `t`, `m_p` a row for the part of the sequence (0 the
+//! prefix, 1 the rest) and `f` the inner layers: `x = sqrt(width) e_t + m_p`, `y = f(x) E^T`. With
+//! `skip_prefix`, outputs are computed behind the prefix only.
+//!
+//! Both places of the weight move it in one step: as an output layer along `s^T f(x)`, and each
+//! row of a token along `sqrt(width)` times the signal that arrives there. `s E` passes down to the
+//! inner layers. The input has one column, the tokens.
+
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::sequential::Chain;
+use crate::build::{BuildContext, Initializer};
+use crate::error::{Error, Result};
+use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
+use crate::memory::Mode;
+use crate::ops::{self, Transposed};
+use crate::parameter::Parameter;
+use crate::sequences::Sequences;
+
+/// Settings of a [`TiedEmbedding`]: the vocabulary, and the inner layers.
+#[derive(Debug)]
+pub struct TiedEmbeddingConfig {
+    sizes: Sizes,
+    layers: Vec<Box<dyn LayerConfig>>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sizes {
+    vocabulary: usize,
+    width: usize,
+    skip_prefix: bool,
+}
+
+impl TiedEmbeddingConfig {
+    /// Embeddings of `width` values for tokens below `vocabulary`, without inner layers.
+    pub fn new(vocabulary: usize, width: usize) -> Self {
+        Self { sizes: Sizes { vocabulary, width, skip_prefix: false }, layers: Vec::new() }
+    }
+
+    /// Computes outputs behind the prefix of each sequence only.
+    #[must_use]
+    pub fn skip_prefix(mut self) -> Self {
+        self.sizes.skip_prefix = true;
+        self
+    }
+
+    /// Adds an inner layer at the end.
+    #[must_use]
+    pub fn layer(self, config: impl LayerConfig + 'static) -> Self {
+        self.boxed_layer(Box::new(config))
+    }
+
+    /// Adds boxed settings of an inner layer at the end.
+    #[must_use]
+    pub fn boxed_layer(mut self, config: Box<dyn LayerConfig>) -> Self {
+        self.layers.push(config);
+        self
+    }
+}
+
+/// Embeddings, inner layers, and the transposed embeddings.
+#[derive(Clone, Debug)]
+pub struct TiedEmbedding {
+    embedding: Parameter,
+    parts: Parameter,
+    layers: Chain,
+    sizes: Sizes,
+}
+
+/// Outputs of the inner layers, in the rows that have outputs.
+const TOP: &str = "top";
+/// Tokens of all rows, `[rows, 1]`.
+const TOKENS: &str = "tokens";
+
+impl TiedEmbedding {
+    /// Factor of an embedding at the input, whose values then have a variance of about one.
+    fn scale(&self) -> f32 {
+        (self.sizes.width as f32).sqrt()
+    }
+
+    /// Part of each row, `[rows]`.
+    fn part_of_rows(&self, sequences: Option<&Sequences>, rows: usize) -> Tensor<1, Int> {
+        let Some(sequences) = sequences else { return self.integers(vec![1; rows]) };
+        let parts = |index: usize| {
+            let (length, prefix) = (sequences.rows(index).len(), sequences.prefix(index));
+            (0..length).map(move |position| i32::from(position >= prefix))
+        };
+        self.integers((0..sequences.len()).flat_map(parts).collect())
+    }
+
+    /// Rows that have outputs; `None` if all do.
+    fn rows_behind(&self, sequences: Option<&Sequences>) -> Option<Tensor<1, Int>> {
+        let sequences = sequences.filter(|_| self.sizes.skip_prefix)?;
+        let behind = |index: usize| {
+            let range = sequences.rows(index);
+            (range.start + sequences.prefix(index)..range.end).map(|row| row as i32)
+        };
+        Some(self.integers((0..sequences.len()).flat_map(behind).collect()))
+    }
+
+    fn integers(&self, values: Vec<i32>) -> Tensor<1, Int> {
+        let shape = [values.len()];
+        let device = self.embedding.value().device();
+        Tensor::from_data(TensorData::new(values, shape), &device)
+    }
+}
+
+/// Tokens as indices, `[rows]`.
+fn indices(tokens: Tensor<2>) -> Tensor<1, Int> {
+    let [rows, _] = tokens.dims();
+    tokens.reshape([rows]).int()
+}
+
+/// Adds rows to those of a matrix that the indices name.
+fn add_rows(to: Tensor<2>, indices: Tensor<1, Int>, rows: Tensor<2>) -> Tensor<2> {
+    to.select_assign(0, indices, rows, IndexingUpdateOp::Add)
+}
+
+impl Layer for TiedEmbedding {
+    fn kind(&self) -> &'static str {
+        "tied_embedding"
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
+        match input.iter().product::<usize>() {
+            1 => Ok(vec![self.sizes.vocabulary]),
+            given => {
+                Err(Error::shape(format!("it takes one token a row; {input:?} has {given} values")))
+            }
+        }
+    }
+
+    fn output_rows(&self, rows: usize, sequences: Option<&Sequences>) -> usize {
+        let Some(sequences) = sequences.filter(|_| self.sizes.skip_prefix) else { return rows };
+        let prefixes: usize = (0..sequences.len()).map(|index| sequences.prefix(index)).sum();
+        rows.saturating_sub(prefixes)
+    }
+
+    fn check_sequences(&self, sequences: &Sequences) -> Result<()> {
+        let (tokens, vocabulary) = (sequences.tokens(), self.sizes.vocabulary);
+        if let Some(position) = tokens.iter().position(|token| *token as usize >= vocabulary) {
+            return Err(Error::setting(format!(
+                "position {position} has token {}; the vocabulary has tokens 0 to {}",
+                tokens[position],
+                vocabulary - 1
+            )));
+        }
+        match self.output_rows(tokens.len(), Some(sequences)) {
+            0 => Err(Error::shape("no sequence has a position behind its prefix")),
+            _ => Ok(()),
+        }
+    }
+
+    fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
+        let [rows, _] = input.dims();
+        let tokens = self.embedding.value().select(0, indices(input.clone())) * self.scale();
+        let parts = self.parts.value().select(0, self.part_of_rows(pass.sequences, rows));
+        let shape = [self.sizes.width];
+        let mut inner = Pass {
+            memory: pass.memory,
+            workspace: pass.workspace,
+            mode: pass.mode,
+            shape: &shape,
+            sequences: pass.sequences,
+        };
+        let top = self.layers.forward(tokens + parts, &mut inner);
+        let top = match self.rows_behind(pass.sequences) {
+            Some(behind) => top.select(0, behind),
+            None => top,
+        };
+        let buffer = pass.workspace.take([top.dims()[0], self.sizes.vocabulary]);
+        let weight = self.embedding.value();
+        let output = ops::matmul(top.clone(), weight, buffer, Transposed::Right);
+        if pass.mode == Mode::Train {
+            pass.memory.keep(TOP, top);
+            pass.memory.keep(TOKENS, input);
+        }
+        output
+    }
+
+    fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
+        let kept = (pass.memory.take(TOP), pass.memory.take(TOKENS));
+        let (Some(top), Some(tokens)) = kept else {
+            return signal;
+        };
+        let ([rows, _], width) = (tokens.dims(), self.sizes.width);
+        let buffer = pass.workspace.take(self.embedding.shape());
+        let learned_from = signal.learned_from().clone();
+        let correlation = ops::matmul(learned_from, top.clone(), buffer, Transposed::Left);
+        let buffer = pass.workspace.take(top.dims());
+        let weight = self.embedding.value();
+        let below = ops::matmul(signal.values, weight, buffer, Transposed::Neither);
+        pass.workspace.give(top);
+        let below = match self.rows_behind(pass.sequences) {
+            Some(behind) => add_rows(ops::zeros([rows, width], &below.device()), behind, below),
+            None => below,
+        };
+        let shape = [width];
+        let mut inner = LearnPass {
+            memory: pass.memory,
+            workspace: pass.workspace,
+            optimizer: pass.optimizer,
+            signal_is_wanted: true,
+            shape: &shape,
+            sequences: pass.sequences,
+        };
+        let below = self.layers.learn(Signal::new(below), &mut inner).values;
+        let of_tokens = below.clone() * self.scale();
+        let correlation = add_rows(correlation, indices(tokens.clone()), of_tokens);
+        let of_parts = ops::zeros(self.parts.shape(), &below.device());
+        let of_parts = add_rows(of_parts, self.part_of_rows(pass.sequences, rows), below);
+        pass.optimizer.step(&mut self.embedding, correlation, pass.workspace);
+        pass.optimizer.step(&mut self.parts, of_parts, pass.workspace);
+        // Nothing is below: tokens have no signal.
+        Signal::new(tokens)
+    }
+
+    fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
+        visitor.parameter(&self.embedding);
+        visitor.parameter(&self.parts);
+        self.layers.visit(visitor);
+    }
+
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
+        visitor.parameter(&mut self.embedding);
+        visitor.parameter(&mut self.parts);
+        self.layers.visit_mut(visitor);
+    }
+
+    fn multiply_adds(&self, _: &[usize]) -> u64 {
+        let Sizes { vocabulary, width, .. } = self.sizes;
+        vocabulary as u64 * width as u64 + self.layers.multiply_adds(&[width])
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        let mut config =
+            serde_json::to_value(self.sizes).map_err(|e| Error::setting(e.to_string()))?;
+        config["layers"] = self.layers.config()?.into();
+        Ok(config)
+    }
+}
+
+impl LayerConfig for TiedEmbeddingConfig {
+    fn build(
+        &self,
+        input_shape: &[usize],
+        context: &mut BuildContext<'_>,
+    ) -> Result<Box<dyn Layer>> {
+        let Sizes { vocabulary, width, .. } = self.sizes;
+        if vocabulary == 0 || width == 0 {
+            return Err(Error::setting("the vocabulary and the width must be at least 1"));
+        }
+        if input_shape.iter().product::<usize>() != 1 {
+            return Err(Error::shape(format!(
+                "it takes one token a row; {input_shape:?} has {} values",
+                input_shape.iter().product::<usize>()
+            )));
+        }
+        let fill = Initializer::Normal(1.0 / (width as f32).sqrt());
+        let embedding = context.parameter("embedding", [vocabulary, width], fill)?;
+        let parts = context.parameter("parts", [2, width], Initializer::Normal(0.5))?;
+        let layers = Chain::build(&self.layers, "embedded ", 0, &[width], context)?;
+        let output = layers.output_shape(&[width])?;
+        if output.iter().product::<usize>() != width {
+            return Err(Error::shape(format!(
+                "the inner layers end with shape {output:?}; an embedding has {width} values"
+            )));
+        }
+        Ok(Box::new(TiedEmbedding { embedding, parts, layers, sizes: self.sizes }))
+    }
+}
