@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
+use unicode_normalization::char::canonical_combining_class;
 
 /// Characters without a combining class that belong to the character before them: joiners, marks
 /// around symbols, selectors of a variant, skin tones, and tags of flags.
@@ -92,7 +92,7 @@ fn separates(before: Kind, after: Kind) -> bool {
 
 /// True if a character belongs to the one before it.
 fn is_modifier(character: char) -> bool {
-    let is_mark = || CanonicalCombiningClassMapBorrowed::new().get_u8(character) != 0;
+    let is_mark = || canonical_combining_class(character) != 0;
     !character.is_ascii() && (MODIFIERS.iter().any(|range| range.contains(&character)) || is_mark())
 }
 
