@@ -7,8 +7,10 @@
 //! positions that see each other ([`Sequences::visible`]):
 //!
 //! ```text
-//! up:    score = q k^T / sqrt(size)    weight = score where score > threshold, else 0    y = weight v
-//! down:  v: weight^T s    q: g k    k: g^T q    with g = (s v^T) / sqrt(size) where the score passed, else 0
+//! up:    score = q k^T / sqrt(size)    weight = score where score > threshold, else 0
+//!        y = weight v
+//! down:  g = (s v^T) / sqrt(size) where the score has passed, else 0
+//!        at v: weight^T s    at q: g k    at k: g^T q
 //! ```
 //!
 //! The signal down is the gradient: a weight is linear in its score where it passes. Nothing is

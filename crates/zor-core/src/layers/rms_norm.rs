@@ -1,8 +1,8 @@
 //! Normalisation by the root mean square (Zhang and Sennrich 2019): each row of a batch, a position
 //! of a sequence for instance, is divided by the root mean square of its values.
 //!
-//! Forward `y = scale x'` with `x' = x / r` and `r = sqrt(mean(x^2) + epsilon)`. The signal below is
-//! `(scale s - x' mean(scale s x')) / r`, which is the gradient, and the scale moves along
+//! Forward `y = scale x'` with `x' = x / r` and `r = sqrt(mean(x^2) + epsilon)`. The signal below
+//! is `(scale s - x' mean(scale s x')) / r`, which is the gradient, and the scale moves along
 //! `sum(s x')`. Training and prediction are identical.
 
 use burn::tensor::Tensor;
