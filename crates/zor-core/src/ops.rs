@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::backend::ZorBackend;
 pub use crate::backend::{
     AdamStep, AttentionSettings, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Precision,
-    RotationSettings, Side, Transposed, Window,
+    RotationSettings, Rows, Side, Transposed, Window,
 };
 use crate::error::{Error, Result};
 
@@ -74,6 +74,7 @@ passed_unchanged!(
     GateSettings,
     Geometry,
     RotationSettings,
+    Rows,
     Side,
     Transposed
 );
@@ -248,6 +249,19 @@ operations! {
     /// # Shapes
     /// `[positions, columns]`.
     fn rotate(tensor: Tensor<2>, settings: RotationSettings) -> Tensor<2>;
+
+    /// Adds `factor` times a row of a matrix to each row, in place: row `i` receives row `rows[i]`.
+    ///
+    /// # Shapes
+    /// `[n, columns]`, `[m, columns]` and `n` indices below `m` -> `[n, columns]`.
+    fn add_rows_of(to: Tensor<2>, matrix: Tensor<2>, rows: Rows, factor: f32) -> Tensor<2>;
+
+    /// Adds `factor` times each row of the values to row `rows[i]` of a matrix, in place: the
+    /// adjoint of [`add_rows_of`].
+    ///
+    /// # Shapes
+    /// `[m, columns]`, `[n, columns]` and `n` indices below `m` -> `[m, columns]`.
+    fn add_to_rows(matrix: Tensor<2>, values: Tensor<2>, rows: Rows, factor: f32) -> Tensor<2>;
 
     /// Divides each row by its root mean square, `sqrt(mean(x^2) + epsilon)`, and multiplies by a
     /// scale for every column (Zhang and Sennrich 2019). Returns the output and the roots.

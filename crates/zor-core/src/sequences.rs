@@ -106,6 +106,11 @@ impl Sequences {
         &self.tokens
     }
 
+    /// Tokens of all positions, which share their memory.
+    pub(crate) fn shared_tokens(&self) -> Arc<[u32]> {
+        self.tokens.clone()
+    }
+
     /// Rows of a sequence in the batch.
     pub fn rows(&self, sequence: usize) -> Range<usize> {
         let part = self.parts[sequence];

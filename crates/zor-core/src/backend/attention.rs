@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use burn::backend::tensor::{Device, FloatTensor};
+use burn::backend::tensor::{Device, FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::{Shape, Slice, TensorData};
+use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 
 use super::primitives::above;
 use crate::sequences::Sequences;
+
+/// Indices of rows.
+pub type Rows = Arc<[u32]>;
 
 /// Settings of spike attention.
 #[derive(Clone, Debug)]
@@ -221,4 +224,33 @@ pub(super) fn rms_normalize_signal<B: Backend>(
     let along = B::float_mul_scalar(along, (1.0 / columns).into());
     let below = B::float_div(B::float_sub(scaled, B::float_mul(normalized, along)), roots);
     (below, of_scale)
+}
+
+/// Rows as integers of the backend.
+fn indices<B: Backend>(rows: &Rows, device: &Device<B>) -> IntTensor<B> {
+    let values: Vec<i32> = rows.iter().map(|row| *row as i32).collect();
+    let shape = [values.len()];
+    B::int_from_data(TensorData::new(values, shape), device)
+}
+
+pub(super) fn add_rows_of<B: Backend>(
+    to: FloatTensor<B>,
+    matrix: FloatTensor<B>,
+    rows: &Rows,
+    factor: f32,
+) -> FloatTensor<B> {
+    let indices = indices::<B>(rows, &matrix.device());
+    let selected = B::float_select(matrix, 0, indices);
+    B::float_add(to, B::float_mul_scalar(selected, factor.into()))
+}
+
+pub(super) fn add_to_rows<B: Backend>(
+    matrix: FloatTensor<B>,
+    values: FloatTensor<B>,
+    rows: &Rows,
+    factor: f32,
+) -> FloatTensor<B> {
+    let indices = indices::<B>(rows, &matrix.device());
+    let values = B::float_mul_scalar(values, factor.into());
+    B::float_select_assign(matrix, 0, indices, values, IndexingUpdateOp::Add)
 }

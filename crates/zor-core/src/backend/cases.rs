@@ -7,7 +7,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    AdamStep, AttentionSettings, GateSettings, Geometry, RotationSettings, Side, Transposed, Window,
+    AdamStep, AttentionSettings, GateSettings, Geometry, RotationSettings, Rows, Side, Transposed,
+    Window,
 };
 use crate::error::Result;
 use crate::ops;
@@ -474,6 +475,14 @@ fn sequences() -> Vec<Case> {
             plain([part, rotate(draw([rows, width], 2, on), width, true)])
         }),
         case("normalisation of rows", SIZES, normalisation),
+        case("rows of a matrix", SIZES, |[rows, columns], on| {
+            let indices: Rows = (0..rows + 5).map(|row| (row * 7 % rows) as u32).collect();
+            let many = |seed| draw([rows + 5, columns], seed, on);
+            let found =
+                ops::add_rows_of(many(1), draw([rows, columns], 2, on), indices.clone(), 0.5);
+            let changed = ops::add_to_rows(draw([rows, columns], 3, on), many(4), indices, 2.0);
+            vec![(found, 1.0), (changed, 4.0)]
+        }),
     ]
 }
 

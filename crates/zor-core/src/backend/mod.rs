@@ -23,7 +23,7 @@ mod geometry;
 mod precision;
 mod primitives;
 
-pub use attention::{AttentionSettings, RotationSettings};
+pub use attention::{AttentionSettings, RotationSettings, Rows};
 pub use geometry::{Geometry, Window};
 pub use precision::Precision;
 
@@ -251,6 +251,26 @@ pub trait ZorBackend: Backend {
     /// Rotates pairs of columns by position; see [`crate::ops::rotate`].
     fn rotate(tensor: FloatTensor<Self>, settings: RotationSettings) -> FloatTensor<Self> {
         attention::rotate::<Self>(tensor, &settings)
+    }
+
+    /// Adds rows of a matrix; see [`crate::ops::add_rows_of`].
+    fn add_rows_of(
+        to: FloatTensor<Self>,
+        matrix: FloatTensor<Self>,
+        rows: Rows,
+        factor: f32,
+    ) -> FloatTensor<Self> {
+        attention::add_rows_of::<Self>(to, matrix, &rows, factor)
+    }
+
+    /// Adds to rows of a matrix; see [`crate::ops::add_to_rows`].
+    fn add_to_rows(
+        matrix: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        rows: Rows,
+        factor: f32,
+    ) -> FloatTensor<Self> {
+        attention::add_to_rows::<Self>(matrix, values, &rows, factor)
     }
 
     /// Divides rows by their root mean square; see [`crate::ops::rms_normalize`].

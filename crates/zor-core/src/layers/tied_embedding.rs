@@ -9,7 +9,7 @@
 //! row of a token along `sqrt(width)` times the signal that arrives there. `s E` passes down to the
 //! inner layers. The input has one column, the tokens.
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::sequential::Chain;
@@ -17,7 +17,7 @@ use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::memory::Mode;
-use crate::ops::{self, Transposed};
+use crate::ops::{self, Rows, Transposed};
 use crate::parameter::Parameter;
 use crate::sequences::Sequences;
 
@@ -83,42 +83,37 @@ impl TiedEmbedding {
         (self.sizes.width as f32).sqrt()
     }
 
-    /// Part of each row, `[rows]`.
-    fn part_of_rows(&self, sequences: Option<&Sequences>, rows: usize) -> Tensor<1, Int> {
-        let Some(sequences) = sequences else { return self.integers(vec![1; rows]) };
+    /// Part of each row.
+    fn part_of_rows(sequences: Option<&Sequences>, rows: usize) -> Rows {
+        let Some(sequences) = sequences else { return vec![1; rows].into() };
         let parts = |index: usize| {
             let (length, prefix) = (sequences.rows(index).len(), sequences.prefix(index));
-            (0..length).map(move |position| i32::from(position >= prefix))
+            (0..length).map(move |position| u32::from(position >= prefix))
         };
-        self.integers((0..sequences.len()).flat_map(parts).collect())
+        (0..sequences.len()).flat_map(parts).collect()
     }
 
     /// Rows that have outputs; `None` if all do.
-    fn rows_behind(&self, sequences: Option<&Sequences>) -> Option<Tensor<1, Int>> {
+    fn rows_behind(&self, sequences: Option<&Sequences>) -> Option<Rows> {
         let sequences = sequences.filter(|_| self.sizes.skip_prefix)?;
         let behind = |index: usize| {
             let range = sequences.rows(index);
-            (range.start + sequences.prefix(index)..range.end).map(|row| row as i32)
+            (range.start + sequences.prefix(index)..range.end).map(|row| row as u32)
         };
-        Some(self.integers((0..sequences.len()).flat_map(behind).collect()))
-    }
-
-    fn integers(&self, values: Vec<i32>) -> Tensor<1, Int> {
-        let shape = [values.len()];
-        let device = self.embedding.value().device();
-        Tensor::from_data(TensorData::new(values, shape), &device)
+        Some((0..sequences.len()).flat_map(behind).collect())
     }
 }
 
-/// Tokens as indices, `[rows]`.
-fn indices(tokens: Tensor<2>) -> Tensor<1, Int> {
-    let [rows, _] = tokens.dims();
-    tokens.reshape([rows]).int()
-}
-
-/// Adds rows to those of a matrix that the indices name.
-fn add_rows(to: Tensor<2>, indices: Tensor<1, Int>, rows: Tensor<2>) -> Tensor<2> {
-    to.select_assign(0, indices, rows, IndexingUpdateOp::Add)
+/// Tokens of all rows.
+fn tokens_of(sequences: Option<&Sequences>, input: &Tensor<2>) -> Rows {
+    match sequences {
+        Some(sequences) => sequences.shared_tokens(),
+        // A device that is lost fails again, with an error, where the outputs are read.
+        None => match ops::read(input.clone()) {
+            Ok(tokens) => tokens.into_iter().map(|token| token as u32).collect(),
+            Err(_) => vec![0; input.dims()[0]].into(),
+        },
+    }
 }
 
 impl Layer for TiedEmbedding {
@@ -158,8 +153,11 @@ impl Layer for TiedEmbedding {
 
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let [rows, _] = input.dims();
-        let tokens = self.embedding.value().select(0, indices(input.clone())) * self.scale();
-        let parts = self.parts.value().select(0, self.part_of_rows(pass.sequences, rows));
+        let buffer = ops::zeros([rows, self.sizes.width], pass.workspace.device());
+        let tokens = tokens_of(pass.sequences, &input);
+        let embedded = ops::add_rows_of(buffer, self.embedding.value(), tokens, self.scale());
+        let parts = Self::part_of_rows(pass.sequences, rows);
+        let embedded = ops::add_rows_of(embedded, self.parts.value(), parts, 1.0);
         let shape = [self.sizes.width];
         let mut inner = Pass {
             memory: pass.memory,
@@ -168,9 +166,12 @@ impl Layer for TiedEmbedding {
             shape: &shape,
             sequences: pass.sequences,
         };
-        let top = self.layers.forward(tokens + parts, &mut inner);
+        let top = self.layers.forward(embedded, &mut inner);
         let top = match self.rows_behind(pass.sequences) {
-            Some(behind) => top.select(0, behind),
+            Some(behind) => {
+                let buffer = ops::zeros([behind.len(), self.sizes.width], pass.workspace.device());
+                ops::add_rows_of(buffer, top, behind, 1.0)
+            }
             None => top,
         };
         let buffer = pass.workspace.take([top.dims()[0], self.sizes.vocabulary]);
@@ -197,7 +198,10 @@ impl Layer for TiedEmbedding {
         let below = ops::matmul(signal.values, weight, buffer, Transposed::Neither);
         pass.workspace.give(top);
         let below = match self.rows_behind(pass.sequences) {
-            Some(behind) => add_rows(ops::zeros([rows, width], &below.device()), behind, below),
+            Some(behind) => {
+                let buffer = ops::zeros([rows, width], pass.workspace.device());
+                ops::add_to_rows(buffer, below, behind, 1.0)
+            }
             None => below,
         };
         let shape = [width];
@@ -210,10 +214,11 @@ impl Layer for TiedEmbedding {
             sequences: pass.sequences,
         };
         let below = self.layers.learn(Signal::new(below), &mut inner).values;
-        let of_tokens = below.clone() * self.scale();
-        let correlation = add_rows(correlation, indices(tokens.clone()), of_tokens);
-        let of_parts = ops::zeros(self.parts.shape(), &below.device());
-        let of_parts = add_rows(of_parts, self.part_of_rows(pass.sequences, rows), below);
+        let own = tokens_of(pass.sequences, &tokens);
+        let correlation = ops::add_to_rows(correlation, below.clone(), own, self.scale());
+        let of_parts = ops::zeros(self.parts.shape(), pass.workspace.device());
+        let parts = Self::part_of_rows(pass.sequences, rows);
+        let of_parts = ops::add_to_rows(of_parts, below, parts, 1.0);
         pass.optimizer.step(&mut self.embedding, correlation, pass.workspace);
         pass.optimizer.step(&mut self.parts, of_parts, pass.workspace);
         // Nothing is below: tokens have no signal.

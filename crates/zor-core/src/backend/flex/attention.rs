@@ -9,7 +9,7 @@ use super::memory::{Grid, check_same, readable, reuse, size, values, values_mut}
 use super::passes::{PARALLEL_FROM, simd};
 use super::product::{Operand, multiply};
 use super::scratch::with_scratch;
-use crate::backend::attention::{AttentionSettings, RotationSettings};
+use crate::backend::attention::{AttentionSettings, RotationSettings, Rows};
 use crate::sequences::Sequences;
 
 /// Columns of the queries, keys and values of a head.
@@ -213,6 +213,45 @@ pub(super) fn rotate(tensor: FlexTensor, settings: &RotationSettings) -> FlexTen
         (0..sequences.len()).into_par_iter().for_each(task);
     }
     tensor
+}
+
+pub(super) fn add_rows_of(
+    to: FlexTensor,
+    matrix: FlexTensor,
+    rows: &Rows,
+    factor: f32,
+) -> FlexTensor {
+    let (mut to, matrix) = (readable(to), readable(matrix));
+    let columns = size(&to)[1];
+    assert_eq!(size(&to)[0], rows.len(), "an index is needed for each row");
+    let from = values(&matrix);
+    for_each_row(values_mut(&mut to), columns, |row, to| {
+        let start = rows[row] as usize * columns;
+        for (to, from) in to.iter_mut().zip(&from[start..start + columns]) {
+            *to += factor * from;
+        }
+    });
+    to
+}
+
+pub(super) fn add_to_rows(
+    matrix: FlexTensor,
+    added: FlexTensor,
+    rows: &Rows,
+    factor: f32,
+) -> FlexTensor {
+    let (mut matrix, added) = (readable(matrix), readable(added));
+    let columns = size(&matrix)[1];
+    assert_eq!(size(&added)[0], rows.len(), "an index is needed for each row");
+    let to = values_mut(&mut matrix);
+    // In the order of the rows: several may be added to one.
+    for (row, from) in rows.iter().zip(values(&added).chunks_exact(columns)) {
+        let start = *row as usize * columns;
+        for (to, from) in to[start..start + columns].iter_mut().zip(from) {
+            *to += factor * from;
+        }
+    }
+    matrix
 }
 
 pub(super) fn rms_normalize(

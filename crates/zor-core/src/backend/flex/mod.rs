@@ -29,7 +29,7 @@ use burn::backend::Flex;
 use burn_flex::FlexTensor;
 
 use super::{
-    AdamStep, AttentionSettings, ErrorSums, GateSettings, Geometry, RotationSettings, Side,
+    AdamStep, AttentionSettings, ErrorSums, GateSettings, Geometry, RotationSettings, Rows, Side,
     Transposed, ZorBackend,
 };
 
@@ -126,6 +126,14 @@ impl ZorBackend for Flex {
 
     fn rotate(tensor: FlexTensor, settings: RotationSettings) -> FlexTensor {
         attention::rotate(tensor, &settings)
+    }
+
+    fn add_rows_of(to: FlexTensor, matrix: FlexTensor, rows: Rows, factor: f32) -> FlexTensor {
+        attention::add_rows_of(to, matrix, &rows, factor)
+    }
+
+    fn add_to_rows(matrix: FlexTensor, values: FlexTensor, rows: Rows, factor: f32) -> FlexTensor {
+        attention::add_to_rows(matrix, values, &rows, factor)
     }
 
     fn rms_normalize(
