@@ -14,8 +14,8 @@ const MAX_BINARY: u64 = 16 << 20;
 /// Maximum lines of code of zor-core, without comments, blank lines and tests. A fifth of them are
 /// the convolutions for the CPU, a tenth the kernels for GPUs; a hundred lines check that layers
 /// visit all their tensors and fit each other, and that an optimizer's state is its own; 150
-/// describe the operations of layers to autodiff and exports, and 900 serve sequences.
-const MAX_LINES: usize = 10_600;
+/// describe the operations of layers to autodiff and exports, and 1,300 serve sequences.
+const MAX_LINES: usize = 11_000;
 
 /// Builds the command in release, prints the three numbers, and fails if one exceeds its maximum.
 pub(crate) fn run() -> Result<(), String> {
