@@ -24,6 +24,8 @@ struct Part {
     start: usize,
     length: usize,
     prefix: usize,
+    /// Number of pairs in the sequences before.
+    pairs_before: usize,
 }
 
 impl Sequences {
@@ -51,10 +53,11 @@ impl Sequences {
                 tokens[position]
             )));
         }
-        let mut start = 0;
+        let (mut start, mut pairs_before) = (0, 0);
         let part = |length: &usize| {
-            let part = Part { start, length: *length, prefix: 0 };
+            let part = Part { start, length: *length, prefix: 0, pairs_before };
             start += length;
+            pairs_before += length * length;
             part
         };
         Ok(Self { parts: lengths.iter().map(part).collect(), tokens: tokens.into() })
@@ -62,7 +65,7 @@ impl Sequences {
 
     /// One sequence of this many positions, whose tokens are zero.
     pub(crate) fn single(positions: usize) -> Self {
-        let part = Part { start: 0, length: positions, prefix: 0 };
+        let part = Part { start: 0, length: positions, prefix: 0, pairs_before: 0 };
         Self { tokens: vec![0; positions].into(), parts: [part].into() }
     }
 
@@ -142,7 +145,12 @@ impl Sequences {
 
     /// Number of pairs of positions within the sequences.
     pub fn pairs(&self) -> usize {
-        self.parts.iter().map(|part| part.length * part.length).sum()
+        self.parts.last().map_or(0, |part| part.pairs_before + part.length * part.length)
+    }
+
+    /// Number of pairs of positions in the sequences before one.
+    pub(crate) fn pairs_before(&self, sequence: usize) -> usize {
+        self.parts[sequence].pairs_before
     }
 }
 

@@ -76,6 +76,31 @@ pub(crate) fn shown(path: impl AsRef<OsStr>) -> String {
     text
 }
 
+/// Maximum number of names that a message lists.
+const MAX_NAMES: usize = 12;
+/// Maximum number of characters of a cell or name in a message.
+const MAX_SHOWN: usize = 60;
+
+/// Formats a cell or name for a message: quoted, on one line, and shortened.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("'{}...'", shown(&text[..end])),
+        None => format!("'{}'", shown(text)),
+    }
+}
+
+/// Formats a list of names for a message, shortened if there are many.
+pub(crate) fn listed(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut names = names.into_iter();
+    let first = names.by_ref().take(MAX_NAMES).map(|name| quoted(name.as_ref()));
+    let mut list: Vec<String> = first.collect();
+    match names.count() {
+        0 => {}
+        more => list.push(format!("and {more} more")),
+    }
+    list.join(", ")
+}
+
 /// Formats a number of bytes with a decimal unit, such as `1.5 GB`.
 pub(crate) fn in_words(bytes: u128) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"];

@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Result, listed, quoted, shown};
+use crate::table::ragged;
 use crate::table::records::{Record, Records, check_names, number};
-use crate::table::{listed, quoted, ragged};
 
 /// A table of text cells with named columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Table {
                 "{}: there is no column {}; add it or correct the name: the columns are {}",
                 self.name,
                 quoted(name),
-                listed(&self.columns)
+                listed(&*self.columns)
             ))
         })
     }

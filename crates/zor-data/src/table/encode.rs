@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::error::{Error, Result, memory};
+use crate::error::{Error, Result, listed, memory, quoted};
 use crate::examples::Values;
 use crate::table::csv::Table;
 use crate::table::rows::Rows;
 use crate::table::schema::{Coding, Scale, Schema, missing_target, not_a_number, number_name};
-use crate::table::{listed, quoted};
 
 /// Whether a table must have the target column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +154,7 @@ impl<'a> Reader<'a> {
                             "{} is an unknown {}; correct it, or train with it; the known ones are {}",
                             quoted(cell),
                             self.noun,
-                            listed(names)
+                            listed(*names)
                         );
                         Err(table.refused(row, self.column, &message))
                     }

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed, quoted};
 use crate::table::csv::Table;
+use crate::table::ragged;
 use crate::table::records::{Record, number};
 use crate::table::schema::{
     Contents, MAX_INPUTS, categories, check_numbers, left_out, number_name,
 };
-use crate::table::{listed, quoted, ragged};
 
 /// Share of the numbers at each end of a column that may be outliers.
 const OUTLIERS: f64 = 0.01;
@@ -94,7 +94,7 @@ impl Features {
         if !columns.is_empty() && !varies {
             return Err(refused(format!(
                 "all rows are equal in all columns ({}); give rows that differ",
-                listed(&columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())
+                listed(columns.iter().map(|column| &column.name))
             )));
         }
         Ok((Self::try_from(columns).map_err(refused)?, notes))

@@ -7,8 +7,7 @@ use std::path::Path;
 
 use csv_core::ReadRecordResult;
 
-use crate::error::{Error, Result, shown};
-use crate::table::quoted;
+use crate::error::{Error, Result, quoted, shown};
 
 /// Number of bytes read from the source at a time.
 const CHUNK: usize = 1 << 17;

@@ -5,9 +5,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::table::csv::Table;
-use crate::table::quoted;
 
 /// Maximum number of categories in a column. Each becomes an input.
 const MAX_CATEGORIES: usize = 256;

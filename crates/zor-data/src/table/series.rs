@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::table::quoted;
+use crate::error::{Error, Result, quoted};
 use crate::table::records::{Record, number};
 
 /// Maximum number of rows of a window.

@@ -7,11 +7,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Result, listed, quoted, shown};
 use crate::file;
 use crate::text::lines::Lines;
 use crate::text::normalisation::{has_controls, normalised};
-use crate::text::{listed, quoted};
 
 /// Key of the texts in a JSON line, unless they are at its top.
 const TRANSLATION: &str = "translation";

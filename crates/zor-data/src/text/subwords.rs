@@ -10,11 +10,10 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use zor_random::Random;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed, quoted};
 use crate::text::merges::{Merges, Pair};
 use crate::text::normalisation::normalised;
 use crate::text::words::words;
-use crate::text::{listed, quoted};
 
 /// Number of tokens for single bytes.
 const N_BYTES: usize = 256;

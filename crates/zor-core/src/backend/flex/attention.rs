@@ -44,19 +44,12 @@ impl Heads {
 /// Calls the task for every sequence with the index of its first weight, in parallel if there is
 /// much to do.
 fn for_each_sequence(sequences: &Sequences, heads: &Heads, task: impl Fn(usize, usize) + Sync) {
-    let few = sequences.pairs() * heads.width() < PARALLEL_FROM;
     // Weights of sequences follow one another.
-    let first = |sequence: usize| {
-        let before = (0..sequence).map(|index| sequences.rows(index).len().pow(2));
-        heads.heads * before.sum::<usize>()
-    };
-    match few {
-        true => (0..sequences.len()).for_each(|sequence| task(sequence, first(sequence))),
-        false => {
-            (0..sequences.len())
-                .into_par_iter()
-                .for_each(|sequence| task(sequence, first(sequence)));
-        }
+    let task = |sequence| task(sequence, heads.heads * sequences.pairs_before(sequence));
+    if sequences.pairs() * heads.width() < PARALLEL_FROM {
+        (0..sequences.len()).for_each(task);
+    } else {
+        (0..sequences.len()).into_par_iter().for_each(task);
     }
 }
 
