@@ -7,7 +7,9 @@ mod activation;
 mod backend;
 mod build;
 mod contract;
+mod decoder;
 mod error;
+mod input;
 mod layer;
 mod layers;
 mod memory;
@@ -23,15 +25,17 @@ pub use activation::{Activation, CustomActivation};
 pub use backend::ZorBackend;
 pub use build::{BuildContext, Initializer, WeightSource};
 pub use burn;
+pub use decoder::Decoder;
 pub use error::{Error, ErrorKind, Result};
+pub use input::Input;
 pub use layer::operation::{Operation, Pooling};
 pub use layer::{CloneLayer, Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
-    Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GatePosition, GroupNorm,
-    GroupNormConfig, Join, Pool2d, Pool2dConfig, Reshape, ReshapeConfig, RmsNorm, RmsNormConfig,
-    Scale, ScaleConfig, Sequential, SequentialConfig, SpikeAttention, SpikeAttentionConfig,
-    TiedEmbedding, TiedEmbeddingConfig, Upsample, UpsampleConfig,
+    CopyingConfig, Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GatePosition,
+    GroupNorm, GroupNormConfig, Join, Pool2d, Pool2dConfig, Reshape, ReshapeConfig, RmsNorm,
+    RmsNormConfig, Scale, ScaleConfig, Sequential, SequentialConfig, SpikeAttention,
+    SpikeAttentionConfig, TiedEmbedding, TiedEmbeddingConfig, Upsample, UpsampleConfig,
 };
 pub use memory::{Memory, Mode};
 pub use network::{Network, NetworkBuilder, Summary};

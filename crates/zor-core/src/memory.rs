@@ -56,6 +56,11 @@ impl Memory {
         take(&mut self.numbers, name)
     }
 
+    /// A number by name, left in place.
+    pub fn number(&self, name: &str) -> Option<f32> {
+        self.numbers.iter().find(|(slot, _)| *slot == name).map(|(_, number)| *number)
+    }
+
     /// Stores a number under a name, in place of the previous one.
     pub fn set_number(&mut self, name: &'static str, number: f32) {
         self.take_number(name);

@@ -8,7 +8,9 @@ use crate::activation::Activation;
 use crate::build::{BuildContext, WeightSource};
 use crate::contract::{check_device, check_shape, check_visits};
 use crate::error::{Error, ErrorKind, Result};
+use crate::input::Input;
 use crate::layer::{Layer, LayerConfig};
+use crate::layers::attention::{SEEN, WEIGHTS};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::sequential::Chain;
 use crate::layers::{DenseConfig, GateConfig, GatePosition, Sequential};
@@ -227,7 +229,8 @@ impl Network {
     /// Trains on one batch. Returns the error of the outputs before the step.
     ///
     /// # Shapes
-    /// `[batch, inputs]`, and a target `[batch, outputs]` or one class per row.
+    /// `[batch, inputs]`, and a target `[batch, outputs]` or one class per row. For [`Sequences`]
+    /// the rows are positions; those that the network leaves out, such as prefixes, have no target.
     ///
     /// # Errors
     /// If shapes do not fit or the input is not finite: the network is unchanged. If the error is
@@ -237,7 +240,7 @@ impl Network {
     pub fn train_batch(
         &mut self,
         optimizer: &dyn Optimizer,
-        input: Tensor<2>,
+        input: impl Into<Input>,
         target: impl Into<Target>,
     ) -> Result<ErrorMetrics> {
         self.train_batch_observed(optimizer, input, target, |_| Ok(()))
@@ -253,70 +256,19 @@ impl Network {
     pub fn train_batch_observed(
         &mut self,
         optimizer: &dyn Optimizer,
-        input: Tensor<2>,
+        input: impl Into<Input>,
         target: impl Into<Target>,
         observe: impl FnOnce(&Tensor<2>) -> Result<()>,
     ) -> Result<ErrorMetrics> {
         optimizer.check()?;
-        self.check_input(&input)?;
+        let (input, sequences) = self.checked_input(input.into())?;
+        self.state.sequences = sequences;
         self.refresh()?;
         let Self { layers, input_shape: shape, state, .. } = self;
         let metrics =
             step::train_observed(layers, input, shape, target.into(), optimizer, state, observe)?;
         self.record(&metrics);
         Ok(metrics)
-    }
-
-    /// Trains on a batch of sequences, whose positions are the rows of the batch. The input of the
-    /// network is the token of each position, so that its input shape is `[1]`.
-    ///
-    /// # Shapes
-    /// A target `[positions, outputs]` or one class per position; positions that the network leaves
-    /// out, such as prefixes, have no row.
-    ///
-    /// # Errors
-    /// If a layer does not take the sequences, and those of [`Network::train_batch`].
-    pub fn train_sequences(
-        &mut self,
-        optimizer: &dyn Optimizer,
-        sequences: &Sequences,
-        target: impl Into<Target>,
-    ) -> Result<ErrorMetrics> {
-        let input = self.tokens(sequences)?;
-        self.state.sequences = Some(sequences.clone());
-        let metrics = self.train_batch(optimizer, input, target);
-        self.state.sequences = None;
-        metrics
-    }
-
-    /// Returns the outputs for sequences, with the buffers of a workspace. The state of training is
-    /// unchanged.
-    ///
-    /// # Shapes
-    /// `[positions, outputs]`, without the positions that the network leaves out.
-    ///
-    /// # Errors
-    /// If a layer does not take the sequences.
-    pub fn predict_sequences(
-        &self,
-        sequences: &Sequences,
-        workspace: &mut Workspace,
-    ) -> Result<Tensor<2>> {
-        let input = self.tokens(sequences)?;
-        self.check_shape(&input)?;
-        Ok(self.evaluate_forward(input, Some(sequences.clone()), workspace))
-    }
-
-    /// Checks sequences, and returns their tokens as an input.
-    fn tokens(&self, sequences: &Sequences) -> Result<Tensor<2>> {
-        fn check(layer: &dyn Layer, sequences: &Sequences) -> Result<()> {
-            layer.check_sequences(sequences)?;
-            layer.children().into_iter().try_for_each(|child| check(child, sequences))
-        }
-        check(&self.layers, sequences)?;
-        let tokens = sequences.tokens();
-        let values: Vec<f32> = tokens.iter().map(|token| *token as f32).collect();
-        Ok(Tensor::from_data(TensorData::new(values, [tokens.len(), 1]), self.device()))
     }
 
     /// [`Network::train_batch`] without waiting for an asynchronous device. The error is read
@@ -330,15 +282,18 @@ impl Network {
     pub fn enqueue_batch(
         &mut self,
         optimizer: &dyn Optimizer,
-        input: Tensor<2>,
+        input: impl Into<Input>,
         target: impl Into<Target>,
     ) -> Result<PendingMetrics> {
         optimizer.check()?;
-        if ops::is_asynchronous(self.device()) {
-            self.check_shape(&input)?;
-        } else {
-            self.check_input(&input)?;
-        }
+        let (input, sequences) = match input.into() {
+            Input::Values(values) if ops::is_asynchronous(self.device()) => {
+                self.check_shape(&values)?;
+                (values, None)
+            }
+            input => self.checked_input(input)?,
+        };
+        self.state.sequences = sequences;
         self.refresh()?;
         let Self { layers, input_shape, state, .. } = self;
         step::enqueue(layers, input, input_shape, target.into(), optimizer, state)
@@ -352,11 +307,12 @@ impl Network {
     /// Returns the outputs for a batch, from zero charges. The state of training is unchanged.
     ///
     /// # Shapes
-    /// `[batch, inputs]` -> `[batch, outputs]`.
+    /// `[batch, inputs]` -> `[batch, outputs]`. For [`Sequences`] the rows are positions, without
+    /// those that the network leaves out.
     ///
     /// # Errors
     /// If the input does not fit.
-    pub fn predict(&self, input: Tensor<2>) -> Result<Tensor<2>> {
+    pub fn predict(&self, input: impl Into<Input>) -> Result<Tensor<2>> {
         self.predict_in(input, &mut Workspace::new(self.device()))
     }
 
@@ -364,31 +320,29 @@ impl Network {
     ///
     /// # Errors
     /// If the input does not fit.
-    pub fn predict_in(&self, input: Tensor<2>, workspace: &mut Workspace) -> Result<Tensor<2>> {
-        self.check_input(&input)?;
-        Ok(self.evaluate_forward(input, None, workspace))
-    }
-
-    /// Computes outputs in evaluation, with the buffers of a workspace.
-    fn evaluate_forward(
+    pub fn predict_in(
         &self,
-        input: Tensor<2>,
-        sequences: Option<Sequences>,
+        input: impl Into<Input>,
         workspace: &mut Workspace,
-    ) -> Tensor<2> {
+    ) -> Result<Tensor<2>> {
+        let (input, sequences) = self.checked_input(input.into())?;
         let buffers = std::mem::replace(workspace, Workspace::new(self.device()));
         let mut state = State { workspace: buffers, memory: Memory::default(), sequences };
         let output =
             step::forward(&self.layers, input, &self.input_shape, &mut state, Mode::Evaluate);
         *workspace = state.workspace;
-        output
+        Ok(output)
     }
 
     /// Returns the error of [`Network::predict`] against a target.
     ///
     /// # Errors
     /// If the input or the target does not fit.
-    pub fn evaluate(&self, input: Tensor<2>, target: impl Into<Target>) -> Result<ErrorMetrics> {
+    pub fn evaluate(
+        &self,
+        input: impl Into<Input>,
+        target: impl Into<Target>,
+    ) -> Result<ErrorMetrics> {
         let output = self.predict(input)?;
         let found = step::top_signal(target.into(), output).map(|(_, metrics)| metrics);
         found.map_err(|error| match step::broken_weight(self.layers.layers()) {
@@ -408,6 +362,7 @@ impl Network {
     pub fn predict_stateful(&mut self, input: Tensor<2>) -> Result<Tensor<2>> {
         self.check_input(&input)?;
         let Self { layers, input_shape, state, .. } = self;
+        state.sequences = None;
         Ok(step::forward(layers, input, input_shape, state, Mode::Evaluate))
     }
 
@@ -431,12 +386,27 @@ impl Network {
     /// Share of units that fired in the last training batch, for each layer that spikes: (position,
     /// rate). Nested layers are listed in order under the position of their outermost layer.
     pub fn spike_rates(&self) -> Vec<(usize, f32)> {
-        let rate = |kept: Tensor<2>| {
-            let fired = ops::step_mask(kept.clone(), kept.zeros_like());
-            fired.mean().into_data().iter::<f32>().next()
-        };
-        let found = self.kept(SPIKES).into_iter();
-        found.filter_map(|(index, kept)| Some((index, rate(kept)?))).collect()
+        fn visit(memory: &Memory, found: &mut Vec<f32>) {
+            let fired = |kept: &Tensor<2>| {
+                let fired = ops::step_mask(kept.clone().abs(), kept.zeros_like());
+                fired.sum().into_data().iter::<f32>().next()
+            };
+            let units = |kept: &Tensor<2>| (kept.dims()[0] * kept.dims()[1]) as f32;
+            let spikes = memory.get(SPIKES).map(|kept| (kept, units(kept)));
+            // A pair of positions that see each other is a unit of attention.
+            let pairs = memory.get(WEIGHTS).zip(memory.number(SEEN));
+            for (kept, units) in spikes.into_iter().chain(pairs) {
+                found.extend(fired(kept).map(|fired| fired / units));
+            }
+            memory.children().iter().for_each(|child| visit(child, found));
+        }
+        let mut all = Vec::new();
+        for (position, memory) in self.state.memory.children().iter().enumerate() {
+            let mut found = Vec::new();
+            visit(memory, &mut found);
+            all.extend(found.into_iter().map(|rate| (position, rate)));
+        }
+        all
     }
 
     /// Charge after the last batch in each layer that keeps it: (position, `[batch, units]`).
@@ -581,6 +551,28 @@ impl Network {
 
     pub(crate) fn state_mut(&mut self) -> &mut State {
         &mut self.state
+    }
+
+    /// Checks an input. Returns its values, which are tokens for sequences, and its sequences. Reads
+    /// values from the device.
+    pub(crate) fn checked_input(&self, input: Input) -> Result<(Tensor<2>, Option<Sequences>)> {
+        let sequences = match input {
+            Input::Values(values) => {
+                self.check_input(&values)?;
+                return Ok((values, None));
+            }
+            Input::Sequences(sequences) => sequences,
+        };
+        fn check(layer: &dyn Layer, sequences: &Sequences) -> Result<()> {
+            layer.check_sequences(sequences)?;
+            layer.children().into_iter().try_for_each(|child| check(child, sequences))
+        }
+        check(&self.layers, &sequences)?;
+        let tokens = sequences.tokens();
+        let values: Vec<f32> = tokens.iter().map(|token| *token as f32).collect();
+        let values = Tensor::from_data(TensorData::new(values, [tokens.len(), 1]), self.device());
+        self.check_shape(&values)?;
+        Ok((values, Some(sequences)))
     }
 
     /// Checks shape and values of an input. Reads from the device.

@@ -11,8 +11,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::backend::ZorBackend;
 pub use crate::backend::{
-    AdamStep, AttentionSettings, ErrorSums, GateSettings, Geometry, NORM_EPSILON, Precision,
-    RotationSettings, Rows, Side, Transposed, Window,
+    AdamStep, AttentionSettings, ClassTarget, CopySettings, ErrorSums, GateSettings, Geometry,
+    NORM_EPSILON, Precision, RotationSettings, Rows, Side, Transposed, Window,
 };
 use crate::error::{Error, Result};
 
@@ -71,6 +71,8 @@ passed_unchanged!(
     usize,
     AdamStep,
     AttentionSettings,
+    ClassTarget,
+    CopySettings,
     GateSettings,
     Geometry,
     RotationSettings,
@@ -243,6 +245,65 @@ operations! {
         settings: AttentionSettings,
     ) -> Tensor<2>;
 
+    /// Writes the columns of rows from column `from` on into the rows of another matrix from row
+    /// `first` on, in place. Decoding keeps keys and values with it.
+    ///
+    /// # Shapes
+    /// `[kept, columns - from]`, `[rows, columns]` -> `[kept, columns - from]`.
+    fn keep_rows(kept: Tensor<2>, rows: Tensor<2>, first: usize, from: usize) -> Tensor<2>;
+
+    /// [`attend`] of one position of each sequence that is decoded to the keys and values that are
+    /// kept of earlier positions and of this one.
+    ///
+    /// # Shapes
+    /// Queries, keys and values `[positions, 3 * width]`, kept keys and values
+    /// `[kept, 2 * width]` -> `[positions, width]`.
+    fn attend_kept(
+        input: Tensor<2>,
+        kept: Tensor<2>,
+        buffer: Tensor<2>,
+        settings: AttentionSettings,
+    ) -> Tensor<2>;
+
+    /// Adds to the outputs of positions behind a prefix the tokens of the prefix: token `t` of
+    /// position `j` is added with weight `relu(q k_j^T / sqrt(size))`, and the suggestions of `j`
+    /// with weights of a second head times their own. Returns outputs, in place, and the weights.
+    ///
+    /// # Shapes
+    /// Outputs `[behind, tokens]`, queries and keys `[positions, 2 * heads * size]`, a buffer
+    /// `[1, heads * pairs]` -> `[behind, tokens]`, `[1, heads * pairs]`.
+    fn add_copies(
+        output: Tensor<2>,
+        projected: Tensor<2>,
+        weights: Tensor<2>,
+        settings: CopySettings,
+    ) -> (Tensor<2>, Tensor<2>);
+
+    /// [`add_copies`] for one position of each sequence that is decoded, with kept keys.
+    ///
+    /// # Shapes
+    /// `[positions, tokens]`, `[positions, 2 * heads * size]`, `[kept, heads * size]` ->
+    /// `[positions, tokens]`.
+    fn add_copies_kept(
+        output: Tensor<2>,
+        projected: Tensor<2>,
+        kept: Tensor<2>,
+        settings: CopySettings,
+    ) -> Tensor<2>;
+
+    /// Passes the signal at the outputs of [`add_copies`] down to queries and keys: the gradient.
+    ///
+    /// # Shapes
+    /// `[behind, tokens]`, `[positions, 2 * heads * size]`, `[1, heads * pairs]` ->
+    /// `[positions, 2 * heads * size]`.
+    fn copies_signal(
+        signal: Tensor<2>,
+        projected: Tensor<2>,
+        weights: Tensor<2>,
+        buffer: Tensor<2>,
+        settings: CopySettings,
+    ) -> Tensor<2>;
+
     /// Rotates pairs of columns by an angle that grows with the place of a row in its sequence, in
     /// place (rotary positions, Su et al. 2021).
     ///
@@ -352,6 +413,18 @@ operations! {
     /// [`error_signal`] with the two sums left on the device, `[1, 2]`: it does not wait for the
     /// device.
     fn error_signal_unread(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, Tensor<2>);
+
+    /// `weight * (target - softmax(output))` of each row, in place of the output, where the target is
+    /// `1 - smoothing` at the class of the row plus `smoothing / classes` everywhere, and the sums
+    /// of its absolute values and squares.
+    ///
+    /// # Shapes
+    /// `[rows, classes]`, and one class for each row.
+    fn class_signal(output: Tensor<2>, target: ClassTarget) -> (Tensor<2>, ErrorSums);
+
+    /// [`class_signal`] with the two sums left on the device, `[1, 2]`: it does not wait for the
+    /// device.
+    fn class_signal_unread(output: Tensor<2>, target: ClassTarget) -> (Tensor<2>, Tensor<2>);
 
     /// `clamp(decay * weight + rate * direction, ±limit)`, in place of the weight.
     ///

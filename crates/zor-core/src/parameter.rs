@@ -17,6 +17,7 @@ pub struct Parameter {
     name: &'static str,
     value: Option<Tensor<2>>,
     limit: f32,
+    has_independent_rows: bool,
     state: OptimizerState,
     steps: u64,
     frozen: bool,
@@ -59,6 +60,7 @@ impl Parameter {
             name,
             value: Some(value),
             limit: f32::INFINITY,
+            has_independent_rows: false,
             state: OptimizerState::default(),
             steps: 0,
             frozen: false,
@@ -84,6 +86,19 @@ impl Parameter {
     pub fn with_limit(mut self, limit: f32) -> Self {
         self.limit = if limit > 0.0 { limit } else { f32::INFINITY };
         self
+    }
+
+    /// Marks the rows as vectors of their own, such as the embeddings of tokens, and not as a matrix
+    /// that maps values. Optimizers that act on a matrix as a whole treat such rows as vectors.
+    #[must_use]
+    pub fn with_independent_rows(mut self) -> Self {
+        self.has_independent_rows = true;
+        self
+    }
+
+    /// True if the rows are vectors of their own; see [`Parameter::with_independent_rows`].
+    pub fn has_independent_rows(&self) -> bool {
+        self.has_independent_rows
     }
 
     /// Name of the parameter in its layer, such as `weight`.

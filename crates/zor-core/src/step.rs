@@ -2,14 +2,14 @@
 //!
 //! [`crate::Network`] is built on these functions and holds the state for its caller.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::{Layer, LearnPass, Pass, Signal};
 use crate::layers::Sequential;
 use crate::memory::{Memory, Mode};
-use crate::ops::{self, ErrorSums};
+use crate::ops::{self, ClassTarget, ErrorSums};
 use crate::optimizer::Optimizer;
 use crate::sequences::Sequences;
 use crate::workspace::Workspace;
@@ -62,7 +62,7 @@ pub enum Target {
         classes: Vec<usize>,
         /// Share of the target that is spread evenly over all classes, from 0 to 1.
         smoothing: f32,
-        /// Weight of each row, finite and at least 0.
+        /// Weight of each row, finite and at least 0. A row of weight 0 is ignored.
         weights: Vec<f32>,
     },
 }
@@ -105,6 +105,19 @@ impl Target {
             | Self::SmoothedClasses { classes, .. }
             | Self::WeightedClasses { classes, .. } => Some(classes),
         }
+    }
+
+    /// The target as an argument of operations; `None` for target values.
+    fn class_target(&self) -> Option<ClassTarget> {
+        let classes = self.classes()?.iter().map(|class| *class as u32).collect();
+        let (smoothing, weights) = match self {
+            Self::SmoothedClasses { smoothing, .. } => (*smoothing, None),
+            Self::WeightedClasses { smoothing, weights, .. } => {
+                (*smoothing, Some(weights.as_slice().into()))
+            }
+            _ => (0.0, None),
+        };
+        Some(ClassTarget { classes, smoothing, weights })
     }
 
     /// Checks that the target fits an output of shape `dims`, without computing anything. Values
@@ -424,9 +437,14 @@ pub fn enqueue(
     }
     check_target(layers, &input, shape, &target, state)?;
     let output = forward(layers, input, shape, state, Mode::Train);
-    let (target, output) = compared(target, output)?;
     let elements = output.dims().iter().product();
-    let (signal, sums) = ops::error_signal_unread(target, output);
+    let (signal, sums) = match target.class_target() {
+        Some(classes) => ops::class_signal_unread(output, classes),
+        None => {
+            let (target, output) = compared(target, output)?;
+            ops::error_signal_unread(target, output)
+        }
+    };
     learn(layers, signal, shape, optimizer, state);
     Ok(PendingMetrics { sums: Sums::OnDevice(sums), elements })
 }
@@ -449,13 +467,25 @@ fn check_target(
 /// # Errors
 /// If the target does not fit the output, or the error is not finite.
 pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, ErrorMetrics)> {
-    let (target, output) = compared(target, output)?;
+    let device = output.device();
+    target.check(output.dims(), &device)?;
     let elements = output.dims().iter().product();
-    let (signal, sums) = if ops::is_asynchronous(&output.device()) {
-        let (signal, sums) = ops::error_signal_unread(target, output);
-        (signal, ErrorSums::read(sums)?)
-    } else {
-        ops::error_signal(target, output)
+    let is_asynchronous = ops::is_asynchronous(&device);
+    let (signal, sums) = match (target.class_target(), is_asynchronous) {
+        (Some(classes), true) => {
+            let (signal, sums) = ops::class_signal_unread(output, classes);
+            (signal, ErrorSums::read(sums)?)
+        }
+        (Some(classes), false) => ops::class_signal(output, classes),
+        (None, is_asynchronous) => {
+            let (target, output) = compared(target, output)?;
+            if is_asynchronous {
+                let (signal, sums) = ops::error_signal_unread(target, output);
+                (signal, ErrorSums::read(sums)?)
+            } else {
+                ops::error_signal(target, output)
+            }
+        }
     };
     if sums.squared.is_finite() {
         return Ok((signal, ErrorMetrics { sums, elements }));
@@ -463,10 +493,9 @@ pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Error
     Err(Error::not_finite(NOT_FINITE))
 }
 
-/// The values of a target and the values they are compared with: for classes, probabilities.
+/// Target values and the outputs that they are compared with.
 fn compared(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>)> {
     let device = output.device();
-    let output = if target.is_classes() { activation::softmax(output, 1) } else { output };
     let weights = target.weights(&device);
     let target = target.into_values(output.dims(), &device)?;
     let output = match weights {

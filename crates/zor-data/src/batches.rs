@@ -7,6 +7,7 @@ use zor_random::Random;
 
 use crate::error::{Error, Result, in_words};
 use crate::examples::{Batch, Draw, Examples, classes_to_balance};
+use crate::text::LengthBatches;
 
 /// Bit that separates the random streams of orders from other uses of the seed.
 const ORDER_STREAM: u64 = 1 << 62;
@@ -38,10 +39,14 @@ pub struct Batches {
     seed: u64,
     /// Indices of the examples of each class, for the balanced order.
     classes: Arc<[Vec<usize>]>,
+    /// Batches of sequences.
+    sequences: Option<Arc<LengthBatches>>,
 }
 
 impl Batches {
-    /// Batches of `rows` examples. [`Order::Full`] ignores `rows`.
+    /// Batches of `rows` examples. [`Order::Full`] ignores `rows`. For sequences
+    /// ([`Examples::lengths`]) `rows` is a number of tokens: batches are sentences of similar
+    /// lengths, and each epoch has each sentence once, whatever the order.
     ///
     /// # Errors
     /// When the data set or the batch is empty, a batch is larger than 1 TiB, or the order is
@@ -74,10 +79,14 @@ impl Batches {
             _ => Vec::new(),
         };
         classes.retain(|class| !class.is_empty());
-        Ok(Self { set, rows, order, seed, classes: classes.into() })
+        let sequences = match set.lengths() {
+            Some(lengths) => Some(Arc::new(LengthBatches::new(&lengths, rows, seed)?)),
+            None => None,
+        };
+        Ok(Self { set, rows, order, seed, classes: classes.into(), sequences })
     }
 
-    /// Batch size: number of examples in a batch.
+    /// Batch size: number of examples in a batch, or of tokens for sequences.
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -88,6 +97,18 @@ impl Batches {
     }
 
     pub(crate) fn fill_with(&self, step: u64, batch: &mut Batch, scratch: &mut Scratch) {
+        if let Some(sequences) = &self.sequences {
+            let (epoch, place) = sequences.place(step);
+            if scratch.epoch != Some(epoch) {
+                scratch.batches = sequences.epoch(epoch);
+                scratch.epoch = Some(epoch);
+            }
+            let indices = &scratch.batches[place];
+            let first = step.wrapping_mul(sequences.largest() as u64);
+            batch.weights.clear();
+            self.set.fill(&Draw { indices, first, seed: self.seed }, batch);
+            return;
+        }
         let mut random = Random::stream(self.seed, ORDER_STREAM ^ step);
         // Any step number is valid; the multiplication wraps far beyond the steps of any training.
         let first = step.wrapping_mul(self.rows as u64);
@@ -114,6 +135,8 @@ pub(crate) struct Scratch {
     indices: Vec<usize>,
     epoch: Option<u64>,
     order: Vec<usize>,
+    /// Batches of sequences of the epoch.
+    batches: Vec<Vec<usize>>,
     /// Epoch and shuffled indices of each class.
     classes: Vec<(Option<u64>, Vec<usize>)>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use zor_random::Random;
 
 use crate::error::{Error, Result};
+use crate::text::Suggestions;
 
 /// A data set: examples with inputs and optional targets, for training or evaluation.
 ///
@@ -43,6 +44,12 @@ pub trait Examples: Any + Debug + Send + Sync {
 
     /// Class of each example; `None` for a data set without classes.
     fn labels(&self) -> Option<Vec<u32>> {
+        None
+    }
+
+    /// Number of tokens of each example; `None` for examples that are no sequences. A batch of
+    /// sequences is bounded by the number of its tokens.
+    fn lengths(&self) -> Option<Vec<usize>> {
         None
     }
 
@@ -137,6 +144,14 @@ impl Values {
         }
     }
 
+    /// Adds integers at the end. Numbers are removed first.
+    pub fn extend_integers(&mut self, integers: impl IntoIterator<Item = u32>) {
+        match self {
+            Self::Integers(values) => values.extend(integers),
+            Self::Numbers(_) => self.set_integers(integers),
+        }
+    }
+
     /// Replaces the values by integers. The allocation is reused.
     pub fn set_integers(&mut self, integers: impl IntoIterator<Item = u32>) {
         if !matches!(self, Self::Integers(_)) {
@@ -155,12 +170,20 @@ impl Values {
 pub struct Batch {
     /// Number of examples.
     pub rows: usize,
-    /// Inputs: `[rows, inputs]`. Values of images are in [0, 1].
+    /// Inputs: `[rows, inputs]`, or the tokens of sequences, one after the other. Values of images
+    /// are in [0, 1].
     pub inputs: Values,
-    /// Targets: one class per row, or `[rows, outputs]` numbers.
+    /// Targets: one class per row, or `[rows, outputs]` numbers. For sequences, one class for each
+    /// position behind a prefix.
     pub targets: Values,
     /// Weight of each row in the error; empty if all are equal.
     pub weights: Vec<f32>,
+    /// Number of tokens of each sequence; empty if the examples are no sequences.
+    pub lengths: Vec<usize>,
+    /// Number of tokens in the prefix of each sequence.
+    pub prefixes: Vec<usize>,
+    /// Tokens that are suggested at positions of sequences.
+    pub suggestions: Suggestions,
 }
 
 /// Groups examples by class: returns the indices of each class, up to the last class that occurs.

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zor_core::{
-    BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, DenseConfig, DropoutConfig,
-    GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig, RmsNormConfig,
-    ScaleConfig, SequentialConfig, SpikeAttentionConfig, TiedEmbeddingConfig, UpsampleConfig,
+    BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, CopyingConfig, DenseConfig,
+    DropoutConfig, GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig,
+    RmsNormConfig, ScaleConfig, SequentialConfig, SpikeAttentionConfig, TiedEmbeddingConfig,
+    UpsampleConfig,
 };
 
 use crate::description::LayerRecord;
@@ -155,6 +156,8 @@ struct TiedEmbeddingRecord {
     vocabulary: usize,
     width: usize,
     skip_prefix: bool,
+    #[serde(default)]
+    copies: Option<CopyingConfig>,
     layers: Value,
 }
 
@@ -179,6 +182,10 @@ fn read_tied_embedding(
     let record: TiedEmbeddingRecord = parse(settings)?;
     let config = TiedEmbeddingConfig::new(record.vocabulary, record.width);
     let config = if record.skip_prefix { config.skip_prefix() } else { config };
+    let config = match record.copies {
+        Some(copies) => config.copies(copies),
+        None => config,
+    };
     let layers = registry.read_layers(record.layers)?;
     Ok(layers.into_iter().fold(config, TiedEmbeddingConfig::boxed_layer))
 }

@@ -777,7 +777,7 @@ fn a_network_for_sequences_is_loaded_as_it_was() {
     let sequences = sequences.with_prefixes(&[1, 0]).unwrap();
     let outputs = [&network, &loaded].map(|network| {
         let mut workspace = Workspace::new(&Device::flex());
-        let output = network.predict_sequences(&sequences, &mut workspace).unwrap();
+        let output = network.predict_in(&sequences, &mut workspace).unwrap();
         zor_core::ops::read(output).unwrap()
     });
     assert_eq!(outputs[0].len(), 4 * 7);

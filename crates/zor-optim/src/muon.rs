@@ -18,7 +18,8 @@ use zor_core::{Error, Optimizer, OptimizerState, Parameter, Result, Workspace};
 
 use crate::{AdamW, Schedule, accumulate};
 
-/// Muon for matrices; vectors (one row or one column) take AdamW steps at a tenth of the rate.
+/// Muon for matrices; vectors (one row or one column) and the rows of embeddings take AdamW steps
+/// at a tenth of the rate.
 ///
 /// State: the momentum; for vectors, moments as in AdamW. Neither SGD nor AdamW continues it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,7 +92,7 @@ impl Optimizer for Muon {
 
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
         let [rows, columns] = parameter.shape();
-        if rows.min(columns) == 1 {
+        if rows.min(columns) == 1 || parameter.has_independent_rows() {
             let schedule = Schedule { peak: self.schedule.peak * 0.1, ..self.schedule };
             let vector = AdamW::new(schedule).with_weight_decay(self.weight_decay);
             return vector.step_as(OWNER, parameter, correlation, workspace);
@@ -114,7 +115,7 @@ impl Optimizer for Muon {
             let (left, buffer) = (presynaptic.clone(), workspace.take(shape));
             ops::matmul(left, signal.clone(), buffer, Transposed::Left)
         };
-        if !self.prefers_factors(shape, signal.dims()[0]) {
+        if parameter.has_independent_rows() || !self.prefers_factors(shape, signal.dims()[0]) {
             let correlation = multiply(signal, workspace);
             return self.step(parameter, correlation, workspace);
         }

@@ -21,7 +21,7 @@ pub fn export(model: &Model, data: &Data, dtype: DType, device: &Device) -> Resu
     let mut samples = Vec::new();
     for batch in in_batches(&*some, CALIBRATION) {
         let (input, _) = model.plan.task.pair(&batch, &model.plan.settings, device)?;
-        samples = zor_core::ops::read(input)?;
+        samples = zor_core::ops::read(input.into_values()?)?;
     }
     Ok(compile(&model.network, dtype, &samples)?)
 }
@@ -85,11 +85,16 @@ pub fn evaluate(
         .layers()
         .map(|layer| Activity { has_gate: gate(layer), ..Activity::default() })
         .collect();
-    let evaluation =
-        Evaluation { settings: &model.plan.settings, examples: &*data.evaluation, device };
+    let evaluation = Evaluation {
+        settings: &model.plan.settings,
+        examples: &*data.evaluation,
+        device,
+        network: None,
+        is_glance: false,
+    };
     let mut n = 0.0;
     let score = model.plan.task.evaluate(&evaluation, &mut |input| {
-        let samples = zor_core::ops::read(input)?;
+        let samples = zor_core::ops::read(input.into_values()?)?;
         let rows = samples.len() / inputs;
         n += rows as f64;
         let mut all = vec![0.0; rows * outputs];

@@ -7,7 +7,7 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 
 use super::primitives::above;
-use crate::sequences::Sequences;
+use crate::sequences::{Hypothesis, Sequences};
 
 /// Indices of rows.
 pub type Rows = Arc<[u32]>;
@@ -27,6 +27,39 @@ impl AttentionSettings {
     /// Number of weights: one for each head and pair of positions.
     pub fn weights(&self) -> usize {
         self.heads * self.sequences.pairs()
+    }
+}
+
+/// Settings of an output that copies tokens of prefixes.
+#[derive(Clone, Debug)]
+pub struct CopySettings {
+    /// The sequences whose positions are the rows.
+    pub sequences: Sequences,
+    /// Whether a second head copies the suggestions of positions.
+    pub has_suggestions: bool,
+}
+
+impl CopySettings {
+    /// Number of heads: one for tokens, one for suggestions.
+    pub fn heads(&self) -> usize {
+        1 + usize::from(self.has_suggestions)
+    }
+
+    /// Number of weights: one for each head and pair of a position behind a prefix and one in it.
+    pub fn weights(&self) -> usize {
+        self.heads() * self.sequences.copies()
+    }
+
+    /// Tokens that a head copies from a row, with their weights.
+    pub(super) fn copied<'a>(
+        sequences: &'a Sequences,
+        head: usize,
+        row: usize,
+    ) -> (&'a [u32], &'a [f32]) {
+        match head {
+            0 => (&sequences.tokens()[row..=row], &[1.0]),
+            _ => sequences.suggestions(row),
+        }
     }
 }
 
@@ -57,6 +90,197 @@ impl RotationSettings {
         };
         (0..longest * pairs).map(turn).collect()
     }
+}
+
+/// Rows of a matrix that are kept from row `first` on, from column `from` on.
+pub(super) fn keep_rows<B: Backend>(
+    kept: FloatTensor<B>,
+    rows: FloatTensor<B>,
+    first: usize,
+    from: usize,
+) -> FloatTensor<B> {
+    let [n, columns] = [rows.shape()[0], rows.shape()[1]];
+    let part = B::float_slice(rows, &[Slice::from(0..n), Slice::from(from..columns)]);
+    let place = [Slice::from(first..first + n), Slice::from(0..columns - from)];
+    B::float_slice_assign(kept, &place, part)
+}
+
+/// Rows of a matrix that a hypothesis sees: those of its prefix, then its own.
+fn seen_rows<B: Backend>(
+    kept: &FloatTensor<B>,
+    prefix: std::ops::Range<usize>,
+    own: &[u32],
+) -> FloatTensor<B> {
+    let before = (!prefix.is_empty()).then(|| rows::<B>(kept, prefix));
+    let own = own.iter().map(|row| rows::<B>(kept, *row as usize..*row as usize + 1));
+    B::float_cat(before.into_iter().chain(own).collect(), 0)
+}
+
+pub(super) fn attend_kept<B: Backend>(
+    input: FloatTensor<B>,
+    kept: FloatTensor<B>,
+    settings: &AttentionSettings,
+) -> FloatTensor<B> {
+    let heads = settings.heads;
+    let size = input.shape()[1] / 3 / heads;
+    let scale = 1.0 / (size as f32).sqrt();
+    let Some(step) = settings.sequences.step() else { return input };
+    let one = |(row, hypothesis): (usize, &Hypothesis)| {
+        let seen = seen_rows::<B>(&kept, step.prefix(row), &hypothesis.rows);
+        let queries = by_head::<B>(&rows::<B>(&input, row..row + 1), 0, [heads, size]);
+        let [keys, values] = [0, 1].map(|part| by_head::<B>(&seen, part, [heads, size]));
+        let scores = B::float_matmul(queries, B::float_transpose(keys));
+        let scores = B::float_mul_scalar(scores, scale.into());
+        let passed = above::<B>(scores.clone(), settings.threshold);
+        by_row::<B>(B::float_matmul(B::float_mul(scores, passed), values))
+    };
+    B::float_cat(step.hypotheses.iter().enumerate().map(one).collect(), 0)
+}
+
+/// Tokens that rows of a prefix copy, as a matrix `[rows, tokens]`.
+fn copied<B: Backend>(
+    sequences: &Sequences,
+    head: usize,
+    range: std::ops::Range<usize>,
+    vocabulary: usize,
+    device: &Device<B>,
+) -> FloatTensor<B> {
+    let shape = [range.len(), vocabulary];
+    let mut values = vec![0f32; shape[0] * shape[1]];
+    for (to, row) in values.chunks_exact_mut(vocabulary).zip(range) {
+        let (tokens, weights) = CopySettings::copied(sequences, head, row);
+        tokens.iter().zip(weights).for_each(|(token, weight)| to[*token as usize] += weight);
+    }
+    B::float_from_data(TensorData::new(values, shape), device)
+}
+
+/// Columns of a head in `[queries, keys]` of rows.
+fn of_head<B: Backend>(
+    tensor: &FloatTensor<B>,
+    range: std::ops::Range<usize>,
+    column: usize,
+    size: usize,
+) -> FloatTensor<B> {
+    B::float_slice(tensor.clone(), &[Slice::from(range), Slice::from(column..column + size)])
+}
+
+/// Rows of a prefix and rows behind it, in the batch and among all rows behind.
+fn parts_of(sequences: &Sequences, sequence: usize) -> [std::ops::Range<usize>; 3] {
+    let range = sequences.rows(sequence);
+    let middle = range.start + sequences.prefix(sequence);
+    let first = sequences.behind_before(sequence);
+    [range.start..middle, middle..range.end, first..first + range.end - middle]
+}
+
+pub(super) fn add_copies<B: Backend>(
+    output: FloatTensor<B>,
+    projected: FloatTensor<B>,
+    settings: &CopySettings,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let (sequences, heads) = (&settings.sequences, settings.heads());
+    let (vocabulary, device) = (output.shape()[1], output.device());
+    let size = projected.shape()[1] / 2 / heads;
+    let scale = 1.0 / (size as f32).sqrt();
+    let (mut outputs, mut kept) = (Vec::new(), Vec::new());
+    for sequence in 0..sequences.len() {
+        let [prefix, behind, outputs_of] = parts_of(sequences, sequence);
+        let mut own = rows::<B>(&output, outputs_of.clone());
+        if behind.is_empty() {
+            continue;
+        }
+        for head in 0..if prefix.is_empty() { 0 } else { heads } {
+            let queries = of_head::<B>(&projected, behind.clone(), head * size, size);
+            let keys = of_head::<B>(&projected, prefix.clone(), (heads + head) * size, size);
+            let scores = B::float_matmul(queries, B::float_transpose(keys));
+            let scores = B::float_mul_scalar(scores, scale.into());
+            let passed = above::<B>(scores.clone(), 0.0);
+            let weights = B::float_mul(scores, passed);
+            let tokens = copied::<B>(sequences, head, prefix.clone(), vocabulary, &device);
+            own = B::float_add(own, B::float_matmul(weights.clone(), tokens));
+            kept.push(B::float_reshape(weights, Shape::from([1, behind.len() * prefix.len()])));
+        }
+        outputs.push(own);
+    }
+    let kept = match kept.is_empty() {
+        true => B::float_from_data(TensorData::new(Vec::<f32>::new(), [1, 0]), &device),
+        false => B::float_cat(kept, 1),
+    };
+    (B::float_cat(outputs, 0), kept)
+}
+
+pub(super) fn add_copies_kept<B: Backend>(
+    output: FloatTensor<B>,
+    projected: FloatTensor<B>,
+    kept: FloatTensor<B>,
+    settings: &CopySettings,
+) -> FloatTensor<B> {
+    let (sequences, heads) = (&settings.sequences, settings.heads());
+    let (vocabulary, device) = (output.shape()[1], output.device());
+    let size = projected.shape()[1] / 2 / heads;
+    let scale = 1.0 / (size as f32).sqrt();
+    let Some(step) = sequences.step() else { return output };
+    let one = |row: usize| {
+        let mut own = rows::<B>(&output, row..row + 1);
+        let prefix = step.prefix(row);
+        for head in 0..if prefix.is_empty() { 0 } else { heads } {
+            let queries = of_head::<B>(&projected, row..row + 1, head * size, size);
+            let keys = of_head::<B>(&kept, prefix.clone(), head * size, size);
+            let scores = B::float_matmul(queries, B::float_transpose(keys));
+            let scores = B::float_mul_scalar(scores, scale.into());
+            let passed = above::<B>(scores.clone(), 0.0);
+            let tokens = copied::<B>(&step.beginning, head, prefix.clone(), vocabulary, &device);
+            own = B::float_add(own, B::float_matmul(B::float_mul(scores, passed), tokens));
+        }
+        own
+    };
+    B::float_cat((0..step.hypotheses.len()).map(one).collect(), 0)
+}
+
+pub(super) fn copies_signal<B: Backend>(
+    signal: FloatTensor<B>,
+    projected: FloatTensor<B>,
+    weights: FloatTensor<B>,
+    settings: &CopySettings,
+) -> FloatTensor<B> {
+    let (sequences, heads) = (&settings.sequences, settings.heads());
+    let (vocabulary, device) = (signal.shape()[1], signal.device());
+    let columns = projected.shape()[1];
+    let size = columns / 2 / heads;
+    let scale = 1.0 / (size as f32).sqrt();
+    let zeros = |n: usize, columns: usize| {
+        B::float_from_data(TensorData::new(vec![0f32; n * columns], [n, columns]), &device)
+    };
+    let mut first = 0;
+    let mut signals = Vec::new();
+    for sequence in 0..sequences.len() {
+        let [prefix, behind, outputs_of] = parts_of(sequences, sequence);
+        if prefix.is_empty() || behind.is_empty() {
+            signals.push(zeros(prefix.len() + behind.len(), columns));
+            continue;
+        }
+        let above_ = rows::<B>(&signal, outputs_of);
+        let (mut of_queries, mut of_keys) = (Vec::new(), Vec::new());
+        for head in 0..heads {
+            let last = first + behind.len() * prefix.len();
+            let own =
+                B::float_slice(weights.clone(), &[Slice::from(0..1), Slice::from(first..last)]);
+            first = last;
+            let own = B::float_reshape(own, Shape::from([behind.len(), prefix.len()]));
+            let fired = above::<B>(B::float_abs(own), 0.0);
+            let tokens = copied::<B>(sequences, head, prefix.clone(), vocabulary, &device);
+            let of_scores = B::float_matmul(above_.clone(), B::float_transpose(tokens));
+            let of_scores = B::float_mul_scalar(B::float_mul(of_scores, fired), scale.into());
+            let queries = of_head::<B>(&projected, behind.clone(), head * size, size);
+            let keys = of_head::<B>(&projected, prefix.clone(), (heads + head) * size, size);
+            of_queries.push(B::float_matmul(of_scores.clone(), keys));
+            of_keys.push(B::float_matmul(B::float_transpose(of_scores), queries));
+        }
+        let half = columns / 2;
+        of_keys.insert(0, zeros(prefix.len(), half));
+        of_queries.push(zeros(behind.len(), half));
+        signals.extend([B::float_cat(of_keys, 1), B::float_cat(of_queries, 1)]);
+    }
+    B::float_cat(signals, 0)
 }
 
 /// Rows of a matrix.

@@ -4,15 +4,17 @@
 
 #![cfg(any(test, feature = "verify"))]
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    AdamStep, AttentionSettings, GateSettings, Geometry, RotationSettings, Rows, Side, Transposed,
-    Window,
+    AdamStep, AttentionSettings, ClassTarget, CopySettings, GateSettings, Geometry,
+    RotationSettings, Rows, Side, Transposed, Window,
 };
 use crate::error::Result;
 use crate::ops;
-use crate::sequences::Sequences;
+use crate::sequences::{Decoding, Hypothesis, Sequences, Step};
 use crate::workspace::Workspace;
 
 /// An operation at all its sizes and with all its options.
@@ -126,6 +128,20 @@ fn elements() -> Vec<Case> {
         case("error signal, sums on the device", SIZES, |shape, on| {
             let (signal, sums) = ops::error_signal_unread(draw(shape, 1, on), draw(shape, 2, on));
             vec![(signal, 1.0), (sums, (shape[0] * shape[1]) as f32)]
+        }),
+        case("signal of classes", SIZES, |shape, on| {
+            let target = |is_weighted: bool| ClassTarget {
+                classes: (0..shape[0]).map(|row| (row * 5 % shape[1]) as u32).collect(),
+                smoothing: if is_weighted { 0.2 } else { 0.0 },
+                weights: is_weighted.then(|| (0..shape[0]).map(|row| (row % 3) as f32).collect()),
+            };
+            let output = || draw_changed(shape, 3, on, |_, x| 20.0 * x);
+            let (signal, sums) = ops::class_signal(output(), target(true));
+            let sums = [[sums.absolute as f32, sums.squared as f32]];
+            let unit = shape[0] as f32;
+            let (other, other_sums) = ops::class_signal_unread(output(), target(false));
+            let sums = Tensor::from_floats(sums, on);
+            vec![(signal, 1.0), (sums, unit), (other, 1.0), (other_sums, unit)]
         }),
         case("values that are not finite", SIZES, |shape, on| {
             let is_finite = |value, at: usize| {
@@ -445,6 +461,58 @@ fn sequences() -> Vec<Case> {
         let below = ops::attend_signal(signal, input, weights.clone(), buffer, settings);
         vec![(output, 4.0), (weights, 1.0), (below, 4.0)]
     };
+    let copies = move |size: (usize, usize, usize, usize), on: &Device| {
+        let vocabulary = 17;
+        let drawn = drawn(size);
+        let rows = drawn.tokens().len();
+        let starts: Vec<usize> = (0..=rows).map(|row| 2 * row).collect();
+        let suggested = |index: usize| (index * 7 % vocabulary) as u32;
+        let weights = (0..2 * rows).map(|index| 0.1 * (index % 5) as f32).collect();
+        let suggestions = (0..2 * rows).map(suggested).collect();
+        // Each position has its two suggestions, and finite weights.
+        let Ok(sequences) = drawn.with_suggestions(starts, suggestions, weights) else {
+            return Vec::new();
+        };
+        let settings = CopySettings { sequences, has_suggestions: true };
+        let behind = rows
+            - (0..settings.sequences.len()).map(|i| settings.sequences.prefix(i)).sum::<usize>();
+        let projected = draw([rows, 4 * size.3], 1, on);
+        let buffer = draw([1, settings.weights()], 2, on);
+        let output = draw([behind, vocabulary], 3, on);
+        let (output, weights) =
+            ops::add_copies(output, projected.clone(), buffer, settings.clone());
+        let (signal, buffer) = (draw([behind, vocabulary], 4, on), draw([rows, 4 * size.3], 5, on));
+        let below = ops::copies_signal(signal, projected, weights.clone(), buffer, settings);
+        vec![(output, 20.0), (weights, 4.0), (below, 20.0)]
+    };
+    let decoded = move |size: (usize, usize, usize, usize), on: &Device| {
+        let (number, _, heads, columns) = size;
+        let (beginning, width) = (drawn(size), heads * columns);
+        let kept = beginning.tokens().len();
+        let hypothesis = |row: usize| {
+            let sequence = row % number;
+            let own = beginning.rows(sequence).skip(beginning.prefix(sequence));
+            let rows = own.map(|row| row as u32).chain([(kept + row) as u32]).collect();
+            Hypothesis { sequence, rows }
+        };
+        let rows = number + 2;
+        let hypotheses = (0..rows).map(hypothesis).collect();
+        let step = Step { beginning: beginning.clone(), kept, hypotheses };
+        let sequences = Sequences::new(vec![0; rows], &vec![1; rows]);
+        let sequences = sequences.unwrap_or_else(|_| Sequences::single(rows));
+        let sequences = sequences.with_decoding(Decoding::Step(Arc::new(step)));
+        let input = draw([rows, 3 * width], 1, on);
+        let before = draw([kept + rows + 3, 2 * width], 2, on);
+        let before = ops::keep_rows(before, input.clone(), kept, width);
+        let settings = AttentionSettings { sequences: sequences.clone(), heads, threshold: 0.01 };
+        let buffer = draw([rows, width], 3, on);
+        let attended = ops::attend_kept(input, before.clone(), buffer, settings);
+        let settings = CopySettings { sequences, has_suggestions: false };
+        let (output, projected) = (draw([rows, 5], 4, on), draw([rows, 2 * columns], 5, on));
+        let keys = draw([kept + rows, columns], 6, on);
+        let copied = ops::add_copies_kept(output, projected, keys, settings);
+        vec![(before, 1.0), (attended, 20.0), (copied, 20.0)]
+    };
     let normalisation = |[rows, columns]: [usize; 2], on: &Device| {
         let (input, scale) = (draw([rows, columns], 1, on), draw([1, columns], 2, on));
         let buffer = draw([rows, columns], 3, on);
@@ -456,6 +524,8 @@ fn sequences() -> Vec<Case> {
     vec![
         case("attention", ATTENDED, move |size, on| attention(size, 0.0, on)),
         case("attention with a threshold", ATTENDED, move |size, on| attention(size, 0.05, on)),
+        case("copies of tokens", ATTENDED, copies),
+        case("attention and copies in decoding", ATTENDED, decoded),
         case("rotation by place", ATTENDED, move |size, on| {
             let (_, _, heads, columns) = size;
             let turns = RotationSettings::turns(columns, 100.0, size.1);

@@ -23,9 +23,11 @@ mod geometry;
 mod precision;
 mod primitives;
 
-pub use attention::{AttentionSettings, RotationSettings, Rows};
+pub use attention::{AttentionSettings, CopySettings, RotationSettings, Rows};
 pub use geometry::{Geometry, Window};
 pub use precision::Precision;
+
+use std::sync::Arc;
 
 use burn::backend::Backend;
 use burn::backend::backend_extension;
@@ -83,6 +85,24 @@ pub struct AdamStep {
     pub decay: f32,
     /// Weights stay within ± this; infinite for no limit.
     pub limit: f32,
+}
+
+/// Classes as a target; see [`crate::Target`].
+#[derive(Clone, Debug)]
+pub struct ClassTarget {
+    /// Class of each row.
+    pub classes: Rows,
+    /// Share of the target that is spread evenly over all classes, from 0 to 1.
+    pub smoothing: f32,
+    /// Weight of each row; `None` if all are 1.
+    pub weights: Option<Arc<[f32]>>,
+}
+
+impl ClassTarget {
+    /// Weight of a row.
+    fn weight(&self, row: usize) -> f32 {
+        self.weights.as_ref().map_or(1.0, |weights| weights[row])
+    }
 }
 
 /// Sums over the elements of `target - output`.
@@ -248,6 +268,60 @@ pub trait ZorBackend: Backend {
         attention::attend_signal::<Self>(signal, input, weights, &settings)
     }
 
+    /// Keeps rows for later steps of decoding; see [`crate::ops::keep_rows`].
+    fn keep_rows(
+        kept: FloatTensor<Self>,
+        rows: FloatTensor<Self>,
+        first: usize,
+        from: usize,
+    ) -> FloatTensor<Self> {
+        attention::keep_rows::<Self>(kept, rows, first, from)
+    }
+
+    /// Spike attention to kept rows; see [`crate::ops::attend_kept`].
+    fn attend_kept(
+        input: FloatTensor<Self>,
+        kept: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        settings: AttentionSettings,
+    ) -> FloatTensor<Self> {
+        drop(buffer);
+        attention::attend_kept::<Self>(input, kept, &settings)
+    }
+
+    /// Adds copied tokens to outputs; see [`crate::ops::add_copies`]. Returns outputs and weights.
+    fn add_copies(
+        output: FloatTensor<Self>,
+        projected: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        settings: CopySettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        drop(weights);
+        attention::add_copies::<Self>(output, projected, &settings)
+    }
+
+    /// [`ZorBackend::add_copies`] from kept rows; see [`crate::ops::add_copies_kept`].
+    fn add_copies_kept(
+        output: FloatTensor<Self>,
+        projected: FloatTensor<Self>,
+        kept: FloatTensor<Self>,
+        settings: CopySettings,
+    ) -> FloatTensor<Self> {
+        attention::add_copies_kept::<Self>(output, projected, kept, &settings)
+    }
+
+    /// Passes a signal down through [`ZorBackend::add_copies`]; see [`crate::ops::copies_signal`].
+    fn copies_signal(
+        signal: FloatTensor<Self>,
+        projected: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        buffer: FloatTensor<Self>,
+        settings: CopySettings,
+    ) -> FloatTensor<Self> {
+        drop(buffer);
+        attention::copies_signal::<Self>(signal, projected, weights, &settings)
+    }
+
     /// Rotates pairs of columns by position; see [`crate::ops::rotate`].
     fn rotate(tensor: FloatTensor<Self>, settings: RotationSettings) -> FloatTensor<Self> {
         attention::rotate::<Self>(tensor, &settings)
@@ -354,6 +428,26 @@ pub trait ZorBackend: Backend {
         output: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         primitives::error_signal_unread::<Self>(target, output)
+    }
+
+    /// `weight * (target - softmax(output))` in place of the output, and its sums; see
+    /// [`crate::ops::class_signal`].
+    fn class_signal(
+        output: FloatTensor<Self>,
+        target: ClassTarget,
+    ) -> (FloatTensor<Self>, ErrorSums) {
+        let (signal, sums) = Self::class_signal_unread(output, target);
+        let [absolute, squared] = primitives::read::<Self, 2>(sums).map(f64::from);
+        (signal, ErrorSums { absolute, squared })
+    }
+
+    /// [`ZorBackend::class_signal`] with the sums left on the device; see
+    /// [`crate::ops::class_signal_unread`].
+    fn class_signal_unread(
+        output: FloatTensor<Self>,
+        target: ClassTarget,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        primitives::class_signal_unread::<Self>(output, &target)
     }
 
     /// True if every element is finite; see [`crate::ops::all_finite`].

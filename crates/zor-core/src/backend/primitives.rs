@@ -6,7 +6,7 @@ use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Shape, TensorData};
 
-use super::{AdamStep, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
+use super::{AdamStep, ClassTarget, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
 
 fn as_float<B: Backend>(
     tensor: burn::backend::tensor::BoolTensor<B>,
@@ -215,6 +215,36 @@ pub(super) fn error_signal_unread<B: Backend>(
     let squares = B::float_mul(signal.clone(), signal.clone());
     let sums = vec![sum(B::float_abs(signal.clone())), sum(squares)];
     (signal, B::float_cat(sums, 1))
+}
+
+pub(super) fn class_signal_unread<B: Backend>(
+    output: FloatTensor<B>,
+    target: &ClassTarget,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let [rows, columns] = [output.shape()[0], output.shape()[1]];
+    let device = output.device();
+    let matrix = |values: Vec<f32>, shape: [usize; 2]| {
+        B::float_from_data(TensorData::new(values, shape), &device)
+    };
+    let peaks = B::float_max_dim(output.clone(), 1);
+    let powers = B::float_exp(B::float_sub(output, peaks));
+    let probabilities = B::float_div(powers.clone(), B::float_sum_dim(powers, 1));
+    // One where the number of a column is the class of the row.
+    let places = matrix((0..columns).map(|column| column as f32).collect(), [1, columns]);
+    let classes = matrix(target.classes.iter().map(|class| *class as f32).collect(), [rows, 1]);
+    let distances = B::float_abs(B::float_sub(places, classes));
+    let others = above::<B>(distances, 0.5);
+    let (even, share) = (target.smoothing / columns as f32, 1.0 - target.smoothing);
+    let of_class = B::float_mul_scalar(others, (-share).into());
+    let wanted = B::float_add_scalar(of_class, (share + even).into());
+    let (wanted, probabilities) = match &target.weights {
+        Some(weights) => {
+            let weights = matrix(weights.to_vec(), [rows, 1]);
+            (B::float_mul(wanted, weights.clone()), B::float_mul(probabilities, weights))
+        }
+        None => (wanted, probabilities),
+    };
+    error_signal_unread::<B>(wanted, probabilities)
 }
 
 pub(super) fn all_finite<B: Backend>(tensor: FloatTensor<B>) -> bool {

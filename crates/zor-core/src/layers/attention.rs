@@ -26,7 +26,7 @@ use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::ops::{self, AttentionSettings, RotationSettings};
-use crate::sequences::Sequences;
+use crate::sequences::{Decoding, Sequences};
 
 /// Settings of a [`SpikeAttention`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct SpikeAttentionConfig {
     #[serde(default)]
     pub threshold: f32,
     /// Base of the rotations; `None` leaves queries and keys without places.
-    #[serde(default = "base")]
+    #[serde(default = "rotation_base")]
     pub rotation_base: Option<f32>,
     /// Maximum length of a sequence.
     #[serde(default = "longest")]
@@ -46,18 +46,78 @@ pub struct SpikeAttentionConfig {
 }
 
 /// Places of sentences differ by tens, not by thousands.
-fn base() -> Option<f32> {
+pub(super) fn rotation_base() -> Option<f32> {
     Some(1000.0)
 }
 
-fn longest() -> usize {
+pub(super) fn longest() -> usize {
     1024
+}
+
+/// Rotations for queries of this size, for places below `longest`.
+///
+/// # Errors
+/// If the base is not above 1, or the size is odd.
+pub(super) fn rotations(
+    base: Option<f32>,
+    size: usize,
+    longest: usize,
+) -> Result<Option<Arc<[(f32, f32)]>>> {
+    match base {
+        Some(base) if !(base > 1.0 && base.is_finite()) => {
+            Err(Error::setting(format!("rotation_base is {base}; it must be above 1")))
+        }
+        Some(_) if !size.is_multiple_of(2) => {
+            Err(Error::setting(format!("a head has {size} columns; rotations need an even number")))
+        }
+        base => Ok(base.map(|base| RotationSettings::turns(size, base, longest))),
+    }
+}
+
+/// Rows that a layer keeps in decoding for later positions.
+pub(super) struct Kept {
+    /// Number of rows kept before.
+    first: usize,
+}
+
+/// Kept rows, `[capacity, columns]`.
+const KEPT: &str = "kept";
+
+impl Kept {
+    /// The rows to keep of a pass; `None` outside of decoding.
+    pub(super) fn of(sequences: &Sequences) -> Option<Self> {
+        match sequences.decoding() {
+            Decoding::None => None,
+            Decoding::Beginning => Some(Self { first: 0 }),
+            Decoding::Step(step) => Some(Self { first: step.kept }),
+        }
+    }
+
+    /// Keeps the columns of rows from column `from` on. Returns all kept rows.
+    pub(super) fn keep(self, rows: Tensor<2>, from: usize, pass: &mut Pass<'_>) -> Tensor<2> {
+        let ([n, columns], needed) = (rows.dims(), self.first + rows.dims()[0]);
+        let kept = pass.memory.take(KEPT);
+        let kept = match kept {
+            Some(kept) if kept.dims()[0] >= needed => kept,
+            kept => {
+                let capacity = needed + needed / 2 + 4 * n;
+                let larger = ops::zeros([capacity, columns - from], pass.workspace.device());
+                match kept {
+                    Some(kept) => ops::keep_rows(larger, kept, 0, 0),
+                    None => larger,
+                }
+            }
+        };
+        let kept = ops::keep_rows(kept, rows, self.first, from);
+        pass.memory.keep(KEPT, kept.clone());
+        kept
+    }
 }
 
 impl SpikeAttentionConfig {
     /// Attention of this number of heads with threshold zero.
     pub fn new(heads: usize) -> Self {
-        Self { heads, threshold: 0.0, rotation_base: base(), longest: longest() }
+        Self { heads, threshold: 0.0, rotation_base: rotation_base(), longest: longest() }
     }
 }
 
@@ -74,7 +134,9 @@ pub struct SpikeAttention {
 /// Rotated queries and keys, and values.
 const INPUT: &str = "input";
 /// Weights of all pairs, `[1, heads * pairs]`.
-const WEIGHTS: &str = "weights";
+pub(crate) const WEIGHTS: &str = "weights";
+/// Number of weights of pairs that see each other.
+pub(crate) const SEEN: &str = "seen";
 
 impl SpikeAttention {
     fn size(&self) -> usize {
@@ -132,6 +194,12 @@ impl Layer for SpikeAttention {
         let settings = self.settings(&sequences);
         let input = self.rotate(pass.workspace.make_unique(input), &sequences, false);
         let buffer = pass.workspace.take([rows, self.width]);
+        let kept = Kept::of(&sequences).map(|kept| kept.keep(input.clone(), self.width, pass));
+        if let (Some(kept), Some(_)) = (kept, sequences.step()) {
+            let output = ops::attend_kept(input.clone(), kept, buffer, settings);
+            pass.workspace.give(input);
+            return output;
+        }
         let weights = pass.workspace.take([1, settings.weights()]);
         let (output, weights) = ops::attend(input.clone(), buffer, weights, settings);
         pass.keep_to_learn(INPUT, input);
@@ -155,7 +223,9 @@ impl Layer for SpikeAttention {
             self.rotate(below, &sequences, true)
         });
         workspace.give(input);
-        workspace.give(weights);
+        // The weights stay until the next pass, for the spike rate.
+        pass.memory.keep(WEIGHTS, weights);
+        pass.memory.set_number(SEEN, (self.config.heads * sequences.seen()) as f32);
         below
     }
 
@@ -192,20 +262,10 @@ impl LayerConfig for SpikeAttentionConfig {
             )));
         }
         let size = width / self.heads;
-        let turns = match self.rotation_base {
-            Some(base) if !(base > 1.0 && base.is_finite()) => {
-                return Err(Error::setting(format!("rotation_base is {base}; it must be above 1")));
-            }
-            Some(_) if !size.is_multiple_of(2) => {
-                return Err(Error::setting(format!(
-                    "a head has {size} columns; rotations need an even number"
-                )));
-            }
-            base => base.map(|base| RotationSettings::turns(size, base, self.longest)),
-        };
+        let turns = rotations(self.rotation_base, size, self.longest)?;
         Ok(Box::new(SpikeAttention { config: *self, width, turns }))
     }
 }
 
 /// Longest sequence whose weights fit into memory with room to spare.
-const MAX_LONGEST: usize = 1 << 14;
+pub(super) const MAX_LONGEST: usize = 1 << 14;

@@ -3,11 +3,12 @@
 //! [`Bias`] is the shortest example of a layer with a parameter; [`Layer`](crate::Layer) lists the
 //! methods that a new layer needs for training, saving, export and comparison.
 
-mod attention;
+pub(crate) mod attention;
 mod batch_norm;
 mod bias;
 mod branch;
 mod convolution;
+mod copying;
 mod dense;
 mod dropout;
 pub(crate) mod gate;
@@ -27,6 +28,7 @@ pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use bias::{Bias, BiasConfig};
 pub use branch::{Branch, BranchConfig, Join};
 pub use convolution::{Conv2d, Conv2dConfig};
+pub use copying::CopyingConfig;
 pub use dense::{Dense, DenseConfig};
 pub use dropout::{Dropout, DropoutConfig};
 pub use gate::{Gate, GateConfig, GatePosition};

@@ -449,10 +449,91 @@ fn layers_for_sequences_learn_along_the_gradient() {
     }
     let tokens: Vec<f32> = sequences.tokens().iter().map(|token| *token as f32).collect();
     let tokens = Ok(Tensor::from_data(TensorData::new(tokens, [19, 1]), &Device::flex()));
-    for config in [TiedEmbeddingConfig::new(11, 6), TiedEmbeddingConfig::new(11, 6).skip_prefix()] {
+    let plain = || TiedEmbeddingConfig::new(11, 6);
+    let copying = CopyingConfig::new(4);
+    let sequences = suggested(sequences);
+    for config in [
+        plain(),
+        plain().skip_prefix(),
+        plain().copies(copying),
+        plain().copies(copying.with_suggestions()),
+    ] {
         let config = config.layer(DenseConfig::new(18)).layer(SpikeAttentionConfig::new(1));
         is_gradient_at(config, &[1], tokens.clone(), Some(&sequences));
     }
+}
+
+/// Two suggestions at every second position.
+fn suggested(sequences: Sequences) -> Sequences {
+    let rows = sequences.tokens().len();
+    let starts: Vec<usize> = (0..=rows).map(|row| row.div_ceil(2) * 2).collect();
+    let number = starts[rows];
+    let tokens = (0..number).map(|index| (index * 4 % 11) as u32).collect();
+    let weights = (0..number).map(|index| 0.1 + 0.2 * (index % 4) as f32).collect();
+    sequences.with_suggestions(starts, tokens, weights).unwrap()
+}
+
+#[test]
+fn decoding_step_by_step_computes_what_a_whole_sequence_does() {
+    let device = Device::flex();
+    let block = || {
+        BranchConfig::residual()
+            .layer(RmsNormConfig::default())
+            .layer(DenseConfig::new(36))
+            .layer(SpikeAttentionConfig::new(2))
+            .layer(RmsNormConfig::default())
+            .layer(DenseConfig::new(12))
+    };
+    let config = TiedEmbeddingConfig::new(11, 12)
+        .copies(CopyingConfig::new(4).with_suggestions())
+        .layer(block())
+        .layer(block());
+    let builder = Network::builder(&[1]).rule(Rule::backprop()).layer(config);
+    let network = builder.build(&device).unwrap();
+    // Two sources; of the second, two hypotheses, which take the place of the first in the end.
+    let sources: [&[u32]; 2] = [&[3, 1, 4], &[5, 9, 2, 6, 8]];
+    let start = 0;
+    let beginning = |sources: &[&[u32]], behind: &[&[u32]]| {
+        let (mut tokens, mut lengths) = (Vec::new(), Vec::new());
+        for (source, behind) in sources.iter().zip(behind) {
+            tokens.extend(source.iter().chain(*behind));
+            lengths.push(source.len() + behind.len());
+        }
+        let prefixes: Vec<usize> = sources.iter().map(|source| source.len()).collect();
+        let sequences = Sequences::new(tokens, &lengths).unwrap();
+        let sequences = sequences.with_prefixes(&prefixes).unwrap();
+        let suggestion = |index: usize| (sequences.tokens()[index] + 2) % 11;
+        let rows = sequences.tokens().len();
+        let tokens = (0..rows).map(suggestion).collect();
+        sequences.with_suggestions((0..=rows).collect(), tokens, vec![0.5; rows]).unwrap()
+    };
+    let (mut decoder, first) = network.decode(&beginning(&sources, &[&[start], &[start]])).unwrap();
+    assert_eq!((first.dims(), decoder.len()), ([2, 11], 2));
+    let check = |output: Tensor<2>, source: usize, behind: &[u32], row: usize| {
+        let whole = network.predict(beginning(&sources[source..=source], &[behind])).unwrap();
+        let whole = ops::read(whole).unwrap();
+        let output = ops::read(output).unwrap();
+        for (one, other) in whole[whole.len() - 11..].iter().zip(&output[row * 11..]) {
+            assert!((one - other).abs() < 1e-4, "{behind:?}: {one} and {other}");
+        }
+    };
+    check(first.clone(), 0, &[start], 0);
+    check(first, 1, &[start], 1);
+    let second = decoder.step(&[0, 1, 1], &[7, 6, 2]).unwrap();
+    check(second.clone(), 0, &[start, 7], 0);
+    check(second.clone(), 1, &[start, 6], 1);
+    check(second, 1, &[start, 2], 2);
+    let third = decoder.step(&[2, 1], &[10, 5]).unwrap();
+    check(third.clone(), 1, &[start, 2, 10], 0);
+    check(third, 1, &[start, 6, 5], 1);
+    for _ in 0..40 {
+        decoder.step(&[1, 0], &[1, 1]).unwrap();
+    }
+    assert!(decoder.step(&[2], &[1]).unwrap_err().to_string().contains("no hypothesis 2"));
+    assert!(decoder.step(&[], &[]).is_err());
+    assert!(decoder.step(&[0], &[11]).unwrap_err().to_string().contains("token 11"));
+    let whole = Sequences::new(vec![1, 2], &[2]).unwrap().with_prefixes(&[2]).unwrap();
+    assert!(network.decode(&whole).unwrap_err().to_string().contains("ends with its prefix"));
 }
 
 #[test]
@@ -468,7 +549,7 @@ fn a_sequence_computes_the_same_alone_and_in_a_batch() {
     let builder = Network::builder(&[1]).rule(Rule::backprop()).layer(config);
     let network = builder.build(&device).unwrap();
     let predict = |sequences: &Sequences| {
-        let output = network.predict_sequences(sequences, &mut Workspace::new(&device)).unwrap();
+        let output = network.predict_in(sequences, &mut Workspace::new(&device)).unwrap();
         ops::read(output).unwrap()
     };
     let all = sequences();
@@ -528,10 +609,10 @@ fn a_network_learns_to_repeat_a_prefix() {
     };
     for _ in 0..300 {
         let (sequences, classes) = draw();
-        network.train_sequences(&Descent, &sequences, classes).unwrap();
+        network.train_batch(&Descent, &sequences, classes).unwrap();
     }
     let (sequences, classes) = draw();
-    let output = network.predict_sequences(&sequences, &mut Workspace::new(&device)).unwrap();
+    let output = network.predict_in(&sequences, &mut Workspace::new(&device)).unwrap();
     let output = ops::read(output).unwrap();
     let best = |row: &[f32]| (0..10).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
     let right = output.chunks(10).zip(&classes).filter(|(row, class)| best(row) == **class).count();

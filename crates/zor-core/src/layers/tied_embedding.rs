@@ -8,10 +8,13 @@
 //! Both places of the weight move it in one step: as an output layer along `s^T f(x)`, and each
 //! row of a token along `sqrt(width)` times the signal that arrives there. `s E` passes down to the
 //! inner layers. The input has one column, the tokens.
+//!
+//! Tokens of the prefix may be copied to the outputs behind it (`copying`).
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::copying::{Copying, CopyingConfig};
 use super::sequential::Chain;
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
@@ -34,12 +37,15 @@ struct Sizes {
     vocabulary: usize,
     width: usize,
     skip_prefix: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copies: Option<CopyingConfig>,
 }
 
 impl TiedEmbeddingConfig {
     /// Embeddings of `width` values for tokens below `vocabulary`, without inner layers.
     pub fn new(vocabulary: usize, width: usize) -> Self {
-        Self { sizes: Sizes { vocabulary, width, skip_prefix: false }, layers: Vec::new() }
+        let sizes = Sizes { vocabulary, width, skip_prefix: false, copies: None };
+        Self { sizes, layers: Vec::new() }
     }
 
     /// Computes outputs behind the prefix of each sequence only.
@@ -47,6 +53,14 @@ impl TiedEmbeddingConfig {
     pub fn skip_prefix(mut self) -> Self {
         self.sizes.skip_prefix = true;
         self
+    }
+
+    /// Adds tokens of the prefix to the outputs behind it. It implies
+    /// [`TiedEmbeddingConfig::skip_prefix`].
+    #[must_use]
+    pub fn copies(mut self, copies: CopyingConfig) -> Self {
+        self.sizes.copies = Some(copies);
+        self.skip_prefix()
     }
 
     /// Adds an inner layer at the end.
@@ -69,6 +83,7 @@ pub struct TiedEmbedding {
     embedding: Parameter,
     parts: Parameter,
     layers: Chain,
+    copying: Option<Copying>,
     sizes: Sizes,
 }
 
@@ -145,6 +160,13 @@ impl Layer for TiedEmbedding {
                 vocabulary - 1
             )));
         }
+        let suggested = sequences.largest_suggestion().filter(|_| self.copying.is_some());
+        if let Some(token) = suggested.filter(|token| *token as usize >= vocabulary) {
+            return Err(Error::setting(format!(
+                "token {token} is suggested; the vocabulary has tokens 0 to {}",
+                vocabulary - 1
+            )));
+        }
         match self.output_rows(tokens.len(), Some(sequences)) {
             0 => Err(Error::shape("no sequence has a position behind its prefix")),
             _ => Ok(()),
@@ -166,17 +188,21 @@ impl Layer for TiedEmbedding {
             shape: &shape,
             sequences: pass.sequences,
         };
-        let top = self.layers.forward(embedded, &mut inner);
+        let all = self.layers.forward(embedded, &mut inner);
         let top = match self.rows_behind(pass.sequences) {
             Some(behind) => {
                 let buffer = ops::zeros([behind.len(), self.sizes.width], pass.workspace.device());
-                ops::add_rows_of(buffer, top, behind, 1.0)
+                ops::add_rows_of(buffer, all.clone(), behind, 1.0)
             }
-            None => top,
+            None => all.clone(),
         };
         let buffer = pass.workspace.take([top.dims()[0], self.sizes.vocabulary]);
         let weight = self.embedding.value();
         let output = ops::matmul(top.clone(), weight, buffer, Transposed::Right);
+        let output = match (&self.copying, pass.sequences) {
+            (Some(copying), Some(sequences)) => copying.forward(output, all, sequences, pass),
+            _ => output,
+        };
         if pass.mode == Mode::Train {
             pass.memory.keep(TOP, top);
             pass.memory.keep(TOKENS, input);
@@ -195,11 +221,17 @@ impl Layer for TiedEmbedding {
         let correlation = ops::matmul(learned_from, top.clone(), buffer, Transposed::Left);
         let buffer = pass.workspace.take(top.dims());
         let weight = self.embedding.value();
-        let below = ops::matmul(signal.values, weight, buffer, Transposed::Neither);
+        let below = ops::matmul(signal.values.clone(), weight, buffer, Transposed::Neither);
         pass.workspace.give(top);
+        let of_copies = match (&mut self.copying, pass.sequences) {
+            (Some(copying), Some(sequences)) => copying.learn(&signal.values, sequences, pass),
+            _ => None,
+        };
+        pass.workspace.give(signal.values);
         let below = match self.rows_behind(pass.sequences) {
             Some(behind) => {
-                let buffer = ops::zeros([rows, width], pass.workspace.device());
+                let buffer =
+                    of_copies.unwrap_or_else(|| ops::zeros([rows, width], pass.workspace.device()));
                 ops::add_to_rows(buffer, below, behind, 1.0)
             }
             None => below,
@@ -228,12 +260,14 @@ impl Layer for TiedEmbedding {
     fn visit<'a>(&'a self, visitor: &mut dyn Visitor<'a>) {
         visitor.parameter(&self.embedding);
         visitor.parameter(&self.parts);
+        self.copying.iter().for_each(|copying| visitor.parameter(&copying.weight));
         self.layers.visit(visitor);
     }
 
     fn visit_mut<'a>(&'a mut self, visitor: &mut dyn VisitorMut<'a>) {
         visitor.parameter(&mut self.embedding);
         visitor.parameter(&mut self.parts);
+        self.copying.iter_mut().for_each(|copying| visitor.parameter(&mut copying.weight));
         self.layers.visit_mut(visitor);
     }
 
@@ -268,7 +302,13 @@ impl LayerConfig for TiedEmbeddingConfig {
         }
         let fill = Initializer::Normal(1.0 / (width as f32).sqrt());
         let embedding = context.parameter("embedding", [vocabulary, width], fill)?;
+        let embedding = embedding.with_independent_rows();
         let parts = context.parameter("parts", [2, width], Initializer::Normal(0.5))?;
+        let parts = parts.with_independent_rows();
+        let copying = match self.sizes.copies {
+            Some(config) => Some(Copying::build(config, width, context)?),
+            None => None,
+        };
         let layers = Chain::build(&self.layers, "embedded ", 0, &[width], context)?;
         let output = layers.output_shape(&[width])?;
         if output.iter().product::<usize>() != width {
@@ -276,6 +316,6 @@ impl LayerConfig for TiedEmbeddingConfig {
                 "the inner layers end with shape {output:?}; an embedding has {width} values"
             )));
         }
-        Ok(Box::new(TiedEmbedding { embedding, parts, layers, sizes: self.sizes }))
+        Ok(Box::new(TiedEmbedding { embedding, parts, layers, copying, sizes: self.sizes }))
     }
 }

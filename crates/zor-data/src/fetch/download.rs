@@ -54,9 +54,36 @@ pub(crate) fn fetch(
     fetch_through(&Proxies::from_environment(), addresses, path, check)
 }
 
+/// Downloads a file from its address. The file on this machine may have another name.
+///
+/// # Errors
+/// As [`fetch`].
+pub(crate) fn fetch_from(
+    address: &str,
+    path: &Path,
+    check: &dyn Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    fetch_first(&Proxies::from_environment(), &[address.to_owned()], path, check)
+}
+
 fn fetch_through(
     proxies: &Proxies,
     addresses: &[&str],
+    path: &Path,
+    check: &dyn Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let addresses: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("{}/{name}", address.trim_end_matches('/')))
+        .collect();
+    fetch_first(proxies, &addresses, path, check)
+}
+
+/// Downloads a file from the first of its addresses that works.
+fn fetch_first(
+    proxies: &Proxies,
+    addresses: &[String],
     path: &Path,
     check: &dyn Fn(&Path) -> Result<()>,
 ) -> Result<()> {
@@ -66,8 +93,7 @@ fn fetch_through(
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut reasons = Vec::new();
     for address in addresses {
-        let address = format!("{}/{name}", address.trim_end_matches('/'));
-        match transfer(proxies, &address, &partial)? {
+        match transfer(proxies, address, &partial)? {
             Err(reason) => reasons.push(format!("{address}: {reason}")),
             Ok(()) => match check(&partial) {
                 Ok(()) => {

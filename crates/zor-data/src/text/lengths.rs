@@ -1,6 +1,6 @@
 //! Batches of sentences with similar lengths, as a function of seed and epoch.
 //!
-//! A batch is padded to its longest sentence. Similar lengths keep the padding small.
+//! A device that pads a batch to its longest sentence computes little in vain then.
 
 use std::ops::Range;
 
@@ -76,6 +76,17 @@ impl LengthBatches {
         self.batches.len()
     }
 
+    /// Number of sentences of the largest batch.
+    pub fn largest(&self) -> usize {
+        self.batches.iter().map(Range::len).max().unwrap_or(0)
+    }
+
+    /// Returns epoch and place of the batch of a step, counted from 0 over all epochs.
+    pub fn place(&self, step: u64) -> (u64, usize) {
+        let n_batches = self.batches.len() as u64;
+        (step / n_batches, (step % n_batches) as usize)
+    }
+
     /// Returns the batches of an epoch, counted from 0, in their order. Each is a list of indices.
     pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
         let (sentences, order) = self.shuffled(epoch);
@@ -85,9 +96,9 @@ impl LengthBatches {
     /// Returns the batch of a step, counted from 0 over all epochs. This takes the time of an epoch
     /// of shuffling; [`LengthBatches::epoch`] makes all batches of an epoch in that time.
     pub fn batch(&self, step: u64) -> Vec<usize> {
-        let n_batches = self.batches.len() as u64;
-        let (sentences, order) = self.shuffled(step / n_batches);
-        sentences[self.batches[order[(step % n_batches) as usize]].clone()].to_vec()
+        let (epoch, place) = self.place(step);
+        let (sentences, order) = self.shuffled(epoch);
+        sentences[self.batches[order[place]].clone()].to_vec()
     }
 
     /// Returns the sentences of an epoch, shuffled in their groups, and the order of the batches.

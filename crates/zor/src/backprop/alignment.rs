@@ -5,7 +5,7 @@
 //! their steps (Muon, Adam) can bring the resulting steps closer together or further apart.
 
 use zor_core::burn::tensor::Tensor;
-use zor_core::{Network, Optimizer, Parameter, Target, Workspace};
+use zor_core::{Input, Network, Optimizer, Parameter, Target, Workspace};
 
 use super::autodiff;
 use crate::error::Result;
@@ -49,7 +49,7 @@ impl Optimizer for Recorder {
 /// When the batch does not fit the network.
 pub fn updates(
     network: &Network,
-    input: Tensor<2>,
+    input: Input,
     target: impl Into<Target>,
 ) -> Result<Vec<Option<Tensor<2>>>> {
     let mut network = network.clone();
@@ -64,8 +64,12 @@ pub fn updates(
 ///
 /// # Errors
 /// When the batch does not fit the network, or a layer is not supported under autodiff.
-pub fn cosines(network: &Network, input: Tensor<2>, target: impl Into<Target>) -> Result<Vec<f64>> {
-    let target = target.into();
+pub fn cosines(
+    network: &Network,
+    input: impl Into<Input>,
+    target: impl Into<Target>,
+) -> Result<Vec<f64>> {
+    let (input, target) = (input.into(), target.into());
     let gradients = autodiff::parameter_gradients(network, input.clone(), target.clone())?;
     let updates = updates(network, input, target)?;
     let parameters = network.layers().iter().flat_map(|layer| layer.parameters());

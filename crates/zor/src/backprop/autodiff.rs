@@ -13,7 +13,8 @@ use zor_core::burn::tensor::ops::{
 use zor_core::burn::tensor::{Tensor, activation, module};
 use zor_core::ops::{ErrorSums, Window};
 use zor_core::{
-    ErrorMetrics, Layer, Network, Operation, Optimizer, Parameter, Pooling, Target, Workspace,
+    ErrorMetrics, Input, Layer, Network, Operation, Optimizer, Parameter, Pooling, Target,
+    Workspace,
 };
 
 use crate::error::{Error, Result};
@@ -26,10 +27,11 @@ use crate::error::{Error, Result};
 pub fn train_batch(
     network: &mut Network,
     optimizer: &dyn Optimizer,
-    input: Tensor<2>,
+    input: impl Into<Input>,
     target: impl Into<Target>,
 ) -> Result<ErrorMetrics> {
-    let Gradients { values, statistics, deviation } = gradients(network, input, target.into())?;
+    let found = gradients(network, input.into(), target.into())?;
+    let Gradients { values, statistics, deviation } = found;
     let mut workspace = Workspace::new(&network.device().clone());
     let (mut values, mut statistics) = (values.into_iter(), statistics.into_iter());
     for layer in network.layers_mut() {
@@ -56,10 +58,10 @@ pub fn train_batch(
 /// When a layer has no counterpart here, or shapes do not fit.
 pub fn parameter_gradients(
     network: &Network,
-    input: Tensor<2>,
+    input: impl Into<Input>,
     target: impl Into<Target>,
 ) -> Result<Vec<Option<Tensor<2>>>> {
-    gradients(network, input, target.into()).map(|found| found.values)
+    gradients(network, input.into(), target.into()).map(|found| found.values)
 }
 
 struct Gradients {
@@ -78,8 +80,9 @@ struct Statistic {
     momentum: f32,
 }
 
-fn gradients(network: &Network, input: Tensor<2>, target: Target) -> Result<Gradients> {
+fn gradients(network: &Network, input: Input, target: Target) -> Result<Gradients> {
     let mut graph = Graph::of(network);
+    let input = input.into_values()?;
     let mut sample = Sample { values: input.autodiff(), shape: network.input_shape().to_vec() };
     for layer in network.layers() {
         sample = graph.layer(layer.as_ref(), sample)?;

@@ -209,6 +209,35 @@ struct SettingFlags {
     /// Table column with time stamps, numbers or dates; a window does not span a gap
     #[arg(long, value_name = "COLUMN")]
     time: Option<String>,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "TranslationFlags::is_empty")]
+    translation: TranslationFlags,
+}
+
+/// Flags for settings of translation.
+#[derive(Debug, Args, Serialize)]
+struct TranslationFlags {
+    /// The two languages of sentence pairs, such as en,pcm, in the order of their columns
+    #[arg(long, value_name = "A,B")]
+    languages: Option<String>,
+    /// Sentence pairs to evaluate translations on [default: held-out pairs of --data]
+    #[arg(long, value_name = "FILE")]
+    dev: Option<PathBuf>,
+    /// Named corpus of sentence pairs, such as en-pcm; `zor data list` shows all
+    #[arg(long, value_name = "NAME", conflicts_with = "data")]
+    corpus: Option<String>,
+    /// Number of tokens of the vocabulary [default: by the number of pairs]
+    #[arg(long, value_name = "N", value_parser = whole_size)]
+    vocabulary: Option<usize>,
+}
+
+impl TranslationFlags {
+    fn is_empty(&self) -> bool {
+        self.languages.is_none()
+            && self.dev.is_none()
+            && self.corpus.is_none()
+            && self.vocabulary.is_none()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -238,6 +267,9 @@ pub(super) struct TrainArguments {
     /// Skip the backpropagation baseline
     #[arg(long)]
     no_baseline: bool,
+    /// Translate without a lexicon that suggests translations of words
+    #[arg(long)]
+    no_lexicon: bool,
     /// Set any key shown by `zor tasks TASK`, such as schedule=cosine or augmentation.shift=2; the
     /// dedicated flags override it
     #[arg(long, value_name = "KEY=VALUE")]
@@ -260,7 +292,8 @@ pub(super) struct TrainArguments {
     /// settings; raise --steps to train longer
     #[arg(long, value_name = "PATH", conflicts_with_all = [
         "task", "config", "network", "rule", "batch", "learning_rate", "schedule", "optimizer", "hidden", "target_spike_rate", "train_samples",
-        "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "label", "window", "stride", "time", "set",
+        "samples_per_class", "samples", "augment", "no_augment", "seed", "target", "ignore", "label", "window", "stride", "time", "languages", "corpus", "vocabulary",
+        "no_lexicon", "set",
     ])]
     pub(super) resume: Option<PathBuf>,
     /// Initialize the weights from a model or checkpoint; its settings are the defaults
@@ -295,6 +328,12 @@ impl TrainArguments {
         for (key, on, off) in switches {
             if on || off {
                 add(key, on);
+            }
+        }
+        if self.no_lexicon {
+            let translation = flags.entry("translation").or_insert(toml::Table::new().into());
+            if let Some(translation) = translation.as_table_mut() {
+                translation.insert("lexicon".to_owned(), false.into());
             }
         }
         if let Some(task) = &self.task {

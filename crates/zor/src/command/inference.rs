@@ -113,7 +113,7 @@ pub(super) fn classify(arguments: &ClassifyArguments) -> Result<()> {
     let input = matrix(&inputs, arguments.images.len(), &device)?;
     let mut workspace = Workspace::new(&device);
     let (task, settings) = (model.plan.task, arguments.views.settings(&model.plan.settings));
-    let output = task.predict(&model.network, &settings, input, &mut workspace)?;
+    let output = task.predict(&model.network, &settings, input.into(), &mut workspace)?;
     let n_classes = output.dims()[1];
     let scores = zor_core::ops::read(softmax(output, 1))?;
     let names: Vec<String> = model

@@ -211,7 +211,11 @@ impl Prepared {
         let (device_name, device) = crate::named_device(&settings.device)?;
         crate::check_precision(&device_name, &device, settings.precision)?;
         observer.begin(Phase::Data);
-        let data = plan.task.load(settings, &mut |line| observer.tell(line));
+        let mut tell = |line: &str| observer.tell(line);
+        let data = match &from {
+            Some(from) => plan.task.load_continued(settings, &from.notes, &mut tell),
+            None => plan.task.load(settings, &mut tell),
+        };
         let data = data.map_err(|error| match (&resumed, &settings.data) {
             (Some(_), Some(_)) => {
                 error.with_advice("if the training data was moved, give its new path with --data")

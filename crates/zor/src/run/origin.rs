@@ -1,5 +1,6 @@
 //! The checkpoint or the model that a training starts from.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +62,8 @@ pub(super) struct Origin {
     pub(super) path: PathBuf,
     /// Settings that it was trained with.
     pub(super) options: Options,
+    /// Metadata of the file.
+    pub(super) notes: BTreeMap<String, String>,
 }
 
 impl Origin {
@@ -74,7 +77,7 @@ impl Origin {
                 "its metadata has no training settings; give a model saved by `zor train`",
             )
         });
-        Ok(Self { options: options?, path })
+        Ok(Self { options: options?, notes: header.notes, path })
     }
 
     /// Whether the model was trained on the task that is given, or no task is given.

@@ -4,6 +4,7 @@
 mod detection;
 mod names;
 mod options;
+mod translation;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ pub use names::{
 };
 pub(crate) use names::{did_you_mean, unknown};
 pub use options::Options;
+pub(crate) use translation::MAX_BEAM;
+pub use translation::{TranslationSettings, languages_of};
 
 /// Settings of a training run. The field names are the keys of the TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +127,8 @@ pub struct Settings {
     pub stride: usize,
     /// Options of detectors.
     pub detection: DetectionSettings,
+    /// Options of translation.
+    pub translation: TranslationSettings,
     /// Augmentation options for images.
     pub augmentation: Augment,
     /// Options of the learning rule.
@@ -174,6 +179,7 @@ impl Default for Settings {
             window: 1,
             stride: 1,
             detection: DetectionSettings::default(),
+            translation: TranslationSettings::default(),
             augmentation: Augment::default(),
             rule_settings: Rule::default(),
         }
@@ -279,6 +285,7 @@ impl Settings {
             self.augmentation.check()?;
         }
         self.detection.check()?;
+        self.translation.check()?;
         self.rule_settings.check()?;
         Ok(self.build_optimizer().check()?)
     }

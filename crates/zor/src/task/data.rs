@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use zor_core::Sequences;
 use zor_core::burn::tensor::{Device, Tensor, TensorData};
+use zor_data::text::Suggestions;
 use zor_data::{Batch, Draw, Examples};
 
 use crate::error::{Error, Result};
@@ -106,6 +108,23 @@ pub fn in_batches(set: &dyn Examples, rows: usize) -> impl Iterator<Item = Batch
         set.fill(&Draw::of(&indices), &mut batch);
         batch
     })
+}
+
+/// Returns the sequences of a batch.
+///
+/// # Errors
+/// When lengths, prefixes and tokens do not fit.
+pub fn sequences(batch: &Batch) -> Result<Sequences> {
+    let tokens = batch.inputs.integers().to_vec();
+    let sequences = Sequences::new(tokens, &batch.lengths)?.with_prefixes(&batch.prefixes)?;
+    let Suggestions { starts, tokens, weights } = &batch.suggestions;
+    match tokens.is_empty() {
+        true => Ok(sequences),
+        false => {
+            let parts = (starts.clone(), tokens.clone(), weights.clone());
+            Ok(sequences.with_suggestions(parts.0, parts.1, parts.2)?)
+        }
+    }
 }
 
 /// Copies values in row-major order into a matrix on the device. [`zor_core::ops::read`] reads them

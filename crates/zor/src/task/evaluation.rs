@@ -1,7 +1,7 @@
 //! Evaluation of predictions of a network, an exported program or a baseline.
 
 use zor_core::burn::tensor::{Device, Tensor};
-use zor_core::{ErrorMetrics, Target, ops, step};
+use zor_core::{ErrorMetrics, Input, Network, Target, ops, step};
 use zor_data::{Batch, Examples};
 
 use super::confusion::Confusion;
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 pub(crate) const EVALUATION_BATCH: usize = 100;
 
 /// A prediction function: `[rows, inputs]` -> `[rows, outputs]`.
-pub type Predict<'a> = dyn FnMut(Tensor<2>) -> Result<Tensor<2>> + 'a;
+pub type Predict<'a> = dyn FnMut(Input) -> Result<Tensor<2>> + 'a;
 
 /// The examples to evaluate on and how to read them.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +25,14 @@ pub struct Evaluation<'a> {
     pub examples: &'a dyn Examples,
     /// Device for the inputs.
     pub device: &'a Device,
+    /// The network, where it is one that is evaluated.
+    pub network: Option<&'a Network>,
+    /// Whether a part of the examples is evaluated during a training.
+    pub is_glance: bool,
 }
 
 /// A function that makes the network's input and its target from a batch.
-pub(crate) type Pair<'a> = dyn Fn(&Batch, &Settings) -> Result<(Tensor<2>, Target)> + 'a;
+pub(crate) type Pair<'a> = dyn Fn(&Batch, &Settings) -> Result<(Input, Target)> + 'a;
 
 /// Scores predictions: top-1 accuracy for classes, errors for values.
 ///

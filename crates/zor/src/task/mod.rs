@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use zor_core::burn::tensor::{Device, Tensor};
-use zor_core::{Network, NetworkBuilder, Target, Workspace};
+use zor_core::{Input, Network, NetworkBuilder, Target, Workspace};
 use zor_data::{Batch, Examples, Values};
 
 pub use self::confusion::Confusion;
-pub use self::data::{Data, DataLocation, EvaluationSet, in_batches, matrix};
+pub use self::data::{Data, DataLocation, EvaluationSet, in_batches, matrix, sequences};
 pub use self::evaluation::{Evaluation, Predict};
 pub use self::model::Model;
 pub use self::plan::Plan;
@@ -76,6 +76,20 @@ pub trait Task: fmt::Debug + Sync {
     /// # Errors
     /// When there is no data, or less than the settings require.
     fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data>;
+
+    /// Loads the examples for a training that starts with the weights of a model, whose metadata are
+    /// `notes`.
+    ///
+    /// # Errors
+    /// As [`Task::load`], and when the data does not fit the model.
+    fn load_continued(
+        &self,
+        settings: &Settings,
+        _notes: &BTreeMap<String, String>,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Data> {
+        self.load(settings, tell)
+    }
 
     /// Loads the examples for a trained model, as [`Task::load`] does, but with all training
     /// examples and with the class indices of the model. Also returns sentences on differences
@@ -135,12 +149,13 @@ pub trait Task: fmt::Debug + Sync {
     ///
     /// # Errors
     /// When the number of values is not a multiple of the number of rows.
-    fn pair(
-        &self,
-        batch: &Batch,
-        settings: &Settings,
-        device: &Device,
-    ) -> Result<(Tensor<2>, Target)> {
+    fn pair(&self, batch: &Batch, settings: &Settings, device: &Device) -> Result<(Input, Target)> {
+        if !batch.lengths.is_empty() {
+            let smoothing = settings.label_smoothing;
+            let classes = batch.targets.integers().iter().map(|class| *class as usize).collect();
+            let target = Target::SmoothedClasses { classes, smoothing };
+            return Ok((sequences(batch)?.into(), target));
+        }
         let input = matrix(batch.inputs.numbers(), batch.rows, device)?;
         let target = match &batch.targets {
             Values::Integers(classes) => {
@@ -165,7 +180,7 @@ pub trait Task: fmt::Debug + Sync {
             }
             Values::Numbers(values) => Target::Values(matrix(values, batch.rows, device)?),
         };
-        Ok((input, target))
+        Ok((input.into(), target))
     }
 
     /// Returns the network's predictions.
@@ -179,7 +194,7 @@ pub trait Task: fmt::Debug + Sync {
         &self,
         network: &Network,
         _settings: &Settings,
-        input: Tensor<2>,
+        input: Input,
         workspace: &mut Workspace,
     ) -> Result<Tensor<2>> {
         Ok(network.predict_in(input, workspace)?)

@@ -45,6 +45,8 @@ pub struct Figure {
 pub enum Unit {
     /// Percent; the value is a fraction.
     Percent,
+    /// Hundredths without a symbol, as BLEU is written; the value is a fraction.
+    Hundredths,
     /// Decibels.
     Decibel,
     /// Dimensionless.
@@ -82,7 +84,10 @@ impl Figure {
 
     /// Returns the value in its unit, for axes and columns.
     pub fn shown_value(&self) -> f64 {
-        if self.unit == Unit::Percent { 100.0 * self.value } else { self.value }
+        match self.unit {
+            Unit::Percent | Unit::Hundredths => 100.0 * self.value,
+            Unit::Decibel | Unit::Number => self.value,
+        }
     }
 
     /// Returns the unit symbol; empty for dimensionless values.
@@ -90,7 +95,7 @@ impl Figure {
         match self.unit {
             Unit::Percent => "%",
             Unit::Decibel => "dB",
-            Unit::Number => "",
+            Unit::Hundredths | Unit::Number => "",
         }
     }
 }
@@ -99,6 +104,7 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.unit {
             Unit::Percent | Unit::Decibel => format!("{:.2} {}", self.shown_value(), self.symbol()),
+            Unit::Hundredths => format!("{:.2}", self.shown_value()),
             Unit::Number => format!("{:.4}", self.value),
         };
         f.pad(&text)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use zor_core::burn::tensor::Tensor;
-use zor_core::{Network, NetworkBuilder, Workspace};
+use zor_core::{Input, Network, NetworkBuilder, Workspace};
 use zor_data::{Augment, Examples};
 
 use super::parts::comparison::{self, train_backprop};
@@ -107,11 +107,11 @@ impl Task for Classification {
         &self,
         network: &Network,
         settings: &Settings,
-        input: Tensor<2>,
+        input: Input,
         workspace: &mut Workspace,
     ) -> Result<Tensor<2>> {
         let views = Views { flip: settings.test_time_flip, shift: settings.test_time_shift };
-        views.predict(network, input, workspace)
+        views.predict(network, input.into_values()?, workspace)
     }
 
     fn notes(&self, data: &Data) -> BTreeMap<String, String> {

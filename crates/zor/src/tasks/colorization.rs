@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use zor_core::burn::tensor::{Device, Tensor};
-use zor_core::{NetworkBuilder, Target};
+use zor_core::burn::tensor::Device;
+use zor_core::{Input, NetworkBuilder, Target};
 use zor_data::{Batch, Examples, ImageShape};
 
 use super::parts::color::luminance;
@@ -85,10 +85,10 @@ impl Task for Colorization {
         images::learned_from(data, settings)
     }
 
-    fn pair(&self, batch: &Batch, _: &Settings, device: &Device) -> Result<(Tensor<2>, Target)> {
+    fn pair(&self, batch: &Batch, _: &Settings, device: &Device) -> Result<(Input, Target)> {
         let images = matrix(batch.inputs.numbers(), batch.rows, device)?;
         let target = Target::Values(images.clone());
-        Ok((luminance(images), target))
+        Ok((luminance(images).into(), target))
     }
 
     fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {

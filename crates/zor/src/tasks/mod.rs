@@ -13,6 +13,7 @@ pub mod fashion_reconstruction;
 pub mod parts;
 pub mod reconstruction;
 pub mod table;
+pub mod translation;
 
 mod named;
 mod saved;
@@ -34,4 +35,5 @@ pub static TASKS: &[&dyn Task] = &[
     &cifar_classification::CIFAR_CLASSIFICATION,
     &table::TABLE,
     &detection::DETECTION,
+    &translation::TRANSLATION,
 ];

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use zor_core::burn::tensor::{Device, Tensor};
-use zor_core::{GateConfig, GatePosition, Network, NetworkBuilder, Rule, Target, ops};
+use zor_core::burn::tensor::Device;
+use zor_core::{GateConfig, GatePosition, Input, Network, NetworkBuilder, Rule, Target, ops};
 use zor_data::{Augment, Batch, Examples, ImageShape};
 
 use super::parts::comparison::{self, train_backprop};
@@ -105,9 +105,9 @@ impl Task for Reconstruction {
         images::learned_from(data, settings)
     }
 
-    fn pair(&self, batch: &Batch, _: &Settings, device: &Device) -> Result<(Tensor<2>, Target)> {
+    fn pair(&self, batch: &Batch, _: &Settings, device: &Device) -> Result<(Input, Target)> {
         let images = matrix(batch.inputs.numbers(), batch.rows, device)?;
-        Ok((images.clone(), Target::Values(images)))
+        Ok((images.clone().into(), Target::Values(images)))
     }
 
     fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {

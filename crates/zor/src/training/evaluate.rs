@@ -17,12 +17,22 @@ pub fn evaluate(
     examples: &dyn Examples,
     device: &Device,
 ) -> Result<Score> {
+    evaluate_part(network, plan, examples, device, false)
+}
+
+/// [`evaluate`], or a glance at a part of the examples during a training.
+pub(crate) fn evaluate_part(
+    network: &Network,
+    plan: &Plan,
+    examples: &dyn Examples,
+    device: &Device,
+    is_glance: bool,
+) -> Result<Score> {
     check_finite(network)?;
     let mut workspace = Workspace::new(device);
     let Plan { task, settings } = plan;
-    task.evaluate(&Evaluation { settings, examples, device }, &mut |input| {
-        task.predict(network, settings, input, &mut workspace)
-    })
+    let of = Evaluation { settings, examples, device, network: Some(network), is_glance };
+    task.evaluate(&of, &mut |input| task.predict(network, settings, input, &mut workspace))
 }
 
 /// Checks that all weights are finite. Gates can hide infinite and NaN weights, so the metrics

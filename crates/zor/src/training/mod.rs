@@ -18,11 +18,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use zor_core::burn::tensor::{Device, Tensor};
-use zor_core::{ErrorMetrics, Network, Optimizer, PendingMetrics, Target, ops};
+use zor_core::burn::tensor::Device;
+use zor_core::{ErrorMetrics, Input, Network, Optimizer, PendingMetrics, Target, ops};
 use zor_data::{Batches, ClassWeighted, Examples, Order, Prefetch};
 
-use self::evaluate::evaluate;
+use self::evaluate::evaluate_part;
 use self::progressive_resizing::SmallerImages;
 use crate::backprop::autodiff;
 use crate::error::{Error, Result};
@@ -206,7 +206,7 @@ impl Training {
             self.train_seconds += start.elapsed().as_secs_f64();
             if evaluated {
                 let set: &dyn Examples = if last { &*data.evaluation } else { &*glance };
-                let evaluation = evaluate(&self.network, plan, set, &device)?;
+                let evaluation = evaluate_part(&self.network, plan, set, &device, !last)?;
                 self.curve.push(Point { step, seconds: self.train_seconds, training, evaluation });
             }
             self.stopped = on_step(&mut self).is_break() && !last;
@@ -280,7 +280,7 @@ impl Method {
         self,
         network: &mut Network,
         optimizer: &dyn Optimizer,
-        input: Tensor<2>,
+        input: impl Into<Input>,
         target: impl Into<Target>,
     ) -> Result<ErrorMetrics> {
         match self {
@@ -295,7 +295,7 @@ impl Method {
         self,
         network: &mut Network,
         optimizer: &dyn Optimizer,
-        input: Tensor<2>,
+        input: Input,
         target: Target,
     ) -> Result<PendingMetrics> {
         match self {

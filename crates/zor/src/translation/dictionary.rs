@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::lexicon::Lexicon;
 use crate::{Error, Result};
+use zor_data::text::Lexicon;
 
 /// Number of rounds of IBM model 1.
 const ROUNDS: usize = 5;

@@ -1,8 +1,10 @@
-//! Translation: scores of translations, and word dictionaries learned from sentence pairs.
+//! Translation: networks that translate, translation word by word, and scores of translations.
 
 pub mod dictionary;
-pub mod lexicon;
 pub mod score;
+pub mod translator;
+
+mod beam;
 
 pub use dictionary::Dictionary;
-pub use lexicon::Lexicon;
+pub use translator::{Search, Translation, Translator};

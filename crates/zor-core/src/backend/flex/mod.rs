@@ -8,12 +8,15 @@
 mod adam;
 mod attention;
 mod blocks;
+mod classes;
 mod columns;
 mod convolution;
+mod copies;
 mod elements;
 mod error;
 mod few_rows;
 mod gate;
+mod kept;
 mod maps;
 mod memory;
 mod normalization;
@@ -29,8 +32,8 @@ use burn::backend::Flex;
 use burn_flex::FlexTensor;
 
 use super::{
-    AdamStep, AttentionSettings, ErrorSums, GateSettings, Geometry, RotationSettings, Rows, Side,
-    Transposed, ZorBackend,
+    AdamStep, AttentionSettings, ClassTarget, CopySettings, ErrorSums, GateSettings, Geometry,
+    RotationSettings, Rows, Side, Transposed, ZorBackend,
 };
 
 impl ZorBackend for Flex {
@@ -112,6 +115,47 @@ impl ZorBackend for Flex {
         settings: AttentionSettings,
     ) -> (FlexTensor, FlexTensor) {
         attention::attend(input, buffer, weights, &settings)
+    }
+
+    fn keep_rows(kept: FlexTensor, rows: FlexTensor, first: usize, from: usize) -> FlexTensor {
+        kept::keep_rows(kept, rows, first, from)
+    }
+
+    fn attend_kept(
+        input: FlexTensor,
+        kept: FlexTensor,
+        buffer: FlexTensor,
+        settings: AttentionSettings,
+    ) -> FlexTensor {
+        kept::attend_kept(input, kept, buffer, &settings)
+    }
+
+    fn add_copies(
+        output: FlexTensor,
+        projected: FlexTensor,
+        weights: FlexTensor,
+        settings: CopySettings,
+    ) -> (FlexTensor, FlexTensor) {
+        copies::add_copies(output, projected, weights, &settings)
+    }
+
+    fn add_copies_kept(
+        output: FlexTensor,
+        projected: FlexTensor,
+        kept: FlexTensor,
+        settings: CopySettings,
+    ) -> FlexTensor {
+        kept::add_copies_kept(output, projected, kept, &settings)
+    }
+
+    fn copies_signal(
+        signal: FlexTensor,
+        projected: FlexTensor,
+        weights: FlexTensor,
+        buffer: FlexTensor,
+        settings: CopySettings,
+    ) -> FlexTensor {
+        copies::copies_signal(signal, projected, weights, buffer, &settings)
     }
 
     fn attend_signal(
@@ -201,6 +245,10 @@ impl ZorBackend for Flex {
         geometry: Geometry,
     ) -> FlexTensor {
         maps::average_pool_adjoint(signal, buffer, geometry)
+    }
+
+    fn class_signal(output: FlexTensor, target: ClassTarget) -> (FlexTensor, ErrorSums) {
+        classes::class_signal(output, &target)
     }
 
     fn error_signal(target: FlexTensor, output: FlexTensor) -> (FlexTensor, ErrorSums) {

@@ -235,7 +235,13 @@ impl Task for AnomalyDetection {
         rows.scoring = Some(Arc::new(scoring));
         let settings = &plan.settings;
         let mut workspace = zor_core::Workspace::new(device);
-        let of = Evaluation { settings, examples: &rows, device };
+        let of = Evaluation {
+            settings,
+            examples: &rows,
+            device,
+            network: Some(network),
+            is_glance: false,
+        };
         let evaluation = self
             .evaluate(&of, &mut |input| self.predict(network, settings, input, &mut workspace))?;
         Ok(Some(Calibrated { notes, evaluation }))

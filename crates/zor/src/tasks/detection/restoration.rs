@@ -50,7 +50,7 @@ impl Restored {
         let mut squares = vec![0.0f32; width];
         for batch in rows.chunks((MAX_BATCH / passes.max(1)).max(1)) {
             let input = matrix(&inputs_of(batch, cells, masks), batch.len() * passes, device)?;
-            let outputs = ops::read(predict(input)?)?;
+            let outputs = ops::read(predict(input.into())?)?;
             for (row, outputs) in batch.iter().zip(outputs.chunks_exact(width * passes)) {
                 let first = expected.len();
                 expected.resize(first + width, 0.0f32);

@@ -47,8 +47,15 @@ pub(crate) fn idle_for_tables() -> Vec<(&'static str, String)> {
     images.map(|key| (key, "it is for images, but the data is a table".to_owned())).into()
 }
 
-/// Returns the settings that have an effect on detectors only, each with the reason.
+/// Returns the settings that have an effect on detectors or translation only, each with the reason.
 pub(crate) fn idle_for_other_tasks() -> Vec<(&'static str, String)> {
+    let mut idle = idle_for_translation();
+    idle.push(("translation", "it is for the task translation".to_owned()));
+    idle
+}
+
+/// Returns the settings that have an effect on detectors only, each with the reason.
+pub(crate) fn idle_for_translation() -> Vec<(&'static str, String)> {
     let detection = ["label", "time", "window", "stride", "detection"];
     detection.map(|key| (key, "it is for the task detection".to_owned())).into()
 }

@@ -4,7 +4,9 @@
 //! Each target token comes from one source token of its sentence, or from the empty word, which is
 //! part of every source sentence. All origins are equally likely before the probabilities count.
 
-use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
 
 /// Lowest probability of a translation that is kept.
 pub const MIN_PROBABILITY: f32 = 1e-3;
@@ -14,7 +16,8 @@ pub const MIN_PROBABILITY: f32 = 1e-3;
 /// A row has the translations of a source token, the most probable first, and by token if
 /// probabilities are equal. Translations below [`MIN_PROBABILITY`] are left out, so that a row adds
 /// up to at most 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Lexicon {
     /// Start of each row, and the end of the last one.
     offsets: Vec<usize>,
@@ -72,6 +75,22 @@ impl Lexicon {
         Self { offsets, tokens, probabilities }
     }
 
+    /// Returns the lexicon with at most `most` translations of a token, each with at least this
+    /// probability, rounded to thousandths as in files.
+    #[must_use]
+    pub fn pruned(&self, most: usize, least: f32) -> Self {
+        let (mut offsets, mut tokens, mut probabilities) = (vec![0], Vec::new(), Vec::new());
+        for source in 0..self.source_size() as u32 {
+            let kept = self.translations(source).filter(|(_, probability)| *probability >= least);
+            for (token, probability) in kept.take(most) {
+                tokens.push(token);
+                probabilities.push((1000.0 * probability).round() / 1000.0);
+            }
+            offsets.push(tokens.len());
+        }
+        Self { offsets, tokens, probabilities }
+    }
+
     /// Number of source tokens.
     pub fn source_size(&self) -> usize {
         self.offsets.len() - 1
@@ -103,6 +122,45 @@ impl Lexicon {
         };
         let (tokens, probabilities) = (&self.tokens[row.clone()], &self.probabilities[row]);
         tokens.iter().copied().zip(probabilities.iter().copied())
+    }
+}
+
+/// Stored form of a lexicon: the number of translations of each source token, and per translation
+/// its token and its probability in thousandths.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    counts: Vec<u32>,
+    tokens: Vec<u32>,
+    thousandths: Vec<u16>,
+}
+
+impl From<Lexicon> for Stored {
+    fn from(lexicon: Lexicon) -> Self {
+        let rounded = |probability: &f32| (1000.0 * probability).round() as u16;
+        Self {
+            counts: lexicon.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as u32).collect(),
+            thousandths: lexicon.probabilities.iter().map(rounded).collect(),
+            tokens: lexicon.tokens,
+        }
+    }
+}
+
+impl TryFrom<Stored> for Lexicon {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> std::result::Result<Self, String> {
+        let Stored { counts, tokens, thousandths } = stored;
+        let total = counts.iter().try_fold(0usize, |sum, count| sum.checked_add(*count as usize));
+        if total != Some(tokens.len()) || thousandths.len() != tokens.len() {
+            return Err("the numbers of translations and of their tokens differ".to_owned());
+        }
+        let mut offsets = vec![0];
+        for count in counts {
+            offsets.push(offsets[offsets.len() - 1] + count as usize);
+        }
+        let probabilities = thousandths.iter().map(|part| f32::from(*part) / 1000.0).collect();
+        Ok(Self { offsets, tokens, probabilities })
     }
 }
 
@@ -239,7 +297,7 @@ fn take_normalized(tokens: &[u32], expected: &mut [f64]) -> Vec<f32> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use zor_core::Random;
+    use zor_random::Random;
 
     /// Sentence pairs of random words, in which target word `n + 1` translates source word `n` and
     /// word 0 is anywhere.

@@ -1,0 +1,125 @@
+//! Evaluation of translations: BLEU and chrF of both directions, and the probability of references.
+
+use std::ops::ControlFlow;
+
+use zor_core::{ErrorMetrics, ops, step};
+use zor_data::text::{Pair, Translations};
+
+use crate::error::{Error, Result};
+use crate::report::{Report, Row, Watch};
+use crate::task::{Evaluation, Figure, Outcome, Predict, Score, Unit, in_batches, sequences};
+use crate::translation::score::{TranslationScore, score};
+use crate::translation::{Dictionary, Search, Translator};
+
+/// Sentences of a batch.
+const BATCH: usize = 32;
+/// Number of pairs that a glance during a training translates.
+const GLANCE: usize = 50;
+/// Number of examples whose references a glance reads.
+const READ: usize = 200;
+
+/// Translates the sources of pairs in both directions, and compares with the other side.
+pub(super) fn evaluate(of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
+    let examples: &dyn std::any::Any = of.examples;
+    let pairs = examples
+        .downcast_ref::<Translations>()
+        .ok_or_else(|| Error::input("translation is evaluated on sentence pairs"))?;
+    let (perplexity, deviation) = probability(of, predict)?;
+    let mut figures = Vec::new();
+    if let Some(network) = of.network {
+        let lexicons = pairs.lexicons().map(|lexicons| &lexicons.all);
+        let translator = Translator::new(network, pairs.vocabulary(), lexicons)?;
+        let number = if of.is_glance { GLANCE } else { pairs.pairs().len() };
+        let some = &pairs.pairs()[..number.min(pairs.pairs().len())];
+        let beam = if of.is_glance { 1 } else { of.settings.translation.beam };
+        for (direction, ending) in ["", "_back"].into_iter().enumerate() {
+            let (sources, references) = sides(some, direction);
+            let to = &pairs.vocabulary().languages()[1 - direction];
+            let search = Search { beam, n_best: 1 };
+            let found =
+                translator.translate(&sources, to, search, &mut || ControlFlow::Continue(()))?;
+            let hypotheses: Vec<&str> =
+                found.iter().map(|best| best.first().map_or("", |best| &best.text)).collect();
+            let TranslationScore { bleu, chrf, .. } = score(&hypotheses, &references)?;
+            figures.extend(both(ending, bleu, chrf));
+        }
+    }
+    figures.push(
+        Figure::new("perplexity", "perplexity", perplexity, Unit::Number).smaller_is_better(),
+    );
+    Ok(Score { figures, deviation, confusion: None, samples: of.examples.len() })
+}
+
+fn both(ending: &str, bleu: f64, chrf: f64) -> [Figure; 2] {
+    let label = |name: &str| match ending {
+        "" => name.to_owned(),
+        _ => format!("{name} back"),
+    };
+    [("bleu", "BLEU", bleu), ("chrf", "chrF", chrf)].map(|(name, shown, value)| {
+        let name = format!("{name}{ending}");
+        Figure::new(&name, &label(shown), value, Unit::Hundredths)
+    })
+}
+
+/// Sources and references of a direction.
+fn sides(pairs: &[Pair], direction: usize) -> (Vec<&str>, Vec<&str>) {
+    let first = pairs.iter().map(|pair| &*pair.source).collect();
+    let second = pairs.iter().map(|pair| &*pair.target).collect();
+    if direction == 0 { (first, second) } else { (second, first) }
+}
+
+/// Perplexity of the references' tokens, each after those before it, and the errors of the
+/// probabilities.
+fn probability(of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<(f64, ErrorMetrics)> {
+    let number = if of.is_glance { READ.min(of.examples.len()) } else { of.examples.len() };
+    let part = of.examples.subset(&(0..number).collect::<Vec<_>>())?;
+    let (mut sum, mut tokens) = (0.0, 0);
+    let mut deviation = ErrorMetrics::default();
+    for batch in in_batches(&*part, BATCH) {
+        let classes: Vec<usize> =
+            batch.targets.integers().iter().map(|class| *class as usize).collect();
+        let output = predict(sequences(&batch)?.into())?;
+        let vocabulary = output.dims()[1];
+        let logits = ops::read(output.clone())?;
+        for (row, class) in logits.chunks_exact(vocabulary).zip(&classes) {
+            let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let total: f32 = row.iter().map(|logit| (logit - peak).exp()).sum();
+            sum += f64::from(peak - row[*class]) + f64::from(total).ln();
+        }
+        tokens += classes.len();
+        deviation += step::top_signal(classes.into(), output)?.1;
+    }
+    Ok(((sum / f64::from(tokens.max(1) as u32)).exp(), deviation))
+}
+
+/// Adds copying and a dictionary as baselines.
+pub(super) fn report(outcome: &Outcome<'_>, _: &mut dyn Watch, report: &mut Report) {
+    let (train, evaluation): (&dyn std::any::Any, &dyn std::any::Any) =
+        (&*outcome.data.train, &*outcome.data.evaluation);
+    let (Some(train), Some(evaluation)) =
+        (train.downcast_ref::<Translations>(), evaluation.downcast_ref::<Translations>())
+    else {
+        return;
+    };
+    let mut copied = Vec::new();
+    let mut translated = Vec::new();
+    for (direction, ending) in ["", "_back"].into_iter().enumerate() {
+        let (sources, references) = sides(evaluation.pairs(), direction);
+        if let Ok(TranslationScore { bleu, chrf, .. }) = score(&sources, &references) {
+            copied.extend(both(ending, bleu, chrf));
+        }
+        let (from, to) = sides(train.pairs(), direction);
+        let pairs: Vec<(String, String)> =
+            from.into_iter().zip(to).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+        let Ok(dictionary) = Dictionary::learn(&pairs) else { continue };
+        let words: Vec<String> = sources.iter().map(|text| dictionary.translate(text)).collect();
+        if let Ok(TranslationScore { bleu, chrf, .. }) = score(&words, &references) {
+            translated.extend(both(ending, bleu, chrf));
+        }
+    }
+    let rows = [("the source itself", "copy", copied), ("word by word", "dictionary", translated)];
+    for (name, key, figures) in rows {
+        let (name, key) = (name.to_owned(), key.to_owned());
+        report.rows.push(Row { name, key, figures, ..Row::default() });
+    }
+}

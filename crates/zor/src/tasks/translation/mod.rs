@@ -1,0 +1,254 @@
+//! Translation between two languages, learned from sentence pairs.
+
+mod evaluation;
+mod network;
+mod pairs;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use zor_core::{NetworkBuilder, Rule};
+use zor_data::text::{Lexicon, Lexicons, Pair, Translations, Variation, Vocabulary};
+
+use super::parts::presets::{idle_for_tables, idle_for_translation};
+use crate::error::{Error, Result};
+use crate::report::{Report, Watch};
+use crate::settings::{OptimizerName, Options, ScheduleName, Settings};
+use crate::task::{
+    Data, DataLocation, Evaluation, EvaluationSet, Model, Outcome, Predict, Score, Task,
+};
+
+/// The task `translation`.
+pub static TRANSLATION: TranslationTask = TranslationTask;
+
+/// Metadata key of the vocabulary, a JSON object.
+const VOCABULARY: &str = "vocabulary";
+/// Metadata key of the lexicons, a JSON array of two objects.
+const LEXICONS: &str = "lexicons";
+/// Number of lexicons that are learned without a part of the pairs.
+const PARTS: usize = 4;
+
+/// Translation of sentences.
+#[derive(Debug)]
+pub struct TranslationTask;
+
+impl Task for TranslationTask {
+    fn name(&self) -> &'static str {
+        "translation"
+    }
+
+    fn about(&self) -> &'static str {
+        "Translate between two languages, both ways (--data PAIRS.tsv --languages A,B)"
+    }
+
+    fn networks(&self) -> &'static [&'static str] {
+        &["attention"]
+    }
+
+    fn commands(&self) -> &'static [&'static str] {
+        &["translate"]
+    }
+
+    fn preset(&self, given: &Options) -> Settings {
+        let rule = match given.rule() {
+            crate::settings::RuleName::Classic => Rule { stateful: false, ..Rule::classic() },
+            _ => Rule::backprop(),
+        };
+        Settings {
+            rule_settings: rule,
+            steps: 3000,
+            // Tokens of a batch.
+            batch: 2500,
+            optimizer: OptimizerName::Muon,
+            learning_rate: 0.02,
+            momentum: Some(0.95),
+            warm_up: 50,
+            schedule: ScheduleName::Linear,
+            weight_decay: 0.1,
+            label_smoothing: 0.1,
+            hidden: 192,
+            ..Settings::default()
+        }
+    }
+
+    fn without_effect(&self, _: &Settings) -> Vec<(&'static str, String)> {
+        let mut idle = idle_for_tables();
+        idle.extend(idle_for_translation());
+        for key in ["target", "target_kind", "ignore", "class_balance", "output_activation"] {
+            idle.push((key, "the examples are sentence pairs".to_owned()));
+        }
+        for key in ["train_samples", "samples_per_class", "samples", "hold_out", "baseline"] {
+            idle.push((
+                key,
+                "all pairs are used; give the pairs to evaluate on with --dev".to_owned(),
+            ));
+        }
+        idle
+    }
+
+    fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
+        let pairs = pairs::load(settings, tell)?;
+        let vocabulary = learn_vocabulary(&pairs.train, &pairs.languages, settings)?;
+        let lexicons = match settings.translation.lexicon {
+            true => Some(Arc::new(Lexicons::learn(&pairs.train, &vocabulary, PARTS)?)),
+            false => None,
+        };
+        data(pairs, Arc::new(vocabulary), lexicons, settings)
+    }
+
+    fn load_continued(
+        &self,
+        settings: &Settings,
+        notes: &BTreeMap<String, String>,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Data> {
+        let pairs = pairs::load(settings, tell)?;
+        let vocabulary = read_vocabulary(notes).map_err(Error::input)?;
+        let lexicons = read_lexicons(notes).map_err(Error::input)?;
+        data(pairs, Arc::new(vocabulary), lexicons.map(Arc::new), settings)
+    }
+
+    fn load_for(&self, model: &Model, place: &DataLocation) -> Result<(Data, Vec<String>)> {
+        let settings = place.settings(&model.plan.settings);
+        let mut remarks = Vec::new();
+        let pairs = pairs::load(&settings, &mut |line| remarks.push(line.to_owned()))?;
+        let (vocabulary, lexicons) = (vocabulary(model)?, lexicons(model)?);
+        let data = data(pairs, Arc::new(vocabulary), lexicons.map(Arc::new), &settings)?;
+        Ok((data, remarks))
+    }
+
+    fn evaluation_sets(&self, model: &Model, place: &DataLocation) -> Result<Vec<EvaluationSet>> {
+        let (name, examples) = match &place.data {
+            Some(path) => {
+                let vocabulary = vocabulary(model)?;
+                let languages: [String; 2] =
+                    vocabulary.languages().to_vec().try_into().map_err(|_| {
+                        Error::in_file(&model.path, "its vocabulary has not two languages")
+                    })?;
+                let pairs = pairs::read(path, &languages)?;
+                let lexicons = lexicons(model)?.map(Arc::new);
+                let name = crate::shown(path);
+                let [a, b] = [&languages[0], &languages[1]];
+                let all = Translations::new(&name, pairs, [a, b], Arc::new(vocabulary), lexicons)?;
+                (name, Arc::new(all) as Arc<dyn zor_data::Examples>)
+            }
+            None => {
+                let data = self.load_for(model, place)?.0;
+                (data.evaluation_name, data.evaluation)
+            }
+        };
+        let (remarks, unit) = (Vec::new(), "sentences");
+        Ok(vec![EvaluationSet { name, examples, remarks, left_out: 0, unit }])
+    }
+
+    fn network(
+        &self,
+        settings: &Settings,
+        _input: &[usize],
+        outputs: usize,
+    ) -> Result<NetworkBuilder> {
+        network::network(settings, outputs)
+    }
+
+    fn evaluate(&self, of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
+        evaluation::evaluate(of, predict)
+    }
+
+    fn notes(&self, data: &Data) -> BTreeMap<String, String> {
+        let mut notes = BTreeMap::new();
+        let examples: &dyn std::any::Any = &*data.train;
+        let Some(pairs) = examples.downcast_ref::<Translations>() else { return notes };
+        let mut add = |key: &str, text: serde_json::Result<String>| {
+            notes.extend(text.ok().map(|text| (key.to_owned(), text)));
+        };
+        add(VOCABULARY, serde_json::to_string(&**pairs.vocabulary()));
+        if let Some(lexicons) = pairs.lexicons() {
+            add(LEXICONS, serde_json::to_string(&lexicons.all));
+        }
+        notes
+    }
+
+    fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
+        evaluation::report(outcome, watch, report);
+    }
+}
+
+/// Learns the vocabulary of the pairs.
+fn learn_vocabulary(
+    pairs: &[Pair],
+    languages: &[String; 2],
+    settings: &Settings,
+) -> Result<Vocabulary> {
+    let size = match settings.translation.vocabulary {
+        0 => usual_size(pairs.len()),
+        size => size,
+    };
+    let sentences = pairs.iter().flat_map(|pair| [&pair.source, &pair.target]);
+    Ok(Vocabulary::train(sentences, size, &[&languages[0], &languages[1]])?)
+}
+
+/// Number of tokens for a number of pairs: few pairs need tokens that each of them has seen often
+/// (Sennrich and Zhang 2019, arXiv 1905.11901, table 2).
+fn usual_size(pairs: usize) -> usize {
+    (1000 + 30 * pairs.isqrt()).min(4000)
+}
+
+/// Makes examples of pairs.
+fn data(
+    pairs: pairs::Pairs,
+    vocabulary: Arc<Vocabulary>,
+    lexicons: Option<Arc<Lexicons>>,
+    settings: &Settings,
+) -> Result<Data> {
+    let pairs::Pairs { train, evaluation, evaluation_name, languages, source } = pairs;
+    let options = &settings.translation;
+    let variation =
+        Variation { subword_dropout: options.subword_dropout, restored: options.restored };
+    let examples = |name: &str, pairs| {
+        let languages = [&*languages[0], &*languages[1]];
+        Translations::new(name, pairs, languages, vocabulary.clone(), lexicons.clone())
+    };
+    let train = examples(&source, train)?.varied(variation);
+    let evaluation = examples(&evaluation_name, evaluation)?;
+    let outputs = vocabulary.len();
+    Ok(Data {
+        evaluation_name,
+        source,
+        unit: "sentences",
+        ..Data::new(
+            Arc::new(train) as Arc<dyn zor_data::Examples>,
+            Arc::new(evaluation) as Arc<dyn zor_data::Examples>,
+            outputs,
+        )
+    })
+}
+
+fn read_vocabulary(notes: &BTreeMap<String, String>) -> std::result::Result<Vocabulary, String> {
+    let text = notes.get(VOCABULARY).ok_or("its metadata has no vocabulary; train it again")?;
+    serde_json::from_str(text).map_err(|error| format!("its vocabulary is damaged: {error}"))
+}
+
+fn read_lexicons(
+    notes: &BTreeMap<String, String>,
+) -> std::result::Result<Option<Lexicons>, String> {
+    let Some(text) = notes.get(LEXICONS) else { return Ok(None) };
+    let all: [Lexicon; 2] =
+        serde_json::from_str(text).map_err(|error| format!("its lexicons are damaged: {error}"))?;
+    Ok(Some(Lexicons::of(all)))
+}
+
+/// Returns the vocabulary of a model.
+///
+/// # Errors
+/// When the model has none, or it is damaged.
+pub(crate) fn vocabulary(model: &Model) -> Result<Vocabulary> {
+    read_vocabulary(&model.notes).map_err(|message| Error::in_file(&model.path, message))
+}
+
+/// Returns the lexicons of a model; `None` if it was trained without.
+///
+/// # Errors
+/// When they are damaged.
+pub(crate) fn lexicons(model: &Model) -> Result<Option<Lexicons>> {
+    read_lexicons(&model.notes).map_err(|message| Error::in_file(&model.path, message))
+}
