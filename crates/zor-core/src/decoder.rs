@@ -45,7 +45,7 @@ impl Network {
         let sequences = beginning.clone().with_decoding(Decoding::Beginning);
         let (input, _) = self.checked_input(Input::Sequences(sequences.clone()))?;
         let mut state = State::new(self.device());
-        state.sequences = Some(sequences);
+        state.set_sequences(Some(sequences));
         let shape = self.input_shape();
         let output = step::forward(self.sequential(), input, shape, &mut state, Mode::Evaluate);
         let hypothesis = |sequence: usize| {

@@ -262,7 +262,7 @@ impl Network {
     ) -> Result<ErrorMetrics> {
         optimizer.check()?;
         let (input, sequences) = self.checked_input(input.into())?;
-        self.state.sequences = sequences;
+        self.state.set_sequences(sequences);
         self.refresh()?;
         let Self { layers, input_shape: shape, state, .. } = self;
         let metrics =
@@ -293,7 +293,7 @@ impl Network {
             }
             input => self.checked_input(input)?,
         };
-        self.state.sequences = sequences;
+        self.state.set_sequences(sequences);
         self.refresh()?;
         let Self { layers, input_shape, state, .. } = self;
         step::enqueue(layers, input, input_shape, target.into(), optimizer, state)
@@ -327,7 +327,8 @@ impl Network {
     ) -> Result<Tensor<2>> {
         let (input, sequences) = self.checked_input(input.into())?;
         let buffers = std::mem::replace(workspace, Workspace::new(self.device()));
-        let mut state = State { workspace: buffers, memory: Memory::default(), sequences };
+        let mut state = State { workspace: buffers, memory: Memory::default(), sequences: None };
+        state.set_sequences(sequences);
         let output =
             step::forward(&self.layers, input, &self.input_shape, &mut state, Mode::Evaluate);
         *workspace = state.workspace;

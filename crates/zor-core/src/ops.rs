@@ -11,8 +11,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::backend::ZorBackend;
 pub use crate::backend::{
-    AdamStep, AttentionSettings, ClassTarget, CopySettings, ErrorSums, GateSettings, Geometry,
-    NORM_EPSILON, Precision, RotationSettings, Rows, Side, Transposed, Window,
+    AdamStep, AttentionSettings, ClassTarget, CopySettings, DropSettings, ErrorSums, GateSettings,
+    Geometry, NORM_EPSILON, Precision, RotationSettings, Rows, Side, Transposed, Window,
 };
 use crate::error::{Error, Result};
 
@@ -29,6 +29,27 @@ pub(crate) fn unshared(tensor: Tensor<2>) -> std::result::Result<Tensor<2>, Tens
     let is_unshared = tensor.can_mut();
     let tensor = Tensor::from_dispatch(tensor);
     if is_unshared { Ok(tensor) } else { Err(tensor) }
+}
+
+/// True if a tensor of the device may take a part of its memory ([`with_shape`]).
+pub(crate) fn takes_parts(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    if matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_)) {
+        return true;
+    }
+    let _ = device;
+    false
+}
+
+/// Number of values that the memory of a tensor has room for.
+pub(crate) fn capacity(tensor: &Tensor<2>) -> usize {
+    Dispatch::capacity(tensor.clone().into_dispatch())
+}
+
+/// A tensor of another shape, with arbitrary contents, in the memory of a tensor that has room for
+/// it ([`capacity`]).
+pub(crate) fn with_shape(tensor: Tensor<2>, shape: [usize; 2]) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::with_shape(tensor.into_dispatch(), shape))
 }
 
 /// Copies a tensor into the memory of a buffer.
@@ -73,6 +94,7 @@ passed_unchanged!(
     AttentionSettings,
     ClassTarget,
     CopySettings,
+    DropSettings,
     GateSettings,
     Geometry,
     RotationSettings,
@@ -310,6 +332,13 @@ operations! {
     /// # Shapes
     /// `[positions, columns]`.
     fn rotate(tensor: Tensor<2>, settings: RotationSettings) -> Tensor<2>;
+
+    /// Sets values to zero at random, and scales the others by `1 / (1 - probability)`, in place.
+    /// Seed, pass and position decide on a value, on all devices alike.
+    ///
+    /// # Shapes
+    /// `[batch, units]`.
+    fn drop_values(tensor: Tensor<2>, settings: DropSettings) -> Tensor<2>;
 
     /// Adds `factor` times a row of a matrix to each row, in place: row `i` receives row `rows[i]`.
     ///

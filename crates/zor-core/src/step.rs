@@ -30,6 +30,14 @@ impl State {
     pub fn new(device: &Device) -> Self {
         Self { memory: Memory::default(), workspace: Workspace::new(device), sequences: None }
     }
+
+    /// Sets the sequences of the next batch; `None` if its rows are samples.
+    pub fn set_sequences(&mut self, sequences: Option<Sequences>) {
+        if sequences.is_some() {
+            self.workspace.vary();
+        }
+        self.sequences = sequences;
+    }
 }
 
 /// The target of a batch, which defines the signal at the output.

@@ -14,6 +14,47 @@ use crate::ops;
 pub struct Workspace {
     device: Device,
     shelves: Vec<Shelf>,
+    /// Buffers of any size, for batches whose sizes differ.
+    varied: Option<Varied>,
+}
+
+#[derive(Debug, Default)]
+struct Varied {
+    /// Buffers with the number of values that each has room for, in rising order.
+    free: Vec<(usize, Tensor<2>)>,
+    made: usize,
+}
+
+impl Varied {
+    /// Values of a buffer that may be left over: a buffer of twice the size does not serve.
+    const SLACK: usize = 1 << 12;
+
+    fn take(&mut self, shape: [usize; 2], device: &Device) -> Tensor<2> {
+        let elements = shape[0] * shape[1];
+        let at = self.free.partition_point(|(capacity, _)| *capacity < elements);
+        match self.free.get(at) {
+            Some((capacity, _)) if *capacity <= 2 * elements + Self::SLACK => {
+                ops::with_shape(self.free.remove(at).1, shape)
+            }
+            _ => {
+                self.made += 1;
+                // Room for somewhat larger batches.
+                ops::with_shape(ops::zeros([1, elements + elements / 8], device), shape)
+            }
+        }
+    }
+
+    fn give(&mut self, buffer: Tensor<2>) {
+        if let Ok(buffer) = ops::unshared(buffer) {
+            let capacity = ops::capacity(&buffer);
+            let at = self.free.partition_point(|(other, _)| *other < capacity);
+            self.free.insert(at, (capacity, buffer));
+            if self.free.len() > self.made {
+                // Tensors from outside, such as batches, do not pile up.
+                self.free.remove(0);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -29,7 +70,7 @@ const SHELVES: usize = 256;
 impl Workspace {
     /// An empty workspace on a device.
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), shelves: Vec::new() }
+        Self { device: device.clone(), shelves: Vec::new(), varied: None }
     }
 
     /// The device of the buffers.
@@ -37,8 +78,19 @@ impl Workspace {
         &self.device
     }
 
+    /// Serves batches of varying sizes, such as those of sequences, on a device whose tensors may
+    /// take a part of their memory. Elsewhere it changes nothing.
+    pub(crate) fn vary(&mut self) {
+        if self.varied.is_none() && ops::takes_parts(&self.device) {
+            self.varied = Some(Varied::default());
+        }
+    }
+
     /// Takes a buffer of shape `[rows, columns]` with arbitrary contents.
     pub fn take(&mut self, shape: [usize; 2]) -> Tensor<2> {
+        if let Some(varied) = &mut self.varied {
+            return varied.take(shape, &self.device);
+        }
         let elements = shape[0] * shape[1];
         let index = match self.shelves.iter().position(|shelf| shelf.elements == elements) {
             Some(index) => index,
@@ -65,6 +117,9 @@ impl Workspace {
 
     /// Gives a buffer back; one whose memory another tensor shares is dropped.
     pub fn give(&mut self, buffer: Tensor<2>) {
+        if let Some(varied) = &mut self.varied {
+            return varied.give(buffer);
+        }
         let [rows, columns] = buffer.dims();
         if let Some(shelf) = self.shelves.iter_mut().find(|shelf| shelf.elements == rows * columns)
             && shelf.free.len() < shelf.made

@@ -45,6 +45,11 @@ impl Random {
         Self(rand_pcg::Pcg64::new(state, stream))
     }
 
+    /// Draws 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.random()
+    }
+
     /// Draws a number from the uniform distribution over [0, 1).
     pub fn uniform(&mut self) -> f32 {
         self.0.random()

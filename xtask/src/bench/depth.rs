@@ -366,7 +366,7 @@ impl Experiment {
         let parameters = network.layers_mut().iter_mut().flat_map(|layer| layer.parameters_mut());
         parameters.for_each(|parameter| parameter.set_frozen(false));
         norms.record(true);
-        let ours = updates(&network, input.clone().into(), classes(&batch)).map_err(text)?;
+        let ours = updates(&network, input.clone(), classes(&batch)).map_err(text)?;
         let found = norms.record(false);
         // The same network with the rule that is backpropagation: autodiff does not support probes.
         let mut backprop = Design { variant: Variant::Backprop, frozen: false, ..design }
@@ -376,7 +376,7 @@ impl Experiment {
         for (from, to) in from.zip(to) {
             to.set_value(from.value()).map_err(text)?;
         }
-        let theirs = updates(&backprop, input.into(), classes(&batch)).map_err(text)?;
+        let theirs = updates(&backprop, input, classes(&batch)).map_err(text)?;
         let weights = network.layers().iter().flat_map(|layer| layer.parameters());
         let pairs = weights.zip(ours.iter().zip(&theirs));
         let pairs = pairs.filter(|(parameter, _)| !["scale", "shift"].contains(&parameter.name()));

@@ -14,4 +14,5 @@ mod signals;
 mod support;
 mod tables;
 mod training;
+mod translations;
 mod usage;

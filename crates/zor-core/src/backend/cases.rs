@@ -9,7 +9,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    AdamStep, AttentionSettings, ClassTarget, CopySettings, GateSettings, Geometry,
+    AdamStep, AttentionSettings, ClassTarget, CopySettings, DropSettings, GateSettings, Geometry,
     RotationSettings, Rows, Side, Transposed, Window,
 };
 use crate::error::Result;
@@ -128,6 +128,10 @@ fn elements() -> Vec<Case> {
         case("error signal, sums on the device", SIZES, |shape, on| {
             let (signal, sums) = ops::error_signal_unread(draw(shape, 1, on), draw(shape, 2, on));
             vec![(signal, 1.0), (sums, (shape[0] * shape[1]) as f32)]
+        }),
+        case("dropped values", SIZES, |shape, on| {
+            let settings = DropSettings { seed: 3, pass: 5, probability: 0.3 };
+            plain([ops::drop_values(draw(shape, 1, on), settings)])
         }),
         case("signal of classes", SIZES, |shape, on| {
             let target = |is_weighted: bool| ClassTarget {

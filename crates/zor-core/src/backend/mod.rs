@@ -29,9 +29,10 @@ pub use precision::Precision;
 
 use std::sync::Arc;
 
-use burn::backend::Backend;
 use burn::backend::backend_extension;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata};
+use zor_random::Random;
 
 /// Added to norms that divide, so that the norm of a silent unit is not zero (1e-8 as in the
 /// `golden` traces).
@@ -85,6 +86,39 @@ pub struct AdamStep {
     pub decay: f32,
     /// Weights stay within ± this; infinite for no limit.
     pub limit: f32,
+}
+
+/// Settings of dropout.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropSettings {
+    /// Seed of the layer.
+    pub seed: u64,
+    /// Number of the training pass.
+    pub pass: u64,
+    /// Probability that a value becomes zero, at least 0 and below 1, in steps of `2^-16`.
+    pub probability: f32,
+}
+
+impl DropSettings {
+    /// Number of values that are drawn from one stream of random numbers.
+    const RUN: usize = 1 << 14;
+
+    /// Drops values of run number `run`, and scales the others by `1 / (1 - probability)`.
+    fn apply(&self, run: usize, values: &mut [f32]) {
+        /// Bits that decide on a value.
+        const BITS: u32 = 16;
+        let stream = self.pass.wrapping_mul(1 << 24).wrapping_add(run as u64);
+        let mut random = Random::stream(self.seed, stream);
+        let dropped = (self.probability * (1 << BITS) as f32) as u64;
+        let scale = 1.0 / (1.0 - self.probability);
+        for values in values.chunks_mut((u64::BITS / BITS) as usize) {
+            let mut bits = random.bits();
+            for value in values {
+                *value *= if bits & 0xFFFF < dropped { 0.0 } else { scale };
+                bits >>= BITS;
+            }
+        }
+    }
 }
 
 /// Classes as a target; see [`crate::Target`].
@@ -159,6 +193,22 @@ pub trait ZorBackend: Backend {
     /// One where values are above zero; see [`crate::ops::step_mask`].
     fn step_mask(tensor: FloatTensor<Self>, _buffer: FloatTensor<Self>) -> FloatTensor<Self> {
         primitives::above::<Self>(tensor, 0.0)
+    }
+
+    /// Number of values that the memory of a tensor has room for.
+    fn capacity(tensor: FloatTensor<Self>) -> usize {
+        tensor.shape().num_elements()
+    }
+
+    /// A tensor of another shape, with arbitrary contents, in the memory of a tensor that has room
+    /// for it.
+    fn with_shape(tensor: FloatTensor<Self>, shape: [usize; 2]) -> FloatTensor<Self> {
+        Self::float_reshape(tensor, burn::tensor::Shape::from(shape))
+    }
+
+    /// Drops values at random; see [`crate::ops::drop_values`].
+    fn drop_values(tensor: FloatTensor<Self>, settings: DropSettings) -> FloatTensor<Self> {
+        primitives::drop_values::<Self>(tensor, settings)
     }
 
     /// Elementwise product in place of the first; see [`crate::ops::multiply`].

@@ -6,7 +6,9 @@ use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Shape, TensorData};
 
-use super::{AdamStep, ClassTarget, GateSettings, Geometry, NORM_EPSILON, Transposed, Window};
+use super::{
+    AdamStep, ClassTarget, DropSettings, GateSettings, Geometry, NORM_EPSILON, Transposed, Window,
+};
 
 fn as_float<B: Backend>(
     tensor: burn::backend::tensor::BoolTensor<B>,
@@ -78,6 +80,18 @@ pub(super) fn gate_signal<B: Backend>(
 ) -> FloatTensor<B> {
     let norms = B::float_add_scalar(column_norms::<B>(spikes.clone()), NORM_EPSILON.into());
     B::float_mul(signal, B::float_abs(B::float_div(spikes, norms)))
+}
+
+pub(super) fn drop_values<B: Backend>(
+    tensor: FloatTensor<B>,
+    settings: DropSettings,
+) -> FloatTensor<B> {
+    let shape = [tensor.shape()[0], tensor.shape()[1]];
+    let mut mask = vec![1f32; shape[0] * shape[1]];
+    let runs = mask.chunks_mut(DropSettings::RUN).enumerate();
+    runs.for_each(|(run, values)| settings.apply(run, values));
+    let mask = B::float_from_data(TensorData::new(mask, shape), &tensor.device());
+    B::float_mul(tensor, mask)
 }
 
 pub(super) fn copy<B: Backend>(tensor: FloatTensor<B>, _buffer: FloatTensor<B>) -> FloatTensor<B> {

@@ -1,18 +1,17 @@
-//! Dropout (Srivastava et al. 2014).
+//! Dropout (Srivastava et al. 2014), whose mask is drawn anew from seed and pass where it is needed.
 //!
 //! In training each value becomes zero with probability `p`, and the others are scaled by
 //! `1 / (1 - p)`; the signal is masked and scaled in the same way. In predictions all values pass.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use zor_random::Random;
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::memory::Mode;
-use crate::ops;
+use crate::ops::{self, DropSettings};
 
 /// Settings of a [`Dropout`] layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,8 +38,14 @@ pub struct Dropout {
     seed: u64,
 }
 
-/// The mask of the training pass: the factor of each value.
-const MASK: &str = "mask";
+/// Mark of a training pass that has dropped values.
+const HAS_DROPPED: &str = "has dropped";
+
+impl Dropout {
+    fn settings(&self, pass: u64) -> DropSettings {
+        DropSettings { seed: self.seed, pass, probability: self.probability }
+    }
+}
 
 impl Layer for Dropout {
     fn kind(&self) -> &'static str {
@@ -55,22 +60,18 @@ impl Layer for Dropout {
         if pass.mode == Mode::Evaluate || self.probability == 0.0 {
             return input;
         }
-        let shape = input.dims();
-        let mut random = Random::stream(self.seed, pass.memory.next_pass());
-        let kept = 1.0 / (1.0 - self.probability);
-        let mask: Vec<f32> = (0..shape[0] * shape[1])
-            .map(|_| if random.chance(self.probability) { 0.0 } else { kept })
-            .collect();
-        let mask = Tensor::from_data(TensorData::new(mask, shape), pass.workspace.device());
-        pass.memory.keep(MASK, mask.clone());
-        ops::multiply(pass.workspace.make_unique(input), mask)
+        let settings = self.settings(pass.memory.next_pass());
+        pass.memory.set_number(HAS_DROPPED, 1.0);
+        ops::drop_values(pass.workspace.make_unique(input), settings)
     }
 
     fn learn(&mut self, signal: Signal, pass: &mut LearnPass<'_>) -> Signal {
-        match pass.memory.take(MASK) {
-            Some(mask) => signal.map(|values| ops::multiply(values, mask.clone())),
-            None => signal,
+        if pass.memory.take_number(HAS_DROPPED).is_none() {
+            return signal;
         }
+        let settings = self.settings(pass.memory.passes() - 1);
+        let workspace = &mut *pass.workspace;
+        signal.map(|values| ops::drop_values(workspace.make_unique(values), settings))
     }
 
     fn config(&self) -> Result<serde_json::Value> {

@@ -210,6 +210,14 @@ impl Layer for Gate {
             // Neither spikes nor charges are needed.
             return self.activation.apply(ops::zero_at_or_below(input, self.settings.threshold));
         }
+        if mode == Mode::Train && !self.settings.stateful && self.outputs_show_spikes() {
+            // Charges start at zero, and an output is zero where a unit has not fired.
+            let output = ops::zero_at_or_below(input, self.settings.threshold);
+            if let Some(last) = pass.memory.keep(SPIKES, output.clone()) {
+                pass.workspace.give(last);
+            }
+            return self.activation.apply(output);
+        }
         let charge = self.charge(pass.memory, pass.workspace, shape);
         // An evaluation keeps the spikes of the last training pass.
         if mode == Mode::Train

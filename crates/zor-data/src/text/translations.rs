@@ -297,3 +297,120 @@ pub struct Suggestions {
     /// Weight of each of the tokens.
     pub weights: Vec<f32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batches::{Batches, Order};
+
+    fn pairs(n: usize) -> Vec<Pair> {
+        let pair = |number: usize| Pair {
+            source: format!("the river {number} flows home"),
+            target: format!("di water {number} dey go house{}", ".".repeat(number % 3)),
+        };
+        (0..n).map(pair).collect()
+    }
+
+    fn examples(n: usize, variation: Option<Variation>) -> Translations {
+        let pairs = pairs(n);
+        let texts = pairs.iter().flat_map(|pair| [pair.source.clone(), pair.target.clone()]);
+        let vocabulary = Vocabulary::train(texts, 340, &["en", "pcm"]).unwrap();
+        let lexicons = Lexicons::learn(&pairs, &vocabulary, 2).unwrap();
+        let (vocabulary, lexicons) = (Arc::new(vocabulary), Some(Arc::new(lexicons)));
+        let all = Translations::new("t", pairs, ["en", "pcm"], vocabulary, lexicons).unwrap();
+        match variation {
+            Some(variation) => all.varied(variation),
+            None => all,
+        }
+    }
+
+    fn batch(set: &dyn Examples, indices: &[usize]) -> Batch {
+        let mut batch = Batch::default();
+        set.fill(&Draw { indices, first: 0, seed: 7 }, &mut batch);
+        batch
+    }
+
+    #[test]
+    fn a_sequence_is_tag_source_tag_target_and_its_targets_are_one_ahead() {
+        let set = examples(30, None);
+        let vocabulary = set.vocabulary().clone();
+        for (index, to) in [(8, "pcm"), (9, "en")] {
+            let batch = batch(&set, &[index]);
+            let pair = &set.pairs()[4];
+            let (source, target) = match to {
+                "pcm" => (&pair.source, &pair.target),
+                _ => (&pair.target, &pair.source),
+            };
+            let tag = vocabulary.tag(to).unwrap();
+            let tokens = batch.inputs.integers();
+            let prefix = batch.prefixes[0];
+            assert_eq!((tokens[0], tokens[prefix]), (tag, tag));
+            assert_eq!(vocabulary.decode(&tokens[1..prefix]), *source);
+            assert_eq!(vocabulary.decode(&tokens[prefix + 1..]), *target);
+            let targets = batch.targets.integers();
+            assert_eq!(targets[..targets.len() - 1], tokens[prefix + 1..]);
+            assert_eq!(targets.last(), Some(&Vocabulary::END));
+            assert_eq!(batch.lengths, [tokens.len()]);
+            assert_eq!(batch.suggestions.starts.len(), tokens.len() + 1);
+            assert!(!batch.suggestions.tokens.is_empty());
+        }
+    }
+
+    #[test]
+    fn batches_depend_on_seed_and_step_alone_and_show_every_pair_both_ways() {
+        let variation = Variation { subword_dropout: 0.2, restored: 0.3 };
+        let set: Arc<dyn Examples> = Arc::new(examples(30, Some(variation)));
+        let batches = Batches::new(set.clone(), 200, Order::Shuffled, 3).unwrap();
+        let fill = |step| {
+            let mut batch = Batch::default();
+            batches.fill(step, &mut batch);
+            batch
+        };
+        let (mut rows, mut step) = (0, 0);
+        while rows < set.len() {
+            let batch = fill(step);
+            assert_eq!(batch, fill(step));
+            let tokens: usize = batch.lengths.iter().sum();
+            assert_eq!(tokens, batch.inputs.integers().len());
+            rows += batch.rows;
+            step += 1;
+        }
+        assert_eq!(rows, set.len());
+        assert_ne!(fill(0), fill(step), "the next epoch varies");
+    }
+
+    #[test]
+    fn restored_sentences_hide_tokens_and_have_no_suggestions() {
+        let variation = Variation { subword_dropout: 0.0, restored: 1.0 };
+        let set = examples(30, Some(variation));
+        let indices: Vec<usize> = (0..60).collect();
+        let batch = batch(&set, &indices);
+        assert!(batch.suggestions.tokens.is_empty());
+        let hidden = batch.inputs.integers().iter().filter(|token| **token == Vocabulary::END);
+        assert!(hidden.count() > 20);
+    }
+
+    #[test]
+    fn suggestions_of_a_pair_in_training_do_not_come_from_the_pair() {
+        let mut pairs = pairs(10);
+        pairs[3] = Pair { source: "zebra".to_owned(), target: "quagga".to_owned() };
+        let texts = pairs.iter().flat_map(|pair| [pair.source.clone(), pair.target.clone()]);
+        let vocabulary = Vocabulary::train(texts, 320, &["en", "pcm"]).unwrap();
+        let lexicons = Lexicons::learn(&pairs, &vocabulary, 2).unwrap();
+        let token = vocabulary.encode("zebra")[1];
+        let number = |lexicons: &[Lexicon; 2]| lexicons[0].translations(token).count();
+        let only = number(lexicons.of_pair(3, false));
+        assert!(number(lexicons.of_pair(3, true)) < only);
+    }
+
+    #[test]
+    fn a_subset_keeps_its_examples_and_an_unknown_index_is_refused() {
+        let set = examples(6, None);
+        let part = set.subset(&[3, 11]).unwrap();
+        assert_eq!(part.len(), 2);
+        assert_eq!(batch(&*part, &[1]), batch(&set, &[11]));
+        assert_eq!(part.subset(&[1]).unwrap().lengths().unwrap(), [set.lengths().unwrap()[11]]);
+        assert_ne!(part.digest(), set.digest());
+        assert!(set.subset(&[12]).unwrap_err().to_string().contains("no example 12"));
+    }
+}

@@ -49,7 +49,7 @@ impl Optimizer for Recorder {
 /// When the batch does not fit the network.
 pub fn updates(
     network: &Network,
-    input: Input,
+    input: impl Into<Input>,
     target: impl Into<Target>,
 ) -> Result<Vec<Option<Tensor<2>>>> {
     let mut network = network.clone();

@@ -487,7 +487,8 @@ mod tests {
                 let network = network.build(&device).unwrap();
                 let zeros = Tensor::<2>::zeros([5, 4], &device);
                 let rule = network.evaluate(input.clone(), zeros.clone()).unwrap();
-                let twin = gradients(&network, input.clone(), zeros.into()).unwrap().deviation;
+                let twin =
+                    gradients(&network, input.clone().into(), zeros.into()).unwrap().deviation;
                 let (rule, twin) = (rule.mean_squared(), twin.mean_squared());
                 assert!((rule - twin).abs() < 1e-6, "{activation:?} {place:?}: {rule}, {twin}");
             }

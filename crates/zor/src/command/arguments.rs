@@ -48,6 +48,8 @@ pub(super) enum Command {
     Predict(PredictArguments),
     /// Score the rows of a table or a stream with a saved detector, and raise alarms
     Detect(DetectArguments),
+    /// Translate the lines of a text file with a saved model
+    Translate(TranslateArguments),
     /// Score translations in a text file against references: print BLEU and chrF
     Score(ScoreArguments),
     /// Show the layers and metadata of a model, checkpoint, .safetensors file or .zore program
@@ -582,6 +584,38 @@ pub(super) struct PredictArguments {
     /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TranslateArguments {
+    /// Model file, run folder or task folder of the task translation
+    #[arg(long, value_name = "MODEL")]
+    pub(super) model: PathBuf,
+    /// Language to translate into, one of the two of the model
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(super) to: String,
+    /// Text file in UTF-8 with a sentence in each line, or '-' for standard input
+    #[arg(default_value = "-")]
+    pub(super) file: PathBuf,
+    /// Number of hypotheses that are kept of each sentence
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(super) beam: usize,
+    /// Print the N best translations of each line, after the number of the line and the score
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) n_best: usize,
+    /// Print the score before each translation: the mean logarithm of the probability of a token
+    #[arg(long)]
+    pub(super) scores: bool,
+    /// Terms that must be translated as given: a table with a term, a tab and its translation in
+    /// each line
+    #[arg(long, value_name = "FILE")]
+    pub(super) glossary: Option<PathBuf>,
+    /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+    /// Number of CPU threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ mod score;
 mod score_plot;
 mod tasks;
 mod train;
+mod translate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ pub fn command_with(arguments: impl Iterator<Item = OsString>, tasks: &[&'static
         Command::Colorize(arguments) => inference::colorize(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Detect(arguments) => detect::run(&arguments),
+        Command::Translate(arguments) => translate::run(&arguments),
         Command::Score(arguments) => score::run(&arguments),
         Command::Info { file } => model_files::info(&file),
         Command::Verify { file } => model_files::verify(&file),

@@ -27,7 +27,7 @@ pub(super) struct Hypothesis {
 
 impl Hypothesis {
     /// Logarithm of the probability for each token, by which hypotheses of all lengths compare.
-    pub fn score(&self) -> f64 {
+    pub(super) fn score(&self) -> f64 {
         self.log_probability / (self.tokens.len() + 1) as f64
     }
 }
@@ -39,26 +39,38 @@ struct Search {
     finished: Vec<Hypothesis>,
     /// Number of tokens at which the search ends.
     most: usize,
+    /// Tokens of terms that the translation must contain.
+    terms: Vec<Vec<u32>>,
+}
+
+/// A sentence to translate.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Task {
+    /// Largest number of tokens of the translation.
+    pub most: usize,
+    /// Tokens of terms that the translation must contain.
+    pub terms: Vec<Vec<u32>>,
 }
 
 /// Finds translations of the sequences, each `tag source tag`, with up to `beam` hypotheses. The
-/// best one of each is first. `most` gives the largest number of tokens of each. The search ends
-/// early if `watch` breaks.
+/// best one of each is first. There is one task for each sequence. The search ends early if `watch`
+/// breaks.
 pub(super) fn search(
     network: &Network,
     sequences: &Sequences,
     beam: usize,
-    most: &[usize],
+    tasks: Vec<Task>,
     watch: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     let (mut decoder, outputs) = network.decode(sequences)?;
     let vocabulary = outputs.dims()[1];
     let mut logits = ops::read(outputs)?;
     let empty = Hypothesis { tokens: Vec::new(), log_probability: 0.0, is_complete: false };
-    let mut searches: Vec<Search> = most
-        .iter()
-        .map(|&most| Search { live: vec![empty.clone()], finished: Vec::new(), most })
-        .collect();
+    let search = |Task { most, terms }| {
+        let most = most + terms.iter().map(Vec::len).sum::<usize>();
+        Search { live: vec![empty.clone()], finished: Vec::new(), most, terms }
+    };
+    let mut searches: Vec<Search> = tasks.into_iter().map(search).collect();
     loop {
         let (mut parents, mut tokens) = (Vec::new(), Vec::new());
         let mut row = 0;
@@ -93,12 +105,25 @@ impl Search {
             live.iter().zip(logits.chunks_exact(vocabulary)).enumerate()
         {
             let total = log_sum(row);
-            for (token, logit) in largest(row, beam + 1) {
+            let mut likely = largest(row, beam + 1);
+            let wanted = next_of_terms(&hypothesis.tokens, &self.terms);
+            for token in &wanted {
+                if likely.iter().all(|(other, _)| other != token) {
+                    likely.push((*token, row[*token as usize]));
+                }
+            }
+            for (token, logit) in likely {
+                if token == Vocabulary::END && !wanted.is_empty() {
+                    continue;
+                }
                 let log_probability = hypothesis.log_probability + f64::from(logit) - total;
                 candidates.push((parent, token, log_probability));
             }
         }
         candidates.sort_by(|a, b| b.2.total_cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1))));
+        if !self.terms.is_empty() {
+            candidates = self.in_turns(&live, candidates);
+        }
         let mut grown = Vec::new();
         for (parent, token, log_probability) in candidates {
             if self.live.len() == beam {
@@ -120,6 +145,9 @@ impl Search {
         if is_full || self.is_decided(beam) {
             if self.finished.is_empty() {
                 self.finished.append(&mut self.live);
+                for hypothesis in &mut self.finished {
+                    complete(&mut hypothesis.tokens, &self.terms);
+                }
             }
             if self.finished.is_empty() {
                 self.finished.extend(live);
@@ -128,6 +156,29 @@ impl Search {
             grown.clear();
         }
         grown
+    }
+
+    /// Orders candidates such that those with most tokens of terms and those with fewer take turns
+    /// (Post and Vilar 2018, dynamic beam allocation).
+    fn in_turns(
+        &self,
+        live: &[Hypothesis],
+        candidates: Vec<(usize, u32, f64)>,
+    ) -> Vec<(usize, u32, f64)> {
+        let met = |(parent, token, _): &(usize, u32, f64)| {
+            let tokens: Vec<u32> = live[*parent].tokens.iter().copied().chain([*token]).collect();
+            n_met(&tokens, &self.terms)
+        };
+        let mut ranked: Vec<(usize, usize, (usize, u32, f64))> = Vec::new();
+        let mut counts = std::collections::BTreeMap::new();
+        for candidate in candidates {
+            let met = met(&candidate);
+            let rank: &mut usize = counts.entry(met).or_default();
+            ranked.push((*rank, met, candidate));
+            *rank += 1;
+        }
+        ranked.sort_by_key(|(rank, met, _)| (*rank, std::cmp::Reverse(*met)));
+        ranked.into_iter().map(|(.., candidate)| candidate).collect()
     }
 
     /// True if no hypothesis under construction can become better than the finished ones.
@@ -145,6 +196,39 @@ impl Search {
         }
         finished.sort_by(|a, b| b.score().total_cmp(&a.score()).then(a.tokens.cmp(&b.tokens)));
         finished
+    }
+}
+
+/// Number of tokens at the end of `tokens` that a term begins with, less than all of them.
+fn begun(tokens: &[u32], term: &[u32]) -> usize {
+    let most = tokens.len().min(term.len().saturating_sub(1));
+    (1..=most).rev().find(|n| tokens.ends_with(&term[..*n])).unwrap_or(0)
+}
+
+fn contains(tokens: &[u32], term: &[u32]) -> bool {
+    tokens.windows(term.len().max(1)).any(|part| part == term)
+}
+
+/// Number of tokens of terms that are there, the longest term that is begun included.
+fn n_met(tokens: &[u32], terms: &[Vec<u32>]) -> usize {
+    let (there, missing): (Vec<&Vec<u32>>, Vec<&Vec<u32>>) =
+        terms.iter().partition(|term| contains(tokens, term));
+    let begun = missing.iter().map(|term| begun(tokens, term)).max().unwrap_or(0);
+    there.iter().map(|term| term.len()).sum::<usize>() + begun
+}
+
+/// Next tokens of terms that are not there yet; none if all are.
+fn next_of_terms(tokens: &[u32], terms: &[Vec<u32>]) -> Vec<u32> {
+    let missing = terms.iter().filter(|term| !contains(tokens, term));
+    missing.map(|term| term[begun(tokens, term)]).collect()
+}
+
+/// Adds the terms that are not there at the end.
+fn complete(tokens: &mut Vec<u32>, terms: &[Vec<u32>]) {
+    for term in terms {
+        if !contains(tokens, term) {
+            tokens.extend_from_slice(&term[begun(tokens, term)..]);
+        }
     }
 }
 
@@ -196,6 +280,17 @@ mod tests {
         assert!(repeats(&[9, 1, 2, 1, 2, 1, 2]) && !repeats(&[1, 2, 1, 2]));
         assert!(repeats(&[7; 6]) && !repeats(&[7; 5]));
         assert!(!repeats(&[1, 2, 3, 4, 5, 6]) && !repeats(&[]));
+    }
+
+    #[test]
+    fn terms_are_followed_token_by_token() {
+        let terms = [vec![1, 2, 3], vec![7]];
+        assert_eq!(next_of_terms(&[5, 1, 2], &terms), [3, 7]);
+        assert_eq!((n_met(&[5, 1, 2], &terms), n_met(&[7, 1, 2, 3], &terms)), (2, 4));
+        assert!(next_of_terms(&[7, 1, 2, 3], &terms).is_empty());
+        let mut tokens = vec![5, 1];
+        complete(&mut tokens, &terms);
+        assert_eq!(tokens, [5, 1, 2, 3, 7]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Translation: networks that translate, translation word by word, and scores of translations.
 
 pub mod dictionary;
+pub mod glossary;
 pub mod score;
 pub mod translator;
 
 mod beam;
 
 pub use dictionary::Dictionary;
+pub use glossary::Glossary;
 pub use translator::{Search, Translation, Translator};

@@ -6,7 +6,8 @@ use zor_core::Network;
 use zor_data::Batch;
 use zor_data::text::{Lexicon, Vocabulary, normalised};
 
-use super::beam::{Hypothesis, search};
+use super::beam::{Hypothesis, Task, search};
+use super::glossary::Glossary;
 use crate::error::{Error, Result};
 use crate::settings::MAX_BEAM;
 use crate::task::sequences;
@@ -48,12 +49,15 @@ pub struct Translator<'a> {
     vocabulary: &'a Vocabulary,
     /// From the first language of the vocabulary to the second, and back.
     lexicons: Option<&'a [Lexicon; 2]>,
+    glossary: Glossary,
 }
 
 /// A part of a line.
 struct Part {
     line: usize,
     tokens: Vec<u32>,
+    /// Tokens of terms that its translation must contain.
+    terms: Vec<Vec<u32>>,
 }
 
 impl<'a> Translator<'a> {
@@ -76,7 +80,13 @@ impl<'a> Translator<'a> {
                 vocabulary.languages().len()
             )));
         }
-        Ok(Self { network, vocabulary, lexicons })
+        Ok(Self { network, vocabulary, lexicons, glossary: Glossary::default() })
+    }
+
+    /// Requires the translations of a glossary.
+    #[must_use]
+    pub fn with_glossary(self, glossary: Glossary) -> Self {
+        Self { glossary, ..self }
     }
 
     /// Translates lines into a language. Returns the best translations of each line, the best one
@@ -103,8 +113,11 @@ impl<'a> Translator<'a> {
         }
         let mut parts: Vec<Part> = Vec::new();
         for (line, text) in lines.iter().enumerate() {
-            let divided = self.divide(&normalised(text.as_ref()));
-            parts.extend(divided.into_iter().map(|tokens| Part { line, tokens }));
+            for (text, tokens) in self.divide(&normalised(text.as_ref())) {
+                let terms = self.glossary.translations_in(&text);
+                let terms = terms.into_iter().map(|term| self.vocabulary.encode(term)).collect();
+                parts.push(Part { line, tokens, terms });
+            }
         }
         let mut order: Vec<usize> = (0..parts.len()).collect();
         order.sort_by_key(|index| parts[*index].tokens.len());
@@ -116,8 +129,8 @@ impl<'a> Translator<'a> {
             let n = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
             let (batch, later) = rest.split_at(n);
             rest = later;
-            let tokens: Vec<&[u32]> = batch.iter().map(|index| &*parts[*index].tokens).collect();
-            for (index, hypotheses) in batch.iter().zip(self.search(&tokens, tag, beam, watch)?) {
+            let some: Vec<&Part> = batch.iter().map(|index| &parts[*index]).collect();
+            for (index, hypotheses) in batch.iter().zip(self.search(&some, tag, beam, watch)?) {
                 found[*index] = hypotheses;
             }
         }
@@ -128,19 +141,21 @@ impl<'a> Translator<'a> {
         Ok(by_line.into_iter().map(|parts| self.join(&parts, n_best)).collect())
     }
 
-    /// Tokens of the parts of a line; none for an empty line.
-    fn divide(&self, text: &str) -> Vec<Vec<u32>> {
+    /// Texts and tokens of the parts of a line; none for an empty line.
+    fn divide(&self, text: &str) -> Vec<(String, Vec<u32>)> {
         let whole = self.vocabulary.encode(text);
         if whole.len() <= MAX_TOKENS {
-            return if whole.is_empty() { Vec::new() } else { vec![whole] };
+            return if whole.is_empty() { Vec::new() } else { vec![(text.to_owned(), whole)] };
         }
         let words: Vec<&str> = text.split_inclusive(' ').collect();
-        let mut parts: Vec<Vec<u32>> = Vec::new();
+        let mut parts: Vec<(String, Vec<u32>)> = Vec::new();
         let (mut text, mut length) = (String::new(), 0);
         let mut push = |text: &mut String| {
             let tokens = self.vocabulary.encode(text.trim_end());
             // A word alone may be longer than a part.
-            parts.extend(tokens.chunks(MAX_TOKENS).map(<[u32]>::to_vec));
+            for tokens in tokens.chunks(MAX_TOKENS) {
+                parts.push((std::mem::take(text), tokens.to_vec()));
+            }
             text.clear();
         };
         for word in words {
@@ -154,13 +169,12 @@ impl<'a> Translator<'a> {
             length += n;
         }
         push(&mut text);
-        parts.retain(|tokens| !tokens.is_empty());
         parts
     }
 
     fn search(
         &self,
-        sources: &[&[u32]],
+        parts: &[&Part],
         tag: u32,
         beam: usize,
         watch: &mut dyn FnMut() -> ControlFlow<()>,
@@ -169,11 +183,13 @@ impl<'a> Translator<'a> {
         let lexicon = self.lexicons.map(|lexicons| &lexicons[usize::from(tag == 1)]);
         let mut batch = Batch::default();
         batch.clear_sequences();
-        for source in sources {
-            batch.push_sequence(tag, source, &[], lexicon);
+        for part in parts {
+            batch.push_sequence(tag, &part.tokens, &[], lexicon);
         }
-        let most: Vec<usize> = sources.iter().map(|source| 2 * source.len() + 20).collect();
-        search(self.network, &sequences(&batch)?, beam, &most, watch)
+        let task =
+            |part: &&Part| Task { most: 2 * part.tokens.len() + 20, terms: part.terms.clone() };
+        let tasks = parts.iter().map(task).collect();
+        search(self.network, &sequences(&batch)?, beam, tasks, watch)
     }
 
     /// Translations of a line from those of its parts.
@@ -187,7 +203,9 @@ impl<'a> Translator<'a> {
             let chosen = parts.iter().filter_map(|all| all.get(rank.min(all.len().max(1) - 1)));
             let (mut texts, mut sum, mut tokens) = (Vec::new(), 0.0, 0);
             for hypothesis in chosen {
-                texts.push(self.vocabulary.decode(&hypothesis.tokens));
+                // A translation is a line, whatever bytes the network has spelled.
+                let text = self.vocabulary.decode(&hypothesis.tokens);
+                texts.push(text.replace(|c: char| c.is_control(), " "));
                 sum += hypothesis.log_probability;
                 tokens += hypothesis.tokens.len() + 1;
             }

@@ -299,11 +299,7 @@ pub(super) fn rms_normalize_signal(
     for_each_row(values_mut(&mut signal), columns, |row, s| {
         let x = &x[row * columns..(row + 1) * columns];
         let inverse = 1.0 / roots[row];
-        let mut along = [0f32; LANES];
-        for (index, ((s, x), scale)) in s.iter().zip(x).zip(scale).enumerate() {
-            along[index % LANES] += s * scale * x;
-        }
-        let along = along.iter().sum::<f32>() * inverse * inverse / columns as f32;
+        let along = scaled_dot(s, scale, x) * inverse * inverse / columns as f32;
         for ((s, x), scale) in s.iter_mut().zip(x).zip(scale) {
             *s = (*s * scale - x * along) * inverse;
         }
@@ -313,6 +309,21 @@ pub(super) fn rms_normalize_signal(
 
 /// Number of sums that a row is divided into, so that they are computed at once.
 const LANES: usize = 16;
+
+/// Sum of the products of three rows.
+#[inline(always)]
+fn scaled_dot(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut sums = [0f32; LANES];
+    let ((a, rest_a), (b, rest_b), (c, rest_c)) =
+        (a.as_chunks::<LANES>(), b.as_chunks::<LANES>(), c.as_chunks::<LANES>());
+    for ((a, b), c) in a.iter().zip(b).zip(c) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane] * c[lane];
+        }
+    }
+    let rest = rest_a.iter().zip(rest_b).zip(rest_c).map(|((a, b), c)| a * b * c);
+    sums.iter().sum::<f32>() + rest.sum::<f32>()
+}
 
 /// Sum of the squares of a row.
 #[inline(always)]

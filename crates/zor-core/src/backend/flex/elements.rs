@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::memory::{check_same, readable, reuse, size, values, values_mut};
 use super::passes::{CHUNK, PARALLEL_FROM, in_chunks, simd};
+use crate::backend::DropSettings;
 
 pub(super) fn zero_at_or_below(tensor: FlexTensor, threshold: f32) -> FlexTensor {
     let mut tensor = readable(tensor);
@@ -17,6 +18,21 @@ pub(super) fn zero_at_or_below(tensor: FlexTensor, threshold: f32) -> FlexTensor
     match values_mut(&mut tensor) {
         few if few.len() < PARALLEL_FROM => pass(few),
         many => many.par_chunks_mut(CHUNK).for_each(pass),
+    }
+    tensor
+}
+
+pub(super) fn drop_values(tensor: FlexTensor, settings: DropSettings) -> FlexTensor {
+    let mut tensor = readable(tensor);
+    match values_mut(&mut tensor) {
+        few if few.len() < PARALLEL_FROM => {
+            let runs = few.chunks_mut(DropSettings::RUN).enumerate();
+            runs.for_each(|(run, values)| settings.apply(run, values));
+        }
+        many => {
+            let runs = many.par_chunks_mut(DropSettings::RUN).enumerate();
+            runs.for_each(|(run, values)| settings.apply(run, values));
+        }
     }
     tensor
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use burn::backend::{DType, Flex};
 use burn::tensor::Shape;
-use burn_flex::FlexTensor;
+use burn_flex::{FlexTensor, Layout};
 
 pub(super) fn size(tensor: &FlexTensor) -> [usize; 2] {
     let shape = tensor.layout().shape();
@@ -21,10 +21,21 @@ pub(super) fn check_maps(tensor: &FlexTensor, map: [usize; 3]) {
     assert_eq!(size(tensor)[1], map.iter().product::<usize>(), "rows are not maps of {map:?}");
 }
 
-/// True if the tensor is its whole storage in row-major order.
+/// True if the tensor is the beginning of its storage in row-major order. A buffer of a workspace
+/// may have room for more.
 pub(super) fn is_plain(tensor: &FlexTensor) -> bool {
-    tensor.layout().contiguous_offsets()
-        == Some((0, tensor.bytes().len() / std::mem::size_of::<f32>()))
+    tensor.layout().contiguous_offsets().is_some_and(|(start, _)| start == 0)
+}
+
+/// Number of values that the storage of a tensor has room for.
+pub(super) fn capacity(tensor: &FlexTensor) -> usize {
+    tensor.bytes().len() / std::mem::size_of::<f32>()
+}
+
+/// A tensor of this shape at the beginning of the storage of another one.
+pub(super) fn with_shape(tensor: FlexTensor, shape: [usize; 2]) -> FlexTensor {
+    assert!(shape[0] * shape[1] <= capacity(&tensor), "the storage is too small");
+    tensor.with_layout(Layout::contiguous(Shape::from(shape)))
 }
 
 /// The tensor as contiguous f32.
@@ -48,12 +59,13 @@ pub(super) fn reuse(tensor: FlexTensor, shape: [usize; 2]) -> FlexTensor {
 }
 
 pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.storage()
+    &tensor.storage()[..size(tensor).iter().product()]
 }
 
 /// Exclusive access; copies the storage first if it is shared.
 pub(super) fn values_mut(tensor: &mut FlexTensor) -> &mut [f32] {
-    tensor.storage_mut()
+    let len = size(tensor).iter().product();
+    &mut tensor.storage_mut()[..len]
 }
 
 /// A matrix whose parts are written by several tasks at once. It borrows the memory for its

@@ -32,8 +32,8 @@ use burn::backend::Flex;
 use burn_flex::FlexTensor;
 
 use super::{
-    AdamStep, AttentionSettings, ClassTarget, CopySettings, ErrorSums, GateSettings, Geometry,
-    RotationSettings, Rows, Side, Transposed, ZorBackend,
+    AdamStep, AttentionSettings, ClassTarget, CopySettings, DropSettings, ErrorSums, GateSettings,
+    Geometry, RotationSettings, Rows, Side, Transposed, ZorBackend,
 };
 
 impl ZorBackend for Flex {
@@ -56,6 +56,18 @@ impl ZorBackend for Flex {
 
     fn gate_signal(signal: FlexTensor, spikes: FlexTensor, buffer: FlexTensor) -> FlexTensor {
         gate::gate_signal(signal, spikes, buffer)
+    }
+
+    fn capacity(tensor: FlexTensor) -> usize {
+        memory::capacity(&tensor)
+    }
+
+    fn with_shape(tensor: FlexTensor, shape: [usize; 2]) -> FlexTensor {
+        memory::with_shape(tensor, shape)
+    }
+
+    fn drop_values(tensor: FlexTensor, settings: DropSettings) -> FlexTensor {
+        elements::drop_values(tensor, settings)
     }
 
     fn zero_at_or_below(tensor: FlexTensor, threshold: f32) -> FlexTensor {

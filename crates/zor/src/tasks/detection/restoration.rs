@@ -154,7 +154,6 @@ fn push_input(inputs: &mut Vec<f32>, row: &[f32], cells: &[Range<usize>], hidden
 
 #[cfg(test)]
 mod tests {
-    use zor_core::burn::tensor::Tensor;
 
     use super::*;
 
@@ -162,7 +161,7 @@ mod tests {
     fn restored(rows: &[&[f32]], cells: &[Range<usize>], masks: &Masks) -> Restored {
         let width = cells.last().map_or(0, |cell| cell.end);
         let device = Device::flex();
-        let mut predict = |input: Tensor<2>| Ok(input.narrow(1, 0, width));
+        let mut predict = |input: zor_core::Input| Ok(input.into_values()?.narrow(1, 0, width));
         Restored::of(rows, cells, masks, &device, &mut predict).unwrap()
     }
 

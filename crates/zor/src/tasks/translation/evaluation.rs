@@ -14,9 +14,9 @@ use crate::translation::{Dictionary, Search, Translator};
 /// Sentences of a batch.
 const BATCH: usize = 32;
 /// Number of pairs that a glance during a training translates.
-const GLANCE: usize = 50;
+const GLANCE: usize = 25;
 /// Number of examples whose references a glance reads.
-const READ: usize = 200;
+const READ: usize = 100;
 
 /// Translates the sources of pairs in both directions, and compares with the other side.
 pub(super) fn evaluate(of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<Score> {
