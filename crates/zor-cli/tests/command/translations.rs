@@ -63,7 +63,8 @@ fn a_trained_model_translates_as_many_lines_as_there_are() {
     assert_eq!(done(at, &translate).0, text, "a second translation differs");
     let (scored, _) = done(at, &[&translate[..], &["--scores", "--beam", "1"]].concat());
     for line in scored.lines() {
-        assert!(line.split('\t').next().unwrap().parse::<f64>().unwrap() <= 0.0, "{line}");
+        let score = line.split('\t').next().unwrap().parse::<f64>();
+        assert!(score.is_ok_and(|score| score <= 0.0), "{line:?} of {scored:?}");
     }
     let (several, _) = done(at, &[&translate[..], &["--n-best", "3"]].concat());
     let of_first = several.lines().filter(|line| line.starts_with("1\t")).count();

@@ -39,12 +39,13 @@ pub(super) fn remark(line: Arguments<'_>) {
     let _ = writeln!(stderr(), "{}", printable(&line.to_string()));
 }
 
-/// Escapes all control characters except line breaks.
+/// Escapes all control characters except line breaks, and tabs between columns.
 fn printable(text: &str) -> String {
-    if !text.contains(|c: char| c.is_control() && c != '\n') {
+    if !text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
         return text.to_owned();
     }
-    text.split('\n').map(crate::escaped).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| line.split('\t').map(crate::escaped).collect::<Vec<_>>().join("\t");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -52,8 +53,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_but_line_breaks_are_escaped() {
+    fn control_characters_but_line_breaks_and_tabs_are_escaped() {
         assert_eq!(printable("a\nb"), "a\nb");
-        assert_eq!(printable("a\u{1b}[2J\nb\tc"), "a\\u{1b}[2J\nb\\tc");
+        assert_eq!(printable("a\u{1b}[2J\nb\tc"), "a\\u{1b}[2J\nb\tc");
     }
 }
