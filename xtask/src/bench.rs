@@ -30,6 +30,7 @@ mod spread;
 mod step;
 mod suite;
 mod tables;
+mod translation;
 mod variants;
 
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// All suites, in the order of their pages.
-pub(crate) const SUITES: [Suite; 19] = [
+pub(crate) const SUITES: [Suite; 20] = [
     cifar::SUITE,
     cifar_classification::SUITE,
     classification::SUITE,
@@ -64,6 +65,7 @@ pub(crate) const SUITES: [Suite; 19] = [
     silence::SUITE,
     step::SUITE,
     tables::SUITE,
+    translation::SUITE,
 ];
 
 /// Suites that run on any device; all others run on flex alone.

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::backend::ZorBackend;
 pub use crate::backend::{
     AdamStep, AttentionSettings, ClassTarget, CopySettings, DropSettings, ErrorSums, GateSettings,
-    Geometry, NORM_EPSILON, Precision, RotationSettings, Rows, Side, Transposed, Window,
+    Geometry, NORM_EPSILON, Precision, RotationSettings, Rows, Side, Transposed, Turns, Window,
 };
 use crate::error::{Error, Result};
 

@@ -105,6 +105,7 @@ fn python(script: &str) -> Result<PathBuf, String> {
         script if script.starts_with("onnx") => ("-onnx", "ONNX Runtime"),
         script if script.starts_with("sklearn") => ("-sklearn", "scikit-learn"),
         script if script.starts_with("pyod") => ("-pyod", "PyOD"),
+        script if script.starts_with("translation") => ("-translation", "PyTorch"),
         _ => ("", "PyTorch"),
     };
     let folder = root().join(format!("target/peers{name}"));

@@ -51,17 +51,16 @@ impl CopySettings {
     }
 
     /// Tokens that a head copies from a row, with their weights.
-    pub(super) fn copied<'a>(
-        sequences: &'a Sequences,
-        head: usize,
-        row: usize,
-    ) -> (&'a [u32], &'a [f32]) {
+    pub(super) fn copied(sequences: &Sequences, head: usize, row: usize) -> (&[u32], &[f32]) {
         match head {
             0 => (&sequences.tokens()[row..=row], &[1.0]),
             _ => sequences.suggestions(row),
         }
     }
 }
+
+/// Cosine and sine of the angle of a pair of columns at each place.
+pub type Turns = Arc<[(f32, f32)]>;
 
 /// Settings of a rotation of pairs of columns by the place of a row in its sequence.
 #[derive(Clone, Debug)]
@@ -73,7 +72,7 @@ pub struct RotationSettings {
     /// Columns of a head; pair `i` of each head turns with its own speed.
     pub size: usize,
     /// Cosine and sine of pair `i` at place `p`, at index `p * size / 2 + i`.
-    pub turns: Arc<[(f32, f32)]>,
+    pub turns: Turns,
     /// True to rotate back.
     pub is_inverse: bool,
 }
@@ -81,7 +80,7 @@ pub struct RotationSettings {
 impl RotationSettings {
     /// Angle `p / base^(2 i / size)` of each pair of columns (Su et al. 2021, section 3.2.2), for
     /// places below `longest`.
-    pub fn turns(size: usize, base: f32, longest: usize) -> Arc<[(f32, f32)]> {
+    pub fn turns(size: usize, base: f32, longest: usize) -> Turns {
         let pairs = size / 2;
         let speed = |pair: usize| f64::from(base).powf(-2.0 * pair as f64 / size as f64);
         let turn = |index: usize| {

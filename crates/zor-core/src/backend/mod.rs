@@ -23,7 +23,7 @@ mod geometry;
 mod precision;
 mod primitives;
 
-pub use attention::{AttentionSettings, CopySettings, RotationSettings, Rows};
+pub use attention::{AttentionSettings, CopySettings, RotationSettings, Rows, Turns};
 pub use geometry::{Geometry, Window};
 pub use precision::Precision;
 

@@ -17,15 +17,13 @@
 //! normalised here; a layer [`super::RmsNorm`] behind it keeps outputs of long and short sequences
 //! at one size. A batch without sequences is one sequence.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
-use crate::ops::{self, AttentionSettings, RotationSettings};
+use crate::ops::{self, AttentionSettings, RotationSettings, Turns};
 use crate::sequences::{Decoding, Sequences};
 
 /// Settings of a [`SpikeAttention`] layer.
@@ -58,11 +56,7 @@ pub(super) fn longest() -> usize {
 ///
 /// # Errors
 /// If the base is not above 1, or the size is odd.
-pub(super) fn rotations(
-    base: Option<f32>,
-    size: usize,
-    longest: usize,
-) -> Result<Option<Arc<[(f32, f32)]>>> {
+pub(super) fn rotations(base: Option<f32>, size: usize, longest: usize) -> Result<Option<Turns>> {
     match base {
         Some(base) if !(base > 1.0 && base.is_finite()) => {
             Err(Error::setting(format!("rotation_base is {base}; it must be above 1")))
@@ -128,7 +122,7 @@ pub struct SpikeAttention {
     /// Values of a position in the output.
     width: usize,
     /// Cosine and sine of every place and pair of columns.
-    turns: Option<Arc<[(f32, f32)]>>,
+    turns: Option<Turns>,
 }
 
 /// Rotated queries and keys, and values.

@@ -15,8 +15,6 @@
 //! lexicon (compare Nguyen and Chiang 2018), each times its weight. The signal down is the
 //! gradient, and one weight `[Q, K]` learns along `t^T (signal at q, k)`.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +23,7 @@ use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::{LearnPass, Pass};
 use crate::memory::Mode;
-use crate::ops::{self, CopySettings, RotationSettings, Transposed};
+use crate::ops::{self, CopySettings, RotationSettings, Transposed, Turns};
 use crate::parameter::Parameter;
 use crate::sequences::Sequences;
 
@@ -64,7 +62,7 @@ impl CopyingConfig {
 pub(super) struct Copying {
     pub(super) weight: Parameter,
     config: CopyingConfig,
-    turns: Option<Arc<[(f32, f32)]>>,
+    turns: Option<Turns>,
 }
 
 /// Top of the inner layers at all positions.

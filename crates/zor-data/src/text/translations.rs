@@ -68,7 +68,7 @@ impl Lexicons {
                     .filter(is_kept)
                     .map(|(_, pair)| pair.clone())
                     .collect();
-                Ok::<_, Error>(Lexicon::learn(&kept, vocabulary.len(), vocabulary.len(), ROUNDS)?)
+                Lexicon::learn(&kept, vocabulary.len(), vocabulary.len(), ROUNDS)
             };
             let lexicons = [one(&forward)?, one(&backward)?];
             Ok(lexicons.map(|lexicon| lexicon.pruned(SUGGESTED, LEAST)))

@@ -180,9 +180,10 @@ struct SettingFlags {
     /// Folder with the named data sets
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Your own data: a folder of PNG, JPEG or WebP images of equal size, a .npy array of bytes, or
+    /// Your own data: a folder of PNG, JPEG or WebP images of equal size, a .npy array of bytes;
     /// for the tasks table and detection a .csv, .npy or .npz file, or '-' for CSV from standard
-    /// input
+    /// input; for translation a .tsv or .jsonl file of sentence pairs, or PATH for the lines of
+    /// PATH.A and PATH.B
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     data: Option<PathBuf>,
     /// Resize your own images to this size, such as 32x32; saved with the model
@@ -436,9 +437,9 @@ pub(super) struct EvalArguments {
     /// Folder with the named data sets
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Evaluate on all of your own data instead: a folder of images, a .npy array of bytes, or
-    /// for the tasks table and detection a .csv, .npy or .npz file, or '-' for CSV from standard
-    /// input
+    /// Evaluate on all of your own data instead: a folder of images, a .npy array of bytes; for the
+    /// tasks table and detection a .csv, .npy or .npz file, or '-' for CSV from standard input; for
+    /// translation sentence pairs as in a training
     #[arg(long, value_name = "PATH", conflicts_with = "data_dir")]
     pub(super) data: Option<PathBuf>,
     /// Table column with labels for the evaluation of a detector: 1 for an anomaly, 0 for a normal
@@ -718,7 +719,7 @@ pub(super) enum DataCommand {
     },
     /// Download a data set, verify it, and keep it in the cache
     Fetch {
-        /// Data set: fashion-mnist or cifar-10
+        /// Data set, such as fashion-mnist or cifar-10, or corpus, such as en-pcm
         name: String,
         /// Folder to download to [default: the user's cache]
         #[arg(long, value_name = "DIR")]

@@ -1,5 +1,6 @@
-//! `zor data`: location and download of data sets.
+//! `zor data`: location and download of data sets and corpora.
 
+use zor_data::text::corpora;
 use zor_data::{Locations, Source};
 
 use super::arguments::DataCommand;
@@ -22,6 +23,9 @@ pub(super) fn run(command: DataCommand) -> Result<()> {
                 };
                 say!("{:<15}{place}", set.name());
             }
+            for name in corpora::names() {
+                say!("{name:<15}sentence pairs; {}", corpora::licence(name)?);
+            }
             Ok(())
         }
         DataCommand::Path { name, data_dir } => {
@@ -34,6 +38,11 @@ pub(super) fn run(command: DataCommand) -> Result<()> {
         }
         DataCommand::Fetch { name, data_dir } => {
             let locations = Locations::from_environment(data_dir);
+            if corpora::names().contains(&&*name) {
+                let corpus = corpora::load(&name, &locations, &mut |line| tell!("{line}"))?;
+                say!("{}", corpus.source);
+                return Ok(());
+            }
             let folder = data_sets::named(&name)?.fetch_if_possible(&locations)?;
             say!("{}", folder.display());
             Ok(())
