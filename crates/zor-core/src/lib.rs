@@ -28,7 +28,7 @@ pub use burn;
 pub use decoder::Decoder;
 pub use error::{Error, ErrorKind, Result};
 pub use input::Input;
-pub use layer::operation::{Operation, Pooling};
+pub use layer::operation::{CopyOperation, Operation, Pooling};
 pub use layer::{CloneLayer, Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,

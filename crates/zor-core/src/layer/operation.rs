@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Layer;
 use crate::activation::Activation;
-use crate::ops::Window;
+use crate::ops::{Turns, Window};
 use crate::parameter::Parameter;
 
 /// The computation of a layer, with references to its parameters and buffers.
@@ -113,6 +113,37 @@ pub enum Operation<'a> {
         /// Added to the variance.
         epsilon: f32,
     },
+    /// Division of each row by its root mean square: `y = scale x / sqrt(mean(x^2) + epsilon)`.
+    RmsNorm {
+        /// Trained scale, `[1, columns]`.
+        scale: &'a Parameter,
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+    /// Spike attention among the positions of sequences, `[q, k, v]` -> `weight v`; see
+    /// [`crate::SpikeAttention`].
+    SpikeAttention {
+        /// Number of heads.
+        heads: usize,
+        /// A score passes when it is strictly above this.
+        threshold: f32,
+        /// Rotations of queries and keys by their places; `None` for none.
+        turns: Option<&'a Turns>,
+    },
+    /// Embeddings of tokens, inner operations, and the transposed embeddings as output; see
+    /// [`crate::TiedEmbedding`].
+    TiedEmbedding {
+        /// `[tokens, width]`.
+        embedding: &'a Parameter,
+        /// Rows that are added in the prefix and behind it, `[2, width]`.
+        parts: &'a Parameter,
+        /// Whether outputs are those behind the prefix only.
+        skips_prefix: bool,
+        /// Queries and keys of copied tokens.
+        copying: Option<CopyOperation<'a>>,
+        /// The inner layers.
+        layers: Vec<Operation<'a>>,
+    },
     /// The computation of an inner layer.
     Layer(&'a dyn Layer),
     /// Operations one after another, from the input up.
@@ -131,6 +162,19 @@ pub enum Operation<'a> {
         /// The shortcut; empty for the identity.
         shortcut: Vec<Operation<'a>>,
     },
+}
+
+/// Tokens of the prefix, and suggested tokens, that are added to the outputs behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct CopyOperation<'a> {
+    /// Queries and keys of all heads, `[width, 2 * heads * size]`.
+    pub weight: &'a Parameter,
+    /// Columns of a query.
+    pub size: usize,
+    /// Whether a second head copies suggestions.
+    pub has_suggestions: bool,
+    /// Rotations of queries and keys by their places; `None` for none.
+    pub turns: Option<&'a Turns>,
 }
 
 /// The value that a window is reduced to.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::BuildContext;
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal};
 use crate::ops::{self, AttentionSettings, RotationSettings, Turns};
 use crate::sequences::{Decoding, Sequences};
@@ -226,6 +227,11 @@ impl Layer for SpikeAttention {
     fn multiply_adds(&self, _: &[usize]) -> u64 {
         // Those of a position that sees one other position.
         2 * self.width as u64
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        let SpikeAttentionConfig { heads, threshold, .. } = self.config;
+        Ok(Operation::SpikeAttention { heads, threshold, turns: self.turns.as_ref() })
     }
 
     fn config(&self) -> Result<serde_json::Value> {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::attention::{Kept, MAX_LONGEST, longest, rotation_base, rotations};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
+use crate::layer::operation::CopyOperation;
 use crate::layer::{LearnPass, Pass};
 use crate::memory::Mode;
 use crate::ops::{self, CopySettings, RotationSettings, Transposed, Turns};
@@ -91,6 +92,15 @@ impl Copying {
         let columns = 2 * config.size * (1 + usize::from(config.suggestions));
         let fill = Initializer::Normal(1.0 / (width as f32).sqrt());
         Ok(Self { weight: context.parameter("copying", [width, columns], fill)?, config, turns })
+    }
+
+    pub(super) fn operation(&self) -> CopyOperation<'_> {
+        CopyOperation {
+            weight: &self.weight,
+            size: self.config.size,
+            has_suggestions: self.config.suggestions,
+            turns: self.turns.as_ref(),
+        }
     }
 
     fn settings(&self, sequences: &Sequences) -> CopySettings {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::ops;
 use crate::parameter::Parameter;
@@ -99,14 +100,8 @@ impl Layer for RmsNorm {
         serde_json::to_value(config).map_err(|e| Error::setting(e.to_string()))
     }
 
-    fn forward_autodiff(
-        &self,
-        input: Tensor<2>,
-        parameters: &[Tensor<2>],
-        _: &[usize],
-    ) -> Option<Tensor<2>> {
-        let mean = (input.clone() * input.clone()).mean_dim(1);
-        Some(input / (mean + self.epsilon).sqrt() * parameters.first()?.clone())
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::RmsNorm { scale: &self.scale, epsilon: self.epsilon })
     }
 }
 

@@ -18,6 +18,7 @@ use super::copying::{Copying, CopyingConfig};
 use super::sequential::Chain;
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
+use crate::layer::operation::Operation;
 use crate::layer::{Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 use crate::memory::Mode;
 use crate::ops::{self, Rows, Transposed};
@@ -274,6 +275,16 @@ impl Layer for TiedEmbedding {
     fn multiply_adds(&self, _: &[usize]) -> u64 {
         let Sizes { vocabulary, width, .. } = self.sizes;
         vocabulary as u64 * width as u64 + self.layers.multiply_adds(&[width])
+    }
+
+    fn operation(&self) -> Result<Operation<'_>> {
+        Ok(Operation::TiedEmbedding {
+            embedding: &self.embedding,
+            parts: &self.parts,
+            skips_prefix: self.sizes.skip_prefix,
+            copying: self.copying.as_ref().map(Copying::operation),
+            layers: self.layers.operations(),
+        })
     }
 
     fn config(&self) -> Result<serde_json::Value> {

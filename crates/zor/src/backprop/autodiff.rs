@@ -13,11 +13,13 @@ use zor_core::burn::tensor::ops::{
 use zor_core::burn::tensor::{Tensor, activation, module};
 use zor_core::ops::{ErrorSums, Window};
 use zor_core::{
-    ErrorMetrics, Input, Layer, Network, Operation, Optimizer, Parameter, Pooling, Target,
-    Workspace,
+    ErrorMetrics, Input, Layer, Network, Operation, Optimizer, Parameter, Pooling, Sequences,
+    Target, Workspace,
 };
 
+use super::attention::{attend, behind, copied, embedded};
 use crate::error::{Error, Result};
+use crate::task::matrix;
 
 /// One step of training by backpropagation, with half the squared error or the cross entropy as
 /// loss, summed over the batch.
@@ -82,7 +84,15 @@ struct Statistic {
 
 fn gradients(network: &Network, input: Input, target: Target) -> Result<Gradients> {
     let mut graph = Graph::of(network);
-    let input = input.into_values()?;
+    let input = match input {
+        Input::Values(values) => values,
+        Input::Sequences(sequences) => {
+            let tokens: Vec<f32> = sequences.tokens().iter().map(|token| *token as f32).collect();
+            let input = matrix(&tokens, tokens.len(), network.device())?;
+            graph.sequences = Some(sequences);
+            input
+        }
+    };
     let mut sample = Sample { values: input.autodiff(), shape: network.input_shape().to_vec() };
     for layer in network.layers() {
         sample = graph.layer(layer.as_ref(), sample)?;
@@ -177,6 +187,8 @@ struct Graph {
     positions: HashMap<*const Parameter, usize>,
     /// Batch values of running means, by their buffers.
     statistics: HashMap<*const Parameter, Statistic>,
+    /// The sequences of the batch.
+    sequences: Option<Sequences>,
 }
 
 impl Graph {
@@ -186,6 +198,7 @@ impl Graph {
             recorded: parameters().map(|one| one.value().autodiff().require_grad()).collect(),
             positions: parameters().map(address).zip(0..).collect(),
             statistics: HashMap::new(),
+            sequences: None,
         }
     }
 
@@ -289,6 +302,34 @@ impl Graph {
                 let normalized = normalize_groups(&x, *groups, *epsilon);
                 Ok(x.with(normalized * self.parameter(scale)? + self.parameter(shift)?))
             }
+            Operation::RmsNorm { scale, epsilon } => {
+                let mean = (x.values.clone() * x.values.clone()).mean_dim(1);
+                let normalized = x.values.clone() / (mean + *epsilon).sqrt();
+                Ok(x.with(normalized * self.parameter(scale)?))
+            }
+            Operation::SpikeAttention { heads, threshold, turns } => {
+                let all = self.sequences_of(&x)?;
+                let values = attend(x.values, &all, *heads, *threshold, *turns);
+                let shape = vec![values.dims()[1]];
+                Ok(Sample { values, shape })
+            }
+            Operation::TiedEmbedding { embedding, parts, skips_prefix, copying, layers } => {
+                let all = self.sequences_of(&x)?;
+                let (embedding, parts) = (self.parameter(embedding)?, self.parameter(parts)?);
+                let values = embedded(&all, embedding.clone(), parts);
+                let shape = vec![values.dims()[1]];
+                let top = self.path(layers, Sample { values, shape })?.values;
+                let behind = if *skips_prefix { behind(&all, &top) } else { top.clone() };
+                let mut output = behind.matmul(embedding.transpose());
+                if let Some(copying) = copying {
+                    let projected = top.matmul(self.parameter(copying.weight)?);
+                    let vocabulary = output.dims()[1];
+                    output = output + copied(projected, &all, copying, vocabulary);
+                }
+                let shape = vec![output.dims()[1]];
+                Ok(Sample { values: output, shape })
+            }
+            Operation::Dropout { probability: 0.0 } => Ok(x),
             Operation::Layer(layer) => self.layer(*layer, x),
             Operation::Sequential(operations) => self.path(operations, x),
             Operation::Residual { layers, shortcut } => {
@@ -309,6 +350,12 @@ impl Graph {
             }
             _ => Err(Error::input("its operation has no counterpart under autodiff")),
         }
+    }
+
+    /// The sequences of the batch.
+    fn sequences_of(&self, x: &Sample) -> Result<Sequences> {
+        let all = self.sequences.clone().filter(|all| all.tokens().len() == x.rows());
+        all.ok_or_else(|| Error::input("its rows are not the positions of sequences"))
     }
 
     /// Applies operations in sequence.

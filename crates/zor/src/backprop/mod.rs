@@ -4,3 +4,5 @@
 pub mod alignment;
 pub mod autodiff;
 pub mod baseline;
+
+mod attention;
