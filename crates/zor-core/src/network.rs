@@ -16,7 +16,7 @@ use crate::layers::sequential::Chain;
 use crate::layers::{DenseConfig, GateConfig, GatePosition, Sequential};
 use crate::memory::{Memory, Mode};
 use crate::ops;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Summing};
 use crate::parameter::Parameter;
 use crate::rule::Rule;
 use crate::sequences::Sequences;
@@ -269,6 +269,46 @@ impl Network {
             step::train_observed(layers, input, shape, target.into(), optimizer, state, observe)?;
         self.record(&metrics);
         Ok(metrics)
+    }
+
+    /// Takes one step of the optimizer along the sum of the correlations of several batches, as for
+    /// a batch that is too large for the memory. Returns the errors of all outputs before the step.
+    ///
+    /// A rule that normalises over the batch does so in each of them ([`Rule::normalize_signal`]),
+    /// and charges are kept from one to the next: only without both, the step is that of one batch
+    /// with all rows.
+    ///
+    /// # Errors
+    /// Those of [`Network::train_batch`], after which no weight has changed; also if there is no
+    /// batch.
+    pub fn train_batches(
+        &mut self,
+        optimizer: &dyn Optimizer,
+        batches: impl IntoIterator<Item = (Input, Target)>,
+    ) -> Result<ErrorMetrics> {
+        optimizer.check()?;
+        let mut metrics = ErrorMetrics::default();
+        let mut done = Ok(());
+        for (input, target) in batches {
+            match self.train_batch(&Summing, input, target) {
+                Ok(found) => metrics += found,
+                Err(error) => done = Err(error),
+            }
+            if done.is_err() {
+                break;
+            }
+        }
+        if done.is_ok() && metrics.elements == 0 {
+            done = Err(Error::shape("there is no batch to learn from"));
+        }
+        for layer in self.layers.layers_mut() {
+            for parameter in layer.parameters_mut() {
+                if let (Some(sum), Ok(())) = (parameter.take_sum(), &done) {
+                    optimizer.step(parameter, sum, &mut self.state.workspace);
+                }
+            }
+        }
+        done.map(|()| metrics)
     }
 
     /// [`Network::train_batch`] without waiting for an asynchronous device. The error is read
@@ -554,8 +594,8 @@ impl Network {
         &mut self.state
     }
 
-    /// Checks an input. Returns its values, which are tokens for sequences, and its sequences. Reads
-    /// values from the device.
+    /// Checks an input. Returns its values, which are tokens for sequences, and its sequences.
+    /// Reads values from the device.
     pub(crate) fn checked_input(&self, input: Input) -> Result<(Tensor<2>, Option<Sequences>)> {
         let sequences = match input {
             Input::Values(values) => {

@@ -443,9 +443,9 @@ operations! {
     /// device.
     fn error_signal_unread(target: Tensor<2>, output: Tensor<2>) -> (Tensor<2>, Tensor<2>);
 
-    /// `weight * (target - softmax(output))` of each row, in place of the output, where the target is
-    /// `1 - smoothing` at the class of the row plus `smoothing / classes` everywhere, and the sums
-    /// of its absolute values and squares.
+    /// `weight * (target - softmax(output))` of each row, in place of the output, and the sums of
+    /// its absolute values and squares. The target is `1 - smoothing` at the class of the row plus
+    /// `smoothing / classes` everywhere.
     ///
     /// # Shapes
     /// `[rows, classes]`, and one class for each row.

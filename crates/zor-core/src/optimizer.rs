@@ -42,3 +42,22 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
         self.step(parameter, correlation, workspace);
     }
 }
+
+/// Adds up the correlations of several batches instead of taking steps; see
+/// [`crate::Network::train_batches`].
+#[derive(Debug)]
+pub(crate) struct Summing;
+
+impl Optimizer for Summing {
+    fn name(&self) -> &str {
+        "summing"
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, _: &mut Workspace) {
+        parameter.add_to_sum(correlation);
+    }
+}

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use zor_random::Random;
 
 use crate::error::{Error, Result};
+use crate::ops;
 
 /// A trainable matrix with the state of its optimizer.
 ///
@@ -21,6 +22,8 @@ pub struct Parameter {
     state: OptimizerState,
     steps: u64,
     frozen: bool,
+    /// Sum of the correlations of several batches, until a step takes it.
+    sum: Option<Tensor<2>>,
 }
 
 /// The state of an optimizer for one parameter, empty before its first step.
@@ -64,6 +67,7 @@ impl Parameter {
             state: OptimizerState::default(),
             steps: 0,
             frozen: false,
+            sum: None,
         }
     }
 
@@ -88,7 +92,7 @@ impl Parameter {
         self
     }
 
-    /// Marks the rows as vectors of their own, such as the embeddings of tokens, and not as a matrix
+    /// Marks the rows as separate vectors, such as the embeddings of tokens, instead of a matrix
     /// that maps values. Optimizers that act on a matrix as a whole treat such rows as vectors.
     #[must_use]
     pub fn with_independent_rows(mut self) -> Self {
@@ -96,7 +100,7 @@ impl Parameter {
         self
     }
 
-    /// True if the rows are vectors of their own; see [`Parameter::with_independent_rows`].
+    /// True if the rows are separate vectors; see [`Parameter::with_independent_rows`].
     pub fn has_independent_rows(&self) -> bool {
         self.has_independent_rows
     }
@@ -237,6 +241,20 @@ impl Parameter {
             of_schedule: self.steps.saturating_sub(self.state.schedule_began).max(1),
         };
         self.value = Some(step(value, &mut self.state, number));
+    }
+
+    /// Adds a correlation to the sum of those of several batches.
+    pub(crate) fn add_to_sum(&mut self, correlation: Tensor<2>) {
+        let sum = match self.sum.take() {
+            Some(sum) => ops::scaled_sum(sum, correlation, 1.0, 1.0, f32::INFINITY),
+            None => correlation,
+        };
+        self.sum = Some(sum);
+    }
+
+    /// Removes and returns the sum of correlations.
+    pub(crate) fn take_sum(&mut self) -> Option<Tensor<2>> {
+        self.sum.take()
     }
 
     /// Restarts the schedule of the optimizer at the next step; moments stay.

@@ -1,4 +1,4 @@
-//! Dropout (Srivastava et al. 2014), whose mask is drawn anew from seed and pass where it is needed.
+//! Dropout (Srivastava et al. 2014). The mask is drawn from seed and pass, anew where it is needed.
 //!
 //! In training each value becomes zero with probability `p`, and the others are scaled by
 //! `1 / (1 - p)`; the signal is masked and scaled in the same way. In predictions all values pass.

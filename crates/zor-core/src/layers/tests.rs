@@ -15,7 +15,7 @@ use crate::parameter::Parameter;
 use crate::rule::Rule;
 use crate::sequences::Sequences;
 use crate::workspace::Workspace;
-use crate::{Network, ops};
+use crate::{Input, Network, Target, ops};
 
 /// An optimizer that replaces the value by the correlation.
 #[derive(Debug)]
@@ -572,6 +572,48 @@ fn a_sequence_computes_the_same_alone_and_in_a_batch() {
     let before = changed.len() - 11;
     assert_eq!(changed[..before], together[..before]);
     assert_ne!(changed[before..], together[before..]);
+}
+
+#[test]
+fn batches_that_are_added_up_move_a_network_as_one_batch_does() {
+    let device = Device::flex();
+    let network = || {
+        let block = BranchConfig::residual()
+            .layer(RmsNormConfig::default())
+            .layer(DenseConfig::new(36))
+            .layer(SpikeAttentionConfig::new(2))
+            .layer(DenseConfig::new(12));
+        let config = TiedEmbeddingConfig::new(11, 12).copies(CopyingConfig::new(4)).layer(block);
+        Network::builder(&[1]).rule(Rule::backprop()).layer(config).build(&device).unwrap()
+    };
+    let all = sequences();
+    let classes: Vec<usize> = (0..11).map(|row| row * 3 % 11).collect();
+    let (mut whole, mut parts) = (network(), network());
+    whole.train_batch(&Descent, &all, classes.clone()).unwrap();
+    let mut rest = classes.into_iter();
+    let batches: Vec<(Input, Target)> = (0..all.len())
+        .map(|index| {
+            let range = all.rows(index);
+            let one = Sequences::new(all.tokens()[range.clone()].to_vec(), &[range.len()]);
+            let one = one.unwrap().with_prefixes(&[all.prefix(index)]).unwrap();
+            let behind = range.len() - all.prefix(index);
+            (one.into(), rest.by_ref().take(behind).collect::<Vec<usize>>().into())
+        })
+        .filter(|(_, target): &(Input, Target)| target.classes().is_some_and(|all| !all.is_empty()))
+        .collect();
+    parts.train_batches(&Descent, batches).unwrap();
+    for (one, other) in whole.layers()[0].parameters().iter().zip(parts.layers()[0].parameters()) {
+        let apart = one.value() - other.value();
+        let own = one.value();
+        assert!(dot(&apart, &apart) < 1e-8 * dot(&own, &own), "{}", one.name());
+    }
+    // A batch that is not learned from leaves no sum behind.
+    let before = parts.layers()[0].parameters()[0].value();
+    let wrong = vec![(Input::from(&all), Target::from(vec![0; 3]))];
+    assert!(parts.train_batches(&Descent, wrong).is_err());
+    assert!(parts.train_batches(&Descent, Vec::new()).is_err());
+    let apart = parts.layers()[0].parameters()[0].value() - before;
+    assert_eq!(dot(&apart, &apart), 0.0);
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub struct Variation {
     /// Probability that a merge of subwords is skipped
     /// ([`Vocabulary::encode_with_dropout`]).
     pub subword_dropout: f32,
-    /// Share of the examples in which a sentence is restored from a copy with hidden tokens, instead
-    /// of translated.
+    /// Share of the examples in which a sentence is restored from a copy with hidden tokens. The
+    /// others are translated.
     pub restored: f32,
 }
 
