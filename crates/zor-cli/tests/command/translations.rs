@@ -121,6 +121,8 @@ fn a_model_learns_on_from_corrections_with_its_vocabulary() {
     let arguments =
         ["train", "translation", "--from", "first", "--data", "more.tsv", "--steps", "3"];
     done(at, &[&arguments[..], &["--out", "second", "--threads", "1"]].concat());
+    let swapped = [&arguments[..], &["--languages", "xx,en"]].concat();
+    refused(at, &swapped, 2, &["en,xx", "xx,en"]);
     let (text, _) = done(at, &["info", "second"]);
     assert!(text.contains("tied_embedding"), "{text}");
 }

@@ -104,6 +104,14 @@ impl Task for TranslationTask {
     ) -> Result<Data> {
         let pairs = pairs::load(settings, tell)?;
         let vocabulary = read_vocabulary(notes).map_err(Error::input)?;
+        if vocabulary.languages() != pairs.languages {
+            return Err(Error::input(format!(
+                "the languages of the model are {}, those of the pairs {}; give the columns in the \
+                 order of the model",
+                vocabulary.languages().join(","),
+                pairs.languages.join(",")
+            )));
+        }
         let lexicons = read_lexicons(notes).map_err(Error::input)?;
         data(pairs, Arc::new(vocabulary), lexicons.map(Arc::new), settings)
     }
