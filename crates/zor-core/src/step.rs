@@ -446,13 +446,7 @@ pub fn enqueue(
     check_target(layers, &input, shape, &target, state)?;
     let output = forward(layers, input, shape, state, Mode::Train);
     let elements = output.dims().iter().product();
-    let (signal, sums) = match target.class_target() {
-        Some(classes) => ops::class_signal_unread(output, classes),
-        None => {
-            let (target, output) = compared(target, output)?;
-            ops::error_signal_unread(target, output)
-        }
-    };
+    let (signal, sums) = signal_unread(target, output)?;
     learn(layers, signal, shape, optimizer, state);
     Ok(PendingMetrics { sums: Sums::OnDevice(sums), elements })
 }
@@ -478,27 +472,28 @@ pub fn top_signal(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Error
     let device = output.device();
     target.check(output.dims(), &device)?;
     let elements = output.dims().iter().product();
-    let is_asynchronous = ops::is_asynchronous(&device);
-    let (signal, sums) = match (target.class_target(), is_asynchronous) {
-        (Some(classes), true) => {
-            let (signal, sums) = ops::class_signal_unread(output, classes);
-            (signal, ErrorSums::read(sums)?)
-        }
-        (Some(classes), false) => ops::class_signal(output, classes),
-        (None, is_asynchronous) => {
-            let (target, output) = compared(target, output)?;
-            if is_asynchronous {
-                let (signal, sums) = ops::error_signal_unread(target, output);
-                (signal, ErrorSums::read(sums)?)
-            } else {
-                ops::error_signal(target, output)
-            }
-        }
+    let (signal, sums) = if ops::is_asynchronous(&device) {
+        let (signal, sums) = signal_unread(target, output)?;
+        (signal, ErrorSums::read(sums)?)
+    } else if let Some(classes) = target.class_target() {
+        ops::class_signal(output, classes)
+    } else {
+        let (target, output) = compared(target, output)?;
+        ops::error_signal(target, output)
     };
     if sums.squared.is_finite() {
         return Ok((signal, ErrorMetrics { sums, elements }));
     }
     Err(Error::not_finite(NOT_FINITE))
+}
+
+/// The signal at the output, in place of the output, and the sums of its errors on the device.
+fn signal_unread(target: Target, output: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>)> {
+    if let Some(classes) = target.class_target() {
+        return Ok(ops::class_signal_unread(output, classes));
+    }
+    let (target, output) = compared(target, output)?;
+    Ok(ops::error_signal_unread(target, output))
 }
 
 /// Target values and the outputs that they are compared with.

@@ -91,6 +91,18 @@ impl RotationSettings {
     }
 }
 
+/// Weights of pairs: `q k^T / sqrt(size)` where that is above the threshold, else 0.
+fn passing<B: Backend>(
+    queries: FloatTensor<B>,
+    keys: FloatTensor<B>,
+    size: usize,
+    threshold: f32,
+) -> FloatTensor<B> {
+    let scores = B::float_matmul(queries, B::float_transpose(keys));
+    let scores = B::float_mul_scalar(scores, (1.0 / (size as f32).sqrt()).into());
+    B::float_mul(scores.clone(), above::<B>(scores, threshold))
+}
+
 /// Rows of a matrix that are kept from row `first` on, from column `from` on.
 pub(super) fn keep_rows<B: Backend>(
     kept: FloatTensor<B>,
@@ -122,16 +134,13 @@ pub(super) fn attend_kept<B: Backend>(
 ) -> FloatTensor<B> {
     let heads = settings.heads;
     let size = input.shape()[1] / 3 / heads;
-    let scale = 1.0 / (size as f32).sqrt();
     let Some(step) = settings.sequences.step() else { return input };
     let one = |(row, hypothesis): (usize, &Hypothesis)| {
         let seen = seen_rows::<B>(&kept, step.prefix(row), &hypothesis.rows);
         let queries = by_head::<B>(&rows::<B>(&input, row..row + 1), 0, [heads, size]);
         let [keys, values] = [0, 1].map(|part| by_head::<B>(&seen, part, [heads, size]));
-        let scores = B::float_matmul(queries, B::float_transpose(keys));
-        let scores = B::float_mul_scalar(scores, scale.into());
-        let passed = above::<B>(scores.clone(), settings.threshold);
-        by_row::<B>(B::float_matmul(B::float_mul(scores, passed), values))
+        let weights = passing::<B>(queries, keys, size, settings.threshold);
+        by_row::<B>(B::float_matmul(weights, values))
     };
     B::float_cat(step.hypotheses.iter().enumerate().map(one).collect(), 0)
 }
@@ -179,7 +188,6 @@ pub(super) fn add_copies<B: Backend>(
     let (sequences, heads) = (&settings.sequences, settings.heads());
     let (vocabulary, device) = (output.shape()[1], output.device());
     let size = projected.shape()[1] / 2 / heads;
-    let scale = 1.0 / (size as f32).sqrt();
     let (mut outputs, mut kept) = (Vec::new(), Vec::new());
     for sequence in 0..sequences.len() {
         let [prefix, behind, outputs_of] = parts_of(sequences, sequence);
@@ -190,10 +198,7 @@ pub(super) fn add_copies<B: Backend>(
         for head in 0..if prefix.is_empty() { 0 } else { heads } {
             let queries = of_head::<B>(&projected, behind.clone(), head * size, size);
             let keys = of_head::<B>(&projected, prefix.clone(), (heads + head) * size, size);
-            let scores = B::float_matmul(queries, B::float_transpose(keys));
-            let scores = B::float_mul_scalar(scores, scale.into());
-            let passed = above::<B>(scores.clone(), 0.0);
-            let weights = B::float_mul(scores, passed);
+            let weights = passing::<B>(queries, keys, size, 0.0);
             let tokens = copied::<B>(sequences, head, prefix.clone(), vocabulary, &device);
             own = B::float_add(own, B::float_matmul(weights.clone(), tokens));
             kept.push(B::float_reshape(weights, Shape::from([1, behind.len() * prefix.len()])));
@@ -216,7 +221,6 @@ pub(super) fn add_copies_kept<B: Backend>(
     let (sequences, heads) = (&settings.sequences, settings.heads());
     let (vocabulary, device) = (output.shape()[1], output.device());
     let size = projected.shape()[1] / 2 / heads;
-    let scale = 1.0 / (size as f32).sqrt();
     let Some(step) = sequences.step() else { return output };
     let one = |row: usize| {
         let mut own = rows::<B>(&output, row..row + 1);
@@ -224,11 +228,9 @@ pub(super) fn add_copies_kept<B: Backend>(
         for head in 0..if prefix.is_empty() { 0 } else { heads } {
             let queries = of_head::<B>(&projected, row..row + 1, head * size, size);
             let keys = of_head::<B>(&kept, prefix.clone(), head * size, size);
-            let scores = B::float_matmul(queries, B::float_transpose(keys));
-            let scores = B::float_mul_scalar(scores, scale.into());
-            let passed = above::<B>(scores.clone(), 0.0);
+            let weights = passing::<B>(queries, keys, size, 0.0);
             let tokens = copied::<B>(&step.beginning, head, prefix.clone(), vocabulary, &device);
-            own = B::float_add(own, B::float_matmul(B::float_mul(scores, passed), tokens));
+            own = B::float_add(own, B::float_matmul(weights, tokens));
         }
         own
     };
@@ -323,7 +325,6 @@ pub(super) fn attend<B: Backend>(
     let heads = settings.heads;
     let size = input.shape()[1] / 3 / heads;
     let device = input.device();
-    let scale = 1.0 / (size as f32).sqrt();
     let (mut outputs, mut kept) = (Vec::new(), Vec::new());
     for sequence in 0..settings.sequences.len() {
         let range = settings.sequences.rows(sequence);
@@ -331,11 +332,9 @@ pub(super) fn attend<B: Backend>(
         let part = rows::<B>(&input, range);
         let [queries, keys, values] =
             [0, 1, 2].map(|part_| by_head::<B>(&part, part_, [heads, size]));
-        let scores = B::float_matmul(queries, B::float_transpose(keys));
-        let scores = B::float_mul_scalar(scores, scale.into());
-        let passed = above::<B>(scores.clone(), settings.threshold);
+        let weights = passing::<B>(queries, keys, size, settings.threshold);
         let seen = mask::<B>(&settings.sequences, sequence, &device);
-        let weights = B::float_mul(B::float_mul(scores, passed), seen);
+        let weights = B::float_mul(weights, seen);
         outputs.push(by_row::<B>(B::float_matmul(weights.clone(), values)));
         kept.push(B::float_reshape(weights, Shape::from([1, heads * length * length])));
     }

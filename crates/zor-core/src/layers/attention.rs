@@ -56,8 +56,13 @@ pub(super) fn longest() -> usize {
 /// Rotations for queries of this size, for places below `longest`.
 ///
 /// # Errors
-/// If the base is not above 1, or the size is odd.
+/// If the base is not above 1, the size is odd, or `longest` is out of range.
 pub(super) fn rotations(base: Option<f32>, size: usize, longest: usize) -> Result<Option<Turns>> {
+    if longest == 0 || longest > MAX_LONGEST {
+        return Err(Error::setting(format!(
+            "longest is {longest}; it must be from 1 to {MAX_LONGEST}"
+        )));
+    }
     match base {
         Some(base) if !(base > 1.0 && base.is_finite()) => {
             Err(Error::setting(format!("rotation_base is {base}; it must be above 1")))
@@ -255,12 +260,6 @@ impl LayerConfig for SpikeAttentionConfig {
                 self.threshold
             )));
         }
-        if self.longest == 0 || self.longest > MAX_LONGEST {
-            return Err(Error::setting(format!(
-                "longest is {}; it must be from 1 to {MAX_LONGEST}",
-                self.longest
-            )));
-        }
         let size = width / self.heads;
         let turns = rotations(self.rotation_base, size, self.longest)?;
         Ok(Box::new(SpikeAttention { config: *self, width, turns }))
@@ -268,4 +267,4 @@ impl LayerConfig for SpikeAttentionConfig {
 }
 
 /// Longest sequence whose weights fit into memory with room to spare.
-pub(super) const MAX_LONGEST: usize = 1 << 14;
+const MAX_LONGEST: usize = 1 << 14;

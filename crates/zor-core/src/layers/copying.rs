@@ -18,7 +18,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::attention::{Kept, MAX_LONGEST, longest, rotation_base, rotations};
+use super::attention::{Kept, longest, rotation_base, rotations};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::operation::CopyOperation;
@@ -81,12 +81,6 @@ impl Copying {
     ) -> Result<Self> {
         if config.size == 0 {
             return Err(Error::setting("the size of copying queries is 0; it must be at least 1"));
-        }
-        if config.longest == 0 || config.longest > MAX_LONGEST {
-            return Err(Error::setting(format!(
-                "longest is {}; it must be from 1 to {MAX_LONGEST}",
-                config.longest
-            )));
         }
         let turns = rotations(config.rotation_base, config.size, config.longest)?;
         let columns = 2 * config.size * (1 + usize::from(config.suggestions));

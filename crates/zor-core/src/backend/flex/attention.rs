@@ -5,6 +5,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::columns::{for_each_row, sum_rows};
+use super::lanes::{dot, scaled_dot};
 use super::memory::{Grid, check_same, readable, reuse, size, values, values_mut};
 use super::passes::{PARALLEL_FROM, simd};
 use super::product::{Operand, multiply};
@@ -262,7 +263,7 @@ pub(super) fn rms_normalize(
     let places = Grid::new(values_mut(&mut roots), 1);
     for_each_row(values_mut(&mut output), columns, |row, y| {
         let x = &x[row * columns..(row + 1) * columns];
-        let root = (squares(x) / columns as f32 + epsilon).sqrt();
+        let root = (dot(x, x) / columns as f32 + epsilon).sqrt();
         // SAFETY: every row is visited once.
         unsafe { places.row(row, 0, 1)[0] = root };
         for ((y, x), scale) in y.iter_mut().zip(x).zip(scale) {
@@ -305,35 +306,4 @@ pub(super) fn rms_normalize_signal(
         }
     });
     (signal, of_scale)
-}
-
-/// Number of sums that a row is divided into, so that they are computed at once.
-const LANES: usize = 16;
-
-/// Sum of the products of three rows.
-#[inline(always)]
-fn scaled_dot(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
-    let mut sums = [0f32; LANES];
-    let ((a, rest_a), (b, rest_b), (c, rest_c)) =
-        (a.as_chunks::<LANES>(), b.as_chunks::<LANES>(), c.as_chunks::<LANES>());
-    for ((a, b), c) in a.iter().zip(b).zip(c) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane] * c[lane];
-        }
-    }
-    let rest = rest_a.iter().zip(rest_b).zip(rest_c).map(|((a, b), c)| a * b * c);
-    sums.iter().sum::<f32>() + rest.sum::<f32>()
-}
-
-/// Sum of the squares of a row.
-#[inline(always)]
-fn squares(row: &[f32]) -> f32 {
-    let mut sums = [0f32; LANES];
-    let (whole, rest) = row.as_chunks::<LANES>();
-    for part in whole {
-        for (sum, x) in sums.iter_mut().zip(part) {
-            *sum += x * x;
-        }
-    }
-    sums.iter().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>()
 }

@@ -3,12 +3,10 @@
 use burn_flex::FlexTensor;
 
 use super::columns::for_each_row;
+use super::lanes::LANES;
 use super::memory::{Grid, readable, size, values_mut};
 use super::scratch::with_scratch;
 use crate::backend::{ClassTarget, ErrorSums};
-
-/// Number of sums that a row is divided into, so that they are computed at once.
-const LANES: usize = 16;
 
 pub(super) fn class_signal(output: FlexTensor, target: &ClassTarget) -> (FlexTensor, ErrorSums) {
     let mut output = readable(output);

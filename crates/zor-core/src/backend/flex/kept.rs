@@ -4,12 +4,10 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::copies::Columns;
+use super::lanes::dot;
 use super::memory::{Grid, readable, reuse, size, values, values_mut};
 use super::passes::simd;
 use crate::backend::{AttentionSettings, CopySettings};
-
-/// Number of sums that a product of two rows is divided into, so that they are computed at once.
-const LANES: usize = 16;
 
 pub(super) fn keep_rows(
     kept: FlexTensor,
@@ -104,18 +102,4 @@ pub(super) fn add_copies_kept(
         }
     }
     output
-}
-
-/// Product of two rows.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0f32; LANES];
-    let ((a, rest_of_a), (b, rest_of_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    let rest: f32 = rest_of_a.iter().zip(rest_of_b).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }

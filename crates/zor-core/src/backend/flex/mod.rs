@@ -17,6 +17,7 @@ mod error;
 mod few_rows;
 mod gate;
 mod kept;
+mod lanes;
 mod maps;
 mod memory;
 mod normalization;
