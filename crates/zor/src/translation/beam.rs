@@ -233,7 +233,7 @@ fn complete(tokens: &mut Vec<u32>, terms: &[Vec<u32>]) {
 }
 
 /// Logarithm of the sum of exponentials.
-fn log_sum(row: &[f32]) -> f64 {
+pub(crate) fn log_sum(row: &[f32]) -> f64 {
     let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = row.iter().map(|logit| (logit - peak).exp()).sum();
     f64::from(peak) + f64::from(sum).ln()

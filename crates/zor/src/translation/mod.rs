@@ -5,7 +5,7 @@ pub mod glossary;
 pub mod score;
 pub mod translator;
 
-mod beam;
+pub(crate) mod beam;
 
 pub use dictionary::Dictionary;
 pub use glossary::Glossary;

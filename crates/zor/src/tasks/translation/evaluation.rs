@@ -8,6 +8,7 @@ use zor_data::text::{Pair, Translations};
 use crate::error::{Error, Result};
 use crate::report::{Report, Row, Watch};
 use crate::task::{Evaluation, Figure, Outcome, Predict, Score, Unit, in_batches, sequences};
+use crate::translation::beam::log_sum;
 use crate::translation::score::{TranslationScore, score};
 use crate::translation::{Dictionary, Search, Translator};
 
@@ -82,9 +83,7 @@ fn probability(of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result<(f64, E
         let vocabulary = output.dims()[1];
         let logits = ops::read(output.clone())?;
         for (row, class) in logits.chunks_exact(vocabulary).zip(&classes) {
-            let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let total: f32 = row.iter().map(|logit| (logit - peak).exp()).sum();
-            sum += f64::from(peak - row[*class]) + f64::from(total).ln();
+            sum += log_sum(row) - f64::from(row[*class]);
         }
         tokens += classes.len();
         deviation += step::top_signal(classes.into(), output)?.1;
