@@ -32,10 +32,11 @@ pub use layer::operation::{CopyOperation, Operation, Pooling};
 pub use layer::{CloneLayer, Layer, LayerConfig, LearnPass, Pass, Signal, Visitor, VisitorMut};
 pub use layers::{
     BatchNorm, BatchNormConfig, Bias, BiasConfig, Branch, BranchConfig, Conv2d, Conv2dConfig,
-    CopyingConfig, Dense, DenseConfig, Dropout, DropoutConfig, Gate, GateConfig, GatePosition,
-    GroupNorm, GroupNormConfig, Join, Pool2d, Pool2dConfig, Reshape, ReshapeConfig, RmsNorm,
-    RmsNormConfig, Scale, ScaleConfig, Sequential, SequentialConfig, SpikeAttention,
-    SpikeAttentionConfig, TiedEmbedding, TiedEmbeddingConfig, Upsample, UpsampleConfig,
+    CopyingConfig, Dense, DenseConfig, Dropout, DropoutConfig, Embedding, EmbeddingConfig, Gate,
+    GateConfig, GatePosition, GroupNorm, GroupNormConfig, Join, Pool2d, Pool2dConfig, Reshape,
+    ReshapeConfig, RmsNorm, RmsNormConfig, Scale, ScaleConfig, Sequential, SequentialConfig,
+    SpikeAttention, SpikeAttentionConfig, TiedEmbedding, TiedEmbeddingConfig, Upsample,
+    UpsampleConfig,
 };
 pub use memory::{Memory, Mode};
 pub use network::{Network, NetworkBuilder, Summary};

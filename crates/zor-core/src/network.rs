@@ -9,7 +9,7 @@ use crate::build::{BuildContext, WeightSource};
 use crate::contract::{check_device, check_shape, check_visits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::Input;
-use crate::layer::{Layer, LayerConfig};
+use crate::layer::{Layer, LayerConfig, Visitor};
 use crate::layers::attention::{SEEN, WEIGHTS};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::sequential::Chain;
@@ -329,6 +329,7 @@ impl Network {
         let (input, sequences) = match input.into() {
             Input::Values(values) if ops::is_asynchronous(self.device()) => {
                 self.check_shape(&values)?;
+                self.check_values(&values)?;
                 (values, None)
             }
             input => self.checked_input(input)?,
@@ -621,11 +622,23 @@ impl Network {
         self.check_shape(input)?;
         // A gate would hide NaN: it fires no unit, and the weights below would learn from it.
         if ops::all_finite(input) {
-            return Ok(());
+            return self.check_values(input);
         }
         Err(Error::not_finite(
             "the input has values that are NaN or infinite; nothing was computed, and the network is unchanged",
         ))
+    }
+
+    /// Checks that the layers take rows without sequences.
+    fn check_values(&self, input: &Tensor<2>) -> Result<()> {
+        let (rows, most) = (input.dims()[0], max_rows(&self.layers));
+        if rows > most {
+            return Err(Error::shape(format!(
+                "all rows are one sequence, which has {rows} positions; the maximum is {most} \
+                 (setting longest)"
+            )));
+        }
+        self.layers.check_values(input)
     }
 
     fn check_shape(&self, input: &Tensor<2>) -> Result<()> {
@@ -667,6 +680,22 @@ impl Clone for Network {
             history: self.history.clone(),
         }
     }
+}
+
+/// Maximum number of rows of a batch of values for a layer and those inside it.
+fn max_rows(layer: &dyn Layer) -> usize {
+    struct Least(usize);
+    impl<'a> Visitor<'a> for Least {
+        fn parameter(&mut self, _: &'a Parameter) {}
+        fn buffer(&mut self, _: &'a Parameter) {}
+        fn child(&mut self, layer: &'a dyn Layer) {
+            self.0 = self.0.min(layer.max_rows());
+            layer.visit(self);
+        }
+    }
+    let mut least = Least(layer.max_rows());
+    layer.visit(&mut least);
+    least.0
 }
 
 /// A printable table of shapes, parameters and multiply-adds of one sample; see

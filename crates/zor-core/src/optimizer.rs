@@ -5,7 +5,7 @@ use std::fmt;
 use burn::tensor::Tensor;
 
 use crate::error::Result;
-use crate::ops::{self, Transposed};
+use crate::ops::{self, Rows, Transposed};
 use crate::parameter::Parameter;
 use crate::workspace::Workspace;
 
@@ -40,6 +40,26 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
         let (presynaptic, signal) = (presynaptic.clone(), signal.clone());
         let correlation = ops::matmul(presynaptic, signal, buffer, Transposed::Left);
         self.step(parameter, correlation, workspace);
+    }
+
+    /// [`Optimizer::step`] with the correlation of some rows, such as the embeddings of the tokens
+    /// in a batch; it is zero for all others. A row may occur several times: its correlations are
+    /// added up.
+    ///
+    /// The default takes a step along the correlation of the whole parameter, in which other rows
+    /// move by momentum and weight decay. An optimizer that can leave them alone overrides it.
+    ///
+    /// # Shapes
+    /// `n` rows and `[n, columns]` for a parameter `[rows, columns]`.
+    fn step_rows(
+        &self,
+        parameter: &mut Parameter,
+        rows: Rows,
+        correlation: Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        let whole = parameter.correlation_of_rows(rows, correlation, workspace);
+        self.step(parameter, whole, workspace);
     }
 }
 

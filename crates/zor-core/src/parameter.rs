@@ -7,7 +7,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use zor_random::Random;
 
 use crate::error::{Error, Result};
-use crate::ops;
+use crate::ops::{self, Rows};
+use crate::workspace::Workspace;
 
 /// A trainable matrix with the state of its optimizer.
 ///
@@ -241,6 +242,23 @@ impl Parameter {
             of_schedule: self.steps.saturating_sub(self.state.schedule_began).max(1),
         };
         self.value = Some(step(value, &mut self.state, number));
+    }
+
+    /// The correlation of the whole parameter from that of some rows, which is added up for a row
+    /// that occurs several times; zero for all others.
+    ///
+    /// # Shapes
+    /// `n` rows and `[n, columns]` -> `[rows, columns]`.
+    pub fn correlation_of_rows(
+        &self,
+        rows: Rows,
+        correlation: Tensor<2>,
+        workspace: &mut Workspace,
+    ) -> Tensor<2> {
+        let zeros = workspace.take_zeros(self.shape());
+        let whole = ops::add_to_rows(zeros, correlation.clone(), rows, 1.0);
+        workspace.give(correlation);
+        whole
     }
 
     /// Adds a correlation to the sum of those of several batches.

@@ -115,6 +115,15 @@ impl Workspace {
         }
     }
 
+    /// Takes a buffer of shape `[rows, columns]` with zeros.
+    pub fn take_zeros(&mut self, shape: [usize; 2]) -> Tensor<2> {
+        match ops::takes_parts(&self.device) {
+            // No value is above infinity.
+            true => ops::zero_at_or_below(self.take(shape), f32::INFINITY),
+            false => Tensor::zeros(shape, &self.device),
+        }
+    }
+
     /// Gives a buffer back; one whose memory another tensor shares is dropped.
     pub fn give(&mut self, buffer: Tensor<2>) {
         if let Some(varied) = &mut self.varied {

@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, Conv2dConfig, CopyingConfig, DenseConfig,
-    DropoutConfig, GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig, ReshapeConfig,
-    RmsNormConfig, ScaleConfig, SequentialConfig, SpikeAttentionConfig, TiedEmbeddingConfig,
-    UpsampleConfig,
+    DropoutConfig, EmbeddingConfig, GateConfig, GroupNormConfig, Join, LayerConfig, Pool2dConfig,
+    ReshapeConfig, RmsNormConfig, ScaleConfig, SequentialConfig, SpikeAttentionConfig,
+    TiedEmbeddingConfig, UpsampleConfig,
 };
 
 use crate::description::LayerRecord;
@@ -206,6 +206,7 @@ impl Default for Registry {
             .with::<Conv2dConfig>("conv2d")
             .with::<DenseConfig>("dense")
             .with::<DropoutConfig>("dropout")
+            .with::<EmbeddingConfig>("embedding")
             .with::<ScaleConfig>("scale")
             .with::<GateConfig>("gate")
             .with::<GroupNormConfig>("group_norm")

@@ -8,9 +8,10 @@ use serde_json::Value;
 use zor_core::burn::tensor::{Device, Distribution, Tensor};
 use zor_core::{
     BatchNormConfig, BiasConfig, BranchConfig, CarriedState, Conv2dConfig, DenseConfig,
-    DropoutConfig, GateConfig, GroupNormConfig, Network, Optimizer, OptimizerState, Parameter,
-    Pool2dConfig, Random, ReshapeConfig, RmsNormConfig, Rule, ScaleConfig, Sequences,
-    SequentialConfig, SpikeAttentionConfig, TiedEmbeddingConfig, UpsampleConfig, Workspace,
+    DropoutConfig, EmbeddingConfig, GateConfig, GroupNormConfig, Network, Optimizer,
+    OptimizerState, Parameter, Pool2dConfig, Random, ReshapeConfig, RmsNormConfig, Rule,
+    ScaleConfig, Sequences, SequentialConfig, SpikeAttentionConfig, TiedEmbeddingConfig,
+    UpsampleConfig, Workspace,
 };
 
 use ::safetensors::tensor::{Dtype, TensorView};
@@ -321,7 +322,7 @@ fn a_sound_file_that_does_not_describe_a_network_is_refused() {
     refused(&|h| h.input_shape = vec![usize::MAX, 2], &["shape"]);
     refused(&|h| h.layers[1].config["units"] = (1u64 << 60).into(), &["1.weight"]);
     let conv = LayerRecord { kind: "conv9d".to_owned(), config: Value::Null };
-    refused(&|h| h.layers[0] = conv.clone(), &["conv9d", "dense, dropout, gate"]);
+    refused(&|h| h.layers[0] = conv.clone(), &["conv9d", "dense, dropout, embedding, gate"]);
 }
 
 #[test]
@@ -782,4 +783,26 @@ fn a_network_for_sequences_is_loaded_as_it_was() {
     });
     assert_eq!(outputs[0].len(), 4 * 7);
     assert_eq!(outputs[0], outputs[1]);
+}
+
+#[test]
+fn embeddings_are_loaded_as_they_were_and_train_on_alike() {
+    let build = |vocabulary| {
+        let layers = Network::builder(&[1]).layer(EmbeddingConfig::new(vocabulary, 4));
+        layers.layer(DenseConfig::new(3)).seed(5).build(&Device::flex()).unwrap()
+    };
+    let mut network = build(7);
+    let (mut loaded, _) = loaded(&bytes_of(&network)).unwrap();
+    let parameters = loaded.layers()[0].parameters();
+    assert_eq!((parameters[0].name(), parameters[0].shape()), ("embedding", [7, 4]));
+    assert!(parameters[0].has_independent_rows());
+    let sequences = Sequences::new(vec![1, 2, 6, 0, 2], &[3, 2]).unwrap();
+    let answer = |network: &Network| zor_core::ops::read(network.predict(&sequences).unwrap());
+    for _ in 0..2 {
+        assert_eq!(answer(&network).unwrap(), answer(&loaded).unwrap());
+        for network in [&mut network, &mut loaded] {
+            network.train_batch(&Momentum, &sequences, vec![0, 1, 2, 0, 1]).unwrap();
+        }
+    }
+    assert_ne!(answer(&network).unwrap(), answer(&build(7)).unwrap());
 }

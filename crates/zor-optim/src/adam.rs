@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
-use zor_core::ops::{self, AdamStep};
+use zor_core::ops::{self, AdamStep, Rows};
 use zor_core::{Error, Optimizer, Parameter, Result, Workspace};
 
 use crate::Schedule;
@@ -92,6 +92,22 @@ impl Optimizer for AdamW {
             ops::adam_step_in_factors(weight, presynaptic, signal, first, second, step)
         });
     }
+
+    /// A step of the rows that occur. Weights and moments of the other rows keep their bits: they
+    /// do not decay (lazy Adam). A row that occurs several times takes one step along the sum.
+    ///
+    /// Bias corrections count the steps of the parameter, not those of a row. The first step of a
+    /// row that occurs late is therefore not corrected: it is up to
+    /// `(1 - beta_1) / sqrt(1 - beta_2)` learning rates long.
+    fn step_rows(
+        &self,
+        parameter: &mut Parameter,
+        rows: Rows,
+        correlation: Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        self.step_rows_as(OWNER, parameter, &rows, correlation, workspace);
+    }
 }
 
 /// Owner of the state.
@@ -108,6 +124,27 @@ impl AdamW {
     ) {
         self.update(owner, parameter, |weight, [first, second], step| {
             ops::adam_step(weight, correlation.clone(), first, second, step)
+        });
+        workspace.give(correlation);
+    }
+
+    /// [`Optimizer::step_rows`] with the state of the given owner.
+    pub(crate) fn step_rows_as(
+        &self,
+        owner: &str,
+        parameter: &mut Parameter,
+        rows: &Rows,
+        correlation: Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        let (rows, correlation) = added_up(rows, correlation, workspace);
+        self.update(owner, parameter, |weight, [first, second], step| {
+            let (weight, w) = cut(weight, &rows, workspace);
+            let (first, m) = cut(first, &rows, workspace);
+            let (second, v) = cut(second, &rows, workspace);
+            let (w, m, v) = ops::adam_step(w, correlation.clone(), m, v, step);
+            let mut put = |rest, cut| put(rest, cut, &rows, workspace);
+            (put(weight, w), put(first, m), put(second, v))
         });
         workspace.give(correlation);
     }
@@ -148,4 +185,31 @@ impl AdamW {
             weight
         });
     }
+}
+
+/// The rows in rising order, each once, and the sum of the correlations of each.
+fn added_up(rows: &Rows, correlation: Tensor<2>, workspace: &mut Workspace) -> (Rows, Tensor<2>) {
+    let mut distinct = rows.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let place = |row: &u32| distinct.partition_point(|other| other < row) as u32;
+    let places: Rows = rows.iter().map(place).collect();
+    let sums = workspace.take_zeros([distinct.len(), correlation.dims()[1]]);
+    let sums = ops::add_to_rows(sums, correlation.clone(), places, 1.0);
+    workspace.give(correlation);
+    (distinct.into(), sums)
+}
+
+/// Cuts distinct rows out of a matrix. Returns the matrix, with zeros in their place, and the rows.
+fn cut(matrix: Tensor<2>, rows: &Rows, workspace: &mut Workspace) -> (Tensor<2>, Tensor<2>) {
+    let zeros = workspace.take_zeros([rows.len(), matrix.dims()[1]]);
+    let cut = ops::add_rows_of(zeros, matrix.clone(), rows.clone(), 1.0);
+    (ops::add_to_rows(matrix, cut.clone(), rows.clone(), -1.0), cut)
+}
+
+/// Puts rows back that were [`cut`] out.
+fn put(rest: Tensor<2>, cut: Tensor<2>, rows: &Rows, workspace: &mut Workspace) -> Tensor<2> {
+    let matrix = ops::add_to_rows(rest, cut.clone(), rows.clone(), 1.0);
+    workspace.give(cut);
+    matrix
 }

@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
-use zor_core::ops::{self, Side, Transposed};
+use zor_core::ops::{self, Rows, Side, Transposed};
 use zor_core::{Error, Optimizer, OptimizerState, Parameter, Result, Workspace};
 
 use crate::{AdamW, Schedule, accumulate};
@@ -91,11 +91,8 @@ impl Optimizer for Muon {
     }
 
     fn step(&self, parameter: &mut Parameter, correlation: Tensor<2>, workspace: &mut Workspace) {
-        let [rows, columns] = parameter.shape();
-        if rows.min(columns) == 1 || parameter.has_independent_rows() {
-            let schedule = Schedule { peak: self.schedule.peak * 0.1, ..self.schedule };
-            let vector = AdamW::new(schedule).with_weight_decay(self.weight_decay);
-            return vector.step_as(OWNER, parameter, correlation, workspace);
+        if let Some(vectors) = self.for_vectors(parameter) {
+            return vectors.step_as(OWNER, parameter, correlation, workspace);
         }
         self.move_along(parameter, workspace, |state, workspace| {
             let direction = accumulate(state, correlation, self.momentum, self.nesterov);
@@ -127,9 +124,33 @@ impl Optimizer for Muon {
             direction
         });
     }
+
+    /// A step of AdamW for independent rows, which leaves the other rows alone; the step of a
+    /// matrix moves all rows.
+    fn step_rows(
+        &self,
+        parameter: &mut Parameter,
+        rows: Rows,
+        correlation: Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        if let Some(vectors) = self.for_vectors(parameter) {
+            return vectors.step_rows_as(OWNER, parameter, &rows, correlation, workspace);
+        }
+        let whole = parameter.correlation_of_rows(rows, correlation, workspace);
+        self.step(parameter, whole, workspace);
+    }
 }
 
 impl Muon {
+    /// AdamW for a parameter that is no matrix: vectors, or independent rows.
+    fn for_vectors(&self, parameter: &Parameter) -> Option<AdamW> {
+        let [rows, columns] = parameter.shape();
+        let is_matrix = rows.min(columns) > 1 && !parameter.has_independent_rows();
+        let schedule = Schedule { peak: self.schedule.peak * 0.1, ..self.schedule };
+        (!is_matrix).then(|| AdamW::new(schedule).with_weight_decay(self.weight_decay))
+    }
+
     /// True if the factors of the correlation suffice and the batch is small compared with both
     /// sides of the matrix.
     fn prefers_factors(&self, [rows, columns]: [usize; 2], batch: usize) -> bool {

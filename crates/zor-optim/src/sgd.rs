@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use zor_core::burn::tensor::Tensor;
-use zor_core::ops;
+use zor_core::ops::{self, Rows};
 use zor_core::{Optimizer, Parameter, Result, Workspace};
 
 use crate::{Schedule, accumulate};
@@ -51,5 +51,29 @@ impl Optimizer for Sgd {
             workspace.give(direction);
             weight
         });
+    }
+
+    /// Only the rows that occur are read and written if no other row moves: without momentum,
+    /// weight decay and a limit. Otherwise the whole parameter takes a step.
+    fn step_rows(
+        &self,
+        parameter: &mut Parameter,
+        rows: Rows,
+        correlation: Tensor<2>,
+        workspace: &mut Workspace,
+    ) {
+        let moves_all = self.momentum > 0.0 || self.weight_decay > 0.0;
+        // A step of the whole parameter skips values that are not finite on such a device.
+        let skips = ops::is_asynchronous(&correlation.device());
+        if moves_all || skips || parameter.limit().is_finite() {
+            let whole = parameter.correlation_of_rows(rows, correlation, workspace);
+            return self.step(parameter, whole, workspace);
+        }
+        parameter.update_as("sgd", self.schedule.identity(), |weight, state, step| {
+            state.tensors.clear();
+            let rate = self.schedule.rate(step.of_schedule);
+            ops::add_to_rows(weight, correlation.clone(), rows, rate)
+        });
+        workspace.give(correlation);
     }
 }

@@ -1,9 +1,13 @@
 //! Several optimizers in sequence on one network: ownership of their state, and where schedules
-//! begin.
+//! begin. Steps of single rows.
 
 use burn::optim::{AdamWConfig, RmsPropConfig};
 use zor_core::burn::tensor::{Device, Tensor};
-use zor_core::{BiasConfig, DenseConfig, Network, Optimizer, OptimizerState, Parameter, Random};
+use zor_core::ops::{self, Rows};
+use zor_core::{
+    BiasConfig, BranchConfig, DenseConfig, EmbeddingConfig, Network, Optimizer, OptimizerState,
+    Parameter, Random, RmsNormConfig, Rule, Sequences, SpikeAttentionConfig, Workspace,
+};
 
 use crate::{AdamW, FromBurn, Muon, Schedule, Sgd};
 
@@ -139,4 +143,166 @@ fn half_of_a_state_is_no_state() {
     train(&mut network, &AdamW::new(0.01), 5);
     train(&mut empty, &AdamW::new(0.01), 5);
     assert_eq!(weights(&network), weights(&empty));
+}
+
+/// Rows of a batch: row 4 occurs in every batch, and some occur several times.
+fn occurring(step: u32) -> Rows {
+    [4, step % 3, 4, 6, step % 3].into()
+}
+
+/// An embedding of eight rows that has taken some steps of its rows, and one that has taken the
+/// steps with the whole correlation.
+fn rows_and_whole(optimizer: &dyn Optimizer, start: &Parameter) -> [Parameter; 2] {
+    let mut random = Random::seeded(4);
+    let mut workspace = Workspace::new(&Device::flex());
+    let [mut rows, mut whole] = [start.clone(), start.clone()];
+    for step in 0..7 {
+        let correlation = Parameter::normal("c", [5, 6], 1.0, &mut random, &Device::flex()).value();
+        let all = whole.correlation_of_rows(occurring(step), correlation.clone(), &mut workspace);
+        optimizer.step_rows(&mut rows, occurring(step), correlation, &mut workspace);
+        optimizer.step(&mut whole, all, &mut workspace);
+    }
+    [rows, whole]
+}
+
+fn embedding() -> Parameter {
+    Parameter::normal("e", [8, 6], 1.0, &mut Random::seeded(2), &Device::flex())
+}
+
+/// Bits of a row of the value, and of each tensor of the state.
+fn bits(parameter: &Parameter, row: usize) -> Vec<u32> {
+    let all = std::iter::once(parameter.value()).chain(parameter.state().tensors.clone());
+    let rows = all.map(|tensor| ops::read(tensor.narrow(0, row, 1)).unwrap());
+    rows.flatten().map(f32::to_bits).collect()
+}
+
+#[test]
+fn rows_that_do_not_occur_keep_their_bits_and_others_take_the_step_of_all() {
+    let rate = Schedule::linear(0.01, 30).with_warm_up(3);
+    let adam = AdamW::new(rate).with_weight_decay(0.1);
+    let muon = Muon::new(rate).with_weight_decay(0.1);
+    let independent = embedding().with_independent_rows();
+    let limited = embedding().with_limit(0.5);
+    for (optimizer, start) in [
+        (&adam as &dyn Optimizer, embedding()),
+        (&adam, limited),
+        (&AdamW::adam(0.3), embedding()),
+        (&muon, independent),
+    ] {
+        let [rows, whole] = rows_and_whole(optimizer, &start);
+        for row in [4, 6] {
+            assert_eq!(bits(&rows, row), bits(&whole, row), "row {row}: {optimizer:?}");
+        }
+        for row in [3, 5, 7] {
+            assert_eq!(bits(&rows, row)[..6], bits(&start, row), "row {row}: {optimizer:?}");
+            assert_eq!(bits(&rows, row)[6..], [0; 12], "row {row}: {optimizer:?}");
+        }
+        // The rows 0 to 2 occur in some batches.
+        assert_ne!(bits(&rows, 1), bits(&whole, 1), "{optimizer:?}");
+        assert_ne!(bits(&rows, 1)[..6], bits(&start, 1), "{optimizer:?}");
+        assert_eq!((rows.steps(), &*rows.state().owner), (7, &*whole.state().owner));
+    }
+}
+
+#[test]
+fn optimizers_that_move_all_rows_move_them_as_a_whole_correlation_does() {
+    let momentum = Sgd { weight_decay: 0.1, ..Sgd::new(0.02) };
+    let plain = Sgd { momentum: 0.0, ..Sgd::new(0.02) };
+    let limited = embedding().with_limit(0.5);
+    let foreign = FromBurn::new("rmsprop", RmsPropConfig::new().build(), 0.01.into());
+    let frozen = || {
+        let mut frozen = embedding();
+        frozen.set_frozen(true);
+        frozen
+    };
+    for (optimizer, start, tolerance) in [
+        (&momentum as &dyn Optimizer, embedding(), 0.0),
+        (&Muon::new(0.02), embedding(), 0.0),
+        (&foreign, embedding(), 0.0),
+        (&plain, limited, 0.0),
+        (&Sgd { weight_decay: 0.1, ..plain }, embedding(), 0.0),
+        // Sums are rounded in another order.
+        (&plain, embedding(), 1e-6),
+        (&plain, frozen(), 0.0),
+        (&AdamW::default(), frozen(), 0.0),
+    ] {
+        let [rows, whole] = rows_and_whole(optimizer, &start);
+        let [found, expected] = [&rows, &whole].map(|one| ops::read(one.value()).unwrap());
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance;
+        assert!(found.iter().zip(&expected).all(close), "{optimizer:?}");
+        assert_eq!(rows.steps(), whole.steps());
+        assert_eq!(rows.steps() == 0, start.is_frozen());
+    }
+}
+
+#[test]
+fn plain_gradient_descent_of_rows_leaves_the_others_and_their_bits() {
+    let [rows, _] = rows_and_whole(&Sgd { momentum: 0.0, ..Sgd::new(0.02) }, &embedding());
+    for row in [3, 5, 7] {
+        assert_eq!(bits(&rows, row), bits(&embedding(), row));
+    }
+}
+
+#[test]
+fn bias_corrections_count_the_steps_of_the_parameter() {
+    let mut workspace = Workspace::new(&Device::flex());
+    let mut parameter = embedding();
+    let adam = AdamW::adam(0.01);
+    let ones = || Tensor::<2>::ones([1, 6], &Device::flex());
+    for row in [0, 0, 0, 1] {
+        adam.step_rows(&mut parameter, [row].into(), ones(), &mut workspace);
+    }
+    let moved = ops::read(parameter.value() - embedding().value()).unwrap();
+    // Three corrected steps of full length, and the first step of row 1 with the factors of step 4.
+    let (first, second) = (1.0 - 0.9f32.powi(4), 1.0 - 0.999f32.powi(4));
+    let late = 0.01 * (0.1 / first) / (0.001 / second).sqrt();
+    for (moved, expected) in moved.iter().zip([[0.03; 6], [late; 6], [0.0; 6]].as_flattened()) {
+        assert!((moved - expected).abs() < 1e-4, "{moved} and {expected}");
+    }
+}
+
+/// Sequences of tokens below `TAGS`, and the class of each position: the token before it, or 0 at
+/// the start.
+fn tagging(random: &mut Random) -> (Sequences, Vec<usize>) {
+    let (mut tokens, mut classes, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..16 {
+        let length = 2 + (random.uniform() * 6.0) as usize;
+        let own: Vec<u32> = (0..length).map(|_| (random.uniform() * TAGS as f32) as u32).collect();
+        classes.push(0);
+        classes.extend(own[..length - 1].iter().map(|token| *token as usize));
+        tokens.extend(own);
+        lengths.push(length);
+    }
+    (Sequences::new(tokens, &lengths).unwrap(), classes)
+}
+
+const TAGS: usize = 6;
+
+#[test]
+fn a_network_on_embeddings_learns_classes_that_depend_on_the_token_before() {
+    let optimizers: [&dyn Optimizer; 2] =
+        [&AdamW::new(Schedule::cosine(2e-2, 400)), &Muon::new(Schedule::cosine(0.04, 400))];
+    for optimizer in optimizers {
+        let block = BranchConfig::residual()
+            .layer(RmsNormConfig::default())
+            .layer(DenseConfig::new(96))
+            .layer(SpikeAttentionConfig::new(4))
+            .layer(RmsNormConfig::default())
+            .layer(DenseConfig::new(32));
+        let builder = Network::builder(&[1]).rule(Rule::backprop()).seed(1);
+        let builder = builder.layer(EmbeddingConfig::new(TAGS, 32)).layer(block);
+        let builder = builder.layer(RmsNormConfig::default()).layer(DenseConfig::new(TAGS));
+        let mut network = builder.build(&Device::flex()).unwrap();
+        let mut random = Random::seeded(1);
+        for _ in 0..400 {
+            let (sequences, classes) = tagging(&mut random);
+            network.train_batch(optimizer, &sequences, classes).unwrap();
+        }
+        let (sequences, classes) = tagging(&mut random);
+        let output = ops::read(network.predict(&sequences).unwrap()).unwrap();
+        let best = |row: &[f32]| (0..TAGS).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+        let right = output.chunks(TAGS).zip(&classes).filter(|(row, class)| best(row) == **class);
+        let (right, all) = (right.count(), classes.len());
+        assert!(right * 20 > all * 19, "{optimizer:?}: {right} of {all}");
+    }
 }

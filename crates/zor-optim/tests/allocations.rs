@@ -9,9 +9,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use zor_core::burn::tensor::{Device, Tensor};
+use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::ops::{self, Transposed};
-use zor_core::{Network, Optimizer, Parameter, Random, Rule, Workspace};
+use zor_core::{
+    EmbeddingConfig, Input, Network, Optimizer, Parameter, Random, RmsNormConfig, Rule, Sequences,
+    TiedEmbeddingConfig, Workspace,
+};
 use zor_optim::{AdamW, Muon, Sgd};
 
 /// Counts the bytes that any thread allocates, except the packing space of gemm, which depends on
@@ -103,6 +106,36 @@ fn products(orthogonal: bool, sizes: &[usize]) -> usize {
 /// Bytes that the products allocated.
 static PRODUCTS: AtomicUsize = AtomicUsize::new(0);
 
+/// Batches of tokens, some of which occur several times: as sequences, and as values.
+fn batches(rows: usize) -> [Vec<Input>; 2] {
+    let tokens = |batch: usize| (0..rows).map(move |row| (row * row % (50 + batch)) as u32);
+    let sequences = |batch| {
+        let tokens: Vec<u32> = tokens(batch).collect();
+        Sequences::new(tokens, &[rows / 4, rows / 2, rows / 4]).unwrap().into()
+    };
+    let values = |batch| {
+        let tokens: Vec<f32> = tokens(batch).map(|token| token as f32).collect();
+        Tensor::<2>::from_data(TensorData::new(tokens, [rows, 1]), &Device::flex()).into()
+    };
+    [(0..4).map(sequences).collect(), (0..4).map(values).collect()]
+}
+
+/// Bytes of a step with embeddings, tied or not.
+fn with_embeddings(is_tied: bool, optimizer: &dyn Optimizer, batches: &[Input]) -> usize {
+    let builder = Network::builder(&[1]).rule(Rule::backprop());
+    let builder = match is_tied {
+        true => builder.layer(TiedEmbeddingConfig::new(512, 64).layer(RmsNormConfig::default())),
+        false => builder.layer(EmbeddingConfig::new(512, 64)).layer(RmsNormConfig::default()),
+    };
+    let mut network = builder.build(&Device::flex()).unwrap();
+    let mut batches = batches.iter().cycle();
+    bytes_per_call(|| {
+        let input = batches.next().unwrap().clone();
+        let classes = vec![3; ROWS];
+        network.train_batch(optimizer, input, classes).unwrap();
+    })
+}
+
 /// One test, since the counters are shared.
 #[test]
 fn a_steady_step_allocates_no_buffer() {
@@ -119,6 +152,15 @@ fn a_steady_step_allocates_no_buffer() {
                 let rest = bytes.saturating_sub(products);
                 assert!(rest < SMALLEST_BUFFER, "{sizes:?} {name}: {rest} bytes beside products");
             }
+        }
+    }
+    for (batches, form) in batches(ROWS).iter().zip(["sequences", "values"]) {
+        for optimizer in optimizers {
+            let [tied, own] = [true, false].map(|tied| with_embeddings(tied, optimizer, batches));
+            let name = optimizer.name();
+            println!("embeddings of {form}, {name}: {own} bytes a step, tied {tied}");
+            let most = tied.min(SMALLEST_BUFFER);
+            assert!(own < most, "{form}, {name}: {own} bytes a step, tied {tied}");
         }
     }
 }

@@ -3,9 +3,10 @@
 pub use zor_core::burn::tensor::{Device, Tensor};
 pub use zor_core::{
     Activation, BatchNormConfig, BiasConfig, BranchConfig, BuildContext, Conv2dConfig, DenseConfig,
-    DropoutConfig, ErrorMetrics, GateConfig, GatePosition, GroupNormConfig, Layer, LayerConfig,
-    Network, NetworkBuilder, Optimizer, Pool2dConfig, Pooling, Random, ReshapeConfig, Rule,
-    ScaleConfig, SequentialConfig, Target, UpsampleConfig,
+    DropoutConfig, EmbeddingConfig, ErrorMetrics, GateConfig, GatePosition, GroupNormConfig, Layer,
+    LayerConfig, Network, NetworkBuilder, Optimizer, Pool2dConfig, Pooling, Random, ReshapeConfig,
+    RmsNormConfig, Rule, ScaleConfig, Sequences, SequentialConfig, SpikeAttentionConfig, Target,
+    UpsampleConfig,
 };
 pub use zor_data::{
     Augment, Augmented, Batch, Batches, Border, Cifar10, Examples, FashionMnist, Images, Locations,

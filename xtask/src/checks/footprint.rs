@@ -11,13 +11,13 @@ use crate::paths::root;
 const MAX_CRATES: usize = 260;
 /// Maximum size of the release binary in bytes. Translation, with its sample of pairs and the table
 /// of composed characters, takes a twentieth of it.
-const MAX_BINARY: u64 = 17 << 20;
+const MAX_BINARY: u64 = 18 << 20;
 /// Maximum lines of code of zor-core, without comments, blank lines and tests. A fifth of them are
 /// the convolutions for the CPU, a tenth the kernels for GPUs; a hundred lines check that layers
 /// visit all their tensors and fit each other, and that an optimizer's state is its own; 150
 /// describe the operations of layers to autodiff and exports, and 2,500 serve sequences
 /// and their decoding.
-const MAX_LINES: usize = 12_500;
+const MAX_LINES: usize = 12_700;
 
 /// Builds the command in release, prints the three numbers, and fails if one exceeds its maximum.
 pub(crate) fn run() -> Result<(), String> {

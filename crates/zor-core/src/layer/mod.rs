@@ -220,6 +220,20 @@ pub trait Layer: CloneLayer + fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Checks that the layer, as the first one of a network, takes these values.
+    ///
+    /// # Errors
+    /// Names the value that the layer cannot take.
+    fn check_values(&self, _values: &Tensor<2>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Returns the maximum number of rows of a batch of values. Rows of sequences have a check of
+    /// their own, [`Layer::check_sequences`].
+    fn max_rows(&self) -> usize {
+        usize::MAX
+    }
+
     /// Returns the number of multiply-adds in the forward pass of one input sample of this shape.
     fn multiply_adds(&self, _input: &[usize]) -> u64 {
         0

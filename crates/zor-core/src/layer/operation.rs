@@ -130,6 +130,11 @@ pub enum Operation<'a> {
         /// Rotations of queries and keys by their places; `None` for none.
         turns: Option<&'a Turns>,
     },
+    /// Embeddings of tokens: `y = sqrt(width) e_t`, with `e_t` the row of token `t`.
+    Embedding {
+        /// `[tokens, width]`.
+        embedding: &'a Parameter,
+    },
     /// Embeddings of tokens, inner operations, and the transposed embeddings as output; see
     /// [`crate::TiedEmbedding`].
     TiedEmbedding {

@@ -188,6 +188,11 @@ impl Layer for SpikeAttention {
         }
     }
 
+    /// All rows without sequences are one sequence.
+    fn max_rows(&self) -> usize {
+        self.config.longest
+    }
+
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let [rows, _] = input.dims();
         let sequences = sequences_of(pass.sequences, rows);

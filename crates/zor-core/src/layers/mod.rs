@@ -11,6 +11,7 @@ mod convolution;
 mod copying;
 mod dense;
 mod dropout;
+mod embedding;
 pub(crate) mod gate;
 mod group_norm;
 mod pool;
@@ -22,6 +23,7 @@ pub(crate) mod sequential;
 #[allow(clippy::unwrap_used, reason = "an unwrap in a test is an assertion")]
 mod tests;
 mod tied_embedding;
+mod tokens;
 
 pub use attention::{SpikeAttention, SpikeAttentionConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig};
@@ -31,6 +33,7 @@ pub use convolution::{Conv2d, Conv2dConfig};
 pub use copying::CopyingConfig;
 pub use dense::{Dense, DenseConfig};
 pub use dropout::{Dropout, DropoutConfig};
+pub use embedding::{Embedding, EmbeddingConfig};
 pub use gate::{Gate, GateConfig, GatePosition};
 pub use group_norm::{GroupNorm, GroupNormConfig};
 pub use pool::{Pool2d, Pool2dConfig, Upsample, UpsampleConfig};

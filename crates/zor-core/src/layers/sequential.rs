@@ -104,6 +104,10 @@ impl Layer for Sequential {
         self.chain.layers.iter().fold(rows, |rows, layer| layer.output_rows(rows, sequences))
     }
 
+    fn check_values(&self, values: &Tensor<2>) -> Result<()> {
+        self.chain.layers.first().map_or(Ok(()), |layer| layer.check_values(values))
+    }
+
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         self.chain.forward(input, pass)
     }

@@ -393,6 +393,9 @@ fn what_does_not_fit_is_refused_with_its_place() {
     let identity = Conv2dConfig::same(4, 3).with_groups(2).identity();
     refused(Box::new(identity), &[5, 5, 4], &["identity", "one group"]);
     refused(Box::new(ScaleConfig::new(0.0)), &[5], &["factor is 0"]);
+    refused(Box::new(EmbeddingConfig::new(0, 4)), &[1], &["vocabulary", "at least 1"]);
+    refused(Box::new(EmbeddingConfig::new(4, 0)), &[1], &["width", "at least 1"]);
+    refused(Box::new(EmbeddingConfig::new(4, 4)), &[5], &["one token a row", "5 values"]);
     let branch = BranchConfig::residual().layer(conv(4, 3));
     refused(Box::new(branch), &[5, 5, 3], &["[3, 3, 4]", "[5, 5, 3]", "added"]);
     let branch = BranchConfig::concatenate().layer(conv(4, 7));
@@ -449,6 +452,9 @@ fn layers_for_sequences_learn_along_the_gradient() {
     }
     let tokens: Vec<f32> = sequences.tokens().iter().map(|token| *token as f32).collect();
     let tokens = Ok(Tensor::from_data(TensorData::new(tokens, [19, 1]), &Device::flex()));
+    let untied = EmbeddingConfig::new(11, 6);
+    is_gradient_at(untied, &[1], tokens.clone(), Some(&sequences));
+    is_gradient_at(untied, &[1], tokens.clone(), None);
     let plain = || TiedEmbeddingConfig::new(11, 6);
     let copying = CopyingConfig::new(4);
     let sequences = suggested(sequences);
@@ -471,6 +477,65 @@ fn suggested(sequences: Sequences) -> Sequences {
     let tokens = (0..number).map(|index| (index * 4 % 11) as u32).collect();
     let weights = (0..number).map(|index| 0.1 + 0.2 * (index % 4) as f32).collect();
     sequences.with_suggestions(starts, tokens, weights).unwrap()
+}
+
+#[test]
+fn tokens_that_the_vocabulary_lacks_are_named() {
+    let device = Device::flex();
+    let build = |config: Box<dyn LayerConfig>| {
+        let sequence = SequentialConfig::new().boxed_layer(config);
+        Network::builder(&[1]).layer(sequence).build(&device).unwrap()
+    };
+    for config in [
+        Box::new(EmbeddingConfig::new(11, 6)) as Box<dyn LayerConfig>,
+        Box::new(TiedEmbeddingConfig::new(11, 6)),
+    ] {
+        let mut network = build(config);
+        let columns = network.output_shape()[0];
+        let column = |tokens: [f32; 3]| Tensor::<2>::from_floats([tokens], &device).reshape([3, 1]);
+        let sequences = |last| Sequences::new(vec![1, 10, last], &[1, 2]).unwrap();
+        let known = ops::read(network.predict(column([1.0, 10.0, 0.0])).unwrap()).unwrap();
+        let same = ops::read(network.predict(sequences(0)).unwrap()).unwrap();
+        assert_eq!((known.len(), known), (3 * columns, same));
+        let inputs: [(Input, &str); 4] = [
+            (sequences(11).into(), "token 11;"),
+            (column([0.0, 0.0, 11.0]).into(), "token 11;"),
+            (column([0.0, 0.0, -1.0]).into(), "token -1;"),
+            (column([0.0, 0.0, 2.5]).into(), "token 2.5;"),
+        ];
+        for (input, token) in inputs {
+            let target = Tensor::<2>::zeros([3, columns], &device);
+            let trained = network.train_batch(&Still, input.clone(), target).unwrap_err();
+            for error in [network.predict(input).unwrap_err(), trained] {
+                let words = ["position 2", token, "tokens 0 to 10"];
+                let error = error.to_string();
+                assert!(words.iter().all(|words| error.contains(words)), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn embeddings_learn_from_the_gated_signal_and_send_none_down() {
+    let device = Device::flex();
+    let mut context = BuildContext::with_random_weights(Rule::default(), 7, &device);
+    let layer = EmbeddingConfig::new(5, 3).build(&[1], &mut context).unwrap();
+    let mut random = Random::seeded(3);
+    let [values, other] = [(); 2].map(|()| normal([4, 3], &mut random));
+    let learned = |signal: Signal| {
+        let (mut memory, mut workspace) = (Memory::default(), Workspace::new(&device));
+        let mut layer = layer.boxed_clone();
+        let tokens = Tensor::<2>::from_floats([[2.0], [0.0], [2.0], [4.0]], &device);
+        layer.forward(tokens, &mut Pass::new(&mut memory, &mut workspace, Mode::Train, &[1]));
+        let mut pass = LearnPass::new(&mut memory, &mut workspace, &Capture, &[1]);
+        let below = ops::read(layer.learn(signal, &mut pass).values).unwrap();
+        assert_eq!(below, [0.0; 4]);
+        ops::read(layer.parameters()[0].value()).unwrap()
+    };
+    let plain = learned(Signal::new(values.clone() * 1.0));
+    assert_eq!(plain, learned(Signal { values: other.clone(), gated: Some(values * 1.0) }));
+    assert_ne!(plain, learned(Signal::new(other)));
+    assert_eq!(plain[3..6], [0.0; 3], "token 1 does not occur");
 }
 
 #[test]
@@ -607,6 +672,25 @@ fn batches_that_are_added_up_move_a_network_as_one_batch_does() {
         let own = one.value();
         assert!(dot(&apart, &apart) < 1e-8 * dot(&own, &own), "{}", one.name());
     }
+    // Embeddings of some tokens are added up as well.
+    let build = || {
+        let layers =
+            Network::builder(&[1]).rule(Rule::backprop()).layer(EmbeddingConfig::new(11, 6));
+        layers.layer(DenseConfig::new(3)).build(&device).unwrap()
+    };
+    let column = |tokens: &[f32]| {
+        let data = TensorData::new(tokens.to_vec(), [tokens.len(), 1]);
+        Tensor::<2>::from_data(data, &device)
+    };
+    let (mut one, mut two) = (build(), build());
+    one.train_batch(&Descent, column(&[3.0, 1.0, 3.0, 7.0]), vec![0, 1, 2, 2]).unwrap();
+    let halves = [(column(&[3.0, 1.0]), vec![0, 1]), (column(&[3.0, 7.0]), vec![2, 2])];
+    two.train_batches(&Descent, halves.map(|(x, y)| (x.into(), y.into()))).unwrap();
+    for (one, two) in one.layers().iter().zip(two.layers()) {
+        let [one, two] = [one, two].map(|layer| layer.parameters()[0].value());
+        let apart = one.clone() - two;
+        assert!(dot(&apart, &apart) < 1e-8 * dot(&one, &one));
+    }
     // A batch that is not learned from leaves no sum behind.
     let before = parts.layers()[0].parameters()[0].value();
     let wrong = vec![(Input::from(&all), Target::from(vec![0; 3]))];
@@ -679,5 +763,22 @@ impl Optimizer for Descent {
         let own = parameter.value();
         let own = dot(&own, &own).sqrt() as f32;
         parameter.update(|value, _, _| value + correlation * (0.02 * own / size));
+    }
+}
+
+#[test]
+fn rows_without_sequences_that_are_too_many_are_refused() {
+    let device = Device::flex();
+    let config = SpikeAttentionConfig { longest: 4, ..SpikeAttentionConfig::new(1) };
+    let branch = BranchConfig::residual().layer(DenseConfig::new(6)).layer(config);
+    let mut network = Network::builder(&[2]).layer(branch).build(&device).unwrap();
+    assert!(network.predict(Tensor::<2>::ones([4, 2], &device)).is_ok());
+    let rows = || Tensor::<2>::ones([5, 2], &device);
+    let errors = [
+        network.predict(rows()).unwrap_err(),
+        network.train_batch(&Capture, rows(), Target::Values(rows())).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("5 positions; the maximum is 4"), "{error}");
     }
 }

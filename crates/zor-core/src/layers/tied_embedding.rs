@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::copying::{Copying, CopyingConfig};
 use super::sequential::Chain;
+use super::tokens::{
+    TOKENS, build_embeddings, check_column, check_tokens, check_values, embedded, scale, tokens_of,
+};
 use crate::build::{BuildContext, Initializer};
 use crate::error::{Error, Result};
 use crate::layer::operation::Operation;
@@ -90,15 +93,8 @@ pub struct TiedEmbedding {
 
 /// Outputs of the inner layers, in the rows that have outputs.
 const TOP: &str = "top";
-/// Tokens of all rows, `[rows, 1]`.
-const TOKENS: &str = "tokens";
 
 impl TiedEmbedding {
-    /// Factor of an embedding at the input, whose values then have a variance of about one.
-    fn scale(&self) -> f32 {
-        (self.sizes.width as f32).sqrt()
-    }
-
     /// Part of each row.
     fn part_of_rows(sequences: Option<&Sequences>, rows: usize) -> Rows {
         let Some(sequences) = sequences else { return vec![1; rows].into() };
@@ -120,30 +116,14 @@ impl TiedEmbedding {
     }
 }
 
-/// Tokens of all rows.
-fn tokens_of(sequences: Option<&Sequences>, input: &Tensor<2>) -> Rows {
-    match sequences {
-        Some(sequences) => sequences.shared_tokens(),
-        // A device that is lost fails again, with an error, where the outputs are read.
-        None => match ops::read(input.clone()) {
-            Ok(tokens) => tokens.into_iter().map(|token| token as u32).collect(),
-            Err(_) => vec![0; input.dims()[0]].into(),
-        },
-    }
-}
-
 impl Layer for TiedEmbedding {
     fn kind(&self) -> &'static str {
         "tied_embedding"
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
-        match input.iter().product::<usize>() {
-            1 => Ok(vec![self.sizes.vocabulary]),
-            given => {
-                Err(Error::shape(format!("it takes one token a row; {input:?} has {given} values")))
-            }
-        }
+        check_column(input)?;
+        Ok(vec![self.sizes.vocabulary])
     }
 
     fn output_rows(&self, rows: usize, sequences: Option<&Sequences>) -> usize {
@@ -153,14 +133,8 @@ impl Layer for TiedEmbedding {
     }
 
     fn check_sequences(&self, sequences: &Sequences) -> Result<()> {
-        let (tokens, vocabulary) = (sequences.tokens(), self.sizes.vocabulary);
-        if let Some(position) = tokens.iter().position(|token| *token as usize >= vocabulary) {
-            return Err(Error::setting(format!(
-                "position {position} has token {}; the vocabulary has tokens 0 to {}",
-                tokens[position],
-                vocabulary - 1
-            )));
-        }
+        let vocabulary = self.sizes.vocabulary;
+        check_tokens(sequences, vocabulary)?;
         let suggested = sequences.largest_suggestion().filter(|_| self.copying.is_some());
         if let Some(token) = suggested.filter(|token| *token as usize >= vocabulary) {
             return Err(Error::setting(format!(
@@ -168,17 +142,20 @@ impl Layer for TiedEmbedding {
                 vocabulary - 1
             )));
         }
-        match self.output_rows(tokens.len(), Some(sequences)) {
+        match self.output_rows(sequences.tokens().len(), Some(sequences)) {
             0 => Err(Error::shape("no sequence has a position behind its prefix")),
             _ => Ok(()),
         }
     }
 
+    fn check_values(&self, values: &Tensor<2>) -> Result<()> {
+        check_values(values, self.sizes.vocabulary)
+    }
+
     fn forward(&self, input: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         let [rows, _] = input.dims();
-        let buffer = ops::zeros([rows, self.sizes.width], pass.workspace.device());
-        let tokens = tokens_of(pass.sequences, &input);
-        let embedded = ops::add_rows_of(buffer, self.embedding.value(), tokens, self.scale());
+        let tokens = tokens_of(pass.sequences, &input, &self.embedding);
+        let embedded = embedded(&self.embedding, tokens, pass.workspace);
         let parts = Self::part_of_rows(pass.sequences, rows);
         let embedded = ops::add_rows_of(embedded, self.parts.value(), parts, 1.0);
         let shape = [self.sizes.width];
@@ -247,8 +224,8 @@ impl Layer for TiedEmbedding {
             sequences: pass.sequences,
         };
         let below = self.layers.learn(Signal::new(below), &mut inner).values;
-        let own = tokens_of(pass.sequences, &tokens);
-        let correlation = ops::add_to_rows(correlation, below.clone(), own, self.scale());
+        let own = tokens_of(pass.sequences, &tokens, &self.embedding);
+        let correlation = ops::add_to_rows(correlation, below.clone(), own, scale(width));
         let of_parts = ops::zeros(self.parts.shape(), pass.workspace.device());
         let parts = Self::part_of_rows(pass.sequences, rows);
         let of_parts = ops::add_to_rows(of_parts, below, parts, 1.0);
@@ -302,18 +279,7 @@ impl LayerConfig for TiedEmbeddingConfig {
         context: &mut BuildContext<'_>,
     ) -> Result<Box<dyn Layer>> {
         let Sizes { vocabulary, width, .. } = self.sizes;
-        if vocabulary == 0 || width == 0 {
-            return Err(Error::setting("the vocabulary and the width must be at least 1"));
-        }
-        if input_shape.iter().product::<usize>() != 1 {
-            return Err(Error::shape(format!(
-                "it takes one token a row; {input_shape:?} has {} values",
-                input_shape.iter().product::<usize>()
-            )));
-        }
-        let fill = Initializer::Normal(1.0 / (width as f32).sqrt());
-        let embedding = context.parameter("embedding", [vocabulary, width], fill)?;
-        let embedding = embedding.with_independent_rows();
+        let embedding = build_embeddings([vocabulary, width], input_shape, context)?;
         let parts = context.parameter("parts", [2, width], Initializer::Normal(0.5))?;
         let parts = parts.with_independent_rows();
         let copying = match self.sizes.copies {

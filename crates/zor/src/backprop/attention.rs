@@ -4,12 +4,20 @@ use zor_core::burn::tensor::{Device, Tensor, TensorData};
 use zor_core::ops::Turns;
 use zor_core::{CopyOperation, Sequences};
 
-/// Embeddings of tokens, times the root of their width, plus the row of their part.
-pub(super) fn embedded(all: &Sequences, embedding: Tensor<2>, parts: Tensor<2>) -> Tensor<2> {
-    let [vocabulary, width] = embedding.dims();
-    let tokens = all.tokens().iter().map(|token| *token as usize);
+/// Embeddings of tokens, times the root of their width.
+pub(super) fn embedded(tokens: impl Iterator<Item = usize>, embedding: Tensor<2>) -> Tensor<2> {
+    let ([vocabulary, width], device) = (embedding.dims(), embedding.device());
+    one_hot(tokens, vocabulary, &device).matmul(embedding) * (width as f32).sqrt()
+}
+
+/// [`embedded`] tokens of sequences, plus the row of their part.
+pub(super) fn embedded_in_parts(
+    all: &Sequences,
+    embedding: Tensor<2>,
+    parts: Tensor<2>,
+) -> Tensor<2> {
     let device = embedding.device();
-    let own = one_hot(tokens, vocabulary, &device).matmul(embedding) * (width as f32).sqrt();
+    let own = embedded(all.tokens().iter().map(|token| *token as usize), embedding);
     let part = |index: usize| {
         let (length, prefix) = (all.rows(index).len(), all.prefix(index));
         (0..length).map(move |position| usize::from(position >= prefix))
@@ -154,8 +162,9 @@ fn one_hot(indices: impl Iterator<Item = usize>, columns: usize, device: &Device
 mod tests {
     use zor_core::burn::tensor::{Device, Tensor};
     use zor_core::{
-        BranchConfig, CopyingConfig, DenseConfig, DropoutConfig, GateConfig, LayerConfig, Network,
-        RmsNormConfig, Rule, Sequences, SpikeAttentionConfig, TiedEmbeddingConfig,
+        BranchConfig, CopyingConfig, DenseConfig, DropoutConfig, EmbeddingConfig, GateConfig,
+        Input, LayerConfig, Network, RmsNormConfig, Rule, Sequences, SequentialConfig,
+        SpikeAttentionConfig, TiedEmbeddingConfig,
     };
 
     use crate::backprop::alignment::updates;
@@ -170,12 +179,13 @@ mod tests {
     }
 
     /// Checks that the updates of the rule are the gradients of autodiff.
-    fn coincide(config: impl LayerConfig + 'static, classes: Vec<usize>) {
+    fn coincide(config: impl LayerConfig + 'static, input: impl Into<Input>, classes: Vec<usize>) {
+        let input = input.into();
         let device = Device::flex();
         let builder = Network::builder(&[1]).rule(Rule::backprop()).seed(2);
         let network = builder.layer(config).build(&device).unwrap();
-        let gradients = parameter_gradients(&network, sequences(), classes.clone()).unwrap();
-        let updates = updates(&network, sequences(), classes).unwrap();
+        let gradients = parameter_gradients(&network, input.clone(), classes.clone()).unwrap();
+        let updates = updates(&network, input, classes).unwrap();
         assert!(updates.len() > 2);
         for (update, gradient) in updates.into_iter().zip(gradients) {
             let (update, gradient) = (update.unwrap(), gradient.unwrap().neg());
@@ -201,10 +211,29 @@ mod tests {
                 .layer(DropoutConfig::new(0.0))
         };
         let plain = TiedEmbeddingConfig::new(11, 12).layer(block(0.1));
-        coincide(plain.layer(RmsNormConfig::default()), (0..19).map(|row| row % 11).collect());
+        let classes: Vec<usize> = (0..19).map(|row| row % 11).collect();
+        coincide(plain.layer(RmsNormConfig::default()), sequences(), classes.clone());
+        let untied = || SequentialConfig::new().layer(EmbeddingConfig::new(11, 12));
+        coincide(untied().layer(block(0.1)).layer(DenseConfig::new(11)), sequences(), classes);
+        let column = [[3.0], [0.0], [3.0], [10.0]];
+        let values = Tensor::<2>::from_floats(column, &Device::flex());
+        let dense = untied().layer(DenseConfig::new(5)).layer(DenseConfig::new(4));
+        coincide(dense, values, vec![0, 1, 2, 3]);
         let copies = CopyingConfig::new(4).with_suggestions();
         let copying = TiedEmbeddingConfig::new(11, 12).copies(copies).layer(block(0.0));
         let copying = copying.layer(block(0.0)).layer(RmsNormConfig::default());
-        coincide(copying, (0..11).map(|row| row * 3 % 11).collect());
+        coincide(copying, sequences(), (0..11).map(|row| row * 3 % 11).collect());
+    }
+
+    #[test]
+    fn tokens_that_the_vocabulary_lacks_are_named() {
+        let builder = Network::builder(&[1]).layer(EmbeddingConfig::new(10, 4));
+        let network = builder.build(&Device::flex()).unwrap();
+        let value = Tensor::<2>::from_floats([[10.0]], &Device::flex());
+        let sequence = Sequences::new(vec![10], &[1]).unwrap();
+        for input in [Input::from(value), sequence.into()] {
+            let error = parameter_gradients(&network, input, vec![0]).unwrap_err().to_string();
+            assert!(error.contains("token 10; the vocabulary has tokens 0 to 9"), "{error}");
+        }
     }
 }

@@ -11,13 +11,13 @@ use zor_core::burn::tensor::ops::{
     AvgPoolOptions, ConvOptions, ConvTransposeOptions, MaxPoolOptions,
 };
 use zor_core::burn::tensor::{Tensor, activation, module};
-use zor_core::ops::{ErrorSums, Window};
+use zor_core::ops::{self, ErrorSums, Window};
 use zor_core::{
     ErrorMetrics, Input, Layer, Network, Operation, Optimizer, Parameter, Pooling, Sequences,
     Target, Workspace,
 };
 
-use super::attention::{attend, behind, copied, embedded};
+use super::attention::{attend, behind, copied, embedded, embedded_in_parts};
 use crate::error::{Error, Result};
 use crate::task::matrix;
 
@@ -85,7 +85,10 @@ struct Statistic {
 fn gradients(network: &Network, input: Input, target: Target) -> Result<Gradients> {
     let mut graph = Graph::of(network);
     let input = match input {
-        Input::Values(values) => values,
+        Input::Values(values) => {
+            network.sequential().check_values(&values)?;
+            values
+        }
         Input::Sequences(sequences) => {
             let tokens: Vec<f32> = sequences.tokens().iter().map(|token| *token as f32).collect();
             let input = matrix(&tokens, tokens.len(), network.device())?;
@@ -215,6 +218,7 @@ impl Graph {
 
     fn layer(&mut self, layer: &dyn Layer, input: Sample) -> Result<Sample> {
         let shape = layer.output_shape(&input.shape)?;
+        self.sequences.as_ref().map_or(Ok(()), |all| layer.check_sequences(all))?;
         let values = match layer.operation() {
             Ok(operation) => {
                 let output = self.operation(&operation, input);
@@ -313,10 +317,16 @@ impl Graph {
                 let shape = vec![values.dims()[1]];
                 Ok(Sample { values, shape })
             }
+            Operation::Embedding { embedding } => {
+                let tokens = ops::read(x.values.inner())?.into_iter().map(|token| token as usize);
+                let values = embedded(tokens, self.parameter(embedding)?);
+                let shape = vec![values.dims()[1]];
+                Ok(Sample { values, shape })
+            }
             Operation::TiedEmbedding { embedding, parts, skips_prefix, copying, layers } => {
                 let all = self.sequences_of(&x)?;
                 let (embedding, parts) = (self.parameter(embedding)?, self.parameter(parts)?);
-                let values = embedded(&all, embedding.clone(), parts);
+                let values = embedded_in_parts(&all, embedding.clone(), parts);
                 let shape = vec![values.dims()[1]];
                 let top = self.path(layers, Sample { values, shape })?.values;
                 let behind = if *skips_prefix { behind(&all, &top) } else { top.clone() };
