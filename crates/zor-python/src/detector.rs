@@ -14,7 +14,7 @@ use zor::settings::Options;
 
 use crate::arrays::array_of;
 use crate::error::{exception, input, of_file, of_kind};
-use crate::interrupt::Signals;
+use crate::interrupt::compute_heard;
 use crate::threads::{compute, detached, in_pool};
 
 /// A table: a path, or its name and the contents of a CSV file or of a NumPy array.
@@ -88,9 +88,8 @@ impl Detector {
         on_step: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let options = options(settings)?;
-        let mut signals = Signals::default();
-        let mut raised = None;
-        let detector = compute(py, || {
+        let detector = compute_heard(py, |mut signals| {
+            let mut raised = None;
             let table = table.read()?;
             let config = DetectorConfig::of(options);
             let mut steps = 0;

@@ -14,8 +14,10 @@ mod exit;
 mod interrupt;
 mod network;
 mod optimizer;
+mod sequences;
 mod tasks;
 mod threads;
+mod translator;
 
 /// The extension module.
 #[pyo3::pymodule]
@@ -31,9 +33,13 @@ mod _zor {
     #[pymodule_export]
     use super::optimizer::Optimizer;
     #[pymodule_export]
+    use super::sequences::Sequences;
+    #[pymodule_export]
     use super::tasks::{command, task_names, train};
     #[pymodule_export]
     use super::threads::{after_fork, load_numpy, panic_for_tests, set_num_threads};
+    #[pymodule_export]
+    use super::translator::{Translator, score_translations};
 
     /// Version of the package.
     #[allow(non_upper_case_globals, reason = "the name that Python gives versions")]

@@ -12,7 +12,7 @@ use pyo3::types::PyBytes;
 use serde_json::{Value, json};
 use zor::backprop::alignment;
 use zor::core::burn::tensor::{Device, Tensor, TensorData};
-use zor::core::{self, ErrorMetrics, GateConfig, LayerConfig, Role, Rule, Workspace};
+use zor::core::{self, ErrorMetrics, GateConfig, Input, Layer, LayerConfig, Role, Rule, Workspace};
 use zor::io::{DType, Header, Registry};
 use zor::training::memory;
 
@@ -24,6 +24,7 @@ use crate::calls::{self, Identity};
 use crate::error::{exception, input, of_file, of_kind};
 use crate::exit;
 use crate::optimizer::Optimizer;
+use crate::sequences::Inputs;
 use crate::threads::{compute, detached, in_pool};
 
 /// Maximum number of values of the widest layer in a block of rows that is predicted at once.
@@ -43,8 +44,8 @@ pub(crate) struct Network {
     has_functions: bool,
     /// Values of a sample in all layers, input and output included.
     values: u64,
-    /// Values of a sample in the widest layer.
-    widest: usize,
+    /// Maximum number of rows that are predicted at once.
+    block: usize,
     /// Values of an output.
     output_size: usize,
 }
@@ -64,7 +65,10 @@ impl Network {
             identity: Identity::new(),
             has_functions,
             values: sizes().map(|size| size as u64).sum(),
-            widest: sizes().max().unwrap_or(1),
+            block: match network.layers().iter().any(|layer| rows_meet(&**layer)) {
+                true => usize::MAX,
+                false => (BLOCK / sizes().max().unwrap_or(1).max(1)).max(1),
+            },
             output_size: sizes().next_back().unwrap_or(1),
             inner: Mutex::new(Box::new(network)),
         })
@@ -138,15 +142,15 @@ impl Network {
     fn compare<'py, T: Send>(
         &self,
         py: Python<'py>,
-        x: &Matrix<'py>,
+        x: &Inputs<'py>,
         targets: &Targets<'py>,
         copies: u64,
-        work: impl FnOnce(&mut core::Network, Tensor<2>, core::Target) -> PyResult<T> + Send,
+        work: impl FnOnce(&mut core::Network, Input, core::Target) -> PyResult<T> + Send,
     ) -> PyResult<T> {
-        self.check_memory(x.shape()[0], copies)?;
+        self.check_memory(x.rows(), copies)?;
         let device = Device::flex();
         let more = Weighting { known: None, weights: None, smoothing: 0.0 };
-        let (input, target) = (lend(x, &device)?, target(targets, &more, &device)?);
+        let (input, target) = (x.lend(&device)?, target(targets, &more, &device)?);
         let handle = input.clone();
         self.with(py, |network| {
             check_finite(&target)?;
@@ -166,15 +170,15 @@ impl Network {
         &self,
         py: Python<'py>,
         optimizer: &Optimizer,
-        x: &Matrix<'py>,
+        x: &Inputs<'py>,
         targets: &Targets<'py>,
         more: &Weighting<'py>,
         keep_errors: bool,
     ) -> PyResult<(Sums, Option<Values>)> {
         // Outputs, what layers keep for learning, and signals.
-        self.check_memory(x.shape()[0], 3)?;
+        self.check_memory(x.rows(), 3)?;
         let device = Device::flex();
-        let input = lend(x, &device)?;
+        let input = x.lend(&device)?;
         let target = target(targets, more, &device)?;
         // While a second handle exists, no layer computes in the memory of an array.
         let handles = (input.clone(), target.clone());
@@ -335,7 +339,7 @@ impl Network {
         &self,
         py: Python<'py>,
         optimizer: &Optimizer,
-        x: Matrix<'py>,
+        x: Inputs<'py>,
         targets: Targets<'py>,
         known: Option<Matrix<'py>>,
         weights: Option<numpy::PyReadonlyArray1<'py, f32>>,
@@ -355,7 +359,7 @@ impl Network {
         targets: Matrix<'py>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let more = Weighting { known: None, weights: None, smoothing: 0.0 };
-        let targets = Targets::Values(targets);
+        let (x, targets) = (Inputs::Values(x), Targets::Values(targets));
         let (_, errors) = self.train(py, optimizer, &x, &targets, &more, true)?;
         match errors {
             Some(errors) => errors.into_array(py),
@@ -365,9 +369,12 @@ impl Network {
 
     /// Returns the outputs for rows, from zero charges.
     #[pyo3(signature = (x) -> "numpy.typing.NDArray[numpy.float32]")]
-    fn predict<'py>(&self, py: Python<'py>, x: Matrix<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let rows = x.shape()[0];
-        let block = (BLOCK / self.widest.max(1)).max(1);
+    fn predict<'py>(&self, py: Python<'py>, x: Inputs<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let rows = x.rows();
+        let block = match x {
+            Inputs::Values(_) => self.block,
+            Inputs::Sequences(_) => rows,
+        };
         // The outputs, and a block in all layers.
         check_free((rows as u64).saturating_mul(self.output_size as u64))?;
         self.check_memory(rows.min(block), 2)?;
@@ -422,7 +429,7 @@ impl Network {
     fn evaluate<'py>(
         &self,
         py: Python<'py>,
-        x: Matrix<'py>,
+        x: Inputs<'py>,
         targets: Targets<'py>,
     ) -> PyResult<Sums> {
         self.compare(py, &x, &targets, 2, |network, input, target| {
@@ -435,7 +442,7 @@ impl Network {
     fn cosines<'py>(
         &self,
         py: Python<'py>,
-        x: Matrix<'py>,
+        x: Inputs<'py>,
         targets: Targets<'py>,
     ) -> PyResult<Vec<f64>> {
         self.compare(py, &x, &targets, 6, |network, input, target| {
@@ -600,14 +607,20 @@ pub(crate) fn preset_rule(name: &str) -> PyResult<String> {
     Ok(json!(rule).to_string())
 }
 
-/// Lends rows of an array to a tensor.
-fn rows_of(x: &Matrix<'_>, rows: Range<usize>, device: &Device) -> PyResult<Tensor<2>> {
+/// Whether outputs of a layer depend on several rows of a batch.
+fn rows_meet(layer: &dyn Layer) -> bool {
+    layer.kind() == "spike_attention" || layer.children().into_iter().any(rows_meet)
+}
+
+/// Lends rows of an input to a network.
+fn rows_of(x: &Inputs<'_>, rows: Range<usize>, device: &Device) -> PyResult<Input> {
     use pyo3::types::PySlice;
-    if rows == (0..x.shape()[0]) {
-        return lend(x, device);
-    }
+    let x = match x {
+        Inputs::Values(values) if rows != (0..x.rows()) => values,
+        whole => return whole.lend(device),
+    };
     let py = x.py();
     let slice = PySlice::new(py, rows.start as isize, rows.end as isize, 1);
     let part: Matrix<'_> = x.as_any().get_item(slice)?.extract()?;
-    lend(&part, device)
+    Ok(lend(&part, device)?.into())
 }

@@ -15,11 +15,10 @@ use zor::{ErrorKind, tasks};
 use crate::detector::options;
 use crate::error::exception;
 use crate::exit;
-use crate::interrupt::Signals;
-use crate::threads::compute;
+use crate::interrupt::{Signals, compute_heard};
 
 /// Shows a run to Python functions.
-struct Told {
+struct Told<'a> {
     /// Called with the name of a training, its number of steps, and what it is.
     on_start: Py<PyAny>,
     /// Called with the number of steps and the most important metric.
@@ -28,14 +27,14 @@ struct Told {
     on_evaluation: Py<PyAny>,
     /// Called with lines for the user.
     on_line: Py<PyAny>,
-    signals: Signals,
+    signals: Signals<'a>,
     /// Number of evaluations that were shown.
     evaluations: usize,
     /// The exception that stopped the run.
     raised: Option<PyErr>,
 }
 
-impl Told {
+impl Told<'_> {
     fn note(&mut self, result: PyResult<()>) {
         if let Err(error) = result {
             self.raised.get_or_insert(error);
@@ -43,7 +42,7 @@ impl Told {
     }
 }
 
-impl Watch for Told {
+impl Watch for Told<'_> {
     fn start(&mut self, name: &'static str, steps: u64, about: &str) {
         let told = exit::attach(|py| self.on_start.call1(py, (name, steps, about)).map(drop));
         self.note(told);
@@ -65,7 +64,7 @@ impl Watch for Told {
     }
 }
 
-impl Observer for Told {
+impl Observer for Told<'_> {
     fn tell(&mut self, line: &str) {
         let told = exit::attach(|py| self.on_line.call1(py, (line,)).map(drop));
         self.note(told);
@@ -114,16 +113,16 @@ pub(crate) fn train(
         ..Request::new(options(settings)?)
     };
     let (on_start, on_step, on_evaluation, on_line) = told;
-    let mut told = Told {
-        on_start,
-        on_step,
-        on_evaluation,
-        on_line,
-        signals: Signals::default(),
-        evaluations: 0,
-        raised: None,
-    };
-    compute(py, || {
+    compute_heard(py, |signals| {
+        let mut told = Told {
+            on_start,
+            on_step,
+            on_evaluation,
+            on_line,
+            signals,
+            evaluations: 0,
+            raised: None,
+        };
         let run = request.prepare(&mut told).and_then(|prepared| prepared.run(&mut told));
         let failure = match run {
             Ok(finished) => match finished.failure {

@@ -19,7 +19,7 @@ static POOL: RwLock<Option<Arc<ThreadPool>>> = RwLock::new(None);
 const MOST_THREADS: usize = 1024;
 
 /// Returns the pool in place of the global one.
-fn own_pool() -> Option<Arc<ThreadPool>> {
+pub(crate) fn own_pool() -> Option<Arc<ThreadPool>> {
     POOL.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 

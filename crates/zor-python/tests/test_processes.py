@@ -176,10 +176,12 @@ def test_ctrl_c_in_a_task_leaves_a_checkpoint(tmp_path):
     assert len(zor.Network.load(checkpoints[0]).history) > 7
 
 
-def test_ctrl_c_is_quick():
+@pytest.mark.parametrize("threads", ["", "zor.set_num_threads(2)"])
+def test_ctrl_c_is_quick(threads):
     """From the signal to the exception, while a detector is fitted."""
     code = """
-        import os, signal, threading, time, numpy, zor
+        import os, signal, sys, threading, time, numpy, zor
+        exec(sys.argv[1])
         x = numpy.random.default_rng(0).random((256, 8))
         sent = []
         def send():
@@ -195,4 +197,4 @@ def test_ctrl_c_is_quick():
             print(time.monotonic() - sent[-1])
     """
     # Another program may take the processor at that moment.
-    assert min(float(output(code)) for _ in range(3)) < 0.1
+    assert min(float(output(code, threads)) for _ in range(3)) < 0.1

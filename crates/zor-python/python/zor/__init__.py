@@ -2,7 +2,8 @@
 
 `Zor` and `Layer` are the interface of the first version. `Network` is that of the library, with the
 layers of `zor.layers`, a `Rule`, the optimizers of `zor.optimizers`, and `Detector` for anomalies
-in tables. `train` runs a task, such as `"detection"`, as the command `zor train` does.
+in tables. `train` runs a task, such as `"detection"`, as the command `zor train` does;
+`translation.Translator` translates with a model of the task `"translation"`.
 
 Every function takes NumPy arrays, PyTorch tensors, and whatever NumPy can convert to numbers. A
 function that returns an array returns a tensor where its first argument is one.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import data, layers, optimizers
+from . import data, layers, optimizers, translation
 from ._error import Error
 from ._threads import set_num_threads
 from ._zor import __version__
@@ -21,6 +22,7 @@ from .first import Layer, Zor
 from .network import Callback, Metrics, Network, Progress
 from .optimizers import AdamW, Muon, Optimizer, Schedule, Sgd
 from .rule import Rule
+from .sequences import Sequences
 from .tasks import Run, task_names, train
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ __all__ = [
     "Run",
     "Schedule",
     "Scores",
+    "Sequences",
     "Sgd",
     "Zor",
     "__version__",
@@ -53,6 +56,7 @@ __all__ = [
     "set_num_threads",
     "task_names",
     "train",
+    "translation",
 ]
 
 # These need packages that a plain installation does not have.

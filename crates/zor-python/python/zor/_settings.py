@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 # Settings that are tables of their own, such as `detection.noise`.
-_TABLES = ("detection", "augmentation", "rule_settings", "reading", "views")
+_TABLES = ("detection", "augmentation", "rule_settings", "reading", "translation", "views")
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, Final, SupportsFloat, SupportsIndex, final
 
-__all__ = ["__version__", "Detector", "Network", "Optimizer", "after_fork", "command", "end", "load_images", "load_numpy", "load_sample", "panic_for_tests", "preset_rule", "set_num_threads", "task_names", "train"]
+__all__ = ["__version__", "Detector", "Network", "Optimizer", "Sequences", "Translator", "after_fork", "command", "end", "load_images", "load_numpy", "load_sample", "panic_for_tests", "preset_rule", "score_translations", "set_num_threads", "task_names", "train"]
 
 __version__: Final[str]
 """
@@ -80,7 +80,7 @@ class Network:
         """
         Returns the charges after the last batch, by position of the layer.
         """
-    def cosines(self, /, x: Incomplete, targets: Incomplete) -> list[float]:
+    def cosines(self, /, x: Incomplete | Sequences, targets: Incomplete) -> list[float]:
         """
         Returns the cosine between the update and backpropagation's gradient for each weight matrix,
         from the first layer to the last.
@@ -94,7 +94,7 @@ class Network:
         """
         Returns a copy with its state.
         """
-    def evaluate(self, /, x: Incomplete, targets: Incomplete) -> tuple[int, float, float]:
+    def evaluate(self, /, x: Incomplete | Sequences, targets: Incomplete) -> tuple[int, float, float]:
         """
         Returns the sums of errors of predictions.
         """
@@ -112,7 +112,7 @@ class Network:
         """
         Loads a network and its notes from a model file.
         """
-    def predict(self, /, x: Incomplete) -> "numpy.typing.NDArray[numpy.float32]":
+    def predict(self, /, x: Incomplete | Sequences) -> "numpy.typing.NDArray[numpy.float32]":
         """
         Returns the outputs for rows, from zero charges.
         """
@@ -156,7 +156,7 @@ class Network:
         """
         Returns the bytes of a checkpoint: weights, state of the optimizer, charges and history.
         """
-    def train_batch(self, /, optimizer: Optimizer, x: Incomplete, targets: Incomplete, known: Incomplete | None, weights: Incomplete | None, smoothing: SupportsFloat | SupportsIndex) -> tuple[int, float, float]:
+    def train_batch(self, /, optimizer: Optimizer, x: Incomplete | Sequences, targets: Incomplete, known: Incomplete | None, weights: Incomplete | None, smoothing: SupportsFloat | SupportsIndex) -> tuple[int, float, float]:
         """
         Trains on a batch. Returns the number of values and the sums of absolute and squared errors.
         """
@@ -193,6 +193,45 @@ class Optimizer:
     def sgd(learning_rate: tuple[SupportsFloat | SupportsIndex, SupportsIndex, str, SupportsIndex], momentum: SupportsFloat | SupportsIndex, nesterov: bool, weight_decay: SupportsFloat | SupportsIndex) -> Optimizer:
         """
         Creates stochastic gradient descent.
+        """
+
+@final
+class Sequences:
+    """
+    Sequences of tokens. The class `zor.Sequences` creates it.
+    """
+    def __new__(cls, /, tokens: Incomplete, lengths: SupportsGetItem[int, SupportsIndex], prefixes: SupportsGetItem[int, SupportsIndex] | None) -> Sequences:
+        """
+        Creates sequences from their tokens, one sequence after another, their lengths, and the
+        numbers of positions in their prefixes.
+        """
+
+@final
+class Translator:
+    """
+    A network that translates, with its vocabulary and its lexicons.
+    """
+    @staticmethod
+    def from_bytes(bytes: bytes) -> Translator:
+        """
+        Loads a translator from the bytes of a model file.
+        """
+    def languages(self, /) -> list[str]:
+        """
+        Returns the two languages.
+        """
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Translator:
+        """
+        Loads a translator from a model file or the folder of a run or task.
+        """
+    def to_bytes(self, /) -> bytes:
+        """
+        Returns the bytes of a model file.
+        """
+    def translate(self, /, lines: SupportsGetItem[int, str], to: str, beam: SupportsIndex, n_best: SupportsIndex, glossary: SupportsGetItem[int, tuple[str, str]]) -> list[list[tuple[str, float]]]:
+        """
+        Returns the best translations of each line, text and score, the best one first.
         """
 
 def after_fork() -> None:
@@ -235,6 +274,11 @@ def panic_for_tests() -> None:
 def preset_rule(name: str) -> str:
     """
     Returns the rule of a name, `default`, `classic` or `backprop`, as JSON.
+    """
+
+def score_translations(hypotheses: SupportsGetItem[int, str], references: SupportsGetItem[int, str]) -> tuple[float, float, int, str, str]:
+    """
+    Scores translations, the hypotheses, against a reference for each.
     """
 
 def set_num_threads(threads: SupportsIndex) -> None:

@@ -22,8 +22,10 @@ __all__ = [
     "Bias",
     "Concatenate",
     "Conv2d",
+    "Copying",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Gate",
     "GlobalPool2d",
@@ -33,8 +35,11 @@ __all__ = [
     "MaxPool2d",
     "Reshape",
     "Residual",
+    "RmsNorm",
     "Scale",
     "Sequential",
+    "SpikeAttention",
+    "TiedEmbedding",
     "Upsample",
 ]
 
@@ -204,6 +209,38 @@ def LayerNorm(epsilon: float = 1e-5) -> GroupNorm:
     return GroupNorm(1, epsilon)
 
 
+class RmsNorm(LayerSettings):
+    """Division of each row by the root mean square of its values (Zhang and Sennrich 2019).
+
+    Attributes:
+        epsilon: added to the mean square.
+    """
+
+    _kind = "rms_norm"
+    epsilon: float = 1e-6
+
+
+class SpikeAttention(LayerSettings):
+    """Spike attention: a pair of positions passes its score as a weight where it is high enough.
+
+    The input has queries, keys and values of all heads, as `Dense(3 * width)` makes them; the
+    output has `width` values. Rows of a batch without `zor.Sequences` are one sequence.
+
+    Attributes:
+        heads: number of heads, which divides the width.
+        threshold: a score passes when it is strictly above this.
+        rotation_base: base of the rotations of queries and keys by their places (Su et al. 2021);
+            `None` leaves them without places.
+        longest: maximum length of a sequence.
+    """
+
+    _kind = "spike_attention"
+    heads: int
+    threshold: float = 0.0
+    rotation_base: float | None = 1000.0
+    longest: int = 1024
+
+
 class Conv2d(LayerSettings):
     """A convolution of maps `[height, width, channels]`.
 
@@ -349,6 +386,70 @@ class Sequential(LayerSettings):
 
     def _record(self, functions: _Functions) -> dict[str, Any]:
         return {"kind": self._kind, "config": {"layers": _records(self.layers, functions)}}
+
+
+class Copying(Record):
+    """Settings of an output that copies tokens of prefixes; see `TiedEmbedding`.
+
+    Attributes:
+        size: columns of a query, an even number.
+        suggestions: whether tokens that a lexicon suggests are copied too.
+        rotation_base: base of the rotations of queries and keys by their places; `None` leaves them
+            without places.
+        longest: maximum length of a sequence.
+    """
+
+    size: int
+    suggestions: bool = False
+    rotation_base: float | None = 1000.0
+    longest: int = 1024
+
+
+class Embedding(LayerSettings):
+    """An embedding for each token, which is the input, as in `zor.Sequences`.
+
+    Attributes:
+        vocabulary: number of tokens.
+        width: number of values of an embedding.
+    """
+
+    _kind = "embedding"
+    vocabulary: int
+    width: int
+
+
+class TiedEmbedding(LayerSettings):
+    """Token embeddings around inner layers, and their transpose as the output layer.
+
+    The input is the token of each position, as in `zor.Sequences`; the outputs are scores of all
+    tokens (Press and Wolf 2017).
+
+    Attributes:
+        vocabulary: number of tokens.
+        width: number of values of an embedding.
+        layers: inner layers, which keep the width.
+        skip_prefix: whether only positions behind the prefix of each sequence have outputs.
+        copies: adds tokens of the prefix to the outputs behind it. It implies `skip_prefix`.
+    """
+
+    _kind = "tied_embedding"
+    vocabulary: int
+    width: int
+    layers: Sequence[LayerSettings] = ()
+    skip_prefix: bool = False
+    copies: Copying | None = None
+
+    def _check(self) -> None:
+        if not isinstance(self.copies, Copying | None):
+            raise TypeError(
+                f"copies must be a zor.layers.Copying, not {type(self.copies).__name__}"
+            )
+
+    def _record(self, functions: _Functions) -> dict[str, Any]:
+        config = self._values()
+        config["layers"] = _records(self.layers, functions)
+        config["copies"] = self.copies and self.copies._values()
+        return {"kind": self._kind, "config": config}
 
 
 class _Branch(LayerSettings):

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from ._record import Record
 from .layers import ActivationFunction, Dense, Gate, LayerSettings, _Functions, _records
 from .optimizers import AdamW, Optimizer
 from .rule import Rule, as_rule
+from .sequences import Sequences
 
 Path = str | os.PathLike[str]
 
@@ -218,7 +219,7 @@ class Network:
 
     def train_batch(
         self,
-        x: ArrayLike,
+        x: ArrayLike | Sequences,
         y: ArrayLike | None = None,
         optimizer: Optimizer = AdamW(),
         *,
@@ -229,9 +230,11 @@ class Network:
         """Trains on one batch.
 
         Args:
-            x: samples, `[batch, features]` or `[batch, *input_shape]`.
+            x: samples, `[batch, features]` or `[batch, *input_shape]`; or sequences, whose
+                positions are the rows of the batch.
             y: target values, `[batch, outputs]`, or classes as integers, `[batch]`; the samples
-                themselves if not given, as for an autoencoder.
+                themselves if not given, as for an autoencoder. Positions that the network leaves
+                out, such as prefixes, have no target.
             optimizer: the optimizer. Its state is kept with the weights.
             known: 1 where a target value is known and 0 where it is missing, `[batch, outputs]`.
             weights: weight of each row, `[batch]`; only for classes.
@@ -246,11 +249,22 @@ class Network:
                 unchanged then.
         """
         native = _native_of(optimizer)
-        inputs = rows(x, "input", self._input_shape)
-        goal = inputs if y is None else targets(y, "target", self._output_shape)
+        inputs, goal = self._batch(x, y)
         mask, weight = self._weighting(known, weights)
         sums = self._native.train_batch(native, inputs, goal, mask, weight, label_smoothing)
         return Metrics._of(sums)
+
+    def _batch(
+        self, x: ArrayLike | Sequences, y: ArrayLike | None
+    ) -> tuple[FloatArray | _zor.Sequences, npt.NDArray[Any]]:
+        """Returns an input and its target for the extension."""
+        if isinstance(x, Sequences):
+            if y is None:
+                raise Error("sequences need a target: the class of each row of the output")
+            return x._native, targets(y, "target", self._output_shape)
+        inputs = rows(x, "input", self._input_shape)
+        goal = inputs if y is None else targets(y, "target", self._output_shape)
+        return inputs, goal
 
     def _weighting(
         self, known: ArrayLike | None, weights: ArrayLike | None
@@ -369,21 +383,28 @@ class Network:
 
     # Predictions
 
-    def predict(self, x: Array) -> Array:
+    @overload
+    def predict(self, x: Sequences) -> FloatArray: ...
+    @overload
+    def predict(self, x: Array) -> Array: ...
+    def predict(self, x: Any) -> Any:
         """Returns the outputs for samples, from zero charges. The state of training is unchanged.
 
         Args:
-            x: samples, `[batch, features]` or `[batch, *input_shape]`.
+            x: samples, `[batch, features]` or `[batch, *input_shape]`; or sequences, whose
+                positions are the rows of the batch.
 
         Returns:
-            Outputs `[batch, outputs]`, as an array of the kind of `x`.
+            Outputs `[batch, outputs]`, as an array of the kind of `x`. Positions of sequences that
+            the network leaves out, such as prefixes, have none.
 
         Raises:
             TypeError: `x` is not an array of real numbers.
             zor.Error: `x` does not fit the network, or has NaN or infinity.
         """
-        outputs = self._native.predict(rows(x, "input", self._input_shape))
-        return like(x)(outputs)  # type: ignore[no-any-return]
+        if isinstance(x, Sequences):
+            return self._native.predict(x._native)
+        return like(x)(self._native.predict(rows(x, "input", self._input_shape)))
 
     __call__ = predict
 
@@ -403,11 +424,9 @@ class Network:
         outputs = self._native.training_forward(rows(x, "input", self._input_shape))
         return like(x)(outputs)  # type: ignore[no-any-return]
 
-    def evaluate(self, x: ArrayLike, y: ArrayLike | None = None) -> Metrics:
+    def evaluate(self, x: ArrayLike | Sequences, y: ArrayLike | None = None) -> Metrics:
         """Returns the errors of predictions against targets, as in `train_batch`."""
-        inputs = rows(x, "input", self._input_shape)
-        goal = inputs if y is None else targets(y, "target", self._output_shape)
-        return Metrics._of(self._native.evaluate(inputs, goal))
+        return Metrics._of(self._native.evaluate(*self._batch(x, y)))
 
     # What is inside
 
@@ -481,7 +500,9 @@ class Network:
         """Mean absolute error of every training step, each from before the step, `[steps]`."""
         return self._native.history()
 
-    def cosine_to_backprop(self, x: ArrayLike, y: ArrayLike | None = None) -> list[float]:
+    def cosine_to_backprop(
+        self, x: ArrayLike | Sequences, y: ArrayLike | None = None
+    ) -> list[float]:
         """Returns how close the rule's updates are to backpropagation's gradient.
 
         The network is unchanged. 1 means that both point in one direction.
@@ -497,9 +518,7 @@ class Network:
             zor.Error: the batch does not fit the network, or a layer has no counterpart under
                 autodiff: dropout, and a gate whose activation function is in Python.
         """
-        inputs = rows(x, "input", self._input_shape)
-        goal = inputs if y is None else targets(y, "target", self._output_shape)
-        return self._native.cosines(inputs, goal)
+        return self._native.cosines(*self._batch(x, y))
 
     def summary(self) -> str:
         """Returns a table of layers with shapes, parameters and multiply-adds of one sample."""

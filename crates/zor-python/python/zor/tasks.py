@@ -16,6 +16,7 @@ from ._settings import nested
 from ._tables import source
 from .detection import Detector
 from .network import Network, Path
+from .translation import Translator
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath
@@ -50,6 +51,10 @@ class Run(Record):
     def detector(self) -> Detector:
         """Loads the trained detector of the task `detection`."""
         return Detector.load(self.model)
+
+    def translator(self) -> Translator:
+        """Loads the trained translator of the task `translation`."""
+        return Translator.load(self.model)
 
     def __str__(self) -> str:
         return self.table
@@ -94,8 +99,9 @@ def train(
         callback: called with a dict of the metrics of each evaluation: `step`, `train_seconds`,
             `training_mae` and those of the task.
         progress: whether to show progress bars: `"auto"` for a terminal or a notebook.
-        settings: settings that `zor tasks TASK` lists, such as `steps`, `hidden`, `seed`, or
-            `detection_noise` for `detection.noise`.
+        settings: settings that `zor tasks TASK` lists, such as `steps`, `hidden`, `seed`,
+            `detection_noise` for `detection.noise`, or `translation_languages="en,pcm"`, the
+            languages of the pairs in `data`.
 
     Raises:
         FileNotFoundError: there is no such checkpoint or model.
