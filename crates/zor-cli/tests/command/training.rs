@@ -127,6 +127,31 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
 }
 
 #[test]
+fn a_training_from_a_model_that_was_cut_in_two_ends_with_the_same_bits() {
+    let folder = folder();
+    let at = folder.path();
+    let table = |shift: usize| {
+        let row = |n: usize| format!("{},{},{}\n", n % 7 + shift, n * n % 11, ["a", "b"][n % 2]);
+        format!("x,y,kind\n{}", (0..40).map(row).collect::<String>())
+    };
+    fs::write(at.join("first.csv"), table(0)).unwrap();
+    fs::write(at.join("second.csv"), table(3)).unwrap();
+    for task in [&["table", "--target", "kind"][..], &["detection"]] {
+        let out = |name: &str| format!("{}-{name}", task[0]);
+        let run = |arguments: &[&str], name: &str| {
+            let out = ["--threads", "1", "--out", &out(name)];
+            done(at, &[&["train"], arguments, &out[..]].concat());
+            fs::read(at.join(out[3]).join("model.zor")).unwrap()
+        };
+        run(&[task, &["--data", "first.csv", "--steps", "10"]].concat(), "first");
+        let from = ["--from", &out("first"), "--data", "second.csv", "--steps", "9"];
+        let whole = run(&[&from[..], &["--checkpoint-every", "4"]].concat(), "whole");
+        let checkpoint = format!("{}/checkpoint-00000004.zor", out("whole"));
+        assert!(whole == run(&["--resume", &checkpoint], "again"), "{}", task[0]);
+    }
+}
+
+#[test]
 fn the_last_checkpoints_and_the_best_stay() {
     let folder = folder();
     let arguments = ["--steps", "60", "--checkpoint-every", "10", "--keep", "2"];

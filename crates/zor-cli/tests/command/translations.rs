@@ -128,6 +128,57 @@ fn a_model_learns_on_from_corrections_with_its_vocabulary() {
 }
 
 #[test]
+fn pairs_that_were_moved_or_left_out_are_asked_for_by_their_flags() {
+    let folder = folder();
+    let at = folder.path();
+    write_pairs(at);
+    fs::copy(at.join("pairs.tsv"), at.join("dev.tsv")).unwrap();
+    let every = ["--dev", "dev.tsv", "--checkpoint-every", "1", "--out", "run"];
+    train(at, &[&["--steps", "2"], &every[..]].concat());
+    refused(at, &["eval", "--model", "run"], 2, &["sample", "en,swa", "--data"]);
+    fs::rename(at.join("dev.tsv"), at.join("moved.tsv")).unwrap();
+    let resume = ["train", "--resume", "run", "--steps", "3", "--threads", "1"];
+    refused(at, &resume, 2, &["dev.tsv", "--data", "--dev"]);
+    done(at, &[&resume[..], &["--dev", "moved.tsv"]].concat());
+}
+
+#[test]
+fn a_training_from_a_model_is_resumed_with_the_vocabulary_of_the_model() {
+    let folder = folder();
+    let at = folder.path();
+    write_pairs(at);
+    train(at, &["--steps", "5", "--out", "first"]);
+    // Other words, from which another vocabulary and another lexicon would be learned.
+    let pairs = fs::read_to_string(at.join("pairs.tsv")).unwrap();
+    let pairs = pairs.replace("river", "meadow").replace("revir", "wodaem");
+    fs::write(at.join("more.tsv"), pairs).unwrap();
+    let from = ["train", "--from", "first", "--data", "more.tsv", "--steps", "9", "--threads", "1"];
+    let every = |n: &'static str| ["--checkpoint-every", n, "--keep", "9"];
+    done(at, &[&from[..], &every("4"), &["--out", "whole"]].concat());
+    let resume = |checkpoint: &str, out: &str| {
+        let resume = ["train", "--resume", checkpoint, "--out", out, "--threads", "1"];
+        done(at, &[&resume[..], &every("3")].concat());
+    };
+    resume("whole/checkpoint-00000004.zor", "once");
+    resume("once/checkpoint-00000006.zor", "twice");
+    let model = |run: &str| fs::read(at.join(run).join("model.zor")).unwrap();
+    for run in ["once", "twice"] {
+        assert!(model("whole") == model(run), "{run}: the models differ");
+    }
+    let vocabulary = |run: &str| {
+        let (text, _) = done(at, &["info", run]);
+        text.lines().find(|line| line.starts_with("vocabulary: ")).unwrap().to_owned()
+    };
+    assert_eq!(vocabulary("first"), vocabulary("twice"));
+    // Pairs from a model of another task are refused before the training.
+    let other = ["train", "fashion-reconstruction", "--steps", "1", "--batch", "8", "--out", "o"];
+    done(at, &[&other[..], &["--no-baseline"]].concat());
+    let other = ["train", "translation", "--from", "o", "--data", "more.tsv"];
+    let other = [&other[..], &["--languages", "en,xx"]].concat();
+    refused(at, &other, 2, &["model to start from", "no vocabulary"]);
+}
+
+#[test]
 fn lines_are_translated_as_they_come_in() {
     let folder = folder();
     let at = folder.path();

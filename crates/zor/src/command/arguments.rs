@@ -611,6 +611,9 @@ pub(super) struct TranslateArguments {
     /// each line
     #[arg(long, value_name = "FILE")]
     pub(super) glossary: Option<PathBuf>,
+    /// Let translations lack numbers and addresses of their lines
+    #[arg(long)]
+    pub(super) free_numbers: bool,
     /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,

@@ -8,7 +8,6 @@ use std::path::Path;
 use super::arguments::TranslateArguments;
 use super::interrupt;
 use crate::task::Model;
-use crate::tasks::translation::{lexicons, vocabulary};
 use crate::translation::{Glossary, Search, Translation, Translator};
 use crate::{Error, ErrorKind, Result, shown};
 
@@ -24,17 +23,15 @@ pub(super) fn run(arguments: &TranslateArguments) -> Result<()> {
     let device = crate::device(&arguments.device)?;
     let model = Model::load(&arguments.model, &device)?;
     model.check_command("translate")?;
-    let (vocabulary, lexicons) = (vocabulary(&model)?, lexicons(&model)?);
-    let lexicons = lexicons.as_ref().map(|lexicons| &lexicons.all);
-    let mut translator = Translator::new(&model.network, &vocabulary, lexicons)?;
+    let mut translator = Translator::of_model(model)?;
     // An unknown language is an error before anything is read.
-    vocabulary.tag(&arguments.to)?;
+    translator.vocabulary().tag(&arguments.to)?;
     if let Some(path) = &arguments.glossary {
         translator = translator.with_glossary(Glossary::read(path)?);
     }
     // More translations than hypotheses need a wider beam; no hypotheses at all are a mistake.
     let beam = if arguments.beam == 0 { 0 } else { arguments.beam.max(arguments.n_best) };
-    let search = Search { beam, n_best: arguments.n_best };
+    let search = Search { beam, n_best: arguments.n_best, keeps: !arguments.free_numbers };
     interrupt::watch()?;
     let mut lines = Lines::open(&arguments.file)?;
     let mut first = 1;

@@ -17,6 +17,8 @@ pub(super) struct Resumed {
     pub(super) step: u64,
     pub(super) run: Option<String>,
     pub(super) options: Options,
+    /// Metadata of the file.
+    notes: BTreeMap<String, String>,
 }
 
 impl Resumed {
@@ -36,7 +38,8 @@ impl Resumed {
         let header = zor_io::info(&checkpoint)?;
         let step = header.progress.as_ref().map_or(0, |progress| progress.step);
         let options = checkpoint::options_of(&header, &checkpoint)?;
-        Ok(Self { checkpoint, step, run: header.notes.get("run").cloned(), options })
+        let (run, notes) = (header.notes.get("run").cloned(), header.notes);
+        Ok(Self { checkpoint, step, run, options, notes })
     }
 
     /// Returns the folder of the checkpoint.
@@ -56,6 +59,22 @@ impl Resumed {
     }
 }
 
+/// Returns the digest of the model that the weights were initialized from, and the metadata to load
+/// the data with. `None` for a training that began with a new network. A checkpoint carries the
+/// metadata of its model on.
+pub(super) fn continued<'a>(
+    resumed: Option<&'a Resumed>,
+    from: Option<&'a Origin>,
+) -> Result<Option<(String, &'a BTreeMap<String, String>)>> {
+    Ok(match (resumed, from) {
+        (Some(Resumed { notes, .. }), _) => {
+            checkpoint::from_of(notes).map(|digest| (digest.to_owned(), notes))
+        }
+        (None, Some(from)) => Some((from.digest()?, &from.notes)),
+        (None, None) => None,
+    })
+}
+
 /// The model that the weights are initialized from.
 #[derive(Debug)]
 pub(super) struct Origin {
@@ -63,7 +82,7 @@ pub(super) struct Origin {
     /// Settings that it was trained with.
     pub(super) options: Options,
     /// Metadata of the file.
-    pub(super) notes: BTreeMap<String, String>,
+    notes: BTreeMap<String, String>,
 }
 
 impl Origin {
@@ -87,7 +106,7 @@ impl Origin {
     }
 
     /// Returns the SHA-256 digest of the file.
-    pub(super) fn digest(&self) -> Result<String> {
+    fn digest(&self) -> Result<String> {
         let bytes = fs::read(&self.path)
             .map_err(|error| Error::file_system(&self.path, "read it", &error))?;
         Ok(checkpoint::digest_of(&bytes))

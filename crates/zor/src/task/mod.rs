@@ -77,8 +77,8 @@ pub trait Task: fmt::Debug + Sync {
     /// When there is no data, or less than the settings require.
     fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data>;
 
-    /// Loads the examples for a training that starts with the weights of a model. `notes` is the
-    /// metadata of the model.
+    /// Loads the examples for a training that starts with the weights of a model, or that resumes
+    /// such a training. `notes` is the metadata of the model or of the checkpoint.
     ///
     /// # Errors
     /// As [`Task::load`], and when the data does not fit the model.

@@ -224,6 +224,11 @@ pub fn run_of(notes: &BTreeMap<String, String>) -> &str {
     notes.get(RUN).map_or("", String::as_str)
 }
 
+/// Returns the digest of the file that the weights of a model were initialized from, if any.
+pub fn from_of(notes: &BTreeMap<String, String>) -> Option<&str> {
+    notes.get(FROM).map(String::as_str)
+}
+
 /// Returns the SHA-256 digest of bytes as hexadecimal digits.
 pub fn digest_of(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))

@@ -1,5 +1,6 @@
 //! Translation of lines with a trained network.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use zor_core::Network;
@@ -8,6 +9,7 @@ use zor_data::text::{Lexicon, Vocabulary, normalised};
 
 use super::beam::{Hypothesis, Task, search};
 use super::glossary::Glossary;
+use super::kept;
 use crate::error::{Error, Result};
 use crate::settings::MAX_BEAM;
 use crate::task::sequences;
@@ -25,11 +27,14 @@ pub struct Search {
     pub beam: usize,
     /// Number of translations that are returned of each line.
     pub n_best: usize,
+    /// Whether numbers and addresses of a line must be in its translation. A line whose best
+    /// translation lacks one is translated again with the missing ones as required terms.
+    pub keeps: bool,
 }
 
 impl Default for Search {
     fn default() -> Self {
-        Self { beam: 4, n_best: 1 }
+        Self { beam: 4, n_best: 1, keeps: true }
     }
 }
 
@@ -45,16 +50,17 @@ pub struct Translation {
 /// A network with the vocabulary and the lexicons that it was trained with.
 #[derive(Debug)]
 pub struct Translator<'a> {
-    network: &'a Network,
-    vocabulary: &'a Vocabulary,
+    network: Cow<'a, Network>,
+    vocabulary: Cow<'a, Vocabulary>,
     /// From the first language of the vocabulary to the second, and back.
-    lexicons: Option<&'a [Lexicon; 2]>,
+    lexicons: Option<Cow<'a, [Lexicon; 2]>>,
     glossary: Glossary,
 }
 
 /// A part of a line.
 struct Part {
     line: usize,
+    text: String,
     tokens: Vec<u32>,
     /// Tokens of terms that its translation must contain.
     terms: Vec<Vec<u32>>,
@@ -70,6 +76,16 @@ impl<'a> Translator<'a> {
         network: &'a Network,
         vocabulary: &'a Vocabulary,
         lexicons: Option<&'a [Lexicon; 2]>,
+    ) -> Result<Self> {
+        let (network, vocabulary) = (Cow::Borrowed(network), Cow::Borrowed(vocabulary));
+        Self::of(network, vocabulary, lexicons.map(Cow::Borrowed))
+    }
+
+    /// A translator of parts that it borrows or owns; see [`Translator::new`].
+    pub(crate) fn of(
+        network: Cow<'a, Network>,
+        vocabulary: Cow<'a, Vocabulary>,
+        lexicons: Option<Cow<'a, [Lexicon; 2]>>,
     ) -> Result<Self> {
         let outputs: usize = network.output_shape().iter().product();
         if outputs != vocabulary.len() || vocabulary.languages().len() != 2 {
@@ -89,6 +105,11 @@ impl<'a> Translator<'a> {
         Self { glossary, ..self }
     }
 
+    /// The vocabulary, which names the two languages.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
     /// Translates lines into a language. Returns the best translations of each line, the best one
     /// first; an empty line has an empty translation. The work ends early, with no translations for
     /// the remaining lines, if `watch` breaks.
@@ -104,7 +125,7 @@ impl<'a> Translator<'a> {
         watch: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<Vec<Translation>>> {
         let tag = self.vocabulary.tag(to)?;
-        let Search { beam, n_best } = settings;
+        let Search { beam, n_best, keeps } = settings;
         if !(1..=MAX_BEAM).contains(&beam) || !(1..=beam).contains(&n_best) {
             return Err(Error::input(format!(
                 "the beam is {beam} and {n_best} translations are asked for; the beam is from 1 to \
@@ -116,13 +137,42 @@ impl<'a> Translator<'a> {
             for (text, tokens) in self.divide(&normalised(text.as_ref())) {
                 let terms = self.glossary.translations_in(&text);
                 let terms = terms.into_iter().map(|term| self.vocabulary.encode(term)).collect();
-                parts.push(Part { line, tokens, terms });
+                parts.push(Part { line, text, tokens, terms });
             }
         }
-        let mut order: Vec<usize> = (0..parts.len()).collect();
-        order.sort_by_key(|index| parts[*index].tokens.len());
         let mut found: Vec<Vec<Hypothesis>> = parts.iter().map(|_| Vec::new()).collect();
-        let mut rest = &order[..];
+        self.fill(&mut found, &parts, (0..parts.len()).collect(), tag, beam, watch)?;
+        if keeps {
+            let mut again = Vec::new();
+            for (index, part) in parts.iter_mut().enumerate() {
+                let Some(best) = found[index].first() else { continue };
+                let missing = kept::missing(&part.text, &self.vocabulary.decode(&best.tokens));
+                if !missing.is_empty() {
+                    part.terms.extend(missing.iter().map(|term| self.vocabulary.encode(term)));
+                    again.push(index);
+                }
+            }
+            self.fill(&mut found, &parts, again, tag, beam, watch)?;
+        }
+        let mut by_line: Vec<Vec<Vec<Hypothesis>>> = lines.iter().map(|_| Vec::new()).collect();
+        for (part, hypotheses) in parts.iter().zip(found) {
+            by_line[part.line].push(hypotheses);
+        }
+        Ok(by_line.into_iter().map(|parts| self.join(&parts, n_best)).collect())
+    }
+
+    /// Searches the translations of some parts, those of similar lengths together.
+    fn fill(
+        &self,
+        found: &mut [Vec<Hypothesis>],
+        parts: &[Part],
+        mut some: Vec<usize>,
+        tag: u32,
+        beam: usize,
+        watch: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<()> {
+        some.sort_by_key(|index| parts[*index].tokens.len());
+        let mut rest = &some[..];
         while !rest.is_empty() && watch().is_continue() {
             // The longest sentences of a batch are its last ones.
             let fits = |n: &usize| n * (parts[rest[n - 1]].tokens.len() + 2 * beam) <= TOGETHER;
@@ -134,11 +184,7 @@ impl<'a> Translator<'a> {
                 found[*index] = hypotheses;
             }
         }
-        let mut by_line: Vec<Vec<Vec<Hypothesis>>> = lines.iter().map(|_| Vec::new()).collect();
-        for (part, hypotheses) in parts.iter().zip(found) {
-            by_line[part.line].push(hypotheses);
-        }
-        Ok(by_line.into_iter().map(|parts| self.join(&parts, n_best)).collect())
+        Ok(())
     }
 
     /// Texts and tokens of the parts of a line; none for an empty line.
@@ -180,7 +226,7 @@ impl<'a> Translator<'a> {
         watch: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<Vec<Hypothesis>>> {
         // The first language has tag 1.
-        let lexicon = self.lexicons.map(|lexicons| &lexicons[usize::from(tag == 1)]);
+        let lexicon = self.lexicons.as_ref().map(|lexicons| &lexicons[usize::from(tag == 1)]);
         let mut batch = Batch::default();
         batch.clear_sequences();
         for part in parts {
@@ -189,7 +235,7 @@ impl<'a> Translator<'a> {
         let task =
             |part: &&Part| Task { most: 2 * part.tokens.len() + 20, terms: part.terms.clone() };
         let tasks = parts.iter().map(task).collect();
-        search(self.network, &sequences(&batch)?, beam, tasks, watch)
+        search(&self.network, &sequences(&batch)?, beam, tasks, watch)
     }
 
     /// Translations of a line from those of its parts.

@@ -3,14 +3,15 @@
 use std::ops::ControlFlow;
 
 use zor_core::{ErrorMetrics, ops, step};
-use zor_data::text::{Pair, Translations};
+use zor_data::text::Translations;
 
 use crate::error::{Error, Result};
 use crate::report::{Report, Row, Watch};
 use crate::task::{Evaluation, Figure, Outcome, Predict, Score, Unit, in_batches, sequences};
+use crate::translation::baselines::{Baselines, sides};
 use crate::translation::beam::log_sum;
 use crate::translation::score::{TranslationScore, score};
-use crate::translation::{Dictionary, Search, Translator};
+use crate::translation::{Search, Translator};
 
 /// Sentences of a batch.
 const BATCH: usize = 32;
@@ -36,13 +37,12 @@ pub(super) fn evaluate(of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result
         for (direction, ending) in ["", "_back"].into_iter().enumerate() {
             let (sources, references) = sides(some, direction);
             let to = &pairs.vocabulary().languages()[1 - direction];
-            let search = Search { beam, n_best: 1 };
+            let search = Search { beam, ..Search::default() };
             let found =
                 translator.translate(&sources, to, search, &mut || ControlFlow::Continue(()))?;
             let hypotheses: Vec<&str> =
                 found.iter().map(|best| best.first().map_or("", |best| &best.text)).collect();
-            let TranslationScore { bleu, chrf, .. } = score(&hypotheses, &references)?;
-            figures.extend(both(ending, bleu, chrf));
+            figures.extend(both(ending, &score(&hypotheses, &references)?));
         }
     }
     figures.push(
@@ -51,22 +51,15 @@ pub(super) fn evaluate(of: &Evaluation<'_>, predict: &mut Predict<'_>) -> Result
     Ok(Score { figures, deviation, confusion: None, samples: of.examples.len() })
 }
 
-fn both(ending: &str, bleu: f64, chrf: f64) -> [Figure; 2] {
+fn both(ending: &str, score: &TranslationScore) -> [Figure; 2] {
     let label = |name: &str| match ending {
         "" => name.to_owned(),
         _ => format!("{name} back"),
     };
-    [("bleu", "BLEU", bleu), ("chrf", "chrF", chrf)].map(|(name, shown, value)| {
+    [("bleu", "BLEU", score.bleu), ("chrf", "chrF", score.chrf)].map(|(name, shown, value)| {
         let name = format!("{name}{ending}");
         Figure::new(&name, &label(shown), value, Unit::Hundredths)
     })
-}
-
-/// Sources and references of a direction.
-fn sides(pairs: &[Pair], direction: usize) -> (Vec<&str>, Vec<&str>) {
-    let first = pairs.iter().map(|pair| &*pair.source).collect();
-    let second = pairs.iter().map(|pair| &*pair.target).collect();
-    if direction == 0 { (first, second) } else { (second, first) }
 }
 
 /// Perplexity of the references' tokens, each after those before it, and the errors of the
@@ -100,21 +93,12 @@ pub(super) fn report(outcome: &Outcome<'_>, _: &mut dyn Watch, report: &mut Repo
     else {
         return;
     };
-    let mut copied = Vec::new();
-    let mut translated = Vec::new();
+    let (mut copied, mut translated) = (Vec::new(), Vec::new());
     for (direction, ending) in ["", "_back"].into_iter().enumerate() {
-        let (sources, references) = sides(evaluation.pairs(), direction);
-        if let Ok(TranslationScore { bleu, chrf, .. }) = score(&sources, &references) {
-            copied.extend(both(ending, bleu, chrf));
-        }
-        let (from, to) = sides(train.pairs(), direction);
-        let pairs: Vec<(String, String)> =
-            from.into_iter().zip(to).map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
-        let Ok(dictionary) = Dictionary::learn(&pairs) else { continue };
-        let words: Vec<String> = sources.iter().map(|text| dictionary.translate(text)).collect();
-        if let Ok(TranslationScore { bleu, chrf, .. }) = score(&words, &references) {
-            translated.extend(both(ending, bleu, chrf));
-        }
+        let found = Baselines::measure(train.pairs(), evaluation.pairs(), direction);
+        let Ok(Baselines { copy, dictionary }) = found else { return };
+        copied.extend(both(ending, &copy));
+        translated.extend(both(ending, &dictionary));
     }
     let rows = [("the source itself", "copy", copied), ("word by word", "dictionary", translated)];
     for (name, key, figures) in rows {

@@ -4,6 +4,7 @@ mod evaluation;
 mod network;
 mod pairs;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ use zor_core::{NetworkBuilder, Rule};
 use zor_data::text::{Lexicon, Lexicons, Pair, Translations, Variation, Vocabulary};
 
 use super::parts::presets::{idle_for_tables, idle_for_translation};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::report::{Report, Watch};
 use crate::settings::{OptimizerName, Options, ScheduleName, Settings};
 use crate::task::{
     Data, DataLocation, Evaluation, EvaluationSet, Model, Outcome, Predict, Score, Task,
 };
+use crate::translation::Translator;
 
 /// The task `translation`.
 pub static TRANSLATION: TranslationTask = TranslationTask;
@@ -87,13 +89,7 @@ impl Task for TranslationTask {
     }
 
     fn load(&self, settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Data> {
-        let pairs = pairs::load(settings, tell)?;
-        let vocabulary = learn_vocabulary(&pairs.train, &pairs.languages, settings)?;
-        let lexicons = match settings.translation.lexicon {
-            true => Some(Arc::new(Lexicons::learn(&pairs.train, &vocabulary, PARTS)?)),
-            false => None,
-        };
-        data(pairs, Arc::new(vocabulary), lexicons, settings)
+        learned(pairs::load(settings, tell)?, settings)
     }
 
     fn load_continued(
@@ -103,7 +99,9 @@ impl Task for TranslationTask {
         tell: &mut dyn FnMut(&str),
     ) -> Result<Data> {
         let pairs = pairs::load(settings, tell)?;
-        let vocabulary = read_vocabulary(notes).map_err(Error::input)?;
+        let of_model =
+            |message: String| Error::input(format!("the model to start from: {message}"));
+        let vocabulary = read_vocabulary(notes).map_err(of_model)?;
         if vocabulary.languages() != pairs.languages {
             return Err(Error::input(format!(
                 "the languages of the model are {}, those of the pairs {}; give the columns in the \
@@ -112,7 +110,7 @@ impl Task for TranslationTask {
                 pairs.languages.join(",")
             )));
         }
-        let lexicons = read_lexicons(notes).map_err(Error::input)?;
+        let lexicons = read_lexicons(notes).map_err(of_model)?;
         data(pairs, Arc::new(vocabulary), lexicons.map(Arc::new), settings)
     }
 
@@ -135,7 +133,7 @@ impl Task for TranslationTask {
                     })?;
                 let pairs = pairs::read(path, &languages)?;
                 let lexicons = lexicons(model)?.map(Arc::new);
-                let name = crate::shown(path);
+                let name = shown(path);
                 let [a, b] = [&languages[0], &languages[1]];
                 let all = Translations::new(&name, pairs, [a, b], Arc::new(vocabulary), lexicons)?;
                 (name, Arc::new(all) as Arc<dyn zor_data::Examples>)
@@ -179,6 +177,38 @@ impl Task for TranslationTask {
     fn report(&self, outcome: &Outcome<'_>, watch: &mut dyn Watch, report: &mut Report) {
         evaluation::report(outcome, watch, report);
     }
+}
+
+/// Returns pairs to train on and pairs to evaluate on as the data of a training, with a vocabulary
+/// and lexicons that are learned from the former. [`zor_data::text::Cleaning`] removes pairs from
+/// which nothing can be learned.
+///
+/// # Errors
+/// When there are no pairs to train on or to evaluate on, or they have no text.
+pub fn data_of(
+    train: Vec<Pair>,
+    evaluation: Vec<Pair>,
+    languages: [&str; 2],
+    settings: &Settings,
+) -> Result<Data> {
+    for (pairs, aim) in [(&train, "train"), (&evaluation, "evaluate")] {
+        if pairs.is_empty() {
+            return Err(Error::input(format!("there are no sentence pairs to {aim} on")));
+        }
+    }
+    let (evaluation_name, source) = ("held-out pairs".to_owned(), "the program".to_owned());
+    let languages = languages.map(str::to_owned);
+    learned(pairs::Pairs { train, evaluation, evaluation_name, languages, source }, settings)
+}
+
+/// Makes examples of pairs, with a vocabulary and lexicons that are learned from them.
+fn learned(pairs: pairs::Pairs, settings: &Settings) -> Result<Data> {
+    let vocabulary = learn_vocabulary(&pairs.train, &pairs.languages, settings)?;
+    let lexicons = match settings.translation.lexicon {
+        true => Some(Arc::new(Lexicons::learn(&pairs.train, &vocabulary, PARTS)?)),
+        false => None,
+    };
+    data(pairs, Arc::new(vocabulary), lexicons, settings)
 }
 
 /// Learns the vocabulary of the pairs.
@@ -232,7 +262,9 @@ fn data(
 }
 
 fn read_vocabulary(notes: &BTreeMap<String, String>) -> std::result::Result<Vocabulary, String> {
-    let text = notes.get(VOCABULARY).ok_or("its metadata has no vocabulary; train it again")?;
+    let text = notes
+        .get(VOCABULARY)
+        .ok_or("its metadata has no vocabulary; give a model of the task translation")?;
     serde_json::from_str(text).map_err(|error| format!("its vocabulary is damaged: {error}"))
 }
 
@@ -245,11 +277,25 @@ fn read_lexicons(
     Ok(Some(Lexicons::of(all)))
 }
 
+impl Translator<'_> {
+    /// A translator that owns the network, the vocabulary and the lexicons of a model of the task
+    /// `translation`.
+    ///
+    /// # Errors
+    /// When the model has no vocabulary, or its vocabulary or its lexicons are damaged.
+    pub fn of_model(model: Model) -> Result<Self> {
+        let (vocabulary, lexicons) = (vocabulary(&model)?, lexicons(&model)?);
+        let lexicons = lexicons.map(|lexicons| Cow::Owned(lexicons.all));
+        Self::of(Cow::Owned(model.network), Cow::Owned(vocabulary), lexicons)
+            .map_err(|error| error.at(shown(&model.path)))
+    }
+}
+
 /// Returns the vocabulary of a model.
 ///
 /// # Errors
 /// When the model has none, or it is damaged.
-pub(crate) fn vocabulary(model: &Model) -> Result<Vocabulary> {
+pub fn vocabulary(model: &Model) -> Result<Vocabulary> {
     read_vocabulary(&model.notes).map_err(|message| Error::in_file(&model.path, message))
 }
 
@@ -257,6 +303,48 @@ pub(crate) fn vocabulary(model: &Model) -> Result<Vocabulary> {
 ///
 /// # Errors
 /// When they are damaged.
-pub(crate) fn lexicons(model: &Model) -> Result<Option<Lexicons>> {
+pub fn lexicons(model: &Model) -> Result<Option<Lexicons>> {
     read_lexicons(&model.notes).map_err(|message| Error::in_file(&model.path, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use zor_core::Network;
+    use zor_core::burn::tensor::Device;
+
+    use super::*;
+    use crate::task::Plan;
+
+    fn model(notes: &[(&str, String)]) -> Model {
+        let notes = notes.iter().map(|(key, text)| ((*key).to_owned(), text.clone())).collect();
+        let network = Network::dense(&[2, 3]).build(&Device::flex()).unwrap();
+        Model { network, plan: Plan::of(&TRANSLATION), notes, path: "some.zor".into() }
+    }
+
+    #[test]
+    fn a_translator_is_made_only_of_a_model_with_its_vocabulary() {
+        let vocabulary = Vocabulary::train(["a b", "c d"], 300, &["en", "xx"]).unwrap();
+        let vocabulary = serde_json::to_string(&vocabulary).unwrap();
+        let cases = [
+            (model(&[]), "no vocabulary"),
+            (model(&[(VOCABULARY, "{".to_owned())]), "vocabulary is damaged"),
+            (model(&[(VOCABULARY, vocabulary.clone()), (LEXICONS, "[]".to_owned())]), "lexicons"),
+            (model(&[(VOCABULARY, vocabulary)]), "3 outputs"),
+        ];
+        for (model, words) in cases {
+            let message = Translator::of_model(model).unwrap_err().to_string();
+            assert!(message.contains("some.zor") && message.contains(words), "{message}");
+        }
+    }
+
+    #[test]
+    fn there_are_pairs_to_train_on_and_to_evaluate_on() {
+        let pairs = vec![Pair { source: "a b".to_owned(), target: "c d".to_owned() }; 2];
+        let settings = Plan::of(&TRANSLATION).settings;
+        let data = |train, evaluation| data_of(train, evaluation, ["en", "xx"], &settings);
+        let refused = |found: Result<Data>| found.unwrap_err().to_string();
+        assert!(refused(data(Vec::new(), pairs.clone())).contains("to train on"));
+        assert!(refused(data(pairs.clone(), Vec::new())).contains("to evaluate on"));
+        assert_eq!(data(pairs.clone(), pairs).unwrap().train.len(), 4);
+    }
 }

@@ -59,8 +59,12 @@ pub(super) fn load(settings: &Settings, tell: &mut dyn FnMut(&str)) -> Result<Pa
     if let Some(languages) = options.languages.as_deref().map(languages_of).transpose()?
         && languages != pairs.languages
     {
+        let remedy = match options.corpus {
+            Some(_) => "leave out --languages",
+            None => "give pairs of your own with --data, or leave out --languages",
+        };
         return Err(Error::input(format!(
-            "the languages of {} are {}; leave out --languages",
+            "the languages of {} are {}; {remedy}",
             pairs.source,
             pairs.languages.join(",")
         )));
