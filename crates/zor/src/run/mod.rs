@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use zor_core::burn::tensor::Device;
 
-use self::origin::{Origin, Resumed};
+use self::origin::{Origin, Resumed, continued};
 use self::saving::{keep_elsewhere, save_for_certain, with_checkpoint};
 use crate::report::{Picture, Report, Row, Watch};
 use crate::settings::{Options, Settings};
@@ -212,21 +212,23 @@ impl Prepared {
         crate::check_precision(&device_name, &device, settings.precision)?;
         observer.begin(Phase::Data);
         let mut tell = |line: &str| observer.tell(line);
-        let data = match &from {
-            Some(from) => plan.task.load_continued(settings, &from.notes, &mut tell),
+        let origin = continued(resumed.as_ref(), from.as_ref())?;
+        let data = match &origin {
+            Some((_, notes)) => plan.task.load_continued(settings, notes, &mut tell),
             None => plan.task.load(settings, &mut tell),
         };
         let data = data.map_err(|error| match (&resumed, &settings.data) {
-            (Some(_), Some(_)) => {
-                error.with_advice("if the training data was moved, give its new path with --data")
-            }
+            (Some(_), Some(_)) => error.with_advice(match settings.translation.dev {
+                None => "if the training data was moved, give its new path with --data",
+                Some(_) => "if the data was moved, give its new paths with --data and --dev",
+            }),
             _ => error,
         })?;
         plan.fit_to(&given, &data)?;
         let settings = &plan.settings;
         observer.begin(Phase::Network);
-        let digest = from.as_ref().map(Origin::digest).transpose()?;
-        let mut provenance = Provenance::new(&plan, &data, digest.as_deref())?;
+        let digest = origin.as_ref().map(|(digest, _)| &**digest);
+        let mut provenance = Provenance::new(&plan, &data, digest)?;
         let start = match (&resumed, &from) {
             (None, None) => Training::start(&plan, &data, &device)?,
             (None, Some(from)) => {
@@ -348,9 +350,14 @@ impl Work {
         let (every, keep) = (self.every, self.keep);
         let mut left = None;
         let mut log_failed = false;
+        let mut told = start.symptoms().len();
         let trained = start.run(plan, &self.data, Method::LocalRule, &mut |training| {
             observer.step(training.steps, &mut || headline(training));
             observer.trained(training);
+            for symptom in training.symptoms().iter().skip(told) {
+                observer.tell(&format!("warning: {symptom}"));
+            }
+            told = training.symptoms().len();
             // An error here must not end the training: the next call writes the missing
             // evaluations.
             let failed = folder.log(training).err();
@@ -378,6 +385,9 @@ impl Work {
         });
         let mut trained = trained.map_err(|error| with_checkpoint(error, &path))?;
         observer.finish(trained.steps, &headline(&trained));
+        for symptom in trained.symptoms().iter().skip(told) {
+            observer.tell(&format!("warning: {symptom}"));
+        }
         if trained.stopped {
             let place = left.transpose()?.unwrap_or_default();
             return Err(stopped(&format!("after step {}", trained.steps), &place));

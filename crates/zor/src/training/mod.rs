@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod evaluate;
+pub mod health;
 pub mod memory;
 pub mod run_folder;
 pub mod warnings;
@@ -23,6 +24,7 @@ use zor_core::{ErrorMetrics, Input, Network, Optimizer, PendingMetrics, Target, 
 use zor_data::{Batches, ClassWeighted, Examples, Order, Prefetch};
 
 use self::evaluate::evaluate_part;
+use self::health::{Health, Symptom};
 use self::progressive_resizing::SmallerImages;
 use crate::backprop::autodiff;
 use crate::error::{Error, Result};
@@ -69,6 +71,7 @@ pub struct Training {
     pub stopped: bool,
     /// Errors of the last batches, which the device may still be computing.
     unread: VecDeque<PendingMetrics>,
+    health: Health,
 }
 
 impl Training {
@@ -119,8 +122,13 @@ impl Training {
         samples_seen: u64,
         train_seconds: f64,
     ) -> Self {
-        let (stopped, unread) = (false, VecDeque::new());
-        Self { network, curve, steps, samples_seen, train_seconds, stopped, unread }
+        let (stopped, unread, health) = (false, VecDeque::new(), Health::default());
+        Self { network, curve, steps, samples_seen, train_seconds, stopped, unread, health }
+    }
+
+    /// Symptoms of a network that learns badly, in the order in which they were found.
+    pub fn symptoms(&self) -> &[Symptom] {
+        self.health.symptoms()
     }
 
     /// Waits for the device, so that the network's history includes every step.
@@ -183,8 +191,19 @@ impl Training {
             }
             let (input, target) = task.pair(&batch, settings, &device)?;
             prefetch.recycle(batch);
+            let (step, last) = (self.steps + 1, self.steps + 1 == settings.steps);
+            // The network changes most in early steps, so steps 1, 2, 4, 8, ... are evaluated too.
+            let evaluated = step.is_power_of_two() || step % every == 0 || last;
+            let health = &mut self.health;
             let learn = |network: &mut Network| {
-                method.enqueue_batch(network, optimizer.as_ref(), input, target)
+                let learn = |network: &mut Network, optimizer: &dyn Optimizer| {
+                    method.enqueue_batch(network, optimizer, input, target)
+                };
+                // The rate of the last step may be zero.
+                match evaluated && !last && method == Method::LocalRule {
+                    true => health.examine(network, optimizer.as_ref(), learn),
+                    false => learn(network, optimizer.as_ref()),
+                }
             };
             let unread = match &smaller {
                 Some(smaller) => {
@@ -197,10 +216,7 @@ impl Training {
                 None => learn(&mut self.network)?,
             };
             self.unread.push_back(unread);
-            self.steps += 1;
-            let (step, last) = (self.steps, self.steps == settings.steps);
-            // The network changes most in early steps, so steps 1, 2, 4, 8, ... are evaluated too.
-            let evaluated = step.is_power_of_two() || step % every == 0 || last;
+            self.steps = step;
             let queued = if evaluated || !ops::is_asynchronous(&device) { 0 } else { QUEUED };
             let training = self.synchronize_but(queued)?;
             self.train_seconds += start.elapsed().as_secs_f64();
@@ -212,6 +228,12 @@ impl Training {
             self.stopped = on_step(&mut self).is_break() && !last;
         }
         self.synchronize()?;
+        if let (Some(first), Some(last), false) =
+            (self.curve.first(), self.curve.last(), self.stopped)
+        {
+            let errors = [first, last].map(|point| &point.evaluation.deviation);
+            self.health.compare_errors(errors[0], errors[1], last.step - first.step);
+        }
         Ok(self)
     }
 }
