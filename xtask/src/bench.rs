@@ -27,6 +27,7 @@ mod rounds;
 pub(crate) mod rules;
 pub(crate) mod silence;
 mod spread;
+mod stability;
 mod step;
 mod suite;
 mod tables;
@@ -39,13 +40,14 @@ use serde_json::json;
 
 pub(crate) use common::{noise, threads, train_to_end};
 pub(crate) use spread::Spread;
+pub(crate) use stability::check as stability_of_few;
 pub(crate) use suite::{Suite, SuiteFilter};
 
 use crate::paths::text;
 use crate::table::Table;
 
 /// All suites, in the order of their pages.
-pub(crate) const SUITES: [Suite; 20] = [
+pub(crate) const SUITES: [Suite; 21] = [
     cifar::SUITE,
     cifar_classification::SUITE,
     classification::SUITE,
@@ -63,6 +65,7 @@ pub(crate) const SUITES: [Suite; 20] = [
     reconstruction::SUITE,
     rules::SUITE,
     silence::SUITE,
+    stability::SUITE,
     step::SUITE,
     tables::SUITE,
     translation::SUITE,
@@ -156,13 +159,14 @@ pub(crate) fn run(request: &Request) -> Result<(), String> {
     Ok(())
 }
 
-/// Body of a memory measurement's own process: trains a network with an optimizer, or holds it in
-/// memory for a runtime, and prints the bytes that this takes.
+/// Body of a memory measurement's own process: trains a network with an optimizer, holds it in
+/// memory for a runtime, or trains a translation, and prints the bytes that this takes.
 pub(crate) fn memory_of(kind: &str, sizes: &[&str]) -> Result<(), String> {
     let sizes: Vec<usize> =
         sizes.iter().map(|size| size.parse().map_err(text)).collect::<Result<_, String>>()?;
     let bytes = match kind.strip_prefix(process_memory::HELD) {
         Some(runtime) => edge::held(runtime, &sizes)?,
+        None if kind == translation::NAME => translation::memory_of_training()?,
         None => memory::highest(kind, &sizes)?,
     };
     println!("{}", json!({ "bytes": bytes }));

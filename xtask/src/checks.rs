@@ -10,7 +10,7 @@ mod platforms;
 mod tidy;
 
 use crate::cargo::{self, timed};
-use crate::{page, python};
+use crate::{bench, page, python};
 
 /// Runs every check up to the first that fails. `all_platforms` adds platforms to those that the
 /// command is compiled for.
@@ -25,6 +25,7 @@ pub(crate) fn run(all_platforms: bool) -> Result<(), String> {
     timed("other platforms", || platforms::run(all_platforms))?;
     timed("firmware", || firmware::run(false))?;
     timed("instruction count", || instruction_count::run(false))?;
+    timed("stability", bench::stability_of_few)?;
     cargo::run("documentation", &["doc", "--workspace", "--no-deps"])?;
     timed("packages", packages::run)?;
     timed("footprint", footprint::run)?;

@@ -78,9 +78,7 @@ fn main() -> ExitCode {
             Some(request) => bench::run(&request),
             None => return print_usage(),
         },
-        ["memory-of", optimizer, ref sizes @ ..] if sizes.len() > 1 => {
-            bench::memory_of(optimizer, sizes)
-        }
+        ["memory-of", kind, ref sizes @ ..] => bench::memory_of(kind, sizes),
         ["parity", ref files @ ..] if !files.is_empty() => parity_of(files),
         ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {
             figures::run(flags.contains(&"--long"), flags.contains(&"--write"))

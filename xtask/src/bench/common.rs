@@ -11,9 +11,9 @@ use zor::training::{self, Method, Training};
 
 use crate::paths::text;
 
-/// Number of threads that the suites use: one per core.
+/// Number of threads that the suites use: one per core, or `RAYON_NUM_THREADS`.
 pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    rayon::current_num_threads()
 }
 
 /// Returns a folder of `ZOR_DATA_DIR`.

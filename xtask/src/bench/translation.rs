@@ -5,42 +5,44 @@
 //! Every run is kept with its commit. `--only TEXT` measures the rows whose names contain the text,
 //! `--missing` the seeds that are not in the results file.
 
+mod peer;
+mod rule;
+mod time;
+
 use std::fs;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
-use zor::data::text::{Corpus, Translations, corpora};
-use zor::data::{Batches, Order};
+use zor::data::text::{Corpus, Pair, Parallel, Translations, corpora};
 use zor::prelude::*;
 use zor::task::{Data, Plan};
 use zor::training::{Method, Training};
+use zor::translation::baselines::sides;
 use zor::translation::score::{TranslationScore, paired_bootstrap, score};
-use zor::translation::{Dictionary, Search, Translator};
+use zor::translation::{Baselines, Search, Translator};
 
-use super::common::{threads, train_to_end};
-use super::peers;
+use self::peer::{peer, reply};
+pub(super) use self::time::memory_of_training;
+use super::common::{folder, threads, train_to_end};
 use super::spread::{Spread, mean};
 use super::suite::{Keep, Suite, SuiteFilter};
-use crate::paths::{root, text};
+use crate::paths::text;
 use crate::results;
 use crate::table::Table;
 
+/// Name of this suite.
+pub(super) const NAME: &str = "translation";
 /// This suite.
-pub(crate) const SUITE: Suite =
-    Suite { name: "translation", data: None, peer: Some("torch"), run, figures };
+pub(crate) const SUITE: Suite = Suite { name: NAME, data: None, peer: Some("torch"), run, figures };
 
-const SCRIPT: &str = "translation.py";
-/// Rounds in which Zor and the peer take turns.
-const ROUNDS: usize = 5;
-/// Steps of a round.
-const STEPS: u64 = 12;
 /// Tokens of a batch.
 const TOKENS: usize = 2500;
-/// Maximum time of a training step, relative to PyTorch.
-const MAX_TIME: f64 = 0.85;
-/// Name of the row with the times.
+/// Name of the part with times and memory.
 const TIME: &str = "time";
+/// Name of the part with variants of the rule.
+const RULE: &str = "rule";
+/// Key of the scores of the test pairs of the corpus.
+const TEST: &str = "test";
 /// Samples of a bootstrap.
 const SAMPLES: usize = 1000;
 
@@ -57,6 +59,19 @@ struct Row {
     has_peer: bool,
 }
 
+impl Row {
+    /// Further pairs to test on, from folders of `ZOR_DATA_DIR`.
+    fn further_tests(&self) -> Result<Vec<(&'static str, Vec<Pair>)>, String> {
+        if self.corpus != "en-swa-free" {
+            return Ok(Vec::new());
+        }
+        let folder = folder("ntrex-en-swa", "the English and Swahili lines of NTREX-128")?;
+        let [source, target] = ["newstest2019-src.eng.txt", "newstest2019.swa.txt"];
+        let pairs = Parallel::read_lines(&folder.join(source), &folder.join(target));
+        Ok(vec![("ntrex", pairs.map_err(text)?.pairs)])
+    }
+}
+
 /// All rows, cheapest first.
 fn rows() -> Vec<Row> {
     let row = |name, corpus, settings| Row {
@@ -68,7 +83,7 @@ fn rows() -> Vec<Row> {
         has_peer: false,
     };
     let pidgin = "steps = 5700";
-    let larger = "steps = 12000";
+    let larger = "steps = 3000";
     vec![
         row("fr-ewe", "fr-ewe", "steps = 3000"),
         row("fr-wol", "fr-wol", "steps = 4000"),
@@ -86,13 +101,17 @@ fn rows() -> Vec<Row> {
 }
 
 fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
-    let kept = results::read("translation").unwrap_or_default();
+    let kept = results::read(NAME).unwrap_or_default();
     let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
-    let mut time = kept[TIME].clone();
-    let object = |rows: &Map<String, Value>, time: &Value| json!({ "suite": "translation", "rows": rows, TIME: time });
+    let (mut time, mut rule) = (kept[TIME].clone(), kept[RULE].clone());
+    let object = |rows: &Map<String, Value>, time: &Value, rule: &Value| json!({ "suite": NAME, "rows": rows, TIME: time, RULE: rule });
     if TIME.contains(&filter.only) {
-        time = times(filter.peers)?;
-        keep(&object(&all, &time))?;
+        time = time::measured(filter.peers)?;
+        keep(&object(&all, &time, &rule))?;
+    }
+    if RULE.contains(&filter.only) {
+        rule = rule::measured()?;
+        keep(&object(&all, &time, &rule))?;
     }
     for row in rows().into_iter().filter(|row| row.name.contains(&filter.only)) {
         let known = kept["rows"][row.name]["runs"].as_array().filter(|_| filter.missing);
@@ -100,55 +119,42 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
         let locations = Locations::from_environment(None);
         let corpus = corpora::load(row.corpus, &locations, &mut |line| println!("{line}"));
         let corpus = corpus.map_err(text)?;
-        let mut entry = json!({ "without": without(&corpus)? });
+        let mut entry = json!({ "without": { TEST: without(&corpus.train, &corpus.test)? } });
+        for (name, pairs) in row.further_tests()? {
+            entry["without"][name] = without(&corpus.train, &pairs)?;
+        }
         for seed in 0..row.seeds {
             if !runs.iter().any(|run| run["seed"] == seed) {
                 runs.push(trained(&row, &corpus, seed, filter.peers)?);
             }
             entry["runs"] = json!(runs);
             all.insert(row.name.to_owned(), entry.clone());
-            keep(&object(&all, &time))?;
+            keep(&object(&all, &time, &rule))?;
         }
     }
-    Ok(object(&all, &time))
-}
-
-/// Sources and references of a direction.
-fn sides(corpus: &Corpus, direction: usize) -> (Vec<&str>, Vec<&str>) {
-    let first = corpus.test.iter().map(|pair| &*pair.source).collect();
-    let second = corpus.test.iter().map(|pair| &*pair.target).collect();
-    if direction == 0 { (first, second) } else { (second, first) }
+    Ok(object(&all, &time, &rule))
 }
 
 fn of(score: TranslationScore) -> Value {
     json!({ "bleu": score.bleu, "chrf": score.chrf })
 }
 
+/// Names of the directions: from the first language to the second, and back.
+const DIRECTIONS: [&str; 2] = ["there", "back"];
+
 /// Scores of the source itself and of a dictionary, in both directions.
-fn without(corpus: &Corpus) -> Result<Value, String> {
+fn without(train: &[Pair], test: &[Pair]) -> Result<Value, String> {
     let mut found = Map::new();
-    for (direction, name) in ["there", "back"].into_iter().enumerate() {
-        let (sources, references) = sides(corpus, direction);
-        let pairs: Vec<(String, String)> = corpus
-            .train
-            .iter()
-            .map(|pair| match direction {
-                0 => (pair.source.clone(), pair.target.clone()),
-                _ => (pair.target.clone(), pair.source.clone()),
-            })
-            .collect();
-        let dictionary = Dictionary::learn(&pairs).map_err(text)?;
-        let words: Vec<String> = sources.iter().map(|line| dictionary.translate(line)).collect();
-        let copied = of(score(&sources, &references).map_err(text)?);
-        let translated = of(score(&words, &references).map_err(text)?);
-        found.insert(name.to_owned(), json!({ "copy": copied, "dictionary": translated }));
+    for (direction, name) in DIRECTIONS.into_iter().enumerate() {
+        let Baselines { copy, dictionary } =
+            Baselines::measure(train, test, direction).map_err(text)?;
+        found.insert(name.to_owned(), json!({ "copy": of(copy), "dictionary": of(dictionary) }));
     }
     Ok(found.into())
 }
 
-/// Plan of a row.
-fn plan(row: &Row, seed: u64) -> Result<Plan, String> {
-    let Row { corpus, settings, .. } = row;
+/// Plan of a training with the pairs of a corpus.
+fn plan_of(corpus: &str, seed: u64, settings: &str) -> Result<Plan, String> {
     let settings =
         format!("task = 'translation'\nseed = {seed}\ntranslation.corpus = '{corpus}'\n{settings}");
     Plan::parse(&settings).map_err(text)
@@ -165,12 +171,15 @@ fn load(plan: &mut Plan) -> Result<Data, String> {
 /// Trains with a seed, and translates the test set.
 fn trained(row: &Row, corpus: &Corpus, seed: u64, peers: bool) -> Result<Value, String> {
     println!("\n{}, seed {seed}:", row.name);
-    let mut plan = plan(row, seed)?;
+    // The tree may change while a long training runs.
+    let commit = results::commit();
+    let mut plan = plan_of(row.corpus, seed, row.settings)?;
     let data = load(&mut plan)?;
     let trained = train_to_end(&plan, &data, Method::LocalRule)?;
     let mut found = json!({
         "seed": seed,
-        "commit": results::commit(),
+        "commit": commit,
+        "threads": threads(),
         "steps": trained.steps,
         "train_seconds": trained.train_seconds,
         "parameters": trained.network.n_parameters(),
@@ -182,20 +191,37 @@ fn trained(row: &Row, corpus: &Corpus, seed: u64, peers: bool) -> Result<Value, 
     let lexicons = pairs.lexicons().map(|lexicons| &lexicons.all);
     let translator =
         Translator::new(&trained.network, pairs.vocabulary(), lexicons).map_err(text)?;
-    for (direction, name) in ["there", "back"].into_iter().enumerate() {
-        let (sources, references) = sides(corpus, direction);
+    let (scores, hypotheses) = tested(&translator, &corpus.test, &corpus.languages)?;
+    found[TEST] = scores;
+    for (name, pairs) in row.further_tests()? {
+        found[name] = tested(&translator, &pairs, &corpus.languages)?.0;
+    }
+    if peers && row.has_peer {
+        found["peer"] = compared(row, corpus, &trained, &hypotheses)?;
+    }
+    Ok(found)
+}
+
+/// Translates pairs in both directions. Returns the scores with the seconds, and the translations
+/// into the second language.
+fn tested(
+    translator: &Translator<'_>,
+    pairs: &[Pair],
+    languages: &[String; 2],
+) -> Result<(Value, Vec<String>), String> {
+    let (mut all, mut there) = (Map::new(), None);
+    for (direction, name) in DIRECTIONS.into_iter().enumerate() {
+        let (sources, references) = sides(pairs, direction);
         let start = Instant::now();
-        let hypotheses = translate(&translator, &sources, &corpus.languages[1 - direction])?;
+        let hypotheses = translate(translator, &sources, &languages[1 - direction])?;
         let seconds = start.elapsed().as_secs_f64();
         let mut scores = of(score(&hypotheses, &references).map_err(text)?);
         scores["seconds"] = seconds.into();
         println!("  {name}: {scores}");
-        if direction == 0 && peers && row.has_peer {
-            found["peer"] = compared(row, corpus, &trained, &hypotheses)?;
-        }
-        found[name] = scores;
+        all.insert(name.to_owned(), scores);
+        there.get_or_insert(hypotheses);
     }
-    Ok(found)
+    Ok((all.into(), there.unwrap_or_default()))
 }
 
 fn translate(
@@ -216,10 +242,10 @@ fn compared(
     trained: &Training,
     hypotheses: &[String],
 ) -> Result<Value, String> {
-    let (_, references) = sides(corpus, 0);
+    let (_, references) = sides(&corpus.test, 0);
     let mut all = Map::new();
     for times in [1.0, 3.0] {
-        let output = folder(row.corpus)?.join("hypotheses.txt");
+        let output = peer::folder(row.corpus)?.join("hypotheses.txt");
         let mut command = peer(row.corpus, corpus, "transformer")?;
         command.args(["--parameters", &trained.network.n_parameters().to_string()]);
         command.args(["--seconds", &(times * trained.train_seconds).to_string()]);
@@ -237,105 +263,17 @@ fn compared(
     Ok(all.into())
 }
 
-/// Folder of the lines that the peer reads.
-fn folder(corpus: &str) -> Result<PathBuf, String> {
-    let folder = root().join("target/peers-lines").join(corpus);
-    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    Ok(folder)
-}
-
-/// The peer with the pairs of a corpus.
-fn peer(name: &str, corpus: &Corpus, network: &str) -> Result<std::process::Command, String> {
-    let folder = folder(name)?;
-    let mut command = peers::command(SCRIPT)?;
-    command.args(["--network", network, "--both-directions"]);
-    command.args(["--threads", &threads().to_string(), "--tokens", &TOKENS.to_string()]);
-    for (set, pairs) in [("train", &corpus.train), ("dev", &corpus.dev), ("test", &corpus.test)] {
-        command.arg(format!("--{set}"));
-        for (side, language) in corpus.languages.iter().enumerate() {
-            let path = folder.join(format!("{set}.{language}"));
-            let lines = pairs.iter().map(|pair| [&pair.source, &pair.target][side].as_str());
-            let lines = lines.collect::<Vec<_>>().join("\n") + "\n";
-            fs::write(&path, lines).map_err(|e| format!("{}: {e}", path.display()))?;
-            command.arg(path);
-        }
-    }
-    Ok(command)
-}
-
-/// The JSON object in the last line of a process.
-fn reply(command: &mut std::process::Command) -> Result<Value, String> {
-    let output = command.output().map_err(text)?;
-    let out = String::from_utf8_lossy(&output.stdout);
-    match (output.status.success(), out.lines().last()) {
-        (true, Some(line)) => serde_json::from_str(line).map_err(|e| format!("{line}: {e}")),
-        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
-
-/// Times of a training step of the same network, in turns, and the memory of both.
-fn times(peers: bool) -> Result<Value, String> {
-    let locations = Locations::from_environment(None);
-    let corpus = corpora::load("en-pcm", &locations, &mut |line| println!("{line}"));
-    let corpus = corpus.map_err(text)?;
-    let row = rows().into_iter().find(|row| row.name == "en-pcm, no lexicon");
-    let mut plan = plan(&row.ok_or("there is no such row")?, 0)?;
-    let data = load(&mut plan)?;
-    let device = Device::flex();
-    let mut training = Training::start(&plan, &data, &device).map_err(text)?;
-    let batches = Batches::new(data.train.clone(), TOKENS, Order::Shuffled, 0).map_err(text)?;
-    let optimizer = plan.settings.build_optimizer();
-    let (mut step, mut batch) = (0, Batch::default());
-    let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..=ROUNDS {
-        let mut times = Vec::new();
-        for _ in 0..STEPS {
-            batches.fill(step, &mut batch);
-            step += 1;
-            let (input, target) = plan.task.pair(&batch, &plan.settings, &device).map_err(text)?;
-            let start = Instant::now();
-            training.network.train_batch(&*optimizer, input, target).map_err(text)?;
-            times.push(start.elapsed().as_secs_f64());
-        }
-        if round > 0 {
-            ours.push(Spread::of(&times).median);
-        }
-        if peers && round > 0 {
-            let mut command = peer("en-pcm", &corpus, "rectified")?;
-            let settings = [("--width", "192"), ("--layers", "4"), ("--heads", "4")];
-            command.args(settings.into_iter().flat_map(|(flag, value)| [flag, value]));
-            let reply = reply(command.args(["--time-steps", &STEPS.to_string()]))?;
-            theirs.push(reply["seconds_per_step"].as_f64().unwrap_or(f64::NAN));
-            let number = |key: &str| reply[key].as_f64().unwrap_or(f64::NAN);
-            memory.push(number("peak_memory_mb") - number("start_memory_mb"));
-        }
-    }
-    let (own, ratio) = (Spread::of(&ours), Spread::of_ratios(&ours, &theirs));
-    println!("a step takes {}, {} times PyTorch's", own.with_unit(" s"), ratio.with_unit(""));
-    Ok(json!({
-        "step_seconds": own.json(),
-        "torch_step_seconds": Spread::of(&theirs).json(),
-        "times_torch": ratio.json(),
-        "torch_memory_mb": Spread::of(&memory).json(),
-    }))
-}
-
 /// Adds the promised and the measured figures of the numbers that [`run`] returns.
 fn figures(raw: &Value, table: &mut Table) {
-    let ratio = Spread::read(&raw[TIME]["times_torch"]);
-    table.add(
-        "translation: a training step, relative to PyTorch",
-        format!("at most {MAX_TIME}"),
-        ratio.with_unit(""),
-        ratio.median <= MAX_TIME,
-    );
+    time::figures(&raw[TIME], table);
+    rule::figures(&raw[RULE], table);
     for row in rows() {
         let runs = raw["rows"][row.name]["runs"].as_array().cloned().unwrap_or_default();
         let keys = [("there", "bleu"), ("there", "chrf"), ("back", "bleu")];
         for ((direction, metric), least) in keys.into_iter().zip(row.least) {
             let values: Vec<f64> = runs
                 .iter()
-                .filter_map(|run| Some(100.0 * run[direction][metric].as_f64()?))
+                .filter_map(|run| Some(100.0 * run[TEST][direction][metric].as_f64()?))
                 .collect();
             let spread = Spread::of(&values);
             let found = mean(&values);
