@@ -26,6 +26,7 @@ mod reconstruction;
 mod rounds;
 pub(crate) mod rules;
 pub(crate) mod silence;
+mod soak;
 mod spread;
 mod stability;
 mod step;
@@ -47,7 +48,7 @@ use crate::paths::text;
 use crate::table::Table;
 
 /// All suites, in the order of their pages.
-pub(crate) const SUITES: [Suite; 21] = [
+pub(crate) const SUITES: [Suite; 22] = [
     cifar::SUITE,
     cifar_classification::SUITE,
     classification::SUITE,
@@ -65,6 +66,7 @@ pub(crate) const SUITES: [Suite; 21] = [
     reconstruction::SUITE,
     rules::SUITE,
     silence::SUITE,
+    soak::SUITE,
     stability::SUITE,
     step::SUITE,
     tables::SUITE,

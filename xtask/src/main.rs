@@ -78,6 +78,10 @@ fn main() -> ExitCode {
             Some(request) => bench::run(&request),
             None => return print_usage(),
         },
+        ["command", ref arguments @ ..] => {
+            let arguments = arguments.iter().map(Into::into);
+            return ExitCode::from(zor::command::command_with(arguments, &[]));
+        }
         ["memory-of", kind, ref sizes @ ..] => bench::memory_of(kind, sizes),
         ["parity", ref files @ ..] if !files.is_empty() => parity_of(files),
         ["figures", ref flags @ ..] if flags.iter().all(|f| ["--long", "--write"].contains(f)) => {

@@ -1,7 +1,7 @@
 //! Evaluation of networks during and after training.
 
 use zor_core::burn::tensor::Device;
-use zor_core::{Network, Workspace, ops};
+use zor_core::{ErrorMetrics, Network, Workspace, ops};
 use zor_data::Examples;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -33,6 +33,21 @@ pub(crate) fn evaluate_part(
     let Plan { task, settings } = plan;
     let of = Evaluation { settings, examples, device, network: Some(network), is_glance };
     task.evaluate(&of, &mut |input| task.predict(network, settings, input, &mut workspace))
+}
+
+/// Errors of the predictions for a part of the examples.
+pub(super) fn deviation(
+    network: &Network,
+    plan: &Plan,
+    examples: &dyn Examples,
+    device: &Device,
+) -> Result<ErrorMetrics> {
+    let mut workspace = Workspace::new(device);
+    let Plan { task, settings } = plan;
+    let of = Evaluation { settings, examples, device, network: None, is_glance: true };
+    let score =
+        task.evaluate(&of, &mut |input| task.predict(network, settings, input, &mut workspace))?;
+    Ok(score.deviation)
 }
 
 /// Checks that all weights are finite. Gates can hide infinite and NaN weights, so the metrics

@@ -46,8 +46,8 @@ pub enum SymptomKind {
 pub struct Symptom {
     /// Its kind.
     pub kind: SymptomKind,
-    /// Position of the layer, from 0 at the input; `None` for the whole network.
-    pub layer: Option<usize>,
+    /// Positions of the layers, from 0 at the input; none for the whole network.
+    pub layers: Vec<usize>,
     message: String,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Symptom {
     }
 }
 
-/// Examines steps of a training. Each symptom is reported once.
+/// Examines steps of a training. Each kind of symptom is reported once.
 #[derive(Debug, Default)]
 pub struct Health {
     symptoms: Vec<Symptom>,
@@ -89,101 +89,119 @@ impl Health {
         Ok(done)
     }
 
-    /// Compares the errors at the start and at the end of a training.
-    pub fn compare_errors(&mut self, first: &ErrorMetrics, last: &ErrorMetrics, steps: u64) {
-        let (first, last) = (first.mean_squared(), last.mean_squared());
-        if steps >= STEPS && last > first * (1.0 - DECREASE) {
-            let message = format!(
-                "the training has not lowered the error: {first:.3e} after the first step, \
-                 {last:.3e} at the end; change learning_rate, or look for constant inputs"
+    /// Compares the errors before and after a training.
+    pub fn compare_errors(&mut self, before: &ErrorMetrics, after: &ErrorMetrics, steps: u64) {
+        let (before, after) = (before.mean_squared(), after.mean_squared());
+        if steps >= STEPS && after > before * (1.0 - DECREASE) {
+            self.add(
+                SymptomKind::NotLearned,
+                &[],
+                &format!(
+                    "the training has not lowered the squared error: {before:.3e} before it, \
+                     {after:.3e} after it; change learning_rate, or look for constant inputs"
+                ),
             );
-            self.add(SymptomKind::NotLearned, None, message);
         }
     }
 
     fn compare_updates(&mut self, network: &Network, seen: &[Seen]) {
-        let mut signals: Vec<(usize, &str, f64)> = Vec::new();
+        let (mut signals, mut largest) = (Vec::new(), 0.0f64);
+        let [mut unreached, mut unmoved, mut thrown] = [const { Vec::new() }; 3];
         for (position, layer) in network.layers().iter().enumerate() {
-            let name = format!("layer {position} ({})", layer.kind());
             for parameter in layer.parameters() {
                 let Some(seen) = seen.iter().find(|seen| seen.is_of(parameter)) else { continue };
-                let of = parameter.name();
-                if seen.is_idle {
-                    // The layer below is silent.
-                } else if seen.drive == 0.0 {
-                    let message = format!(
-                        "no signal reaches the {of} of {name}; lower rule_settings.threshold, or \
-                         look for a silent layer above"
-                    );
-                    self.add(SymptomKind::NoSignal, Some(position), message);
-                } else if seen.change == 0.0 {
-                    let message =
-                        format!("a step leaves the {of} of {name} as it is; raise learning_rate");
-                    self.add(SymptomKind::NoUpdate, Some(position), message);
+                // Where the layer below is silent, nothing can be learned.
+                if seen.drive == 0.0 && !seen.is_idle {
+                    unreached.push(position);
+                } else if seen.change == 0.0 && !seen.is_idle {
+                    unmoved.push(position);
                 }
                 let ratio = seen.change / seen.size;
                 if parameter.shape()[0] > 1 && seen.size > 0.0 && ratio > CHANGE {
-                    let message = format!(
-                        "a step changes the {of} of {name} by {ratio:.1} times its size; lower \
-                         learning_rate"
-                    );
-                    self.add(SymptomKind::LargeUpdate, Some(position), message);
+                    thrown.push(position);
+                    largest = largest.max(ratio);
                 }
                 if let Some(signal) = seen.signal.filter(|signal| *signal > 0.0) {
-                    signals.push((position, layer.kind(), signal));
+                    signals.push((position, signal));
                 }
             }
         }
+        self.add(
+            SymptomKind::NoSignal,
+            &unreached,
+            "no signal reaches the weights; lower rule_settings.threshold, or look for a silent \
+             layer above",
+        );
+        self.add(
+            SymptomKind::NoUpdate,
+            &unmoved,
+            "a step leaves the weights as they are; raise learning_rate",
+        );
+        self.add(
+            SymptomKind::LargeUpdate,
+            &thrown,
+            &format!(
+                "a step changes weights by up to {largest:.1} times their size; lower learning_rate"
+            ),
+        );
         let (Some(&low), Some(&top)) = (signals.first(), signals.last()) else { return };
-        let (ratio, ends) =
-            (low.2 / top.2, [low, top].map(|(at, kind, _)| format!("layer {at} ({kind})")));
-        let [low_name, top_name] = ends;
+        let ratio = low.1 / top.1;
         if ratio < 1.0 / SIGNALS {
             let message = format!(
-                "the signal vanishes: at {low_name} it is {ratio:.0e} of that at {top_name}; set \
+                "the signal vanishes: it is {ratio:.0e} of that at the top; set \
                  rule_settings.normalize_signal, or use residual branches"
             );
-            self.add(SymptomKind::Vanishing, Some(low.0), message);
+            self.add(SymptomKind::Vanishing, &[low.0], &message);
         } else if ratio > SIGNALS {
             let message = format!(
-                "the signal explodes: at {low_name} it is {ratio:.0e} times that at {top_name}; \
-                 set rule_settings.normalize_signal, or lower rule_settings.initial_scale"
+                "the signal explodes: it is {ratio:.0e} times that at the top; set \
+                 rule_settings.normalize_signal, or lower rule_settings.initial_scale"
             );
-            self.add(SymptomKind::Exploding, Some(low.0), message);
+            self.add(SymptomKind::Exploding, &[low.0], &message);
         }
     }
 
     /// Finds layers that are silent or saturated for the second time.
     fn compare_spikes(&mut self, network: &Network) {
         let before = std::mem::take(&mut self.suspected);
-        for (position, rate) in network.spike_rates() {
-            let kind = match rate {
-                0.0 => SymptomKind::Silent,
-                1.0 => SymptomKind::Saturated,
-                _ => continue,
-            };
-            if before.contains(&(kind, position)) {
-                let layer = network.layers().get(position).map_or("layer", |layer| layer.kind());
-                let message = match kind {
-                    SymptomKind::Silent => format!(
-                        "layer {position} ({layer}) is silent: no unit fires, so nothing passes \
-                         it; lower rule_settings.threshold or learning_rate"
-                    ),
-                    _ => format!(
-                        "layer {position} ({layer}) is saturated: all units fire, so its \
-                         threshold has no effect; raise rule_settings.threshold"
-                    ),
-                };
-                self.add(kind, Some(position), message);
-            }
-            self.suspected.insert((kind, position));
+        let rates = network.spike_rates();
+        for (kind, rate, message) in [
+            (
+                SymptomKind::Silent,
+                0.0,
+                "no unit fires, so nothing passes; lower rule_settings.threshold or learning_rate",
+            ),
+            (
+                SymptomKind::Saturated,
+                1.0,
+                "all units fire, so the threshold has no effect; raise rule_settings.threshold",
+            ),
+        ] {
+            // With a threshold below zero, the rule means almost all units to fire.
+            let is_meant = kind == SymptomKind::Saturated && network.rule().threshold < 0.0;
+            let found = rates.iter().filter(|(_, found)| *found == rate && !is_meant);
+            let found: Vec<usize> = found.map(|(position, _)| *position).collect();
+            let lasting = found.iter().filter(|at| before.contains(&(kind, **at)));
+            self.add(kind, &lasting.copied().collect::<Vec<_>>(), message);
+            self.suspected.extend(found.into_iter().map(|position| (kind, position)));
         }
     }
 
-    fn add(&mut self, kind: SymptomKind, layer: Option<usize>, message: String) {
-        if !self.symptoms.iter().any(|symptom| symptom.kind == kind && symptom.layer == layer) {
-            self.symptoms.push(Symptom { kind, layer, message });
+    /// Adds the first symptom of a kind. Without layers, only that of the whole network counts.
+    fn add(&mut self, kind: SymptomKind, layers: &[usize], message: &str) {
+        let is_there = kind == SymptomKind::NotLearned || !layers.is_empty();
+        if !is_there || self.symptoms.iter().any(|symptom| symptom.kind == kind) {
+            return;
         }
+        let mut layers = layers.to_vec();
+        layers.dedup();
+        let numbers: Vec<String> = layers.iter().map(usize::to_string).collect();
+        let message = match &numbers[..] {
+            [] => message.to_owned(),
+            [one] => format!("layer {one}: {message}"),
+            [all @ .., last] => format!("layers {} and {last}: {message}", all.join(", ")),
+        };
+        self.symptoms.push(Symptom { kind, layers, message });
     }
 }
 
@@ -292,4 +310,124 @@ fn values(of: Tensor<2>) -> Vec<f32> {
 /// Euclidean norm.
 fn norm(values: impl Iterator<Item = f32>) -> f64 {
     values.map(|value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use zor_core::burn::tensor::Device;
+    use zor_core::{Random, Rule};
+    use zor_optim::{AdamW, Sgd};
+
+    use super::*;
+
+    /// Symptoms of a dense network after some steps on random values.
+    fn symptoms(sizes: &[usize], rule: Rule, optimizer: &dyn Optimizer) -> Vec<Symptom> {
+        let device = Device::flex();
+        let mut network = Network::dense(sizes).rule(rule).build(&device).unwrap();
+        let mut random = Random::seeded(3);
+        let rows = Parameter::normal("x", [16, sizes[0]], 1.0, &mut random, &device).value();
+        let mut health = Health::default();
+        for _ in 0..4 {
+            let (rows, target) = (rows.clone(), rows.clone());
+            health
+                .examine(&mut network, optimizer, |network, optimizer| {
+                    network.train_batch(optimizer, rows, target)
+                })
+                .unwrap();
+        }
+        health.symptoms
+    }
+
+    fn kinds(symptoms: &[Symptom]) -> Vec<SymptomKind> {
+        symptoms.iter().map(|symptom| symptom.kind).collect()
+    }
+
+    #[test]
+    fn a_network_that_learns_has_no_symptoms() {
+        assert_eq!(symptoms(&[8, 16, 8], Rule::default(), &AdamW::default()), []);
+        assert_eq!(symptoms(&[8, 16, 16, 8], Rule::classic(), &AdamW::default()), []);
+    }
+
+    #[test]
+    fn silent_layers_are_found_once_with_what_they_hold_up() {
+        let rule = Rule { threshold: 1e6, ..Rule::default() };
+        let found = symptoms(&[8, 16, 16, 8], rule, &AdamW::default());
+        assert_eq!(kinds(&found), [SymptomKind::NoSignal, SymptomKind::Silent]);
+        let said = found[1].to_string();
+        assert!(said.starts_with("layers 2 and 4: no unit fires"), "{said}");
+    }
+
+    #[test]
+    fn saturated_layers_are_found() {
+        let device = Device::flex();
+        let mut network = Network::dense(&[4, 6, 4]).build(&device).unwrap();
+        for layer in network.layers_mut() {
+            for parameter in layer.parameters_mut() {
+                let positive = parameter.value().abs();
+                parameter.set_value(positive).unwrap();
+            }
+        }
+        let (rows, mut health) = (Tensor::<2>::ones([3, 4], &device), Health::default());
+        for _ in 0..2 {
+            let rows = rows.clone();
+            health
+                .examine(&mut network, &AdamW::default(), |network, optimizer| {
+                    network.train_batch(optimizer, rows.clone(), rows)
+                })
+                .unwrap();
+        }
+        assert_eq!(kinds(health.symptoms()), [SymptomKind::Saturated]);
+    }
+
+    #[test]
+    fn updates_that_are_too_large_and_too_small_are_found() {
+        let found = symptoms(&[8, 16, 8], Rule::default(), &AdamW::new(10.0));
+        assert!(kinds(&found).contains(&SymptomKind::LargeUpdate), "{found:?}");
+        let found = symptoms(&[8, 16, 8], Rule::default(), &Sgd::new(1e-20));
+        assert_eq!(kinds(&found), [SymptomKind::NoUpdate]);
+    }
+
+    #[test]
+    fn signals_that_vanish_or_explode_are_found() {
+        for (scale, kind) in [(1e-3, SymptomKind::Vanishing), (40.0, SymptomKind::Exploding)] {
+            let rule = Rule { initial_scale: scale, ..Rule::backprop() };
+            let found = symptoms(&[16; 6], rule, &Sgd::new(1e-20));
+            assert!(kinds(&found).contains(&kind), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_the_usual_one_when_it_is_examined() {
+        let device = Device::flex();
+        let build = || Network::dense(&[4, 6, 4]).build(&device).unwrap();
+        let (mut usual, mut examined) = (build(), build());
+        let rows = Tensor::<2>::ones([3, 4], &device);
+        let (optimizer, mut health) = (AdamW::default(), Health::default());
+        for _ in 0..3 {
+            usual.train_batch(&optimizer, rows.clone(), rows.clone()).unwrap();
+            let rows = rows.clone();
+            health
+                .examine(&mut examined, &optimizer, |network, optimizer| {
+                    network.train_batch(optimizer, rows.clone(), rows)
+                })
+                .unwrap();
+        }
+        let bits = |network: &Network| -> Vec<u32> {
+            let parameters = network.layers().iter().flat_map(|layer| layer.parameters());
+            parameters.flat_map(|one| values(one.value())).map(f32::to_bits).collect()
+        };
+        assert_eq!(bits(&usual), bits(&examined));
+    }
+
+    #[test]
+    fn an_error_that_is_not_lower_is_a_symptom_of_the_network() {
+        let error = |squared: f32| ErrorMetrics::between(&[squared.sqrt()], &[0.0]).unwrap();
+        let mut health = Health::default();
+        health.compare_errors(&error(1.0), &error(0.9), 100);
+        health.compare_errors(&error(1.0), &error(1.0), 1);
+        assert!(health.symptoms().is_empty());
+        health.compare_errors(&error(1.0), &error(1.0), 100);
+        assert_eq!(kinds(health.symptoms()), [SymptomKind::NotLearned]);
+        assert!(health.symptoms()[0].layers.is_empty());
+    }
 }

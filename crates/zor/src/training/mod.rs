@@ -23,7 +23,7 @@ use zor_core::burn::tensor::Device;
 use zor_core::{ErrorMetrics, Input, Network, Optimizer, PendingMetrics, Target, ops};
 use zor_data::{Batches, ClassWeighted, Examples, Order, Prefetch};
 
-use self::evaluate::evaluate_part;
+use self::evaluate::{deviation, evaluate_part};
 use self::health::{Health, Symptom};
 use self::progressive_resizing::SmallerImages;
 use crate::backprop::autodiff;
@@ -177,6 +177,10 @@ impl Training {
         let first: Vec<usize> = (0..GLANCE.min(data.evaluation.len())).collect();
         let glance = data.evaluation.subset(&first)?;
         let mut smaller = SmallerImages::new(settings, &data.train.input_shape(), &self.network);
+        // A resumed training has no error before it.
+        let before = (self.steps == 0)
+            .then(|| deviation(&self.network, plan, &*glance, &device))
+            .transpose()?;
         self.stopped = false;
         while self.steps < settings.steps && !self.stopped {
             let start = Instant::now();
@@ -228,11 +232,9 @@ impl Training {
             self.stopped = on_step(&mut self).is_break() && !last;
         }
         self.synchronize()?;
-        if let (Some(first), Some(last), false) =
-            (self.curve.first(), self.curve.last(), self.stopped)
-        {
-            let errors = [first, last].map(|point| &point.evaluation.deviation);
-            self.health.compare_errors(errors[0], errors[1], last.step - first.step);
+        if let (Some(before), false) = (before, self.stopped) {
+            let after = deviation(&self.network, plan, &*glance, &device)?;
+            self.health.compare_errors(&before, &after, self.steps);
         }
         Ok(self)
     }
