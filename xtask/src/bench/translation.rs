@@ -8,6 +8,7 @@
 mod peer;
 mod rule;
 mod time;
+mod training;
 
 use std::fs;
 use std::time::Instant;
@@ -16,14 +17,14 @@ use serde_json::{Map, Value, json};
 use zor::data::text::{Corpus, Pair, Parallel, Translations, corpora};
 use zor::prelude::*;
 use zor::task::{Data, Plan};
-use zor::training::{Method, Training};
+use zor::training::Training;
 use zor::translation::baselines::sides;
 use zor::translation::score::{TranslationScore, paired_bootstrap, score};
 use zor::translation::{Baselines, Search, Translator};
 
 use self::peer::{peer, reply};
 pub(super) use self::time::memory_of_training;
-use super::common::{folder, threads, train_to_end};
+use super::common::{folder, threads};
 use super::spread::{Spread, mean};
 use super::suite::{Keep, Suite, SuiteFilter};
 use crate::paths::text;
@@ -101,19 +102,15 @@ fn rows() -> Vec<Row> {
 }
 
 fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
-    let kept = results::read(NAME).unwrap_or_default();
-    let mut all = kept["rows"].as_object().cloned().unwrap_or_default();
-    let (mut time, mut rule) = (kept[TIME].clone(), kept[RULE].clone());
-    let object = |rows: &Map<String, Value>, time: &Value, rule: &Value| json!({ "suite": NAME, "rows": rows, TIME: time, RULE: rule });
+    let mut found = Found::default();
     if TIME.contains(&filter.only) {
-        time = time::measured(filter.peers)?;
-        keep(&object(&all, &time, &rule))?;
+        found.add(&[TIME], time::measured(filter.peers)?, keep)?;
     }
     if RULE.contains(&filter.only) {
-        rule = rule::measured()?;
-        keep(&object(&all, &time, &rule))?;
+        found.add(&[RULE], rule::measured()?, keep)?;
     }
     for row in rows().into_iter().filter(|row| row.name.contains(&filter.only)) {
+        let kept = results::read(NAME).unwrap_or_default();
         let known = kept["rows"][row.name]["runs"].as_array().filter(|_| filter.missing);
         let mut runs = known.cloned().unwrap_or_default();
         let locations = Locations::from_environment(None);
@@ -128,11 +125,33 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
                 runs.push(trained(&row, &corpus, seed, filter.peers)?);
             }
             entry["runs"] = json!(runs);
-            all.insert(row.name.to_owned(), entry.clone());
-            keep(&object(&all, &time, &rule))?;
+            found.add(&["rows", row.name], entry.clone(), keep)?;
         }
     }
-    Ok(object(&all, &time, &rule))
+    Ok(found.with_kept())
+}
+
+/// What this run has found. Other processes may add other rows to the results file meanwhile.
+#[derive(Default)]
+struct Found(Vec<(Vec<String>, Value)>);
+
+impl Found {
+    fn add(&mut self, key: &[&str], value: Value, keep: Keep<'_>) -> Result<(), String> {
+        self.0.push((key.iter().map(|part| (*part).to_owned()).collect(), value));
+        keep(&self.with_kept())
+    }
+
+    /// The results file with what is found in its places.
+    fn with_kept(&self) -> Value {
+        let kept = results::read(NAME).unwrap_or_default();
+        let mut all =
+            json!({ "suite": NAME, "rows": kept["rows"], TIME: kept[TIME], RULE: kept[RULE] });
+        for (key, value) in &self.0 {
+            let place = key.iter().fold(&mut all, |place, part| &mut place[part]);
+            *place = value.clone();
+        }
+        all
+    }
 }
 
 fn of(score: TranslationScore) -> Value {
@@ -175,7 +194,7 @@ fn trained(row: &Row, corpus: &Corpus, seed: u64, peers: bool) -> Result<Value, 
     let commit = results::commit();
     let mut plan = plan_of(row.corpus, seed, row.settings)?;
     let data = load(&mut plan)?;
-    let trained = train_to_end(&plan, &data, Method::LocalRule)?;
+    let trained = training::to_end(row.name, &plan, &data)?;
     let mut found = json!({
         "seed": seed,
         "commit": commit,
