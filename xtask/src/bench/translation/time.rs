@@ -1,5 +1,5 @@
-//! Time of a training step, memory of training, and time of translations, beside the same network in
-//! PyTorch.
+//! Time of a training step, memory of training, and time of translations, beside an equal network
+//! in PyTorch.
 //!
 //! Memory is the peak of a process during training, above what it has before the first step.
 //! Translations are those of the test pairs on one thread, after a short training.

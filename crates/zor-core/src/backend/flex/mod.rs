@@ -21,6 +21,7 @@ mod lanes;
 mod maps;
 mod memory;
 mod normalization;
+mod panels;
 mod passes;
 mod pooling;
 mod product;

@@ -5,6 +5,7 @@ use gemm::Parallelism;
 
 use super::few_rows;
 use super::memory::{readable, reuse, size, values, values_mut};
+use super::panels;
 use super::scratch::with_scratch;
 use crate::backend::{Side, Transposed};
 
@@ -176,6 +177,11 @@ fn general(
     parallelism: Parallelism,
 ) {
     assert!(left.holds(m, k) && right.holds(k, n) && out.len() == m * n);
+    // A transposed left operand has to be copied, which pays where gemm packs the right one often.
+    let pays = left.1.1 == 1 || m > ROWS;
+    if pays && !matches!(parallelism, Parallelism::None) && panels::multiplies([m, k, n]) {
+        return panels::multiply(left, right, [m, k, n], out);
+    }
     for (part, out) in out.chunks_mut((ROWS * n).max(1)).enumerate() {
         let (left, rows) = (left.from(part * ROWS, 0), out.len() / n);
         // SAFETY: the operands hold what sizes and strides span, and `out` is exclusively borrowed.
