@@ -1,8 +1,6 @@
 //! Peak memory of training compared with PyTorch, above that of the process after a first tiny
 //! step. Each measurement runs in its own process.
 
-use std::fs;
-
 use serde_json::{Map, Value, json};
 use zor::core::{Network, Rule};
 use zor::prelude::*;
@@ -10,7 +8,7 @@ use zor::training::Method;
 
 use super::common::{noise, threads};
 use super::peers;
-use super::process_memory::{self, status};
+use super::process_memory;
 use super::spread::Spread;
 use super::suite::Suite;
 use crate::paths::text;
@@ -88,11 +86,7 @@ pub(super) fn highest(kind: &str, sizes: &[usize]) -> Result<u64, String> {
         _ => (Method::Autodiff, Box::new(AdamW::default())),
     };
     train(&[8, 8, 8], 2, method, optimizer.as_ref())?;
-    let before = status("VmRSS")?;
-    // Resets the peak.
-    fs::write("/proc/self/clear_refs", "5").map_err(|e| format!("/proc/self/clear_refs: {e}"))?;
-    train(sizes, BATCH, method, optimizer.as_ref())?;
-    Ok(status("VmHWM")?.saturating_sub(before))
+    process_memory::peak_of(|| train(sizes, BATCH, method, optimizer.as_ref()))
 }
 
 fn train(

@@ -29,11 +29,26 @@ pub(super) fn megabytes(command: &mut Command) -> Result<f64, String> {
     Ok(1e-6 * bytes.ok_or_else(|| format!("the process printed {answer}, without bytes"))?)
 }
 
+/// Returns the peak memory in bytes of this process during some work, above what it has before.
+pub(super) fn peak_of(work: impl FnOnce() -> Result<(), String>) -> Result<u64, String> {
+    let before = status("VmRSS")?;
+    // Resets the peak.
+    fs::write("/proc/self/clear_refs", "5").map_err(|e| format!("/proc/self/clear_refs: {e}"))?;
+    work()?;
+    Ok(status("VmHWM")?.saturating_sub(before))
+}
+
 /// Returns the bytes of this process under a key of `/proc/self/status`.
 pub(super) fn status(key: &str) -> Result<u64, String> {
-    let text = fs::read_to_string("/proc/self/status")
-        .map_err(|e| format!("/proc/self/status: {e}; memory is measured on Linux"))?;
+    status_of("self", key)
+}
+
+/// Returns the bytes of a process, by its number or `self`, under a key of its status.
+pub(super) fn status_of(process: &str, key: &str) -> Result<u64, String> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path)
+        .map_err(|e| format!("{path}: {e}; memory is measured on Linux"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map(|n| n * 1024).ok_or_else(|| format!("/proc/self/status has no {key}"))
+    kilobytes.map(|n| n * 1024).ok_or_else(|| format!("{path} has no {key}"))
 }

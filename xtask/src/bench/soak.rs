@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use zor::prelude::Random;
 use zor::training::checkpoint::{self, digest_of};
 
+use super::process_memory::status_of;
 use super::spread::Spread;
 use super::suite::Suite;
 use crate::paths::{root, text};
@@ -120,11 +121,9 @@ fn ended(status: std::process::ExitStatus) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("the command ended with {status}")) }
 }
 
-/// Memory of a process in bytes.
+/// Memory of a process in bytes; `None` if it has ended.
 fn memory(child: &Child) -> Option<f64> {
-    let text = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(1024.0 * line.split_whitespace().next()?.parse::<f64>().ok()?)
+    status_of(&child.id().to_string(), "VmRSS").ok().map(|bytes| bytes as f64)
 }
 
 /// Largest memory after the start, relative to that at its end.

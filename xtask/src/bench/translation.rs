@@ -113,9 +113,7 @@ fn run(filter: &SuiteFilter, keep: Keep<'_>) -> Result<Value, String> {
         let kept = results::read(NAME).unwrap_or_default();
         let known = kept["rows"][row.name]["runs"].as_array().filter(|_| filter.missing);
         let mut runs = known.cloned().unwrap_or_default();
-        let locations = Locations::from_environment(None);
-        let corpus = corpora::load(row.corpus, &locations, &mut |line| println!("{line}"));
-        let corpus = corpus.map_err(text)?;
+        let corpus = corpus(row.corpus)?;
         let mut entry = json!({ "without": { TEST: without(&corpus.train, &corpus.test)? } });
         for (name, pairs) in row.further_tests()? {
             entry["without"][name] = without(&corpus.train, &pairs)?;
@@ -172,6 +170,17 @@ fn without(train: &[Pair], test: &[Pair]) -> Result<Value, String> {
     Ok(found.into())
 }
 
+fn corpus(name: &str) -> Result<Corpus, String> {
+    let locations = Locations::from_environment(None);
+    corpora::load(name, &locations, &mut |line| println!("{line}")).map_err(text)
+}
+
+/// The sentence pairs that a training learns from.
+fn pairs_of(data: &Data) -> Result<&Translations, String> {
+    let examples: &dyn std::any::Any = &*data.train;
+    examples.downcast_ref().ok_or_else(|| "the examples are no pairs".to_owned())
+}
+
 /// Plan of a training with the pairs of a corpus.
 fn plan_of(corpus: &str, seed: u64, settings: &str) -> Result<Plan, String> {
     let settings =
@@ -205,8 +214,7 @@ fn trained(row: &Row, corpus: &Corpus, seed: u64, peers: bool) -> Result<Value, 
         "development": trained.evaluation().to_json(),
         "spike_rates": trained.network.spike_rates(),
     });
-    let examples: &dyn std::any::Any = &*data.train;
-    let pairs = examples.downcast_ref::<Translations>().ok_or("the examples are no pairs")?;
+    let pairs = pairs_of(&data)?;
     let lexicons = pairs.lexicons().map(|lexicons| &lexicons.all);
     let translator =
         Translator::new(&trained.network, pairs.vocabulary(), lexicons).map_err(text)?;

@@ -4,12 +4,11 @@
 //! Memory is the peak of a process during training, above what it has before the first step.
 //! Translations are those of the test pairs on one thread, after a short training.
 
-use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use zor::data::text::{Corpus, Translations, corpora};
+use zor::data::text::Corpus;
 use zor::data::{Batches, Order};
 use zor::prelude::*;
 use zor::task::{Data, Plan};
@@ -18,10 +17,10 @@ use zor::translation::Translator;
 use zor::translation::baselines::sides;
 
 use super::super::common::train_to_end;
-use super::super::process_memory::{megabytes, status};
+use super::super::process_memory::{megabytes, peak_of};
 use super::super::spread::Spread;
 use super::peer::{peer, reply};
-use super::{NAME, TOKENS, load, plan_of, translate};
+use super::{NAME, TOKENS, corpus, load, pairs_of, plan_of, translate};
 use crate::paths::text;
 use crate::table::Table;
 
@@ -40,11 +39,6 @@ const CORPUS: &str = "en-pcm";
 /// Sizes of the network for the peer, which are those of the preset.
 const SIZES: [(&str, &str); 3] = [("--width", "192"), ("--layers", "4"), ("--heads", "4")];
 
-fn corpus() -> Result<Corpus, String> {
-    let locations = Locations::from_environment(None);
-    corpora::load(CORPUS, &locations, &mut |line| println!("{line}")).map_err(text)
-}
-
 fn plan(steps: u64) -> Result<Plan, String> {
     plan_of(CORPUS, 0, &format!("steps = {steps}\ntranslation.lexicon = false"))
 }
@@ -57,7 +51,7 @@ fn same_network(corpus: &Corpus) -> Result<Command, String> {
 
 /// All measurements.
 pub(super) fn measured(peers: bool) -> Result<Value, String> {
-    let corpus = corpus()?;
+    let corpus = corpus(CORPUS)?;
     let mut found = steps(&corpus, peers)?;
     found["translations"] = translations(&corpus, peers)?;
     Ok(found)
@@ -126,10 +120,7 @@ pub(crate) fn memory_of_training() -> Result<u64, String> {
     let mut plan = plan(0)?;
     let data = load(&mut plan)?;
     let mut training = Training::start(&plan, &data, &Device::flex()).map_err(text)?;
-    let before = status("VmRSS")?;
-    fs::write("/proc/self/clear_refs", "5").map_err(|e| format!("/proc/self/clear_refs: {e}"))?;
-    train(&plan, &mut training, &data, 0..STEPS + 3)?;
-    Ok(status("VmHWM")?.saturating_sub(before))
+    peak_of(|| train(&plan, &mut training, &data, 0..STEPS + 3).map(drop))
 }
 
 /// Seconds for a token of the translations of the test pairs, with beam 4 and one thread.
@@ -137,9 +128,7 @@ fn translations(corpus: &Corpus, peers: bool) -> Result<Value, String> {
     let mut plan = plan(BEFORE)?;
     let data = load(&mut plan)?;
     let trained = train_to_end(&plan, &data, Method::LocalRule)?;
-    let examples: &dyn std::any::Any = &*data.train;
-    let pairs = examples.downcast_ref::<Translations>().ok_or("the examples are no pairs")?;
-    let vocabulary = pairs.vocabulary();
+    let vocabulary = pairs_of(&data)?.vocabulary();
     let translator = Translator::new(&trained.network, vocabulary, None).map_err(text)?;
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(text)?;
     let (sources, _) = sides(&corpus.test, 0);
