@@ -98,6 +98,16 @@ pub(super) fn command(script: &str) -> Result<Command, String> {
     Ok(command)
 }
 
+/// The JSON object in the last line of a process.
+pub(super) fn reply(command: &mut Command) -> Result<Value, String> {
+    let output = command.output().map_err(|e| e.to_string())?;
+    let out = String::from_utf8_lossy(&output.stdout);
+    match (output.status.success(), out.lines().last()) {
+        (true, Some(line)) => serde_json::from_str(line).map_err(|e| format!("{line}: {e}")),
+        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
 /// Returns the interpreter of a virtual environment in the target folder: there is one each for
 /// PyTorch, ONNX Runtime, scikit-learn and PyOD, selected by the prefix of the name of the script.
 fn python(script: &str) -> Result<PathBuf, String> {

@@ -3,8 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use serde_json::Value;
-
+use super::peers::reply;
 use crate::paths::text;
 
 /// Prefix of the name of a runtime: the process holds networks for the runtime instead of training.
@@ -20,11 +19,7 @@ pub(super) fn of_network(kind: &str, sizes: &[usize]) -> Result<f64, String> {
 
 /// Returns the megabytes that a process prints as `bytes` of a JSON object.
 pub(super) fn megabytes(command: &mut Command) -> Result<f64, String> {
-    let output = command.output().map_err(text)?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    let answer: Value = serde_json::from_slice(&output.stdout).map_err(text)?;
+    let answer = reply(command)?;
     let bytes = answer["bytes"].as_f64();
     Ok(1e-6 * bytes.ok_or_else(|| format!("the process printed {answer}, without bytes"))?)
 }

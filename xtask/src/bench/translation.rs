@@ -22,9 +22,10 @@ use zor::translation::baselines::sides;
 use zor::translation::score::{TranslationScore, paired_bootstrap, score};
 use zor::translation::{Baselines, Search, Translator};
 
-use self::peer::{peer, reply};
+use self::peer::peer;
 pub(super) use self::time::memory_of_training;
 use super::common::{folder, threads};
+use super::peers::reply;
 use super::spread::{Spread, mean};
 use super::suite::{Keep, Suite, SuiteFilter};
 use crate::paths::text;

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value;
 use zor::data::text::Corpus;
 
 use super::super::common::threads;
 use super::super::peers;
 use super::TOKENS;
-use crate::paths::{root, text};
+use crate::paths::root;
 
 const SCRIPT: &str = "translation.py";
 
@@ -38,14 +37,4 @@ pub(super) fn peer(name: &str, corpus: &Corpus, network: &str) -> Result<Command
         }
     }
     Ok(command)
-}
-
-/// The JSON object in the last line of a process.
-pub(super) fn reply(command: &mut Command) -> Result<Value, String> {
-    let output = command.output().map_err(text)?;
-    let out = String::from_utf8_lossy(&output.stdout);
-    match (output.status.success(), out.lines().last()) {
-        (true, Some(line)) => serde_json::from_str(line).map_err(|e| format!("{line}: {e}")),
-        _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
 }

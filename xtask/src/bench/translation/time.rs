@@ -17,9 +17,10 @@ use zor::translation::Translator;
 use zor::translation::baselines::sides;
 
 use super::super::common::train_to_end;
+use super::super::peers::reply;
 use super::super::process_memory::{megabytes, peak_of};
 use super::super::spread::Spread;
-use super::peer::{peer, reply};
+use super::peer::peer;
 use super::{NAME, TOKENS, corpus, load, pairs_of, plan_of, translate};
 use crate::paths::text;
 use crate::table::Table;
@@ -39,8 +40,8 @@ const CORPUS: &str = "en-pcm";
 /// Sizes of the network for the peer, which are those of the preset.
 const SIZES: [(&str, &str); 3] = [("--width", "192"), ("--layers", "4"), ("--heads", "4")];
 
-fn plan(steps: u64) -> Result<Plan, String> {
-    plan_of(CORPUS, 0, &format!("steps = {steps}\ntranslation.lexicon = false"))
+fn plan() -> Result<Plan, String> {
+    plan_of(CORPUS, 0, &format!("steps = {BEFORE}\ntranslation.lexicon = false"))
 }
 
 fn same_network(corpus: &Corpus) -> Result<Command, String> {
@@ -80,7 +81,7 @@ fn train(
 
 /// Times of a training step, in turns, and the memory of both.
 fn steps(corpus: &Corpus, peers: bool) -> Result<Value, String> {
-    let mut plan = plan(0)?;
+    let mut plan = plan()?;
     let data = load(&mut plan)?;
     let mut training = Training::start(&plan, &data, &Device::flex()).map_err(text)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -117,7 +118,7 @@ fn steps(corpus: &Corpus, peers: bool) -> Result<Value, String> {
 /// Returns the peak memory in bytes of this process during the steps of a round, above what it has
 /// before.
 pub(crate) fn memory_of_training() -> Result<u64, String> {
-    let mut plan = plan(0)?;
+    let mut plan = plan()?;
     let data = load(&mut plan)?;
     let mut training = Training::start(&plan, &data, &Device::flex()).map_err(text)?;
     peak_of(|| train(&plan, &mut training, &data, 0..STEPS + 3).map(drop))
@@ -125,7 +126,7 @@ pub(crate) fn memory_of_training() -> Result<u64, String> {
 
 /// Seconds for a token of the translations of the test pairs, with beam 4 and one thread.
 fn translations(corpus: &Corpus, peers: bool) -> Result<Value, String> {
-    let mut plan = plan(BEFORE)?;
+    let mut plan = plan()?;
     let data = load(&mut plan)?;
     let trained = train_to_end(&plan, &data, Method::LocalRule)?;
     let vocabulary = pairs_of(&data)?.vocabulary();
