@@ -9,7 +9,7 @@ use crate::build::{BuildContext, WeightSource};
 use crate::contract::{check_device, check_shape, check_visits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::Input;
-use crate::layer::{Layer, LayerConfig, Visitor};
+use crate::layer::{Layer, LayerConfig, Visitor, VisitorMut};
 use crate::layers::attention::{SEEN, WEIGHTS};
 use crate::layers::gate::{CHARGE, SPIKES};
 use crate::layers::sequential::Chain;
@@ -22,6 +22,9 @@ use crate::rule::Rule;
 use crate::sequences::Sequences;
 use crate::step::{self, ErrorMetrics, PendingMetrics, State, Target};
 use crate::workspace::Workspace;
+
+/// Number of errors that stay in a history that has become too long.
+const HISTORY: usize = 1 << 16;
 
 /// A stack of layers with their state and the history of their training.
 ///
@@ -340,8 +343,12 @@ impl Network {
         step::enqueue(layers, input, input_shape, target.into(), optimizer, state)
     }
 
-    /// Adds the error of a training step to the history.
+    /// Adds the error of a training step to the history. A history of 131,072 errors first loses
+    /// its older half, so that the memory of a training does not grow with its steps.
     pub fn record(&mut self, metrics: &ErrorMetrics) {
+        if self.history.len() == 2 * HISTORY {
+            self.history.drain(..HISTORY);
+        }
         self.history.push(metrics.mae() as f32);
     }
 
@@ -420,7 +427,8 @@ impl Network {
         Ok(step::forward(&self.layers, input, &self.input_shape, &mut state, Mode::Train))
     }
 
-    /// Mean absolute error of every training step so far, each from before the step.
+    /// Mean absolute error of each training step, from before the step; of a long training the last
+    /// steps, at least 65,536.
     pub fn history(&self) -> &[f32] {
         &self.history
     }
@@ -449,6 +457,25 @@ impl Network {
             all.extend(found.into_iter().map(|rate| (position, rate)));
         }
         all
+    }
+
+    /// Sets the target spike rate of all gates that have one, such as at each step of a schedule.
+    ///
+    /// # Errors
+    /// When the rate is not above 0 and at most 1.
+    pub fn set_target_spike_rate(&mut self, rate: f32) -> Result<()> {
+        struct Gates(f32);
+        impl<'a> VisitorMut<'a> for Gates {
+            fn parameter(&mut self, _: &'a mut Parameter) {}
+            fn buffer(&mut self, _: &'a mut Parameter) {}
+            fn child(&mut self, layer: &'a mut dyn Layer) {
+                layer.set_target_spike_rate(self.0);
+                layer.visit_mut(self);
+            }
+        }
+        Rule { target_spike_rate: Some(rate), ..Rule::default() }.check()?;
+        self.layers.visit_mut(&mut Gates(rate));
+        Ok(())
     }
 
     /// Charge after the last batch in each layer that keeps it: (position, `[batch, units]`).

@@ -166,6 +166,10 @@ fn history_rates_and_summary_tell_what_happened() {
     let error = network.evaluate(input.clone(), input.clone()).unwrap().mae() as f32;
     network.train_batch(&Step(0.1), input.clone(), input).unwrap();
     assert_eq!(network.history()[3], error, "the error before the step");
+    // The history of a long training keeps its last errors.
+    network.set_history((0..1 << 17).map(|error| error as f32).collect());
+    network.record(&ErrorMetrics::default());
+    assert_eq!((network.history().len(), network.history()[0]), ((1 << 16) + 1, 65536.0));
     assert_eq!(network.n_parameters(), 48);
     let rates = network.spike_rates();
     assert_eq!(rates.len(), 1, "only the hidden gate spikes by default");
@@ -648,6 +652,15 @@ fn gates_move_to_where_the_target_share_of_values_fires() {
         let config = network.layers()[2].config().unwrap();
         assert_eq!(config["target_spike_rate"].as_f64().unwrap() as f32, target);
         assert!(config[moved].as_f64().unwrap().abs() > 1e-3);
+        // The target may move during a training.
+        network.set_target_spike_rate(0.3).unwrap();
+        for step in 200..400 {
+            let input = random([64, 20], step);
+            network.train_batch(&Step(0.01), input.clone(), input).unwrap();
+        }
+        let rate = network.spike_rates()[0].1;
+        assert!((0.24..0.36).contains(&rate), "{rate}");
+        assert!(network.set_target_spike_rate(0.0).is_err());
     }
     // With a target of 1 nothing is adapted.
     let rule = Rule { target_spike_rate: Some(1.0), ..Rule::default() };

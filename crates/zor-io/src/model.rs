@@ -60,8 +60,9 @@ pub fn save_checkpoint(
 /// # Errors
 /// When a layer or the state of the optimizer cannot be saved.
 pub fn checkpoint_bytes(network: &Network, notes: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let steps = network.tensors().into_iter().map(|(.., parameter)| parameter.steps()).max();
     let progress = Progress {
-        step: network.history().len() as u64,
+        step: steps.unwrap_or(0),
         optimizer: String::new(),
         counts: Vec::new(),
         state: String::new(),

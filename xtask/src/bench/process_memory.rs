@@ -38,6 +38,17 @@ pub(super) fn status(key: &str) -> Result<u64, String> {
     status_of("self", key)
 }
 
+/// Returns the seconds that a process has had a processor; `None` if it has ended, or outside Linux.
+pub(super) fn processor_seconds(process: u32) -> Option<f64> {
+    /// Ticks of a second in `/proc`.
+    const TICKS: f64 = 100.0;
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program, in brackets, may contain spaces.
+    let fields: Vec<&str> = text.rsplit(')').next()?.split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) / TICKS)
+}
+
 /// Returns the bytes of a process, by its number or `self`, under a key of its status.
 pub(super) fn status_of(process: &str, key: &str) -> Result<u64, String> {
     let path = format!("/proc/{process}/status");

@@ -1,7 +1,9 @@
 //! A long training with checkpoints and evaluations, the same training interrupted a hundred times,
 //! and a detector that adapts to a stream: memory, time of a step, and equal bits at the end.
 //!
-//! The three run side by side with one thread each. `--only N` makes it N minutes instead of 120.
+//! The three run side by side with one thread each, and the target spike rate moves. The time of a
+//! step is that of the processor, which other work on the machine does not lengthen as much as it
+//! does the time of the clock. `--only N` makes it N minutes instead of 120.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 use zor::prelude::Random;
 use zor::training::checkpoint::{self, digest_of};
 
-use super::process_memory::status_of;
+use super::process_memory::{processor_seconds, status_of};
 use super::spread::Spread;
 use super::suite::Suite;
 use crate::paths::{root, text};
@@ -36,7 +38,7 @@ pub(crate) const SUITE: Suite = Suite {
 /// Steps that measure how many fit.
 const TRIAL: u64 = 400;
 /// Checkpoints of the training.
-const CHECKPOINTS: u64 = 400;
+const CHECKPOINTS: u64 = 1000;
 /// Interruptions.
 const INTERRUPTIONS: usize = 100;
 /// Time between two looks at the processes.
@@ -92,8 +94,11 @@ fn train(folder: &Path, steps: u64) -> Result<Command, String> {
     zor(&[
         "train",
         "fashion-reconstruction",
+        "--no-baseline",
         "--set",
         "rule_settings.target_spike_rate=0.2",
+        "--set",
+        "final_spike_rate=0.4",
         "--steps",
         &steps,
         "--checkpoint-every",
@@ -103,14 +108,18 @@ fn train(folder: &Path, steps: u64) -> Result<Command, String> {
     ])
 }
 
-/// Number of steps of the minutes.
+/// Number of steps of the minutes, for two trainings side by side.
 fn steps(folder: &Path, minutes: f64) -> Result<u64, String> {
     // What a training does besides its steps is in both trials.
     let mut seconds = [0.0; 2];
     for (trial, seconds) in seconds.iter_mut().enumerate() {
         let start = Instant::now();
         let steps = (1 + 3 * trial as u64) * TRIAL;
-        ended(train(&folder.join(format!("trial{trial}")), steps)?.status().map_err(text)?)?;
+        let folder = |side| folder.join(format!("trial{trial}{side}"));
+        let trainings = ["a", "b"].map(|side| train(&folder(side), steps)?.spawn().map_err(text));
+        for training in trainings {
+            ended(training?.wait().map_err(text)?)?;
+        }
         *seconds = start.elapsed().as_secs_f64();
     }
     let trials = 60.0 * minutes / (seconds[1] - seconds[0]).max(0.1);
@@ -143,17 +152,18 @@ fn model(folder: &Path) -> Result<String, String> {
 fn whole(folder: &Path, steps: u64) -> Result<Value, String> {
     let folder = folder.join("whole");
     let mut child = train(&folder, steps)?.spawn().map_err(text)?;
-    let (start, mut samples, mut progress) = (Instant::now(), Vec::new(), Vec::new());
+    let (mut samples, mut progress) = (Vec::new(), Vec::<(u64, f64)>::new());
     let status = loop {
         if let Some(status) = child.try_wait().map_err(text)? {
             break status;
         }
         samples.extend(memory(&child));
+        let seconds = processor_seconds(child.id());
         let step = checkpoint::latest(&folder).ok().and_then(|path| step_of(&path));
         if let Some(step) = step
             && progress.last().is_none_or(|(last, _)| step > *last)
         {
-            progress.push((step, start.elapsed().as_secs_f64()));
+            progress.extend(seconds.map(|seconds| (step, seconds)));
         }
         std::thread::sleep(EVERY);
     };

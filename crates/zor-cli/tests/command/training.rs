@@ -94,13 +94,16 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
     // With 48 of 300 images per step, steps 20 and 40 are in the middle of an epoch.
     let common = ["train", "fashion-reconstruction", "--train-samples", "300", "--batch", "48"];
     let more = ["--augment", "--no-baseline", "--steps", "50", "--checkpoint-every", "20"];
-    let cases = [
-        ("default", "1", None),
-        ("default", "2", None),
-        ("classic", "2", None),
-        ("default", "1", Some("0.2")),
+    // A threshold that moves is restored too, and the target that it follows.
+    let moving = ["--target-spike-rate", "0.2", "--set", "final_spike_rate=0.5"];
+    let cases: [(_, _, &[&str]); 5] = [
+        ("default", "1", &[]),
+        ("default", "2", &[]),
+        ("classic", "2", &[]),
+        ("default", "1", &moving[..2]),
+        ("default", "1", &moving),
     ];
-    for (rule, threads, rate) in cases {
+    for (rule, threads, target) in cases {
         let folder = folder();
         let run = |arguments: &[&str]| {
             let output = zor(folder.path(), arguments);
@@ -108,9 +111,7 @@ fn a_training_that_was_cut_in_two_ends_with_the_same_bits() {
             assert_eq!(output.status.code(), Some(0), "{text}");
         };
         let options = ["--rule", rule, "--threads", threads, "--out", "whole"];
-        // A moving threshold is restored too.
-        let rate = rate.map(|rate| ["--target-spike-rate", rate]);
-        run(&[&common[..], &more, &options, rate.as_ref().map_or(&[], |flags| &flags[..])].concat());
+        run(&[&common[..], &more, &options, target].concat());
         let checkpoint = "whole/checkpoint-00000020.zor";
         let options = ["--checkpoint-every", "25", "--threads", threads, "--out", "cut"];
         run(&[&["train", "--resume", checkpoint][..], &options].concat());

@@ -34,6 +34,10 @@ fn wrong_usage_ends_with_two_and_names_the_place() {
         2,
         &["target_spike_rate", "at most 1"],
     );
+    let moving = |rate| ["train", task, "--target-spike-rate", "0.2", "--set", rate];
+    refused(at, &moving("final_spike_rate=2"), 2, &["final_spike_rate", "at most 1"]);
+    let alone = ["train", task, "--set", "final_spike_rate=0.1"];
+    refused(at, &alone, 2, &["final_spike_rate", "rule_settings.target_spike_rate"]);
     let classic = ["train", task, "--rule", "classic", "--target-spike-rate", "0.1"];
     refused(at, &classic, 2, &["target_spike_rate", "not stateful"]);
     refused(at, &["train", task, "--network", "airbench"], 2, &["airbench", "dense"]);

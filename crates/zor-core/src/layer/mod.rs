@@ -234,6 +234,10 @@ pub trait Layer: CloneLayer + fmt::Debug + Send + Sync {
         usize::MAX
     }
 
+    /// Sets the target share of values for which the layer, without its inner layers, fires. Only
+    /// gates with a target have one to set.
+    fn set_target_spike_rate(&mut self, _rate: f32) {}
+
     /// Returns the number of multiply-adds in the forward pass of one input sample of this shape.
     fn multiply_adds(&self, _input: &[usize]) -> u64 {
         0

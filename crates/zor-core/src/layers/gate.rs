@@ -300,6 +300,10 @@ impl Layer for Gate {
         if self.spikes && self.settings.stateful { &[CHARGE] } else { &[] }
     }
 
+    fn set_target_spike_rate(&mut self, rate: f32) {
+        self.target_spike_rate = self.target_spike_rate.map(|_| rate);
+    }
+
     fn config(&self) -> Result<serde_json::Value> {
         if let Activation::Custom(_) = self.activation {
             return Err(Error::setting(format!(

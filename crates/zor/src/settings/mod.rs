@@ -125,6 +125,10 @@ pub struct Settings {
     pub window: usize,
     /// Number of rows from the start of a window to the start of the next.
     pub stride: usize,
+    /// Target spike rate of the last step. The target moves there from that of the rule, by an
+    /// equal amount in each step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_spike_rate: Option<f32>,
     /// Options of detectors.
     pub detection: DetectionSettings,
     /// Options of translation.
@@ -182,6 +186,7 @@ impl Default for Settings {
             translation: TranslationSettings::default(),
             augmentation: Augment::default(),
             rule_settings: Rule::default(),
+            final_spike_rate: None,
         }
     }
 }
@@ -287,7 +292,27 @@ impl Settings {
         self.detection.check()?;
         self.translation.check()?;
         self.rule_settings.check()?;
+        if let Some(rate) = self.final_spike_rate {
+            if self.rule_settings.target_spike_rate.is_none() {
+                return Err(Error::input(
+                    "final_spike_rate needs a target to move from; set \
+                     rule_settings.target_spike_rate",
+                ));
+            }
+            if !(rate > 0.0 && rate <= 1.0) {
+                return Err(Error::input(format!(
+                    "final_spike_rate is {rate}; it must be above 0 and at most 1"
+                )));
+            }
+        }
         Ok(self.build_optimizer().check()?)
+    }
+
+    /// Target spike rate of a step, if the target moves.
+    pub(crate) fn spike_rate_at(&self, step: u64) -> Option<f32> {
+        let (first, last) = (self.rule_settings.target_spike_rate?, self.final_spike_rate?);
+        let progress = step as f64 / self.steps.saturating_sub(1).max(1) as f64;
+        Some(first + (last - first) * progress.min(1.0) as f32)
     }
 }
 

@@ -185,6 +185,9 @@ impl Training {
         while self.steps < settings.steps && !self.stopped {
             let start = Instant::now();
             task.before_step(&mut self.network, settings, self.steps);
+            if let Some(rate) = settings.spike_rate_at(self.steps) {
+                self.network.set_target_spike_rate(rate)?;
+            }
             let mut batch = prefetch.next();
             self.samples_seen += batch.rows as u64;
             if !SmallerImages::is_active_at(self.steps, settings.steps) {
