@@ -1,7 +1,7 @@
 """Trains a translation network in PyTorch on the CPU, translates a test set and scores it.
 
 - `rectified`: one stack over source and target with rectified attention (Zhang, Titov and Sennrich 2021, arXiv 2104.07012), rotary places (Su et
-  al. 2021), a copying output, and Muon (Jordan et al. 2024) for matrices;
+  al. 2021), an output that copies the token behind a position, and Muon (Jordan et al. 2024) for matrices;
 - `softmax`: its attention is softmax attention, without the norm behind it;
 - `transformer`: encoder and decoder in the low-resource settings of Araabi and Monz 2020 (arXiv 2011.02266) for the nearest number of pairs, with
   feed-forward units in proportion to the width, norms before each sublayer, and AdamW.
@@ -146,6 +146,7 @@ class PrefixNetwork(nn.Module):
         stack = (Layer(width, heads, 4 * width, dropout, nn.RMSNorm, weigh) for _ in range(layers))
         self.layers, self.top, self.dropout = nn.ModuleList(stack), nn.RMSNorm(width), nn.Dropout(dropout)
         self.copy, self.size = nn.Linear(width, 2 * COPYING, bias=False), width // heads
+        self.copy.weight.data[COPYING:] = self.copy.weight.data[:COPYING]
         self.label_smoothing = 0.1
 
     def run(self, tokens, is_target, places, kept, hidden=None):
@@ -167,7 +168,7 @@ class PrefixNetwork(nn.Module):
         hidden, kept = hiding(place < torch.maximum(prefix, place + 1).unsqueeze(-1)), [Kept() for _ in self.layers]
         x, query, key = self.run(tokens, ~is_source, place - prefix * ~is_source, kept, hidden)
         copied = torch.relu(query @ (key * is_source.unsqueeze(-1))[:, :longest].mT)
-        sources, chosen = tokens[:, None, :longest].expand_as(copied), ~is_source & (place < lengths)
+        sources, chosen = tokens[:, None, 1 : longest + 1].expand_as(copied), ~is_source & (place < lengths)
         return (x[chosen] @ self.embedding.T).scatter_add_(-1, sources[chosen], copied[chosen])
 
     def start(self, sources):
@@ -175,7 +176,7 @@ class PrefixNetwork(nn.Module):
         tokens, place, lengths = padded(sources)
         is_source, kept = place < lengths, [Kept() for _ in self.layers]
         key = self.run(tokens, torch.zeros_like(tokens), place, kept, hiding(is_source.unsqueeze(1)))[2]
-        return [*kept, Kept(key * is_source.unsqueeze(-1), tokens)]
+        return [*kept, Kept(key * is_source.unsqueeze(-1), F.pad(tokens[:, 1:], (0, 1)))]
 
     def step(self, tokens, place, kept):
         """Returns logits of the token after `tokens`, `[sentences, beams]`."""

@@ -16,6 +16,8 @@ pub enum Initializer {
     Constant(f32),
     /// Normal distribution with mean zero and this standard deviation.
     Normal(f32),
+    /// [`Initializer::Normal`] in the left half of the columns, which the right half repeats.
+    NormalTwice(f32),
     /// [`Initializer::Normal`], except for the first `size` columns, which pass one input each
     /// through unchanged: column `i` has a one in row `first + i` and zeros elsewhere.
     Identity {
@@ -120,6 +122,11 @@ impl<'a> BuildContext<'a> {
             }
             (None, Initializer::Normal(deviation)) => {
                 Parameter::normal(name, shape, deviation, &mut self.random, &self.device)
+            }
+            (None, Initializer::NormalTwice(deviation)) => {
+                let (random, half) = (&mut self.random, [shape[0], shape[1] / 2]);
+                let left = Parameter::normal(name, half, deviation, random, &self.device).value();
+                Parameter::new(name, Tensor::cat(vec![left.clone(), left], 1))
             }
             (None, Initializer::Identity { deviation, first, size }) => {
                 let random = &mut self.random;

@@ -89,8 +89,8 @@ fn zor(arguments: &[&str]) -> Result<Command, String> {
     Ok(command)
 }
 
-fn train(folder: &Path, steps: u64) -> Result<Command, String> {
-    let (steps, every) = (steps.to_string(), (steps / CHECKPOINTS).max(1).to_string());
+fn train(folder: &Path, steps: u64, checkpoints: u64) -> Result<Command, String> {
+    let (steps, every) = (steps.to_string(), (steps / checkpoints).max(1).to_string());
     zor(&[
         "train",
         "fashion-reconstruction",
@@ -116,7 +116,8 @@ fn steps(folder: &Path, minutes: f64) -> Result<u64, String> {
         let start = Instant::now();
         let steps = (1 + 3 * trial as u64) * TRIAL;
         let folder = |side| folder.join(format!("trial{trial}{side}"));
-        let trainings = ["a", "b"].map(|side| train(&folder(side), steps)?.spawn().map_err(text));
+        let trainings =
+            ["a", "b"].map(|side| train(&folder(side), steps, 1)?.spawn().map_err(text));
         for training in trainings {
             ended(training?.wait().map_err(text)?)?;
         }
@@ -151,7 +152,7 @@ fn model(folder: &Path) -> Result<String, String> {
 /// The training without interruptions.
 fn whole(folder: &Path, steps: u64) -> Result<Value, String> {
     let folder = folder.join("whole");
-    let mut child = train(&folder, steps)?.spawn().map_err(text)?;
+    let mut child = train(&folder, steps, CHECKPOINTS)?.spawn().map_err(text)?;
     let (mut samples, mut progress) = (Vec::new(), Vec::<(u64, f64)>::new());
     let status = loop {
         if let Some(status) = child.try_wait().map_err(text)? {
@@ -206,7 +207,7 @@ fn interrupted(folder: &Path, steps: u64, minutes: f64) -> Result<Value, String>
                 if folder.exists() {
                     fs::remove_dir_all(&folder).map_err(text)?;
                 }
-                train(&folder, steps)?
+                train(&folder, steps, CHECKPOINTS)?
             }
         };
         let mut child = command.spawn().map_err(text)?;

@@ -50,10 +50,12 @@ impl CopySettings {
         self.heads() * self.sequences.copies()
     }
 
-    /// Tokens that a head copies from a row, with their weights.
+    /// Tokens that a head copies from a row of a prefix, with their weights: the token that follows,
+    /// or the suggestions of the row.
     pub(super) fn copied(sequences: &Sequences, head: usize, row: usize) -> (&[u32], &[f32]) {
-        match head {
-            0 => (&sequences.tokens()[row..=row], &[1.0]),
+        match (head, sequences.tokens().get(row + 1..row + 2)) {
+            (0, Some(next)) => (next, &[1.0]),
+            (0, None) => (&[], &[]),
             _ => sequences.suggestions(row),
         }
     }

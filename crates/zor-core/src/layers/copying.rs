@@ -6,14 +6,18 @@
 //!
 //! ```text
 //! up:    q_i = t_i Q    k_j = t_j K    weight = relu(q_i k_j^T / sqrt(size))
-//!        output_i[token_j] += weight
-//! down:  g = s_i[token_j] / sqrt(size) where the weight is not zero, else 0
+//!        output_i[token_(j+1)] += weight
+//! down:  g = s_i[token_(j+1)] / sqrt(size) where the weight is not zero, else 0
 //!        at q_i: sum_j g k_j    at k_j: sum_i g q_i
 //! ```
 //!
-//! A second head does so for the tokens that are suggested at `j`, such as translations from a
-//! lexicon (compare Nguyen and Chiang 2018), each times its weight. The signal down is the
-//! gradient, and one weight `[Q, K]` learns along `t^T (signal at q, k)`.
+//! `Q` and `K` are equal at first. A position then finds those of the prefix that resemble it, above
+//! all those with its own token, and copies what follows there: a network copies text in order
+//! before it has learned anything, as induction heads do (Olsson et al. 2022, arXiv 2209.11895).
+//!
+//! A second head copies the tokens that are suggested at `j`, such as translations of the token
+//! behind `j` from a lexicon (compare Nguyen and Chiang 2018), each times its weight. The signal
+//! down is the gradient, and one weight `[Q, K]` learns along `t^T (signal at q, k)`.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -83,9 +87,9 @@ impl Copying {
             return Err(Error::setting("the size of copying queries is 0; it must be at least 1"));
         }
         let turns = rotations(config.rotation_base, config.size, config.longest)?;
-        let columns = 2 * config.size * (1 + usize::from(config.suggestions));
-        let fill = Initializer::Normal(1.0 / (width as f32).sqrt());
-        Ok(Self { weight: context.parameter("copying", [width, columns], fill)?, config, turns })
+        let half = config.size * (1 + usize::from(config.suggestions));
+        let fill = Initializer::NormalTwice(1.0 / (width as f32).sqrt());
+        Ok(Self { weight: context.parameter("copying", [width, 2 * half], fill)?, config, turns })
     }
 
     pub(super) fn operation(&self) -> CopyOperation<'_> {

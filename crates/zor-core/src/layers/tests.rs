@@ -745,6 +745,21 @@ fn a_network_learns_to_repeat_a_prefix() {
     assert!(right * 10 >= classes.len() * 9, "{right} of {}", classes.len());
 }
 
+#[test]
+fn a_prefix_is_copied_in_order_before_anything_is_learned() {
+    let config = TiedEmbeddingConfig::new(50, 64).copies(CopyingConfig::new(64));
+    let builder = Network::builder(&[1]).seed(5).layer(config.layer(RmsNormConfig::default()));
+    let network = builder.build(&Device::flex()).unwrap();
+    let words: Vec<u32> = (1..20).map(|n| n * 7 % 50).collect();
+    let tokens = words.iter().chain(&words).copied().collect();
+    let sequences = Sequences::new(tokens, &[38]).unwrap().with_prefixes(&[19]).unwrap();
+    let output = ops::read(network.predict(&sequences).unwrap()).unwrap();
+    let best = |row: &[f32]| (0..50).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+    let followed =
+        output.chunks(50).zip(&words[1..]).filter(|(row, next)| best(row) == **next as usize);
+    assert!(followed.count() >= 17);
+}
+
 /// Steepest ascent along the correlation, scaled to one size.
 #[derive(Debug)]
 struct Descent;

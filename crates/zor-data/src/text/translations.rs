@@ -94,9 +94,9 @@ impl Lexicons {
 /// Sentence pairs in both directions: example `2 i` is pair `i` from source to target, example
 /// `2 i + 1` from target to source.
 ///
-/// The sequence of an example is `tag source tag target`, where the tag names the language of the
-/// target. Its prefix ends before the second tag. The targets of a batch are the tokens of the
-/// target and its end, one for each position behind the prefix.
+/// The sequence of an example is `tag source end target`, where the tag names the language of the
+/// target. Its prefix is `tag source`. The targets of a batch are the tokens of the target and its
+/// end, one for each position behind the prefix.
 #[derive(Clone, Debug)]
 pub struct Translations {
     name: String,
@@ -177,7 +177,7 @@ impl Translations {
         if is_restored {
             for token in &mut prefix {
                 if random.chance(HIDDEN) {
-                    *token = Vocabulary::END;
+                    *token = tag;
                 }
             }
         }
@@ -201,7 +201,8 @@ impl Batch {
         self.suggestions.weights.clear();
     }
 
-    /// Adds the sequence `tag source tag target`, with suggestions for the tokens of the source.
+    /// Adds the sequence `tag source end target`. Each position before a token of the source has
+    /// suggestions for the token.
     pub fn push_sequence(
         &mut self,
         tag: u32,
@@ -209,14 +210,13 @@ impl Batch {
         target: &[u32],
         lexicon: Option<&Lexicon>,
     ) {
-        let tokens = [tag].into_iter().chain(source.iter().copied()).chain([tag]);
+        let tokens = [tag].into_iter().chain(source.iter().copied()).chain([Vocabulary::END]);
         self.inputs.extend_integers(tokens.chain(target.iter().copied()));
         self.rows += 1;
         self.prefixes.push(1 + source.len());
         self.lengths.push(2 + source.len() + target.len());
         let suggestions = &mut self.suggestions;
         let end = |suggestions: &Suggestions| suggestions.tokens.len();
-        suggestions.starts.push(end(suggestions));
         for token in source {
             for (token, weight) in lexicon.into_iter().flat_map(|all| all.translations(*token)) {
                 suggestions.tokens.push(token);
@@ -224,7 +224,7 @@ impl Batch {
             }
             suggestions.starts.push(end(suggestions));
         }
-        suggestions.starts.resize(suggestions.starts.len() + 1 + target.len(), end(suggestions));
+        suggestions.starts.resize(suggestions.starts.len() + 2 + target.len(), end(suggestions));
     }
 }
 
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_is_tag_source_tag_target_and_its_targets_are_one_ahead() {
+    fn a_sequence_is_tag_source_end_target_and_its_targets_are_one_ahead() {
         let set = examples(30, None);
         let vocabulary = set.vocabulary().clone();
         for (index, to) in [(8, "pcm"), (9, "en")] {
@@ -344,7 +344,7 @@ mod tests {
             let tag = vocabulary.tag(to).unwrap();
             let tokens = batch.inputs.integers();
             let prefix = batch.prefixes[0];
-            assert_eq!((tokens[0], tokens[prefix]), (tag, tag));
+            assert_eq!((tokens[0], tokens[prefix]), (tag, Vocabulary::END));
             assert_eq!(vocabulary.decode(&tokens[1..prefix]), *source);
             assert_eq!(vocabulary.decode(&tokens[prefix + 1..]), *target);
             let targets = batch.targets.integers();
@@ -386,8 +386,9 @@ mod tests {
         let indices: Vec<usize> = (0..60).collect();
         let batch = batch(&set, &indices);
         assert!(batch.suggestions.tokens.is_empty());
-        let hidden = batch.inputs.integers().iter().filter(|token| **token == Vocabulary::END);
-        assert!(hidden.count() > 20);
+        let is_tag = |token: &&u32| set.tags.contains(token);
+        let hidden = batch.inputs.integers().iter().filter(is_tag).count() - indices.len();
+        assert!(hidden > 20);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(super) struct Task {
     pub terms: Vec<Vec<u32>>,
 }
 
-/// Finds translations of the sequences, each `tag source tag`, with up to `beam` hypotheses. The
+/// Finds translations of the sequences, each `tag source end`, with up to `beam` hypotheses. The
 /// best one of each is first. There is one task for each sequence. The search ends early if `watch`
 /// breaks.
 pub(super) fn search(
