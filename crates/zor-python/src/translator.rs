@@ -80,6 +80,7 @@ impl Translator {
     }
 
     /// Returns the best translations of each line, text and score, the best one first.
+    #[allow(clippy::too_many_arguments, reason = "Python names them")]
     fn translate(
         &self,
         py: Python<'_>,
@@ -88,11 +89,12 @@ impl Translator {
         beam: usize,
         n_best: usize,
         glossary: Vec<(String, String)>,
+        one_way: bool,
     ) -> PyResult<Vec<Vec<TranslationParts>>> {
         compute_heard(py, |mut signals| {
             let glossary = Glossary::new(glossary).map_err(exception)?;
             let translator = self.0.inner()?.with_glossary(glossary);
-            let settings = Search { beam, n_best, ..Search::default() };
+            let settings = Search { beam, n_best, reranks: !one_way, ..Search::default() };
             let mut raised = None;
             let mut watch = || {
                 raised = raised.take().or_else(|| signals.check(|_| Ok(())).err());

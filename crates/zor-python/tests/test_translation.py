@@ -64,7 +64,8 @@ def test_the_best_translations_have_scores(translator):
     [best] = translator.n_best(LINES[:1], to="rev", n=3)
     assert 1 < len(best) <= 3 and len({one.text for one in best}) == len(best)
     assert all(isinstance(one, Translation) and one.score < 0 for one in best)
-    scores = [one.score for one in best]
+    [one_way] = translator.n_best(LINES[:1], to="rev", n=3, one_way=True)
+    scores = [one.score for one in one_way]
     assert scores == sorted(scores, reverse=True)
     assert best[0].text == translator.translate(LINES[0], to="rev")
     assert translator.n_best(LINES[0], to="rev", n=3) == best

@@ -45,6 +45,8 @@ const TIME: &str = "time";
 const RULE: &str = "rule";
 /// Key of the scores of the test pairs of the corpus.
 const TEST: &str = "test";
+/// Translations chosen by their own probability alone.
+const ONE_WAY: Search = Search { beam: 4, n_best: 1, keeps: true, reranks: false };
 /// Samples of a bootstrap.
 const SAMPLES: usize = 1000;
 
@@ -241,10 +243,13 @@ fn tested(
     for (direction, name) in DIRECTIONS.into_iter().enumerate() {
         let (sources, references) = sides(pairs, direction);
         let start = Instant::now();
-        let hypotheses = translate(translator, &sources, &languages[1 - direction])?;
+        let to = &languages[1 - direction];
+        let hypotheses = translate(translator, &sources, to, Search::default())?;
         let seconds = start.elapsed().as_secs_f64();
         let mut scores = of(score(&hypotheses, &references).map_err(text)?);
         scores["seconds"] = seconds.into();
+        let one_way = translate(translator, &sources, to, ONE_WAY)?;
+        scores["one_way"] = of(score(&one_way, &references).map_err(text)?);
         println!("  {name}: {scores}");
         all.insert(name.to_owned(), scores);
         there.get_or_insert(hypotheses);
@@ -256,9 +261,10 @@ fn translate(
     translator: &Translator<'_>,
     sources: &[&str],
     to: &str,
+    search: Search,
 ) -> Result<Vec<String>, String> {
     let never = &mut || std::ops::ControlFlow::Continue(());
-    let found = translator.translate(sources, to, Search::default(), never).map_err(text)?;
+    let found = translator.translate(sources, to, search, never).map_err(text)?;
     let best = found.into_iter().map(|all| all.into_iter().next());
     Ok(best.map(|best| best.map_or_else(String::new, |best| best.text)).collect())
 }

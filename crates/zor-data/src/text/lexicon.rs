@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::text::dictionary::Dictionary;
 
 /// Lowest probability of a translation that is kept.
 pub const MIN_PROBABILITY: f32 = 1e-3;
@@ -23,9 +24,22 @@ pub struct Lexicon {
     offsets: Vec<usize>,
     tokens: Vec<u32>,
     probabilities: Vec<f32>,
+    /// Translations of words.
+    words: Option<Dictionary>,
 }
 
 impl Lexicon {
+    /// Adds translations of words.
+    #[must_use]
+    pub fn with_words(self, words: Dictionary) -> Self {
+        Self { words: Some(words), ..self }
+    }
+
+    /// Translations of words, if there are any.
+    pub fn words(&self) -> Option<&Dictionary> {
+        self.words.as_ref()
+    }
+
     /// Learns from pairs of source and target sentences with this number of rounds; five are usual.
     /// Source tokens are below `source_size`, target tokens below `target_size`. A pair with an
     /// empty side is skipped.
@@ -72,7 +86,7 @@ impl Lexicon {
             probabilities.extend(likely.iter().map(|(_, probability)| probability));
             offsets.push(tokens.len());
         }
-        Self { offsets, tokens, probabilities }
+        Self { offsets, tokens, probabilities, words: None }
     }
 
     /// Returns the lexicon with at most `most` translations of a token, each with at least this
@@ -88,7 +102,7 @@ impl Lexicon {
             }
             offsets.push(tokens.len());
         }
-        Self { offsets, tokens, probabilities }
+        Self { offsets, tokens, probabilities, words: None }
     }
 
     /// Number of source tokens.
@@ -133,6 +147,8 @@ struct Stored {
     counts: Vec<u32>,
     tokens: Vec<u32>,
     thousandths: Vec<u16>,
+    #[serde(default)]
+    words: Option<Dictionary>,
 }
 
 impl From<Lexicon> for Stored {
@@ -142,6 +158,7 @@ impl From<Lexicon> for Stored {
             counts: lexicon.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as u32).collect(),
             thousandths: lexicon.probabilities.iter().map(rounded).collect(),
             tokens: lexicon.tokens,
+            words: lexicon.words,
         }
     }
 }
@@ -150,7 +167,7 @@ impl TryFrom<Stored> for Lexicon {
     type Error = String;
 
     fn try_from(stored: Stored) -> std::result::Result<Self, String> {
-        let Stored { counts, tokens, thousandths } = stored;
+        let Stored { counts, tokens, thousandths, words } = stored;
         let total = counts.iter().try_fold(0usize, |sum, count| sum.checked_add(*count as usize));
         if total != Some(tokens.len()) || thousandths.len() != tokens.len() {
             return Err("the numbers of translations and of their tokens differ".to_owned());
@@ -160,7 +177,7 @@ impl TryFrom<Stored> for Lexicon {
             offsets.push(offsets[offsets.len() - 1] + count as usize);
         }
         let probabilities = thousandths.iter().map(|part| f32::from(*part) / 1000.0).collect();
-        Ok(Self { offsets, tokens, probabilities })
+        Ok(Self { offsets, tokens, probabilities, words })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cleaning;
 pub mod corpora;
+mod dictionary;
 mod lengths;
 mod lexicon;
 mod lines;
@@ -15,6 +16,7 @@ mod words;
 
 pub use cleaning::{Cleaning, Report};
 pub use corpora::Corpus;
+pub use dictionary::Dictionary;
 pub use lengths::LengthBatches;
 pub use lexicon::{Lexicon, MIN_PROBABILITY};
 pub use normalisation::normalised;

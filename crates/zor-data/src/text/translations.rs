@@ -8,6 +8,7 @@ use zor_random::Random;
 use crate::error::{Error, Result};
 use crate::examples::{Batch, Draw, Examples};
 use crate::hexadecimal::hexadecimal;
+use crate::text::dictionary::Dictionary;
 use crate::text::lexicon::Lexicon;
 use crate::text::parallel::Pair;
 use crate::text::subwords::Vocabulary;
@@ -46,6 +47,10 @@ pub struct Lexicons {
     without: Vec<[Lexicon; 2]>,
 }
 
+/// Least probability of the translation of a word.
+const SURE: f32 = 0.15;
+/// Maximum number of words with a translation.
+const WORDS: usize = 5000;
 /// Number of rounds in which a lexicon is learned.
 const ROUNDS: usize = 5;
 
@@ -74,7 +79,17 @@ impl Lexicons {
             Ok(lexicons.map(|lexicon| lexicon.pruned(SUGGESTED, LEAST)))
         };
         let without = (0..parts).map(|part| learn(Some(part))).collect::<Result<_>>()?;
-        Ok(Self { all: learn(None)?, without })
+        let words = |turned: bool| {
+            let texts = |pair: &Pair| match turned {
+                false => (pair.source.clone(), pair.target.clone()),
+                true => (pair.target.clone(), pair.source.clone()),
+            };
+            let pairs: Vec<_> = pairs.iter().map(texts).collect();
+            Ok::<_, Error>(Dictionary::learn(&pairs)?.with_threshold(SURE).pruned(WORDS))
+        };
+        let [there, back] = learn(None)?;
+        let all = [there.with_words(words(false)?), back.with_words(words(true)?)];
+        Ok(Self { all, without })
     }
 
     /// Lexicons of all pairs, such as those of a trained model.

@@ -229,7 +229,7 @@ class Translator:
         """
         Returns the bytes of a model file.
         """
-    def translate(self, /, lines: SupportsGetItem[int, str], to: str, beam: SupportsIndex, n_best: SupportsIndex, glossary: SupportsGetItem[int, tuple[str, str]]) -> list[list[tuple[str, float]]]:
+    def translate(self, /, lines: SupportsGetItem[int, str], to: str, beam: SupportsIndex, n_best: SupportsIndex, glossary: SupportsGetItem[int, tuple[str, str]], one_way: bool) -> list[list[tuple[str, float]]]:
         """
         Returns the best translations of each line, text and score, the best one first.
         """

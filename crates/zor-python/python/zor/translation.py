@@ -81,7 +81,12 @@ class Translator:
     # A str is an iterable of str too.
     @overload
     def translate(  # type: ignore[overload-overlap]
-        self, lines: str, to: str, beam: int = 4, glossary: Mapping[str, str] | None = None
+        self,
+        lines: str,
+        to: str,
+        beam: int = 4,
+        glossary: Mapping[str, str] | None = None,
+        one_way: bool = False,
     ) -> str: ...
     @overload
     def translate(
@@ -90,6 +95,7 @@ class Translator:
         to: str,
         beam: int = 4,
         glossary: Mapping[str, str] | None = None,
+        one_way: bool = False,
     ) -> list[str]: ...
     def translate(
         self,
@@ -97,6 +103,7 @@ class Translator:
         to: str,
         beam: int = 4,
         glossary: Mapping[str, str] | None = None,
+        one_way: bool = False,
     ) -> str | list[str]:
         """Translates lines into a language.
 
@@ -110,6 +117,8 @@ class Translator:
                 slower, and sometimes better.
             glossary: terms of the other language, each with the translation that it must have.
                 Upper and lower case of a term are one.
+            one_way: choose translations by their own probability alone, not also by that of the
+                line as a translation back. It is faster.
 
         Returns:
             The translation of each line; for one line its translation.
@@ -119,7 +128,7 @@ class Translator:
             zor.Error: a line has a line break, the language is not one of the model's, the beam is
                 out of its range, or a term or its translation is empty.
         """
-        found = self._translate(lines, to, beam, 1, glossary)
+        found = self._translate(lines, to, beam, 1, glossary, one_way)
         texts = [best[0].text for best in found]
         return texts[0] if isinstance(lines, str) else texts
 
@@ -131,6 +140,7 @@ class Translator:
         n: int = 4,
         beam: int = 4,
         glossary: Mapping[str, str] | None = None,
+        one_way: bool = False,
     ) -> list[Translation]: ...
     @overload
     def n_best(
@@ -140,6 +150,7 @@ class Translator:
         n: int = 4,
         beam: int = 4,
         glossary: Mapping[str, str] | None = None,
+        one_way: bool = False,
     ) -> list[list[Translation]]: ...
     def n_best(
         self,
@@ -148,11 +159,12 @@ class Translator:
         n: int = 4,
         beam: int = 4,
         glossary: Mapping[str, str] | None = None,
+        one_way: bool = False,
     ) -> list[Translation] | list[list[Translation]]:
         """Returns the best translations of each line with their scores, the best one first.
 
         Args:
-            lines, to, glossary: as in `translate`.
+            lines, to, glossary, one_way: as in `translate`.
             n: maximum number of translations of a line, from 1 to 64.
             beam: as in `translate`; at least `n` hypotheses are kept.
 
@@ -162,7 +174,7 @@ class Translator:
         Raises:
             TypeError, zor.Error: as `translate`.
         """
-        found = self._translate(lines, to, beam, n, glossary)
+        found = self._translate(lines, to, beam, n, glossary, one_way)
         return found[0] if isinstance(lines, str) else found
 
     def _translate(
@@ -172,6 +184,7 @@ class Translator:
         beam: int,
         n: int,
         glossary: Mapping[str, str] | None,
+        one_way: bool,
     ) -> list[list[Translation]]:
         for name, value in (("beam", beam), ("n", n)):
             if not 0 < value < 1 << 31:
@@ -180,7 +193,7 @@ class Translator:
             raise TypeError(f"the language is of type {type(to).__name__}; it must be a str")
         terms = [] if glossary is None else _terms(glossary)
         texts = _lines(lines, "line")
-        found = self._native.translate(texts, to, max(beam, n), n, terms)
+        found = self._native.translate(texts, to, max(beam, n), n, terms, one_way)
         return [[Translation(*one) for one in best] for best in found]
 
     def __repr__(self) -> str:

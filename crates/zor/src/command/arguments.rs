@@ -614,6 +614,10 @@ pub(super) struct TranslateArguments {
     /// Let translations lack numbers and addresses of their lines
     #[arg(long)]
     pub(super) free_numbers: bool,
+    /// Choose translations by their own probability alone, not also by that of the line as a
+    /// translation back
+    #[arg(long)]
+    pub(super) one_way: bool,
     /// Device: auto, or one listed by `zor devices`, such as flex, wgpu, cuda or cuda:1
     #[arg(long, default_value = "auto")]
     pub(super) device: String,

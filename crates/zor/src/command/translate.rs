@@ -31,7 +31,12 @@ pub(super) fn run(arguments: &TranslateArguments) -> Result<()> {
     }
     // More translations than hypotheses need a wider beam; no hypotheses at all are a mistake.
     let beam = if arguments.beam == 0 { 0 } else { arguments.beam.max(arguments.n_best) };
-    let search = Search { beam, n_best: arguments.n_best, keeps: !arguments.free_numbers };
+    let search = Search {
+        beam,
+        n_best: arguments.n_best,
+        keeps: !arguments.free_numbers,
+        reranks: !arguments.one_way,
+    };
     interrupt::watch()?;
     let mut lines = Lines::open(&arguments.file)?;
     let mut first = 1;

@@ -205,7 +205,7 @@ fn begun(tokens: &[u32], term: &[u32]) -> usize {
     (1..=most).rev().find(|n| tokens.ends_with(&term[..*n])).unwrap_or(0)
 }
 
-fn contains(tokens: &[u32], term: &[u32]) -> bool {
+pub(super) fn contains(tokens: &[u32], term: &[u32]) -> bool {
     tokens.windows(term.len().max(1)).any(|part| part == term)
 }
 

@@ -30,11 +30,15 @@ pub struct Search {
     /// Whether numbers and addresses of a line must be in its translation. A line whose best
     /// translation lacks one is translated again with the missing ones as required terms.
     pub keeps: bool,
+    /// Whether hypotheses are ordered by both directions, together with the line word by word:
+    /// how probable the translation of the line is, and the line as a translation back. Without
+    /// effect for a beam of one hypothesis.
+    pub reranks: bool,
 }
 
 impl Default for Search {
     fn default() -> Self {
-        Self { beam: 4, n_best: 1, keeps: true }
+        Self { beam: 4, n_best: 1, keeps: true, reranks: true }
     }
 }
 
@@ -55,15 +59,25 @@ pub struct Translator<'a> {
     /// From the first language of the vocabulary to the second, and back.
     lexicons: Option<Cow<'a, [Lexicon; 2]>>,
     glossary: Glossary,
+    /// Tags of the two languages.
+    tags: [u32; 2],
 }
 
 /// A part of a line.
-struct Part {
+pub(super) struct Part {
     line: usize,
-    text: String,
-    tokens: Vec<u32>,
+    pub(super) text: String,
+    pub(super) tokens: Vec<u32>,
     /// Tokens of terms that its translation must contain.
-    terms: Vec<Vec<u32>>,
+    pub(super) terms: Vec<Vec<u32>>,
+}
+
+impl Part {
+    /// A line of its own, without terms.
+    #[cfg(test)]
+    pub(super) fn of(text: &str, tokens: Vec<u32>) -> Self {
+        Self { line: 0, text: text.to_owned(), tokens, terms: Vec::new() }
+    }
 }
 
 impl<'a> Translator<'a> {
@@ -96,7 +110,9 @@ impl<'a> Translator<'a> {
                 vocabulary.languages().len()
             )));
         }
-        Ok(Self { network, vocabulary, lexicons, glossary: Glossary::default() })
+        let tag = |language: usize| vocabulary.tag(&vocabulary.languages()[language]);
+        let tags = [tag(0)?, tag(1)?];
+        Ok(Self { network, vocabulary, lexicons, glossary: Glossary::default(), tags })
     }
 
     /// Requires the translations of a glossary.
@@ -125,7 +141,7 @@ impl<'a> Translator<'a> {
         watch: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<Vec<Translation>>> {
         let tag = self.vocabulary.tag(to)?;
-        let Search { beam, n_best, keeps } = settings;
+        let Search { beam, n_best, keeps, .. } = settings;
         if !(1..=MAX_BEAM).contains(&beam) || !(1..=beam).contains(&n_best) {
             return Err(Error::input(format!(
                 "the beam is {beam} and {n_best} translations are asked for; the beam is from 1 to \
@@ -141,7 +157,7 @@ impl<'a> Translator<'a> {
             }
         }
         let mut found: Vec<Vec<Hypothesis>> = parts.iter().map(|_| Vec::new()).collect();
-        self.fill(&mut found, &parts, (0..parts.len()).collect(), tag, beam, watch)?;
+        self.fill(&mut found, &parts, (0..parts.len()).collect(), tag, settings, watch)?;
         if keeps {
             let mut again = Vec::new();
             for (index, part) in parts.iter_mut().enumerate() {
@@ -152,7 +168,7 @@ impl<'a> Translator<'a> {
                     again.push(index);
                 }
             }
-            self.fill(&mut found, &parts, again, tag, beam, watch)?;
+            self.fill(&mut found, &parts, again, tag, settings, watch)?;
         }
         let mut by_line: Vec<Vec<Vec<Hypothesis>>> = lines.iter().map(|_| Vec::new()).collect();
         for (part, hypotheses) in parts.iter().zip(found) {
@@ -168,19 +184,20 @@ impl<'a> Translator<'a> {
         parts: &[Part],
         mut some: Vec<usize>,
         tag: u32,
-        beam: usize,
+        settings: Search,
         watch: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<()> {
         some.sort_by_key(|index| parts[*index].tokens.len());
         let mut rest = &some[..];
         while !rest.is_empty() && watch().is_continue() {
             // The longest sentences of a batch are its last ones.
-            let fits = |n: &usize| n * (parts[rest[n - 1]].tokens.len() + 2 * beam) <= TOGETHER;
+            let width = 2 * settings.beam;
+            let fits = |n: &usize| n * (parts[rest[n - 1]].tokens.len() + width) <= TOGETHER;
             let n = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
             let (batch, later) = rest.split_at(n);
             rest = later;
             let some: Vec<&Part> = batch.iter().map(|index| &parts[*index]).collect();
-            for (index, hypotheses) in batch.iter().zip(self.search(&some, tag, beam, watch)?) {
+            for (index, hypotheses) in batch.iter().zip(self.search(&some, tag, settings, watch)?) {
                 found[*index] = hypotheses;
             }
         }
@@ -222,20 +239,36 @@ impl<'a> Translator<'a> {
         &self,
         parts: &[&Part],
         tag: u32,
-        beam: usize,
+        settings: Search,
         watch: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        // The first language has tag 1.
-        let lexicon = self.lexicons.as_ref().map(|lexicons| &lexicons[usize::from(tag == 1)]);
         let mut batch = Batch::default();
         batch.clear_sequences();
         for part in parts {
-            batch.push_sequence(tag, &part.tokens, &[], lexicon);
+            batch.push_sequence(tag, &part.tokens, &[], self.lexicon(tag));
         }
         let task =
             |part: &&Part| Task { most: 2 * part.tokens.len() + 20, terms: part.terms.clone() };
         let tasks = parts.iter().map(task).collect();
-        search(&self.network, &sequences(&batch)?, beam, tasks, watch)
+        let mut found = search(&self.network, &sequences(&batch)?, settings.beam, tasks, watch)?;
+        if settings.reranks && settings.beam > 1 && watch().is_continue() {
+            self.rerank(parts, &mut found, tag)?;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The lexicon into the language of a tag.
+    pub(super) fn lexicon(&self, tag: u32) -> Option<&Lexicon> {
+        self.lexicons.as_ref().map(|lexicons| &lexicons[usize::from(tag == self.tags[0])])
+    }
+
+    /// The tag of the other language.
+    pub(super) fn other(&self, tag: u32) -> u32 {
+        self.tags[usize::from(tag == self.tags[0])]
     }
 
     /// Translations of a line from those of its parts.

@@ -21,7 +21,7 @@ use super::super::peers::reply;
 use super::super::process_memory::{megabytes, peak_of};
 use super::super::spread::Spread;
 use super::peer::peer;
-use super::{NAME, TOKENS, corpus, load, pairs_of, plan_of, translate};
+use super::{NAME, ONE_WAY, TOKENS, corpus, load, pairs_of, plan_of, translate};
 use crate::paths::text;
 use crate::table::Table;
 
@@ -134,7 +134,7 @@ fn translations(corpus: &Corpus, peers: bool) -> Result<Value, String> {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(text)?;
     let (sources, _) = sides(&corpus.test, 0);
     let start = Instant::now();
-    let lines = one.install(|| translate(&translator, &sources, &corpus.languages[1]))?;
+    let lines = one.install(|| translate(&translator, &sources, &corpus.languages[1], ONE_WAY))?;
     let seconds = start.elapsed().as_secs_f64();
     let tokens: usize = lines.iter().map(|line| vocabulary.encode(line).len()).sum();
     let mut found = json!({ "seconds": seconds, "tokens": tokens });

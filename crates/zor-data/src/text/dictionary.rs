@@ -2,11 +2,13 @@
 //!
 //! It is learned from sentence pairs by IBM model 1, see [`Lexicon`]. Words keep their order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use crate::{Error, Result};
-use zor_data::text::Lexicon;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::text::lexicon::Lexicon;
 
 /// Number of rounds of IBM model 1.
 const ROUNDS: usize = 5;
@@ -22,16 +24,17 @@ const MARKS: [(char, char); 5] = [
 /// The most probable translation of each word, learned from sentence pairs.
 ///
 /// ```
-/// use zor::translation::Dictionary;
+/// use zor_data::text::Dictionary;
 /// let pairs = [("a cat", "ein Kater"), ("a dog", "ein Hund"), ("the dog", "der Hund")];
 /// let dictionary = Dictionary::learn(&pairs.map(|(a, b)| (a.to_owned(), b.to_owned())))?;
 /// assert_eq!(dictionary.translate("A dog, 2 birds"), "Ein hund, 2 birds");
-/// # Ok::<(), zor::Error>(())
+/// # Ok::<(), zor_data::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dictionary {
-    /// For each source word in lower case: its translation with the probability.
-    translations: HashMap<String, (String, f32)>,
+    /// For each source word in lower case: its translation, the probability, and the number of times
+    /// that the word is in the sentences.
+    translations: BTreeMap<String, (String, f32, u32)>,
     threshold: f32,
 }
 
@@ -52,11 +55,15 @@ impl Dictionary {
             .map(|(sentence, translation)| (source.numbers(sentence), target.numbers(translation)))
             .collect();
         let lexicon = Lexicon::learn(&pairs, source.words.len(), target.words.len(), ROUNDS)?;
-        let mut translations = HashMap::new();
+        let mut counts = vec![0u32; source.words.len()];
+        for word in pairs.iter().flat_map(|(source, _)| source) {
+            counts[*word as usize] += 1;
+        }
+        let mut translations = BTreeMap::new();
         for (number, word) in (0..).zip(source.words) {
             if let Some((best, probability)) = lexicon.translations(number).next() {
                 let best = target.words[best as usize].clone();
-                translations.insert(word, (best, probability));
+                translations.insert(word, (best, probability, counts[number as usize]));
             }
         }
         Ok(Self { translations, threshold: 0.0 })
@@ -69,9 +76,28 @@ impl Dictionary {
         Self { threshold, ..self }
     }
 
+    /// Keeps the words that are replaced at the threshold, at most this number of them, the most
+    /// frequent ones. Probabilities are rounded to thousandths.
+    #[must_use]
+    pub fn pruned(mut self, most: usize) -> Self {
+        let threshold = self.threshold;
+        self.translations.retain(|word, (translation, probability, _)| {
+            *probability >= threshold && word != translation
+        });
+        let mut counts: Vec<u32> = self.translations.values().map(|(.., count)| *count).collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        // Words that are as rare as the first one without a place are left out too.
+        let rarest = counts.get(most).map_or(0, |count| count + 1);
+        self.translations.retain(|_, (.., count)| *count >= rarest);
+        for (_, probability, _) in self.translations.values_mut() {
+            *probability = (1000.0 * *probability).round() / 1000.0;
+        }
+        self
+    }
+
     /// Returns the most probable translation of a word in lower case, with its probability.
     pub fn translation(&self, word: &str) -> Option<(&str, f32)> {
-        let (translation, probability) = self.translations.get(&word.to_lowercase())?;
+        let (translation, probability, _) = self.translations.get(&word.to_lowercase())?;
         Some((translation, *probability))
     }
 
@@ -224,6 +250,21 @@ mod tests {
         assert_eq!(copies.translate("the House"), "the House");
         let strict = dictionary.with_threshold(probability);
         assert_eq!(strict.translate("house"), "haus");
+    }
+
+    #[test]
+    fn a_pruned_dictionary_translates_alike_with_fewer_words() {
+        let dictionary = dictionary().with_threshold(0.3);
+        let sentence = "The year 2019: a house is small, it is big.";
+        let pruned = dictionary.clone().pruned(100);
+        assert_eq!(pruned.translate(sentence), dictionary.translate(sentence));
+        assert!(
+            pruned.translation("2019").is_none()
+                || pruned.translation("2019") != Some(("2019", 1.0))
+        );
+        // "the" is the most frequent word.
+        let one = dictionary.pruned(1);
+        assert_eq!(one.translate("the book"), "das book");
     }
 
     #[test]
