@@ -104,7 +104,8 @@ pub(super) fn copied(
             let mut tokens = vec![0f32; prefix * vocabulary];
             for (to, row) in tokens.chunks_exact_mut(vocabulary).zip(range.start..middle) {
                 match head {
-                    0 => to[all.tokens()[row] as usize] = 1.0,
+                    // The token that follows.
+                    0 => to[all.tokens()[row + 1] as usize] = 1.0,
                     _ => {
                         let (suggested, weights) = all.suggestions(row);
                         let both = suggested.iter().zip(weights);
