@@ -287,9 +287,9 @@ operations! {
         settings: AttentionSettings,
     ) -> Tensor<2>;
 
-    /// Adds to the outputs of positions behind a prefix the tokens of the prefix: token `t` of
-    /// position `j` is added with weight `relu(q k_j^T / sqrt(size))`, and the suggestions of `j`
-    /// with weights of a second head times their own. Returns outputs, in place, and the weights.
+    /// Adds tokens to the outputs of positions behind a prefix: for each position `j` of the prefix
+    /// the token that follows it, with weight `relu(q k_j^T / sqrt(size))`, and the suggestions of
+    /// `j` with weights of a second head times their own. Returns outputs, in place, and the weights.
     ///
     /// # Shapes
     /// Outputs `[behind, tokens]`, queries and keys `[positions, 2 * heads * size]`, a buffer

@@ -59,14 +59,14 @@ def test_long_arrays_stay_one_sequence():
     assert (one.predict(x) == one.training_forward(x)).all()
 
 
-def test_copies_of_the_prefix_are_outputs(tmp_path):
+def test_what_follows_in_the_prefix_is_an_output(tmp_path):
     one = network(copies=L.Copying(4))
     random = np.random.default_rng(0)
     for _ in range(150):
-        prefixes = random.integers(0, TOKENS, (16, 1))
-        sequences = zor.Sequences(np.hstack([prefixes, prefixes * 0]), prefixes=[1] * 16)
-        one.train_batch(sequences, prefixes[:, 0], zor.AdamW(0.02))
-    sequences = zor.Sequences([[5, 0], [2, 0]], prefixes=[1, 1])
+        tokens = random.integers(0, TOKENS, (16, 1))
+        sequences = zor.Sequences(np.hstack([tokens * 0, tokens, tokens * 0]), prefixes=[2] * 16)
+        one.train_batch(sequences, tokens[:, 0], zor.AdamW(0.02))
+    sequences = zor.Sequences([[0, 5, 0], [0, 2, 0]], prefixes=[2, 2])
     outputs = one.predict(sequences)
     assert outputs.argmax(axis=1).tolist() == [5, 2]
     one.save(tmp_path / "network.zor")

@@ -59,7 +59,7 @@ impl TiedEmbeddingConfig {
         self
     }
 
-    /// Adds tokens of the prefix to the outputs behind it. It implies
+    /// Adds tokens that follow positions of the prefix to the outputs behind it. It implies
     /// [`TiedEmbeddingConfig::skip_prefix`].
     #[must_use]
     pub fn copies(mut self, copies: CopyingConfig) -> Self {

@@ -389,7 +389,7 @@ class Sequential(LayerSettings):
 
 
 class Copying(Record):
-    """Settings of an output that copies tokens of prefixes; see `TiedEmbedding`.
+    """Settings of an output that copies tokens behind positions of prefixes; see `TiedEmbedding`.
 
     Attributes:
         size: columns of a query, an even number.
@@ -429,7 +429,8 @@ class TiedEmbedding(LayerSettings):
         width: number of values of an embedding.
         layers: inner layers, which keep the width.
         skip_prefix: whether only positions behind the prefix of each sequence have outputs.
-        copies: adds tokens of the prefix to the outputs behind it. It implies `skip_prefix`.
+        copies: adds tokens that follow positions of the prefix to the outputs behind it. It
+            implies `skip_prefix`.
     """
 
     _kind = "tied_embedding"
