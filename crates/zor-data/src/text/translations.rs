@@ -47,10 +47,6 @@ pub struct Lexicons {
     without: Vec<[Lexicon; 2]>,
 }
 
-/// Least probability of the translation of a word.
-const SURE: f32 = 0.15;
-/// Maximum number of words with a translation.
-const WORDS: usize = 5000;
 /// Number of rounds in which a lexicon is learned.
 const ROUNDS: usize = 5;
 
@@ -79,17 +75,14 @@ impl Lexicons {
             Ok(lexicons.map(|lexicon| lexicon.pruned(SUGGESTED, LEAST)))
         };
         let without = (0..parts).map(|part| learn(Some(part))).collect::<Result<_>>()?;
-        let words = |turned: bool| {
-            let texts = |pair: &Pair| match turned {
-                false => (pair.source.clone(), pair.target.clone()),
-                true => (pair.target.clone(), pair.source.clone()),
-            };
-            let pairs: Vec<_> = pairs.iter().map(texts).collect();
-            Ok::<_, Error>(Dictionary::learn(&pairs)?.with_threshold(SURE).pruned(WORDS))
-        };
-        let [there, back] = learn(None)?;
-        let all = [there.with_words(words(false)?), back.with_words(words(true)?)];
-        Ok(Self { all, without })
+        Ok(Self { all: learn(None)?, without })
+    }
+
+    /// Adds translations of words, from source to target and back.
+    #[must_use]
+    pub fn with_words(self, words: [Dictionary; 2]) -> Self {
+        let ([there, back], [words_there, words_back]) = (self.all, words);
+        Self { all: [there.with_words(words_there), back.with_words(words_back)], ..self }
     }
 
     /// Lexicons of all pairs, such as those of a trained model.

@@ -14,7 +14,7 @@ use crate::task::sequences;
 
 /// Weight of the source given the translation, relative to the translation given the source; both
 /// are the mean logarithm of the probability of a token.
-const OF_SOURCE: f64 = 1.0;
+const OF_SOURCE: f64 = 0.6;
 /// Number of tokens that are scored together.
 const TOGETHER: usize = 2048;
 
@@ -106,6 +106,7 @@ mod tests {
     use super::*;
     use crate::task::{Plan, Task};
     use crate::tasks::translation::TRANSLATION;
+    use crate::translation::baselines::dictionary;
 
     #[test]
     fn candidates_are_ordered_by_both_directions_with_the_words_among_them() {
@@ -118,7 +119,8 @@ mod tests {
         let pairs: Vec<Pair> = (0..12).map(pair).collect();
         let texts = pairs.iter().flat_map(|pair| [&pair.source, &pair.target]);
         let vocabulary = Vocabulary::train(texts, 300, &["en", "de"]).unwrap();
-        let lexicons = Lexicons::learn(&pairs, &vocabulary, 2).unwrap().all;
+        let words = [0, 1].map(|direction| dictionary(&pairs, direction).unwrap());
+        let lexicons = Lexicons::learn(&pairs, &vocabulary, 2).unwrap().with_words(words).all;
         let settings = Plan::of(&TRANSLATION).settings;
         let network = TRANSLATION.network(&settings, &[1], vocabulary.len()).unwrap();
         let network = network.rule(settings.rule_settings).build(&Device::flex()).unwrap();

@@ -19,6 +19,7 @@ use crate::task::{
     Data, DataLocation, Evaluation, EvaluationSet, Model, Outcome, Predict, Score, Task,
 };
 use crate::translation::Translator;
+use crate::translation::baselines::dictionary;
 
 /// The task `translation`.
 pub static TRANSLATION: TranslationTask = TranslationTask;
@@ -29,6 +30,8 @@ const VOCABULARY: &str = "vocabulary";
 const LEXICONS: &str = "lexicons";
 /// Number of lexicons that are learned without a part of the pairs.
 const PARTS: usize = 4;
+/// Maximum number of words with a translation in the dictionaries of a model.
+const WORDS: usize = 5000;
 
 /// Translation of sentences.
 #[derive(Debug)]
@@ -205,7 +208,12 @@ pub fn data_of(
 fn learned(pairs: pairs::Pairs, settings: &Settings) -> Result<Data> {
     let vocabulary = learn_vocabulary(&pairs.train, &pairs.languages, settings)?;
     let lexicons = match settings.translation.lexicon {
-        true => Some(Arc::new(Lexicons::learn(&pairs.train, &vocabulary, PARTS)?)),
+        true => {
+            let words =
+                |direction| Ok::<_, Error>(dictionary(&pairs.train, direction)?.pruned(WORDS));
+            let lexicons = Lexicons::learn(&pairs.train, &vocabulary, PARTS)?;
+            Some(Arc::new(lexicons.with_words([words(0)?, words(1)?])))
+        }
         false => None,
     };
     data(pairs, Arc::new(vocabulary), lexicons, settings)
