@@ -299,25 +299,36 @@ fn compared(
 
 /// Adds the promised and the measured figures of the numbers that [`run`] returns.
 fn figures(raw: &Value, table: &mut Table) {
-    time::figures(&raw[TIME], table);
+    if !raw[TIME].is_null() {
+        time::figures(&raw[TIME], table);
+    }
     rule::figures(&raw[RULE], table);
     for row in rows() {
-        let runs = raw["rows"][row.name]["runs"].as_array().cloned().unwrap_or_default();
-        let keys = [("there", "bleu"), ("there", "chrf"), ("back", "bleu")];
-        for ((direction, metric), least) in keys.into_iter().zip(row.least) {
-            let values: Vec<f64> = runs
-                .iter()
-                .filter_map(|run| Some(100.0 * run[TEST][direction][metric].as_f64()?))
-                .collect();
-            let spread = Spread::of(&values);
-            let found = mean(&values);
+        let entry = &raw["rows"][row.name];
+        let runs = entry["runs"].as_array().cloned().unwrap_or_default();
+        // Rows that are not measured yet have no figures.
+        let keys = [("there", "bleu"), ("there", "chrf"), ("back", "bleu"), ("back", "chrf")];
+        for ((direction, metric), least) in
+            keys.into_iter().zip(row.least.into_iter().chain([0.0])).filter(|_| !runs.is_empty())
+        {
+            let hundredths = |scores: &Value| 100.0 * scores[metric].as_f64().unwrap_or(f64::NAN);
+            let of_runs = |of: &dyn Fn(&Value) -> Value| {
+                runs.iter().map(|run| hundredths(&of(&run[TEST][direction]))).collect::<Vec<_>>()
+            };
+            let found = of_runs(&Value::clone);
+            let one_way = mean(&of_runs(&|scores| scores["one_way"].clone()));
+            let dictionary = hundredths(&entry["without"][TEST][direction]["dictionary"]);
             let promised = match least {
                 0.0 => "-".to_owned(),
                 least => format!("at least {least}"),
             };
             let name = format!("translation of {}: {metric}, {direction}", row.name);
-            let kept = least == 0.0 || found >= least;
-            table.add(&name, promised, format!("{found:.2} {}", spread.with_unit("")), kept);
+            let measured = format!(
+                "{:.2} {}, one way {one_way:.2}, word by word {dictionary:.2}",
+                mean(&found),
+                Spread::of(&found).with_unit("")
+            );
+            table.add(&name, promised, measured, least == 0.0 || mean(&found) >= least);
         }
     }
 }
