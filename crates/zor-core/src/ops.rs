@@ -289,7 +289,7 @@ operations! {
 
     /// Adds tokens to the outputs of positions behind a prefix: for each position `j` of the prefix
     /// the token that follows it, with weight `relu(q k_j^T / sqrt(size))`, and the suggestions of
-    /// `j` with weights of a second head times their own. Returns outputs, in place, and the weights.
+    /// `j` with weights of a second head times their own. Returns outputs, in place, and weights.
     ///
     /// # Shapes
     /// Outputs `[behind, tokens]`, queries and keys `[positions, 2 * heads * size]`, a buffer

@@ -534,8 +534,8 @@ impl Network {
         found.into_iter().map(|(at, tensor)| Ok((at, array(py, tensor)?))).collect()
     }
 
-    /// Returns the mean absolute error of each training step, `[steps]`; of a long training the last
-    /// steps, at least 65,536.
+    /// Returns the mean absolute error of each training step, `[steps]`; of a long training the
+    /// last steps, at least 65,536.
     #[pyo3(signature = () -> "numpy.typing.NDArray[numpy.float32]")]
     fn history<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let history = self.with(py, |network| Ok(network.history().to_vec()))?;

@@ -38,7 +38,8 @@ pub(super) fn status(key: &str) -> Result<u64, String> {
     status_of("self", key)
 }
 
-/// Returns the seconds that a process has had a processor; `None` if it has ended, or outside Linux.
+/// Returns the seconds that a process has had a processor; `None` if it has ended, or outside of
+/// Linux.
 pub(super) fn processor_seconds(process: u32) -> Option<f64> {
     /// Ticks of a second in `/proc`.
     const TICKS: f64 = 100.0;

@@ -50,8 +50,8 @@ impl CopySettings {
         self.heads() * self.sequences.copies()
     }
 
-    /// Tokens that a head copies from a row of a prefix, with their weights: the token that follows,
-    /// or the suggestions of the row.
+    /// Tokens that a head copies from a row of a prefix, with their weights: the token that
+    /// follows, or the suggestions of the row.
     pub(super) fn copied(sequences: &Sequences, head: usize, row: usize) -> (&[u32], &[f32]) {
         match (head, sequences.tokens().get(row + 1..row + 2)) {
             (0, Some(next)) => (next, &[1.0]),

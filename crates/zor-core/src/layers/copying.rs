@@ -11,9 +11,10 @@
 //!        at q_i: sum_j g k_j    at k_j: sum_i g q_i
 //! ```
 //!
-//! `Q` and `K` are equal at first. A position then finds those of the prefix that resemble it, above
-//! all those with its own token, and copies what follows there: a network copies text in order
-//! before it has learned anything, as induction heads do (Olsson et al. 2022, arXiv 2209.11895).
+//! `Q` and `K` are equal at first. A position then finds those of the prefix that resemble it,
+//! above all those with its own token, and copies the token that follows there: a network copies
+//! text in order before it has learned anything, as induction heads do (Olsson et al. 2022, arXiv
+//! 2209.11895).
 //!
 //! A second head copies the tokens that are suggested at `j`, such as translations of the token
 //! behind `j` from a lexicon (compare Nguyen and Chiang 2018), each times its weight. The signal

@@ -32,8 +32,8 @@ const MARKS: [(char, char); 5] = [
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dictionary {
-    /// For each source word in lower case: its translation, the probability, and the number of times
-    /// that the word is in the sentences.
+    /// For each source word in lower case: its translation, the probability, and how often the word
+    /// is in the sentences.
     translations: BTreeMap<String, (String, f32, u32)>,
     threshold: f32,
 }
