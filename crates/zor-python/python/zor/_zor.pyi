@@ -105,7 +105,8 @@ class Network:
         """
     def history(self, /) -> "numpy.typing.NDArray[numpy.float32]":
         """
-        Returns the mean absolute error of every training step, `[steps]`.
+        Returns the mean absolute error of each training step, `[steps]`; of a long training the
+        last steps, at least 65,536.
         """
     @staticmethod
     def load(path: str | PathLike[str]) -> tuple[Network, dict[str, str]]:
