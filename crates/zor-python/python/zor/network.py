@@ -497,7 +497,10 @@ class Network:
 
     @property
     def history(self) -> FloatArray:
-        """Mean absolute error of every training step, each from before the step, `[steps]`."""
+        """Mean absolute error of each training step, from before the step, `[steps]`.
+
+        Of a long training these are the last steps, at least 65,536.
+        """
         return self._native.history()
 
     def cosine_to_backprop(
