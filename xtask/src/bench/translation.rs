@@ -323,10 +323,16 @@ fn figures(raw: &Value, table: &mut Table) {
                 least => format!("at least {least}"),
             };
             let name = format!("translation of {}: {metric}, {direction}", row.name);
+            let Spread { lowest, highest, .. } = Spread::of(&found);
             let measured = format!(
-                "{:.2} {}, one way {one_way:.2}, word by word {dictionary:.2}",
+                "{:.2} [{lowest:.2}, {highest:.2}] of {}; one way {one_way:.2}, word by word \
+                 {dictionary:.2}",
                 mean(&found),
-                Spread::of(&found).with_unit("")
+                if found.len() == 1 {
+                    "1 seed".to_owned()
+                } else {
+                    format!("{} seeds", found.len())
+                },
             );
             table.add(&name, promised, measured, least == 0.0 || mean(&found) >= least);
         }
