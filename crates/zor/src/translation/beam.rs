@@ -113,7 +113,9 @@ impl Search {
                 }
             }
             for (token, logit) in likely {
-                if token == Vocabulary::END && !wanted.is_empty() {
+                // A line of words has no empty translation.
+                let is_early = hypothesis.tokens.is_empty() || !wanted.is_empty();
+                if token == Vocabulary::END && is_early {
                     continue;
                 }
                 let log_probability = hypothesis.log_probability + f64::from(logit) - total;
