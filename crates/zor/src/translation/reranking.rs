@@ -31,7 +31,9 @@ impl Translator<'_> {
         for (index, part) in parts.iter().enumerate() {
             let Some(words) = words else { break };
             let tokens = self.vocabulary().encode(&words.translate(&part.text));
-            let is_new = found[index].iter().all(|hypothesis| hypothesis.tokens != tokens);
+            // The later parts of a word that is divided have no words.
+            let is_new = !tokens.is_empty()
+                && found[index].iter().all(|hypothesis| hypothesis.tokens != tokens);
             if is_new && part.terms.iter().all(|term| contains(&tokens, term)) {
                 owners.push(index);
                 added.push((part.tokens.clone(), tokens));
