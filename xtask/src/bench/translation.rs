@@ -306,17 +306,18 @@ fn figures(raw: &Value, table: &mut Table) {
     for row in rows() {
         let entry = &raw["rows"][row.name];
         let runs = entry["runs"].as_array().cloned().unwrap_or_default();
-        // Rows that are not measured yet have no figures.
+        // A row that is not measured yet has no figures.
+        if runs.is_empty() {
+            continue;
+        }
         let keys = [("there", "bleu"), ("there", "chrf"), ("back", "bleu"), ("back", "chrf")];
-        for ((direction, metric), least) in
-            keys.into_iter().zip(row.least.into_iter().chain([0.0])).filter(|_| !runs.is_empty())
+        for ((direction, metric), least) in keys.into_iter().zip(row.least.into_iter().chain([0.0]))
         {
             let hundredths = |scores: &Value| 100.0 * scores[metric].as_f64().unwrap_or(f64::NAN);
-            let of_runs = |of: &dyn Fn(&Value) -> Value| {
-                runs.iter().map(|run| hundredths(&of(&run[TEST][direction]))).collect::<Vec<_>>()
-            };
-            let found = of_runs(&Value::clone);
-            let one_way = mean(&of_runs(&|scores| scores["one_way"].clone()));
+            let scores = || runs.iter().map(|run| &run[TEST][direction]);
+            let found: Vec<f64> = scores().map(hundredths).collect();
+            let one_way: Vec<f64> = scores().map(|all| hundredths(&all["one_way"])).collect();
+            let one_way = mean(&one_way);
             let dictionary = hundredths(&entry["without"][TEST][direction]["dictionary"]);
             let promised = match least {
                 0.0 => "-".to_owned(),
